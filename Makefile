@@ -1,0 +1,47 @@
+# Set-up, demo and tests on a bare machine: Debian, Python 3.11, make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO_OUTPUT ?= demo-output
+
+.PHONY: setup demo test lint format clean
+
+setup: $(READY)
+
+# torch goes first, so that nothing else can choose another build of it.
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -c "$$DROP_CUDA_EXTENSIONS"
+	touch $(READY)
+
+# torchaudio's wheel is built for CUDA; on a torch without it, its compiled extensions cannot be
+# loaded and the import fails. It works without them, so they are removed.
+define DROP_CUDA_EXTENSIONS
+import importlib.util, pathlib, torch
+if torch.version.cuda is None:
+    home = pathlib.Path(importlib.util.find_spec("torchaudio").origin).parent
+    for extension in (home / "lib").glob("_torchaudio*.so"):
+        extension.unlink()
+endef
+export DROP_CUDA_EXTENSIONS
+
+demo: setup
+	$(BIN)/uniaudio2 demo $(DEMO_OUTPUT)
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(DEMO_OUTPUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
