@@ -1,0 +1,191 @@
+"""`UniAudio2`: the bare model, without cluster or storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from uniaudio2.checkpoint.native import load_config, load_part, model_folder
+from uniaudio2.codes import Codes
+from uniaudio2.config import ModelConfig
+from uniaudio2.tasks import TaskSpec
+
+if TYPE_CHECKING:
+    from uniaudio2.codec.encoder import CodecEncoder
+    from uniaudio2.flow.decoder import FlowDecoder
+    from uniaudio2.lm.generate import Generated, Request
+    from uniaudio2.lm.model import UniAudioLM
+    from uniaudio2.lm.sampling import Sampling
+    from uniaudio2.lm.tokenizer import TextTokenizer
+
+Part = Literal["encoder", "lm", "decoder"]
+_T = TypeVar("_T")
+ALL_PARTS: tuple[Part, ...] = ("encoder", "lm", "decoder")
+
+
+class UniAudio2:
+    """Codec encoder, language model and flow decoder, each present only if asked for.
+
+    Attributes:
+        config: the model's frozen configuration.
+        device: where the parts live.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        device: torch.device,
+        encoder: CodecEncoder | None = None,
+        lm: UniAudioLM | None = None,
+        tokenizer: TextTokenizer | None = None,
+        decoder: FlowDecoder | None = None,
+    ) -> None:
+        self.config = config
+        self.device = device
+        self._encoder = encoder
+        self._lm = lm
+        self._tokenizer = tokenizer
+        self._decoder = decoder
+
+    @staticmethod
+    def load(
+        source: str = "tiny",
+        parts: Sequence[Part] = ALL_PARTS,
+        device: str | None = None,
+        threads: int | None = None,
+    ) -> UniAudio2:
+        """Load a bundled model by name, or a folder in our format.
+
+        Args:
+            source: name of a bundled model, or a folder with ``config.json``.
+            parts: what to load; the others take no memory.
+            device: torch device; None takes the GPU when there is one.
+            threads: CPU threads for torch; None leaves its choice.
+
+        Raises:
+            ValueError: no such model, or its files do not fit its configuration.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        folder = model_folder(source)
+        config = load_config(folder)
+        model = UniAudio2(config, place)
+        # each part is imported when it is loaded: an actor starts with what it needs alone
+        if "encoder" in parts:
+            from uniaudio2.codec.encoder import CodecEncoder
+
+            model._encoder = load_part(CodecEncoder(config.codec), "encoder", folder, config, place)
+        if "lm" in parts:
+            from uniaudio2.lm.model import UniAudioLM
+            from uniaudio2.lm.tokenizer import TextTokenizer
+
+            model._lm = load_part(UniAudioLM(config.lm), "lm", folder, config, place)
+            model._tokenizer = TextTokenizer.load(folder / "tokenizer/tokenizer.json", config.lm)
+        if "decoder" in parts:
+            from uniaudio2.flow.decoder import FlowDecoder
+
+            decoder = FlowDecoder(config.flow, config.codec, config.scalar)
+            model._decoder = load_part(decoder, "decoder", folder, config, place)
+        return model
+
+    def encode(self, clips: Sequence[Tensor], segments_per_batch: int = 6) -> list[Codes]:
+        """Tokenize clips of any lengths.
+
+        Args:
+            clips: each ``[N]`` float32, mono, 24 kHz, N > 0.
+            segments_per_batch: segments (of all clips together) that run at once.
+
+        Returns:
+            one `Codes` a clip: ``N // 4800 + 1`` reasoning and ``N // 1920 + 1``
+            reconstruction frames.
+        """
+        return _need(self._encoder, "encoder").encode(clips, segments_per_batch)
+
+    def request(
+        self,
+        task: TaskSpec,
+        values: Mapping[str, str | Codes],
+        instruction: str,
+        seed: int,
+        sampling: Sampling,
+    ) -> Request:
+        """Build what `generate` takes for one row.
+
+        Args:
+            task: lays out the prompt.
+            values: text or codes by input column.
+            instruction: the task prompt.
+            seed: the row's seed.
+            sampling: its `max_frames` and guidance shape the request.
+
+        Raises:
+            ValueError: the prompt leaves no room for generation in the context.
+        """
+        from uniaudio2.lm.generate import Request, check_length
+        from uniaudio2.lm.prompt import build_prompt
+
+        tokenizer = _need(self._tokenizer, "lm")
+        ids: dict[str, list[int] | Codes] = {
+            name: tokenizer.encode(value) if isinstance(value, str) else value
+            for name, value in values.items()
+        }
+        prompt = build_prompt(task, tokenizer.instruction(instruction), ids, self.config.lm)
+        check_length(prompt, sampling.max_frames, self.config.lm)
+        return Request(prompt, seed, "text" if task.output == "text" else "audio")
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:
+        """Run the language model over requests of any prompt lengths, all in one batch."""
+        from uniaudio2.lm.generate import generate
+
+        return generate(_need(self._lm, "lm"), requests, sampling)
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of generated ids, without tags and other special tokens."""
+        return _need(self._tokenizer, "lm").decode(list(ids))
+
+    def decode(
+        self,
+        codes: Sequence[Codes],
+        seeds: Sequence[int],
+        steps: int | None = None,
+        guidance: float | None = None,
+        compat: bool = False,
+        windows_per_batch: int = 8,
+    ) -> list[Tensor]:
+        """Turn codes into waves.
+
+        Args:
+            codes: one `Codes` a row.
+            seeds: one a row; they decide the noise.
+            steps: Euler steps; None for the model's own number.
+            guidance: guidance scale; None for the model's own.
+            compat: the published window arithmetic instead of the corrected one.
+            windows_per_batch: windows (of all rows together) that run at once.
+
+        Returns:
+            one wave a row, ``[1920 * T]`` float32 at 24 kHz.
+        """
+        return _need(self._decoder, "decoder").decode(
+            codes,
+            seeds,
+            steps=steps,
+            guidance=guidance,
+            compat=compat,
+            windows_per_batch=windows_per_batch,
+        )
+
+    def check_codes(self, codes: Codes) -> None:
+        """Raise ValueError for codes that the codec cannot decode."""
+        from uniaudio2.flow.decoder import check_codes
+
+        check_codes(codes, self.config.codec)
+
+
+def _need(part: _T | None, name: Part) -> _T:
+    if part is None:
+        raise ValueError(f"part {name!r} was not loaded; load the model with parts=({name!r},)")
+    return part
