@@ -1,0 +1,95 @@
+"""LLM generation: prompts from the task table in, text or codes out, many rows in a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from actors.load import read_text
+from actors.table import (
+    alive,
+    each_row,
+    mark_errors,
+    read_codes,
+    scatter,
+    set_column,
+    write_codes,
+)
+from uniaudio2.codes import Codes
+from uniaudio2.errors import BadRow
+from uniaudio2.lm.generate import Generated, Request
+from uniaudio2.lm.sampling import Sampling
+from uniaudio2.model import UniAudio2
+from uniaudio2.seeds import row_seed
+from uniaudio2.tasks import TaskSpec
+
+
+class Generator:
+    """Add `text` or both codes columns, and `finish_reason`.
+
+    Args:
+        model: what `UniAudio2.load` takes.
+        task: lays out the prompt and says what comes out.
+        sampling: how tokens are chosen, and how many at most.
+        seed: the job's seed.
+        instruction: task prompt of the job; None for the task's own.
+        rows_per_batch: rows decoded at once.
+        threads: CPU threads of this actor; None leaves torch's choice.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        task: TaskSpec,
+        sampling: Sampling,
+        seed: int,
+        instruction: str | None = None,
+        rows_per_batch: int = 16,
+        threads: int | None = None,
+    ) -> None:
+        self.model = UniAudio2.load(model, parts=("lm",), threads=threads)
+        self.task = task
+        self.sampling = sampling
+        self.seed = seed
+        self.instruction = instruction or task.instruction
+        self.rows_per_batch = rows_per_batch
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Generate for the rows that are still good."""
+        inputs = table.column("input").to_pylist()
+        ids = table.column("id").to_pylist()
+
+        def request(row: int) -> Request:
+            return self._request(inputs[row], read_codes(table, row), ids[row])
+
+        requests, errors = each_row(alive(table), request)
+        generated: dict[int, Generated] = {}
+        rows = list(requests)
+        for first in range(0, len(rows), self.rows_per_batch):
+            batch = rows[first : first + self.rows_per_batch]
+            results = self.model.generate([requests[row] for row in batch], self.sampling)
+            generated.update(zip(batch, results, strict=True))
+        table = mark_errors(table, "generate", errors)
+        return self._with_results(table, generated)
+
+    def _request(self, row: dict[str, Any], codes: Codes, row_id: str) -> Request:
+        values: dict[str, str | Codes] = {}
+        for column in self.task.columns:
+            values[column] = codes if column == "audio" else read_text(row, column, self.task)
+        instruction = row.get("instruction") or self.instruction
+        try:
+            return self.model.request(
+                self.task, values, str(instruction), row_seed(self.seed, row_id), self.sampling
+            )
+        except ValueError as fault:
+            raise BadRow("too_long", str(fault)) from fault
+
+    def _with_results(self, table: pa.Table, generated: dict[int, Generated]) -> pa.Table:
+        count = table.num_rows
+        reasons = {row: result.finish_reason for row, result in generated.items()}
+        table = set_column(table, "finish_reason", scatter(reasons, count, pa.string()))
+        if self.task.output == "text":
+            texts = {row: self.model.text_of(result.text_ids) for row, result in generated.items()}
+            return set_column(table, "text", scatter(texts, count, pa.string()))
+        return write_codes(table, {row: result.codes for row, result in generated.items()})

@@ -1,0 +1,197 @@
+"""Object storage as the pipeline needs it: whole objects, one PUT each, and create-if-absent.
+
+Nothing is ever streamed to its final place or renamed there: a reader sees a complete object or
+none. Local disk keeps the same promises with a temporary file and a hard link.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import random
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+_T = TypeVar("_T")
+ATTEMPTS = 6
+FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 8.0
+_FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError)
+_FINAL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
+
+
+class AlreadyThere(Exception):
+    """`Storage.create` found an object with other contents at that place."""
+
+
+@functools.cache
+def _filesystem(protocol: str, process_id: int) -> fsspec.AbstractFileSystem:
+    del process_id  # part of the cache key: an event loop must not cross a fork
+    options: dict[str, Any] = {}
+    if protocol in ("s3", "s3a"):
+        config: dict[str, Any] = {
+            "retries": {"max_attempts": 2, "mode": "standard"},
+            "connect_timeout": 10,
+            "read_timeout": 60,
+        }
+        if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3"):
+            config["s3"] = {"addressing_style": "path"}
+        options = {
+            "config_kwargs": config,
+            "use_listings_cache": False,
+            "skip_instance_cache": True,
+        }
+    return fsspec.filesystem(protocol, **options)
+
+
+def split_uri(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Find the file system of a URI or local path, and the path inside it.
+
+    Credentials come from the environment's usual chain and are never stored here.
+    """
+    protocol, _, rest = uri.partition("://")
+    if not rest or protocol == "file":
+        return _filesystem("file", os.getpid()), os.path.abspath(rest or uri)
+    return _filesystem(protocol, os.getpid()), rest
+
+
+def retrying(action: Callable[[], _T], what: str) -> _T:
+    """Call `action`, again after a growing random wait while storage answers with a fault.
+
+    Raises:
+        OSError: the last fault, after `ATTEMPTS` tries; at once when trying again cannot help
+            (absent, forbidden, disk full).
+    """
+    wait_s = FIRST_WAIT_S
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return action()
+        except _FINAL:
+            raise
+        except Exception as fault:
+            final = isinstance(fault, OSError) and fault.errno in _FINAL_ERRNO
+            if attempt == ATTEMPTS or final:
+                if isinstance(fault, OSError):
+                    raise
+                raise OSError(f"{what}: {type(fault).__name__}: {fault}") from fault
+            time.sleep(wait_s * (0.5 + random.random() / 2))  # noqa: S311 - jitter, not secrecy
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+    raise AssertionError("unreachable")
+
+
+def read_uri(uri: str) -> bytes:
+    """Read a whole object.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        OSError: storage did not answer.
+    """
+    fs, path = split_uri(uri)
+    return retrying(lambda: bytes(fs.cat_file(path)), f"reading {uri}")
+
+
+class Storage:
+    """A folder on local disk or object storage; every path is relative to it.
+
+    Args:
+        root: local path or URL of any fsspec file system.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/") if "://" in root else os.path.abspath(root)
+        self._fs, self._base = split_uri(self.root)
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self._fs, LocalFileSystem)
+
+    def uri(self, path: str) -> str:
+        """The full address of a path."""
+        return f"{self.root}/{path}"
+
+    def _full(self, path: str) -> str:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise ValueError(f"{path!r} would leave {self.root}; paths are relative to it")
+        return f"{self._base}/{path}"
+
+    def read(self, path: str) -> bytes:
+        """Read a whole object."""
+        full = self._full(path)
+        return retrying(lambda: bytes(self._fs.cat_file(full)), f"reading {self.uri(path)}")
+
+    def exists(self, path: str) -> bool:
+        """Tell whether an object is there, asking storage and no cache."""
+        full = self._full(path)
+        return retrying(lambda: bool(self._fs.exists(full)), f"looking for {self.uri(path)}")
+
+    def list(self, prefix: str) -> list[str]:
+        """Every object below a folder, as sorted paths relative to the root."""
+
+        def found() -> list[str]:
+            names = self._fs.find(self._full(prefix))
+            return sorted(str(name)[len(self._base) + 1 :] for name in names)
+
+        try:
+            return retrying(found, f"listing {self.uri(prefix)}")
+        except FileNotFoundError:
+            return []
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write a whole object in one step, replacing what was there."""
+        full = self._full(path)
+        if self.is_local:
+            temporary = self._write_temporary(full, data)
+            os.replace(temporary, full)
+            return
+        retrying(lambda: self._fs.pipe_file(full, data), f"writing {self.uri(path)}")
+
+    def create(self, path: str, data: bytes) -> None:
+        """Write a whole object only if nothing is there.
+
+        Repeating a call with the same bytes succeeds: the first answer may have been lost.
+
+        Raises:
+            AlreadyThere: another writer's object is there.
+        """
+        full = self._full(path)
+        try:
+            if self.is_local:
+                temporary = self._write_temporary(full, data)
+                try:
+                    os.link(temporary, full)
+                finally:
+                    os.unlink(temporary)
+            else:
+                retrying(
+                    lambda: self._fs.pipe_file(full, data, mode="create"),
+                    f"creating {self.uri(path)}",
+                )
+        except OSError as fault:
+            if not self.exists(path):
+                raise
+            if self.read(path) != data:
+                raise AlreadyThere(f"{self.uri(path)} was written by another run") from fault
+
+    def delete(self, path: str) -> None:
+        """Remove an object; an absent one is fine."""
+        full = self._full(path)
+        try:
+            retrying(lambda: self._fs.rm_file(full), f"removing {self.uri(path)}")
+        except FileNotFoundError:
+            return
+
+    def _write_temporary(self, full: str, data: bytes) -> str:
+        Path(full).parent.mkdir(parents=True, exist_ok=True)
+        temporary = f"{full}.{uuid.uuid4().hex}.tmp"
+        with Path(temporary).open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return temporary

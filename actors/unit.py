@@ -1,0 +1,121 @@
+"""A unit: the rows of the manifest that are read, computed, written and committed together."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.storage import split_uri
+
+
+@dataclass(frozen=True)
+class UnitSpec:
+    """Where the rows of a unit are.
+
+    Attributes:
+        unit: its number; commit order and file names follow it.
+        source: the Parquet file that holds the rows, or "" when `rows` carries them.
+        start: first row inside the source.
+        stop: row after the last.
+        base: what relative audio paths are relative to.
+        fingerprint: hash of the rows' ids and of the source's identity.
+        rows: the rows themselves as an Arrow stream, for small text manifests.
+        row: when set, only this row of the unit (used to find the row that kills a worker).
+    """
+
+    unit: int
+    source: str
+    start: int
+    stop: int
+    base: str
+    fingerprint: str
+    rows: bytes = b""
+    row: int | None = None
+
+    @property
+    def row_count(self) -> int:
+        return 1 if self.row is not None else self.stop - self.start
+
+    def to_table(self) -> pa.Table:
+        """One Arrow row, as it enters the dataset."""
+        facts = asdict(self)
+        rows = facts.pop("rows")
+        return pa.table(
+            {"spec": pa.array([json.dumps(facts)]), "rows": pa.array([rows], pa.large_binary())}
+        )
+
+    @staticmethod
+    def from_table(table: pa.Table) -> UnitSpec:
+        """Undo `to_table`."""
+        facts: dict[str, Any] = json.loads(table.column("spec")[0].as_py())
+        return UnitSpec(**facts, rows=table.column("rows")[0].as_py())
+
+    def read(self) -> pa.Table:
+        """The unit's rows with the manifest's own columns."""
+        if self.rows:
+            table = pa.ipc.open_stream(self.rows).read_all()
+        else:
+            table = read_parquet_rows(self.source, self.start, self.stop)
+        if self.row is not None:
+            table = table.slice(self.row, 1)
+        return table
+
+
+def to_stream(table: pa.Table) -> bytes:
+    """A table as the bytes of an Arrow stream."""
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def open_parquet(uri: str) -> pq.ParquetFile:
+    """Open a Parquet file on any file system without reading its data."""
+    fs, path = split_uri(uri)
+    return pq.ParquetFile(fs.open(path, "rb", cache_type="readahead"))
+
+
+def read_parquet_rows(uri: str, start: int, stop: int) -> pa.Table:
+    """Rows ``start`` to ``stop`` of a Parquet file, reading only the row groups they lie in."""
+    with open_parquet(uri) as file:
+        wanted, first_row, before = [], None, 0
+        for group in range(file.metadata.num_row_groups):
+            after = before + file.metadata.row_group(group).num_rows
+            if before < stop and after > start:
+                wanted.append(group)
+                first_row = before if first_row is None else first_row
+            before = after
+        table = file.read_row_groups(wanted)
+        return table.slice(start - (first_row or 0), stop - start)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"blake2b": hashlib.blake2b(value, digest_size=16).hexdigest()}
+    if isinstance(value, dict):
+        return {key: _canonical(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    return value
+
+
+def row_ids(table: pa.Table) -> list[str | None]:
+    """The id of every row: its `id` column as text, else a stable hash of all its values.
+
+    A null id stays None; the plan refuses it.
+    """
+    if "id" in table.column_names:
+        return [None if value is None else str(value) for value in table.column("id").to_pylist()]
+    ids: list[str | None] = []
+    for row in table.to_pylist():
+        text = json.dumps(_canonical(row), sort_keys=True, default=str)
+        ids.append(
+            hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
+        )
+    return ids

@@ -1,0 +1,250 @@
+"""Last stage: audio files, one data part and one errors part of a unit; the driver commits them.
+
+Names carry a fresh token, so that what a dead attempt left behind can never be mistaken for what
+a commit record names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import uuid
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.load import seconds
+from actors.storage import Storage
+from actors.table import CODES_TYPE, alive, each_row, mark_errors, read_wave, scatter
+from actors.unit import UnitSpec, row_ids
+from uniaudio2.audio import SAMPLE_RATE, encode_audio
+from uniaudio2.seeds import row_seed
+from uniaudio2.tasks import TaskSpec
+
+AudioFormat = Literal["flac", "wav"]
+ERRORS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("stage", pa.string()),
+        ("kind", pa.string()),
+        ("message", pa.string()),
+        ("attempts", pa.int32()),
+        ("input", pa.string()),
+    ]
+)
+_SLUG_CHARACTERS = 40
+
+
+def file_stem(row_id: str) -> str:
+    """A file name for any id: a readable piece and a hash of the whole, so that none collide."""
+    digest = hashlib.blake2b(row_id.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "-", row_id).strip("-")[:_SLUG_CHARACTERS]
+    return f"{slug}-{digest}" if slug else digest
+
+
+def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
+    """Columns that a task produces, in the order in which they are written."""
+    generates, decodes = "generate" in task.stages, "decode" in task.stages
+    fields = [("id", pa.string()), ("task", pa.string())]
+    if task.output == "text":
+        fields.append(("text", pa.string()))
+    if task.output != "text" or (keep_codes and "encode" in task.stages):
+        fields += [("reason_codes", CODES_TYPE), ("recon_codes", CODES_TYPE)]
+    if decodes:
+        fields += [("audio_path", pa.string()), ("duration_s", pa.float64())]
+    if "audio" in task.columns:
+        fields.append(("input_duration_s", pa.float64()))
+    if generates:
+        fields.append(("finish_reason", pa.string()))
+    if generates or decodes:
+        fields.append(("seed", pa.int64()))
+    fields.append(("model", pa.string()))
+    return [pa.field(name, kind) for name, kind in fields]
+
+
+def travelling_names(result: list[str], travelling: list[str]) -> dict[str, str]:
+    """New names of the columns that travel through: `input_` in front where a result needs one."""
+    taken = set(result) | set(travelling)
+    names: dict[str, str] = {}
+    for name in travelling:
+        new = name
+        if name in result:
+            new = f"input_{name}"
+            while new in taken:
+                new = f"input_{new}"
+            taken.add(new)
+        names[name] = new
+    return names
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as a complete Parquet file in memory, so that it can be stored with one PUT."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    return str(value)
+
+
+def input_json(row: dict[str, Any]) -> str:
+    """An input row as JSON for the errors table."""
+    return json.dumps(row, default=_plain, ensure_ascii=False)
+
+
+class Writer:
+    """Write what a unit became.
+
+    Args:
+        output: OUTPUT of the run.
+        task: decides the columns.
+        travelling: columns of the manifest that go through to the results.
+        model: fingerprint for the `model` column.
+        seed: the job's seed.
+        audio_format: kind of the audio files.
+        keep_codes: write the codes of tasks that yield text, too.
+    """
+
+    def __init__(
+        self,
+        output: str,
+        task: TaskSpec,
+        travelling: pa.Schema,
+        model: str,
+        seed: int,
+        audio_format: AudioFormat = "flac",
+        keep_codes: bool = False,
+    ) -> None:
+        self.storage = Storage(output)
+        self.task = task
+        self.travelling = travelling
+        self.model = model
+        self.seed = seed
+        self.audio_format = audio_format
+        self.fields = result_fields(task, keep_codes)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Store the unit and return its receipt, one row with a JSON `receipt`."""
+        units = set(table.column("unit").to_pylist())
+        if len(units) != 1:
+            raise RuntimeError(f"a block holds units {sorted(units)}; a unit must stay one block")
+        unit = units.pop()
+        place = f"{unit:08d}-{uuid.uuid4().hex[:8]}"
+        table, audio = self._store_audio(table, place)
+        good = alive(table)
+        bad = sorted(set(range(table.num_rows)) - set(good))
+        receipt: dict[str, Any] = {"unit": unit, "row": table.column("row")[0].as_py()}
+        receipt |= {"ok": len(good), "errors": len(bad)}
+        receipt["data"] = self._put(f"data/part-{place}.parquet", self._results(table, good))
+        receipt["error_parts"] = self._put(f"errors/part-{place}.parquet", self._errors(table, bad))
+        receipt["audio"] = f"audio/{place}" if audio else None
+        receipt["audio_files"] = len(audio)
+        if "input_samples" in table.column_names:
+            samples = table.column("input_samples").to_pylist()
+            receipt["input_s"] = seconds(sum(samples[row] or 0 for row in good))
+        receipt["output_s"] = sum(audio.values())
+        return pa.table({"receipt": [json.dumps(receipt)]})
+
+    def _put(self, path: str, table: pa.Table) -> list[str]:
+        if not table.num_rows:
+            return []
+        self.storage.put(path, parquet_bytes(table))
+        return [path]
+
+    def _store_audio(self, table: pa.Table, place: str) -> tuple[pa.Table, dict[int, float]]:
+        """Write the generated waves; returns the table with their paths, and seconds by row."""
+        if "decode" not in self.task.stages:
+            return table, {}
+        ids = table.column("id").to_pylist()
+        durations: dict[int, float] = {}
+
+        def store(row: int) -> str:
+            wave = read_wave(table, "output_wave", row)
+            data = encode_audio(wave, self.audio_format)
+            path = f"audio/{place}/{file_stem(ids[row])}.{self.audio_format}"
+            self.storage.put(path, data)
+            durations[row] = len(wave) / SAMPLE_RATE
+            return path
+
+        paths, errors = each_row(alive(table), store)
+        table = mark_errors(table, "write", errors)
+        count = table.num_rows
+        table = table.append_column("audio_path", scatter(paths, count, pa.string()))
+        table = table.append_column("duration_s", scatter(durations, count, pa.float64()))
+        return table, durations
+
+    def _results(self, table: pa.Table, good: list[int]) -> pa.Table:
+        good_rows = table.take(pa.array(good, pa.int64()))
+        ids = good_rows.column("id").to_pylist()
+        made: dict[str, Any] = {
+            "task": pa.array([self.task.name] * len(ids), pa.string()),
+            "seed": pa.array([row_seed(self.seed, name) for name in ids], pa.int64()),
+            "model": pa.array([self.model] * len(ids), pa.string()),
+        }
+        if "input_samples" in good_rows.column_names:
+            samples = good_rows.column("input_samples").to_pylist()
+            made["input_duration_s"] = pa.array([seconds(n) for n in samples], pa.float64())
+        columns = {
+            field.name: made[field.name] if field.name in made else good_rows.column(field.name)
+            for field in self.fields
+        }
+        names = travelling_names(list(columns), self.travelling.names)
+        inputs = good_rows.column("input").combine_chunks()
+        for name, new in names.items():
+            if new not in columns and not self._carried_as_result(name):
+                columns[new] = inputs.field(name)
+        return pa.table(columns)
+
+    def _carried_as_result(self, name: str) -> bool:
+        """Codes that came in as columns are the result's own codes columns already."""
+        return name in ("reason_codes", "recon_codes") and "recon_codes" in self.task.columns
+
+    def _errors(self, table: pa.Table, bad: list[int]) -> pa.Table:
+        rows = table.select(["id", "error_stage", "error_kind", "error_message", "input"])
+        return pa.Table.from_pylist(
+            [
+                {
+                    "id": row["id"],
+                    "stage": row["error_stage"],
+                    "kind": row["error_kind"],
+                    "message": row["error_message"],
+                    "attempts": 1,
+                    "input": input_json(row["input"]),
+                }
+                for row in rows.take(pa.array(bad, pa.int64())).to_pylist()
+            ],
+            ERRORS_SCHEMA,
+        )
+
+
+def store_crash(
+    output: str, spec: UnitSpec, kind: str, message: str, attempts: int
+) -> dict[str, Any]:
+    """Write the errors part of one row that no worker survived, and return its receipt.
+
+    Args:
+        output: OUTPUT of the run.
+        spec: address of the single row.
+        kind: ``crash`` when its worker died, ``fault`` when its stage raised.
+        message: what happened.
+        attempts: how often it was tried.
+    """
+    raw = spec.read()
+    error = {
+        "id": row_ids(raw)[0],
+        "stage": "run",
+        "kind": kind,
+        "message": message,
+        "attempts": attempts,
+        "input": input_json(raw.to_pylist()[0]),
+    }
+    path = f"errors/part-{spec.unit:08d}-{uuid.uuid4().hex[:8]}.parquet"
+    table = pa.Table.from_pylist([error], ERRORS_SCHEMA)
+    Storage(output).put(path, parquet_bytes(table))
+    return {"unit": spec.unit, "ok": 0, "errors": 1, "data": [], "error_parts": [path]}

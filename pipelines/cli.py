@@ -1,0 +1,156 @@
+"""The command line: ``uniaudio2 run | tasks | status | inspect | demo``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import click
+import typer
+
+from pipelines.errors import RunFailed, UsageError
+
+if TYPE_CHECKING:
+    from pipelines.progress import Style
+    from pipelines.run import RunResult
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+DEMO_OUTPUT = "demo-output"
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Bulk tokenization, transcription and speech generation with UniAudio 2.0.",
+)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+@app.command()
+def run(
+    task: Annotated[str, typer.Argument(help="what to do; `uniaudio2 tasks` lists them")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="manifest or folder, local or URL")
+    ],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="folder, local or URL")],
+    model: Annotated[Optional[str], typer.Option(help="bundled model or model folder")] = None,
+    config: Annotated[Optional[str], typer.Option(help="YAML file of settings")] = None,
+    sets: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", help="one setting, dotted: sampling.top_k=20"),
+    ] = None,
+    limit: Annotated[Optional[int], typer.Option(help="use the first rows alone")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="seed of every random draw")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="remove former results first")] = False,
+    address: Annotated[Optional[str], typer.Option(help="Ray cluster to join")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print errors alone")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
+) -> int:
+    """Run TASK over INPUT into OUTPUT; the same command again goes on where it stopped."""
+    from pipelines.config import make_job
+    from pipelines.run import run_job
+
+    given = {
+        "task": task, "input": source, "output": output, "model": model, "limit": limit,
+        "seed": seed, "address": address,
+    }  # fmt: skip
+    job = make_job(given, config, tuple(sets or ()))
+    style: Style = "quiet" if quiet else "json" if as_json else "lines"
+    result = run_job(job, style, fresh)
+    if style == "json":
+        facts = {**asdict(result.counts), "elapsed_s": result.elapsed_s, "output": result.output}
+        _print(json.dumps({"event": "end", "exit_code": result.exit_code, **facts}))
+    elif style == "lines":
+        _print(summary(result))
+    return result.exit_code
+
+
+def summary(result: RunResult) -> str:
+    """The closing lines of a run."""
+    counts = result.counts
+    audio = [
+        f"{seconds:.1f} s of audio {what}"
+        for seconds, what in ((counts.input_s, "read"), (counts.output_s, "written"))
+        if seconds
+    ]
+    lines = [
+        f"done: {counts.ok} rows, {counts.errors} errors"
+        + "".join(f", {part}" for part in audio)
+        + f", {result.elapsed_s:.1f} s",
+        f"results: {result.output}/data",
+    ]
+    if counts.errors:
+        lines.append(f"errors:  {result.output}/errors ({counts.errors} rows)")
+    return "\n".join(lines)
+
+
+@app.command()
+def tasks() -> int:
+    """List the tasks: what each reads, yields and is limited to."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from uniaudio2.tasks import TASKS
+
+    table = Table("task", "reads", "yields", "limit", "what it does", box=None, pad_edge=False)
+    for task in TASKS.values():
+        limit = f"{task.max_frames} frames" if "generate" in task.stages else ""
+        names = ", ".join([task.name, *task.aliases])
+        table.add_row(names, ", ".join(task.columns), task.output, limit, task.summary)
+    Console().print(table)
+    return 0
+
+
+@app.command()
+def status(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> int:
+    """Tell what is committed, failed and left, from storage alone."""
+    from pipelines.status import read_status
+
+    facts = read_status(output)
+    if as_json:
+        _print(json.dumps({**asdict(facts), "left": facts.left}))
+        return 0
+    _print(f"{facts.task} with {facts.model}: {facts.state}")
+    _print(f"rows   {facts.ok} done, {facts.errors} errors, {facts.left} left of {facts.rows}")
+    _print(f"units  {facts.units_done} of {facts.units}")
+    _print(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
+    return 0
+
+
+@app.command()
+def inspect(model: Annotated[str, typer.Argument(help="bundled model or model folder")]) -> int:
+    """Show a model's parameters, ids, limits and fingerprint."""
+    from pipelines.inspect import describe
+
+    _print(describe(model))
+    return 0
+
+
+@app.command()
+def demo(
+    output: Annotated[str, typer.Argument(metavar="[OUTPUT]")] = DEMO_OUTPUT,
+) -> int:
+    """Run the bundled examples through every kind of task and show what came out."""
+    from pipelines.demo import run_demo
+
+    return run_demo(output)
+
+
+def main() -> None:
+    """Entry point: maps every outcome to its exit code and every error to one line."""
+    try:
+        code = app(standalone_mode=False)
+    except (UsageError, click.UsageError) as fault:
+        text = fault.format_message() if isinstance(fault, click.UsageError) else str(fault)
+        sys.stderr.write("error: " + " ".join(text.split()) + "\n")
+        code = EXIT_USAGE
+    except (RunFailed, click.Abort, KeyboardInterrupt) as fault:
+        sys.stderr.write(f"stopped: {fault or 'interrupted'}\n")
+        code = EXIT_FAILED
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,177 @@
+"""The graph of stages as one Ray Data stream, and Ray itself started quietly."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+
+from actors.decode import Decoder
+from actors.encode import Encoder
+from actors.generate import Generator
+from actors.guard import guarded
+from actors.load import Loader
+from actors.table import Stage
+from actors.unit import UnitSpec
+from actors.write import Writer
+from pipelines.config import JobConfig
+from pipelines.resources import Allotment, Pool, PoolName
+
+START_TIMEOUT_S = 300.0
+NO_PROGRESS_TIMEOUT_S = 1800.0
+_BLOCKS_IN_FLIGHT = 2
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The callables of a run: plain objects for tasks, classes with arguments for pools."""
+
+    load: Stage
+    write: Stage
+    pools: Mapping[PoolName, tuple[type[Stage], dict[str, Any]]]
+
+
+def make_stages(
+    job: JobConfig, allotment: Allotment, schema: pa.Schema, fingerprint: str
+) -> Stages:
+    """The real stages of a job.
+
+    Args:
+        job: the run.
+        allotment: gives each actor its threads.
+        schema: columns of the manifest that travel through.
+        fingerprint: of the model, for the results.
+    """
+    task = job.spec
+    threads = {pool.name: pool.threads for pool in allotment.pools}
+    known: dict[PoolName, tuple[type[Stage], dict[str, Any]]] = {
+        "encode": (Encoder, {"segments_per_batch": job.encode.batch}),
+        "generate": (
+            Generator,
+            {
+                "task": task,
+                "sampling": job.sampling.for_task(task),
+                "seed": job.seed,
+                "instruction": job.instruction,
+                "rows_per_batch": job.generate.batch,
+            },
+        ),
+        "decode": (
+            Decoder,
+            {"seed": job.seed, "windows_per_batch": job.decode.batch, **dict(job.flow)},
+        ),
+    }
+    pools = {
+        name: (kind, {**arguments, "model": job.model, "threads": threads[name]})
+        for name, (kind, arguments) in known.items()
+        if name in threads
+    }
+    keep = job.keep == "tokens"
+    writer = Writer(job.output, task, schema, fingerprint, job.seed, job.audio_format, keep)
+    return Stages(Loader(task, schema, job.load.max_duration_s), writer, pools)
+
+
+def start_ray(address: str | None) -> None:
+    """Start Ray for this process, or join the cluster at `address`; a started Ray is used as is.
+
+    Without an address a private Ray is started: `ray.init` alone would join any that runs on
+    this machine.
+    """
+    if ray.is_initialized():
+        return
+    quiet: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
+    if address is None:
+        # reachable from this machine alone; a cluster keeps its own token
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        ray.init(address="local", include_dashboard=False, **quiet)
+    else:
+        ray.init(address=address, **quiet)
+
+
+def _configure() -> None:
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.target_max_block_size = None  # a unit must stay one block
+    context.max_errored_blocks = -1  # the ledger finds what was dropped
+    context.wait_for_min_actors_s = START_TIMEOUT_S
+    context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
+
+
+class PoolActor:
+    """One actor of a pool: builds its stage once, then guards every call of it."""
+
+    def __init__(self, kind: type[Stage], arguments: dict[str, Any]) -> None:
+        self.stage = kind(**arguments)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return guarded(table, self.stage)
+
+
+def _through_pool(
+    stream: ray.data.Dataset,
+    pool: Pool,
+    kind: type[Stage],
+    arguments: dict[str, Any],
+    alone: bool,
+) -> ray.data.Dataset:
+    return stream.map_batches(
+        PoolActor,
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_constructor_kwargs={"kind": kind, "arguments": arguments},
+        compute=ray.data.ActorPoolStrategy(
+            min_size=pool.min_size,
+            max_size=pool.max_size,
+            max_tasks_in_flight_per_actor=1 if alone else _BLOCKS_IN_FLIGHT,
+        ),
+        num_cpus=pool.num_cpus,
+        num_gpus=pool.num_gpus or None,
+        resources=pool.resources or None,
+        max_restarts=-1,  # an actor that died comes back,
+        max_task_retries=0,  # but its unit is tried again by the driver, a counted number of times
+    )
+
+
+def stream_units(
+    units: list[UnitSpec], stages: Stages, allotment: Allotment, alone: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Run units through all stages.
+
+    A unit whose worker died is missing from what comes out; one whose stage raised comes out as
+    ``{"unit", "row", "fault"}``.
+
+    Args:
+        units: whole units, or single rows of them.
+        stages: the callables.
+        allotment: sizes of the pools.
+        alone: never queue a unit behind another, so that a dying actor takes one with it only.
+
+    Yields:
+        the writer's receipt of every unit that arrived, in no particular order.
+    """
+    _configure()
+    cpus = allotment.task_cpus
+    stream = ray.data.from_arrow([unit.to_table() for unit in units])
+    stream = stream.map_batches(
+        guarded, batch_size=None, batch_format="pyarrow", fn_kwargs={"stage": stages.load},
+        num_cpus=cpus,
+    )  # fmt: skip
+    for pool in allotment.pools:
+        kind, arguments = stages.pools[pool.name]
+        stream = _through_pool(stream, pool, kind, arguments, alone)
+    stream = stream.map_batches(
+        guarded, batch_size=None, batch_format="pyarrow", fn_kwargs={"stage": stages.write},
+        num_cpus=cpus,
+    )  # fmt: skip
+    for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+        column = "fault" if "fault" in batch.column_names else "receipt"
+        yield from (json.loads(text) for text in batch.column(column).to_pylist())

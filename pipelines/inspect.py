@@ -1,0 +1,49 @@
+"""What is in a model folder, in words."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from uniaudio2.flow.decoder import FlowDecoder
+
+from pipelines.errors import UsageError
+from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder
+from uniaudio2.codec.encoder import CodecEncoder
+from uniaudio2.lm.model import UniAudioLM
+
+
+def _millions(module: nn.Module) -> str:
+    return f"{sum(tensor.numel() for tensor in module.state_dict().values()) / 1e6:.2f} M"
+
+
+def describe(source: str) -> str:
+    """Sizes, limits, ids and fingerprint of a model, counted on the meta device.
+
+    Raises:
+        UsageError: no such model.
+    """
+    try:
+        config = load_config(model_folder(source))
+    except ValueError as fault:
+        raise UsageError(str(fault)) from fault
+    with torch.device("meta"):
+        sizes = {
+            "encoder": CodecEncoder(config.codec),
+            "language model": UniAudioLM(config.lm),
+            "decoder": FlowDecoder(config.flow, config.codec, config.scalar),
+        }
+    codec, lm = config.codec, config.lm
+    rows = [
+        ("model", model_fingerprint(config)),
+        ("trained", "yes" if config.trained else "no: its output means nothing"),
+        *((name, f"{_millions(part)} numbers") for name, part in sizes.items()),
+        ("context", f"{lm.context} rows"),
+        ("segment", f"{codec.segment_frames / 25:g} s"),
+        ("window", f"{config.flow.window_codes / 12.5:g} s, {config.flow.steps} steps"),
+        ("reasoning codes", f"{codec.reasoning.levels} x {codec.reasoning.size} at 5 Hz"),
+        ("reconstruction codes", f"8 x {codec.acoustic.size} at 12.5 Hz"),
+        ("text ids", f"{lm.text_vocab}, bos {lm.ids.text_bos}, eos {lm.ids.text_eos}"),
+        ("tags", ", ".join(f"{name} {pair}" for name, pair in lm.ids.tags.items())),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

@@ -1,0 +1,163 @@
+"""The commit log: one small JSON object a unit, written last and by the driver alone.
+
+``_log/units/00000007.json`` names the parts of unit 7. What no record names does not exist for
+readers. A record is created only if it is absent, so a second driver can never commit a unit
+again; resuming is the set difference between the plan's units and the records.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from actors.storage import AlreadyThere, Storage
+from pipelines.errors import RunFailed, UsageError
+
+UNITS = "_log/units"
+RUN = "run.json"
+_READ_THREADS = 16
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What became of one unit.
+
+    Attributes:
+        unit: its number.
+        fingerprint: of the input rows it was computed from.
+        ok: rows in its data parts.
+        errors: rows in its errors parts.
+        data: paths of data parts.
+        error_parts: paths of errors parts.
+        audio: folders of audio files.
+        input_s: seconds of input audio in the good rows.
+        output_s: seconds of audio written.
+    """
+
+    unit: int
+    fingerprint: str
+    ok: int
+    errors: int
+    data: tuple[str, ...]
+    error_parts: tuple[str, ...]
+    audio: tuple[str, ...]
+    input_s: float
+    output_s: float
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(self.__dict__, sort_keys=True).encode()
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Commit:
+        facts: dict[str, Any] = json.loads(data)
+        for name in ("data", "error_parts", "audio"):
+            facts[name] = tuple(facts[name])
+        return Commit(**facts)
+
+
+def merge_receipts(unit: int, fingerprint: str, receipts: list[dict[str, Any]]) -> Commit:
+    """One commit from the receipt of a whole unit, or from those of its single rows."""
+    return Commit(
+        unit=unit,
+        fingerprint=fingerprint,
+        ok=sum(receipt["ok"] for receipt in receipts),
+        errors=sum(receipt["errors"] for receipt in receipts),
+        data=tuple(path for receipt in receipts for path in receipt["data"]),
+        error_parts=tuple(path for receipt in receipts for path in receipt["error_parts"]),
+        audio=tuple(receipt["audio"] for receipt in receipts if receipt.get("audio")),
+        input_s=sum(receipt.get("input_s", 0.0) for receipt in receipts),
+        output_s=sum(receipt.get("output_s", 0.0) for receipt in receipts),
+    )
+
+
+class Ledger:
+    """The state of a run, read from and written to OUTPUT alone."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def read_run(self) -> dict[str, Any] | None:
+        """``run.json``, or None when OUTPUT has none.
+
+        Raises:
+            UsageError: the file is not ours.
+        """
+        try:
+            facts = json.loads(self.storage.read(RUN))
+        except FileNotFoundError:
+            return None
+        except ValueError as fault:
+            raise UsageError(
+                f"{self.storage.uri(RUN)} is not a run record: {fault}; choose another OUTPUT"
+            ) from fault
+        if not isinstance(facts, dict) or "job" not in facts:
+            raise UsageError(f"{self.storage.uri(RUN)} is not a run record; choose another OUTPUT")
+        return facts
+
+    def write_run(self, facts: dict[str, Any]) -> None:
+        """Replace ``run.json``."""
+        self.storage.put(RUN, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
+
+    def commits(self) -> dict[int, Commit]:
+        """Every commit record by unit."""
+        paths = [path for path in self.storage.list(UNITS) if path.endswith(".json")]
+        with ThreadPoolExecutor(_READ_THREADS) as pool:
+            records = [Commit.from_bytes(data) for data in pool.map(self.storage.read, paths)]
+        return {record.unit: record for record in records}
+
+    def commit(self, record: Commit) -> None:
+        """Make a unit's parts visible, once.
+
+        Raises:
+            RunFailed: another driver has committed this unit.
+        """
+        try:
+            self.storage.create(f"{UNITS}/{record.unit:08d}.json", record.to_bytes())
+        except AlreadyThere as fault:
+            raise RunFailed(
+                f"unit {record.unit} was committed by another run into {self.storage.root}; "
+                "this run stops, nothing is lost or doubled"
+            ) from fault
+
+    def sweep(self, commits: dict[int, Commit]) -> int:
+        """Remove what no commit names; returns how many objects went."""
+        parts = {path for c in commits.values() for path in (*c.data, *c.error_parts)}
+        folders = {folder for c in commits.values() for folder in c.audio}
+        orphans = [
+            path
+            for kind in ("data", "errors")
+            for path in self.storage.list(kind)
+            if path not in parts
+        ]
+        orphans += [
+            path for path in self.storage.list("audio") if path.rsplit("/", 1)[0] not in folders
+        ]
+        with ThreadPoolExecutor(_READ_THREADS) as pool:
+            list(pool.map(self.storage.delete, orphans))
+        return len(orphans)
+
+    def clear(self) -> None:
+        """Remove a former run, its record last."""
+        for kind in ("data", "errors", "audio", "_log/units"):
+            for path in self.storage.list(kind):
+                self.storage.delete(path)
+        for path in ("report.html", RUN):
+            self.storage.delete(path)
+
+
+def committed_parts(output: str, kind: str = "data") -> list[str]:
+    """Full addresses of the parts that commits name.
+
+    Args:
+        output: OUTPUT of a run.
+        kind: ``"data"`` or ``"errors"``.
+    """
+    storage = Storage(output)
+    commits = Ledger(storage).commits()
+    return [
+        storage.uri(path)
+        for unit in sorted(commits)
+        for path in (commits[unit].data if kind == "data" else commits[unit].error_parts)
+    ]

@@ -1,0 +1,301 @@
+"""`run_job`: plan, resume, stream, commit, and an honest account at the end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Any
+
+import pyarrow as pa
+import ray
+import torch
+import transformers
+from ray.exceptions import RayError
+
+from actors.storage import Storage
+from actors.unit import UnitSpec
+from actors.write import store_crash
+from pipelines.config import JobConfig
+from pipelines.errors import RunFailed, UsageError
+from pipelines.graph import Stages, make_stages, start_ray, stream_units
+from pipelines.lease import Lease
+from pipelines.ledger import Ledger, merge_receipts
+from pipelines.plan import Plan, make_plan, travelling_schema
+from pipelines.progress import Counts, Progress, Style
+from pipelines.resources import Allotment, fit_pools
+from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder
+from uniaudio2.config import ModelConfig
+
+ISOLATED_ATTEMPTS = 2
+_HOPELESS_UNITS = 3
+
+StageFactory = Callable[[JobConfig, Allotment, pa.Schema, str], Stages]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        output: where everything is.
+        counts: rows and seconds of the whole job, earlier runs included.
+        elapsed_s: wall time of this run.
+        exit_code: 0 when every row succeeded, 3 when some are in the errors table.
+    """
+
+    output: str
+    counts: Counts
+    elapsed_s: float
+    exit_code: int
+
+
+def _model(job: JobConfig) -> ModelConfig:
+    """The model's configuration, with the job's settings checked against it."""
+    try:
+        config = load_config(model_folder(job.model))
+        if "generate" in job.spec.stages:
+            job.sampling.for_task(job.spec).check_fits(config.lm)
+    except ValueError as fault:
+        raise UsageError(str(fault)) from fault
+    return config
+
+
+def _check_same_job(recorded: dict[str, Any], wanted: dict[str, Any], output: str) -> None:
+    """Refuse to mix two jobs in one OUTPUT, naming what differs."""
+    old = recorded["job"]
+    differing = [
+        f"{key} {old.get(key)!r} there, {wanted.get(key)!r} now"
+        for key in sorted({*old, *wanted})
+        if old.get(key) != wanted.get(key)
+    ]
+    if differing:
+        raise UsageError(
+            f"{output} holds another job: {'; '.join(differing)}; "
+            "choose another OUTPUT, or --fresh to remove the old results"
+        )
+
+
+class Run:
+    """One run of a job: owns the plan, the ledger and the progress; `execute` does the work."""
+
+    def __init__(
+        self, job: JobConfig, plan: Plan, model: ModelConfig, style: Style, fresh: bool
+    ) -> None:
+        self.job = job
+        self.plan = plan
+        self.model = model
+        self.ledger = Ledger(Storage(job.output))
+        self.progress = Progress(Counts(rows=plan.rows, units=len(plan.units)), style)
+        self.fresh = fresh
+        self.started = time.time()
+        self._why: dict[int, str] = {}
+
+    def execute(self, make: StageFactory = make_stages) -> RunResult:
+        """Do what is not yet committed, then clean up and write the account."""
+        begun = time.monotonic()
+        with Lease(self.ledger.storage) as lease:
+            pending = self._resume()
+            if pending:
+                self._work(pending, lease, make)
+            self.ledger.sweep(self.ledger.commits())
+            counts = self.progress.counts
+            result = RunResult(
+                self.job.output, counts, time.monotonic() - begun, 3 if counts.errors else 0
+            )
+            self._record("finished", result.elapsed_s)
+        return result
+
+    def _resume(self) -> list[UnitSpec]:
+        """Units that no commit names; refuses an OUTPUT of another job or changed input."""
+        if self.fresh:
+            self.ledger.clear()
+        recorded = self.ledger.read_run()
+        identity = self._identity()
+        if recorded is None:
+            self._record("running", None)
+        else:
+            _check_same_job(recorded, identity, self.job.output)
+            self.started = recorded["started"]
+        commits = self.ledger.commits()
+        changed = [
+            unit.unit
+            for unit in self.plan.units
+            if unit.unit in commits and commits[unit.unit].fingerprint != unit.fingerprint
+        ]
+        if changed or any(number >= len(self.plan.units) for number in commits):
+            raise UsageError(
+                f"the rows of {self.job.input} changed since they were committed to "
+                f"{self.job.output} (units {changed[:5]}); choose another OUTPUT or --fresh"
+            )
+        for commit in commits.values():
+            self.progress.counts.add(commit)
+        return [unit for unit in self.plan.units if unit.unit not in commits]
+
+    def _identity(self) -> dict[str, Any]:
+        return {**self.job.identity(), "model": model_fingerprint(self.model)}
+
+    def _record(self, state: str, elapsed_s: float | None) -> None:
+        counts = self.progress.counts
+        self.ledger.write_run(
+            {
+                "state": state,
+                "job": self._identity(),
+                "config": self.job.model_dump(mode="json"),
+                "model": {"name": self.model.name, "trained": self.model.trained},
+                "input": {
+                    "sources": self.plan.sources[:100],
+                    "source_count": len(self.plan.sources),
+                    "rows": self.plan.rows,
+                    "units": len(self.plan.units),
+                    "columns": self.plan.schema.names,
+                },
+                "counts": {"ok": counts.ok, "errors": counts.errors},
+                "audio": {"input_s": counts.input_s, "output_s": counts.output_s},
+                "versions": {
+                    "ray": ray.__version__,
+                    "torch": torch.__version__,
+                    "transformers": transformers.__version__,
+                    "pyarrow": pa.__version__,
+                },
+                "started": self.started,
+                "ended": time.time() if state == "finished" else None,
+                "last_run_s": elapsed_s,
+            }
+        )
+
+    def _work(self, pending: list[UnitSpec], lease: Lease, make: StageFactory) -> None:
+        done = self.progress.counts.units_done
+        resumed = f" ({done} of {self.progress.counts.units} units were done before)"
+        self.progress.begin(
+            f"{self.job.spec.name}: {self.plan.rows} rows in {len(self.plan.units)} units"
+            + (resumed if done else "")
+        )
+        if not self.model.trained:
+            self.progress.say(
+                "warning",
+                f"model {self.model.name!r} is untrained: its tokens, text and sound mean nothing",
+            )
+        start_ray(self.job.address)
+        allotment = fit_pools(
+            self.job, ray.cluster_resources(), elastic=self.job.address is not None
+        )
+        for note in allotment.notes:
+            self.progress.say("note", note)
+        fields = travelling_schema(self.plan.schema)
+        stages = make(self.job, allotment, fields, model_fingerprint(self.model))
+        try:
+            for _ in range(self.job.max_attempts):
+                pending = self._pass(pending, stages, allotment, lease)
+                if not pending:
+                    return
+            self._one_by_one(pending, stages, allotment, lease)
+        except RayError as fault:
+            reason = str(fault).strip().splitlines()
+            raise RunFailed(f"Ray: {reason[-1] if reason else type(fault).__name__}") from fault
+
+    def _pass(
+        self, pending: list[UnitSpec], stages: Stages, allotment: Allotment, lease: Lease
+    ) -> list[UnitSpec]:
+        """Stream units once and commit those that arrive; returns the others."""
+        left = {unit.unit: unit for unit in pending}
+        for receipt in stream_units(pending, stages, allotment):
+            lease.check()
+            number = receipt["unit"]
+            if "fault" in receipt:
+                self._why[number] = receipt["fault"]
+            elif number in left:
+                unit = left.pop(number)
+                commit = merge_receipts(number, unit.fingerprint, [receipt])
+                self.ledger.commit(commit)
+                self.progress.committed(commit)
+        if left:
+            reasons = {self._why.get(number, "a worker died") for number in left}
+            if len(left) == len(pending) >= _HOPELESS_UNITS:
+                raise RunFailed(f"all {len(left)} units failed: {'; '.join(sorted(reasons)[:3])}")
+            self.progress.say(
+                "retry",
+                f"{len(left)} units did not arrive ({'; '.join(sorted(reasons)[:2])}); again",
+            )
+        return list(left.values())
+
+    def _one_by_one(
+        self, pending: list[UnitSpec], stages: Stages, allotment: Allotment, lease: Lease
+    ) -> None:
+        """Try the rows of stubborn units alone, so that only the poison ones are given up."""
+        singles = {
+            (unit.unit, row): replace(unit, row=row)
+            for unit in pending
+            for row in range(unit.row_count)
+        }
+        receipts: dict[tuple[int, int], dict[str, Any]] = {}
+        why: dict[tuple[int, int], str] = {}
+        for _ in range(ISOLATED_ATTEMPTS):
+            missing = [spec for key, spec in singles.items() if key not in receipts]
+            if not missing:
+                break
+            for receipt in stream_units(missing, stages, allotment, alone=True):
+                lease.check()
+                key = (receipt["unit"], receipt["row"])
+                if "fault" in receipt:
+                    why[key] = receipt["fault"]
+                else:
+                    receipts[key] = receipt
+        attempts = self.job.max_attempts + ISOLATED_ATTEMPTS
+        for key, spec in singles.items():
+            if key not in receipts:
+                kind = "fault" if key in why else "crash"
+                message = why.get(key, "its worker process died each time this row was tried")
+                receipts[key] = store_crash(self.job.output, spec, kind, message, attempts)
+        for unit in pending:
+            group = [receipts[(unit.unit, row)] for row in range(unit.row_count)]
+            commit = merge_receipts(unit.unit, unit.fingerprint, group)
+            self.ledger.commit(commit)
+            self.progress.committed(commit)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM stops a run as Ctrl-C does."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        old = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: the caller handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
+def run_job(
+    job: JobConfig, style: Style = "quiet", fresh: bool = False, make: StageFactory = make_stages
+) -> RunResult:
+    """Run a job; the same call goes on after a stop and does nothing twice.
+
+    Args:
+        job: what to do.
+        style: what to print.
+        fresh: remove a former run's results in OUTPUT first.
+        make: builds the stages; only tests give another.
+
+    Raises:
+        UsageError: the job cannot be run as asked; nothing was started.
+        RunFailed: it stopped; the same call goes on.
+    """
+    model = _model(job)
+    try:
+        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
+        with _stoppable():
+            return Run(job, plan, model, style, fresh).execute(make)
+    except KeyboardInterrupt as stop:
+        raise RunFailed("stopped; the same command goes on where it was") from stop
+    except OSError as fault:
+        raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault

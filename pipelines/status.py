@@ -1,0 +1,68 @@
+"""What is committed, failed and left in an OUTPUT, told from storage alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.storage import Storage
+from pipelines.errors import UsageError
+from pipelines.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a run.
+
+    Attributes:
+        state: ``running`` (or stopped before its end) or ``finished``.
+        task: name of the task.
+        model: fingerprint of the model.
+        rows: rows of the input.
+        ok: rows committed with a result.
+        errors: rows committed to the errors table.
+        units: units of the input.
+        units_done: units committed.
+        input_s: seconds of input audio done.
+        output_s: seconds of audio written.
+    """
+
+    state: str
+    task: str
+    model: str
+    rows: int
+    ok: int
+    errors: int
+    units: int
+    units_done: int
+    input_s: float
+    output_s: float
+
+    @property
+    def left(self) -> int:
+        """Rows that no commit covers."""
+        return self.rows - self.ok - self.errors
+
+
+def read_status(output: str) -> Status:
+    """Count what the commit log of `output` names.
+
+    Raises:
+        UsageError: no run was ever started there.
+    """
+    ledger = Ledger(Storage(output))
+    facts = ledger.read_run()
+    if facts is None:
+        raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
+    commits = ledger.commits().values()
+    return Status(
+        state=facts["state"],
+        task=facts["job"]["task"],
+        model=facts["job"]["model"],
+        rows=facts["input"]["rows"],
+        ok=sum(commit.ok for commit in commits),
+        errors=sum(commit.errors for commit in commits),
+        units=facts["input"]["units"],
+        units_done=len(commits),
+        input_s=sum(commit.input_s for commit in commits),
+        output_s=sum(commit.output_s for commit in commits),
+    )
