@@ -194,6 +194,8 @@ def _codes_tensor(value: Any, name: str) -> Tensor:
             array = np.asarray(value, dtype=np.int64)
     except (TypeError, ValueError, OverflowError) as fault:
         raise BadRow("bad_codes", f"{name}: {fault}; expected [T][8] integers") from fault
+    if array.size == 0:
+        return Codes.empty().recon
     if array.ndim != 2 or array.shape[1] != CODEBOOKS:
         raise BadRow(
             "bad_codes", f"{name} has shape {array.shape}; expected [T, {CODEBOOKS}], time first"

@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 ATTEMPTS = 6
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 8.0
-_FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError)
+_FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ValueError)
 _FINAL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
 
 

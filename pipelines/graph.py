@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
+import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import ray
 import ray.data
+from ray.util.annotations import RayDeprecationWarning
 
 from actors.decode import Decoder
 from actors.encode import Encoder
@@ -78,6 +83,27 @@ def make_stages(
     return Stages(Loader(task, schema, job.load.max_duration_s), writer, pools)
 
 
+@contextmanager
+def _stderr_held() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2, and show it only if the block fails.
+
+    Ray's C++ core writes its greetings there past every logger.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 def start_ray(address: str | None) -> None:
     """Start Ray for this process, or join the cluster at `address`; a started Ray is used as is.
 
@@ -86,13 +112,16 @@ def start_ray(address: str | None) -> None:
     """
     if ray.is_initialized():
         return
-    quiet: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # max_restarts has no named parameter in this release
+    warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+    options: dict[str, Any] = {"address": address}
     if address is None:
         # reachable from this machine alone; a cluster keeps its own token
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        ray.init(address="local", include_dashboard=False, **quiet)
-    else:
-        ray.init(address=address, **quiet)
+        options = {"address": "local", "include_dashboard": False}
+    with _stderr_held():
+        ray.init(**options, logging_level=logging.WARNING, log_to_driver=False)
 
 
 def _configure() -> None:

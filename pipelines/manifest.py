@@ -75,7 +75,8 @@ def _column(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return pa.array([None if v is None else json.dumps(v, default=str) for v in values])
+        plain = (str, type(None))
+        return pa.array([v if isinstance(v, plain) else json.dumps(v, default=str) for v in values])
 
 
 def table_of_dicts(rows: list[dict[str, Any]]) -> pa.Table:

@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from types import FrameType
 from typing import Any
 
 import pyarrow as pa
 import ray
-import torch
-import transformers
 from ray.exceptions import RayError
 
 from actors.storage import Storage
@@ -31,6 +30,7 @@ from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_fo
 from uniaudio2.config import ModelConfig
 
 ISOLATED_ATTEMPTS = 2
+_REPORTED_PACKAGES = ("uniaudio2-batch", "ray", "torch", "torchaudio", "transformers", "pyarrow")
 _HOPELESS_UNITS = 3
 
 StageFactory = Callable[[JobConfig, Allotment, pa.Schema, str], Stages]
@@ -155,12 +155,7 @@ class Run:
                 },
                 "counts": {"ok": counts.ok, "errors": counts.errors},
                 "audio": {"input_s": counts.input_s, "output_s": counts.output_s},
-                "versions": {
-                    "ray": ray.__version__,
-                    "torch": torch.__version__,
-                    "transformers": transformers.__version__,
-                    "pyarrow": pa.__version__,
-                },
+                "versions": {name: version(name) for name in _REPORTED_PACKAGES},
                 "started": self.started,
                 "ended": time.time() if state == "finished" else None,
                 "last_run_s": elapsed_s,

@@ -1,0 +1,162 @@
+"""Loading: every kind of bad row becomes its typed error, every good one its wave or codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import torch
+
+from actors.load import Loader, load_audio, load_codes, read_text, resolve
+from actors.table import read_codes
+from actors.unit import UnitSpec, to_stream
+from tests.conftest import tone, wav_bytes
+from uniaudio2.errors import BadRow
+from uniaudio2.tasks import get_task
+
+GOOD = wav_bytes(tone(0.25))
+
+
+def kind_of(action: Callable[[], Any]) -> str:
+    with pytest.raises(BadRow) as caught:
+        action()
+    assert len(caught.value.message) > 20
+    return caught.value.kind
+
+
+@pytest.mark.parametrize(
+    "value", [GOOD, {"bytes": GOOD, "path": None}, {"bytes": GOOD, "path": "somewhere.wav"}]
+)
+def test_audio_as_bytes_or_struct(value: object) -> None:
+    assert len(load_audio({"audio": value}, "", 60)) == 6000
+
+
+def test_audio_as_path_uri_and_span(make_audio: Callable[..., Path], bucket: str) -> None:
+    from actors.storage import Storage
+
+    path = make_audio("clips/a.wav", 1.0)
+    base = str(path.parents[1])
+    assert len(load_audio({"audio": "clips/a.wav"}, base, 60)) == 24_000
+    assert len(load_audio({"audio": str(path), "start_s": 0.5}, "/elsewhere", 60)) == 12_000
+    nemo = {"audio_filepath": "clips/a.wav", "offset": 0.25, "duration": 0.5}
+    assert len(load_audio(nemo, base, 60)) == 12_000
+    Storage(bucket).put("x/a.wav", GOOD)
+    assert len(load_audio({"audio": f"{bucket}/x/a.wav"}, "", 60)) == 6000
+    assert len(load_audio({"audio": "a.wav"}, f"{bucket}/x", 60)) == 6000
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"audio": None}, "missing_value"),
+        ({"audio": {"bytes": None, "path": None}}, "missing_value"),
+        ({"audio": "not-there.wav"}, "missing_file"),
+        ({"audio": "."}, "missing_file"),
+        ({"audio": "bad\x00name.wav"}, "missing_file"),
+        ({"audio": "x" * 5000}, "missing_file"),
+        ({"audio": b"plain text"}, "unreadable_audio"),
+        ({"audio": GOOD, "start_s": "soon"}, "bad_span"),
+    ],
+)
+def test_bad_audio_rows(row: dict[str, Any], kind: str, tmp_path: Path) -> None:
+    assert kind_of(lambda: load_audio(row, str(tmp_path), 60)) == kind
+
+
+def test_missing_object_on_s3(bucket: str) -> None:
+    assert kind_of(lambda: load_audio({"audio": f"{bucket}/no.wav"}, "", 60)) == "missing_file"
+
+
+def test_relative_paths_start_at_the_manifest() -> None:
+    assert resolve("a/b.wav", "s3://bucket/m") == "s3://bucket/m/a/b.wav"
+    assert resolve("/a/b.wav", "s3://bucket/m") == "/a/b.wav"
+    assert resolve("s3://o/b.wav", "/m") == "s3://o/b.wav"
+
+
+def test_texts() -> None:
+    tta = get_task("tta")
+    assert read_text({"caption": "rain"}, "caption", tta) == "rain"
+    assert read_text({"text": "rain"}, "caption", tta) == "rain"
+    assert kind_of(lambda: read_text({"caption": "  "}, "caption", tta)) == "empty_text"
+    assert kind_of(lambda: read_text({"caption": None}, "caption", tta)) == "missing_value"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[1, 2, 3]],
+        [1, 2, 3],
+        [[0] * 8, [0] * 7],
+        [[-1] * 8],
+        [[70_000] * 8],
+        "abc",
+        [[1.5] * 8, []],
+    ],
+)
+def test_bad_codes(value: object) -> None:
+    assert kind_of(lambda: load_codes({"recon_codes": value})) == "bad_codes"
+
+
+def test_no_codes() -> None:
+    assert kind_of(lambda: load_codes({"recon_codes": None})) == "missing_value"
+    assert kind_of(lambda: load_codes({"recon_codes": []})) == "missing_value"
+
+
+def test_published_pairs_of_either_layout(tmp_path: Path) -> None:
+    recon = torch.randint(0, 50, (8, 5))
+    torch.save(recon, tmp_path / "a_semantic.pt")
+    torch.save(torch.randint(0, 50, (3, 8), dtype=torch.int32), tmp_path / "a_reason.pt")
+    codes = load_codes(
+        {
+            "recon_path": str(tmp_path / "a_semantic.pt"),
+            "reason_path": str(tmp_path / "a_reason.pt"),
+        }
+    )
+    assert torch.equal(codes.recon, recon.T)
+    assert codes.reason.shape == (3, 8)
+
+
+def test_pairs_that_are_ambiguous_or_hostile(tmp_path: Path) -> None:
+    torch.save(torch.zeros(8, 8, dtype=torch.int64), tmp_path / "square.pt")
+    marker = tmp_path / "it-ran"
+
+    class Hostile:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (marker,)
+
+    torch.save(Hostile(), tmp_path / "hostile.pt")
+    for name in ("square.pt", "hostile.pt"):
+        row = {"recon_path": str(tmp_path / name)}
+        assert kind_of(lambda row=row: load_codes(row)) == "bad_codes"
+    assert not marker.exists()
+
+
+def unit_of(rows: pa.Table) -> pa.Table:
+    return UnitSpec(0, "", 0, rows.num_rows, "", "f", to_stream(rows)).to_table()
+
+
+def test_a_unit_keeps_good_and_bad_rows_in_order() -> None:
+    rows = pa.table(
+        {
+            "id": ["a", "b", "c"],
+            "audio": pa.array([GOOD, b"junk", GOOD], pa.binary()),
+            "speaker": ["s1", "s2", None],
+        }
+    )
+    schema = pa.schema([("audio", pa.binary()), ("speaker", pa.string())])
+    table = Loader(get_task("tokenize"), schema)(unit_of(rows))
+    assert table["id"].to_pylist() == ["a", "b", "c"]
+    assert table["error_kind"].to_pylist() == [None, "unreadable_audio", None]
+    assert table["input_samples"].to_pylist() == [6000, None, 6000]
+    inputs = table["input"].to_pylist()
+    assert [row["speaker"] for row in inputs] == ["s1", "s2", None]
+    assert [row["audio"] for row in inputs] == [None, None, None]  # bytes do not travel on
+
+
+def test_a_unit_of_codes() -> None:
+    rows = pa.table({"id": ["a", "b"], "recon_codes": [[[1] * 8, [2] * 8], None]})
+    table = Loader(get_task("detokenize"), rows.schema.remove(0))(unit_of(rows))
+    assert read_codes(table, 0).recon.tolist() == [[1] * 8, [2] * 8]
+    assert table["error_kind"].to_pylist() == [None, "missing_value"]

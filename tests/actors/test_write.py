@@ -1,0 +1,102 @@
+"""What a unit becomes on storage, for ids and columns of every kind."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.table import mark_errors, scatter, start_table, wave_column, write_codes
+from actors.write import Writer, file_stem, input_json, result_fields, travelling_names
+from uniaudio2.codes import Codes
+from uniaudio2.errors import BadRow
+from uniaudio2.tasks import TASKS, get_task
+
+
+@given(st.text(max_size=400))
+def test_no_id_makes_a_path(row_id: str) -> None:
+    stem = file_stem(row_id)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", stem)
+
+
+@given(st.lists(st.text(max_size=60), unique=True, max_size=30))
+def test_no_two_ids_share_a_name(ids: list[str]) -> None:
+    assert len({file_stem(row_id) for row_id in ids}) == len(ids)
+
+
+@pytest.mark.parametrize("row_id", ["../../x", "a/b", "x" * 300, "äöü", "", "CON", "a\nb\x00"])
+def test_hostile_ids_stay_inside(tmp_path: Path, row_id: str) -> None:
+    outside = set(tmp_path.parent.iterdir())
+    writer = Writer(str(tmp_path / "out"), get_task("detokenize"), pa.schema([]), "m", 0)
+    table = start_table([row_id], pa.array([{"x": 1}]), 0)
+    table = write_codes(table, {0: Codes.empty()})
+    table = table.append_column("output_wave", wave_column({0: torch.zeros(1920)}, 1))
+    receipt = json.loads(writer(table)["receipt"][0].as_py())
+    row = pq.read_table(tmp_path / "out" / receipt["data"][0]).to_pylist()[0]
+    assert row["id"] == row_id
+    assert (tmp_path / "out" / row["audio_path"]).is_file()
+    assert set(tmp_path.parent.iterdir()) == outside
+
+
+def test_columns_that_a_result_needs_are_kept_beside_it() -> None:
+    names = travelling_names(["id", "text", "input_text"], ["text", "speaker"])
+    assert names == {"text": "input_input_text", "speaker": "speaker"}
+    assert travelling_names(["id", "text"], ["text", "input_text"]) == {
+        "text": "input_input_text",
+        "input_text": "input_text",
+    }
+
+
+def test_results_and_errors_of_one_unit(tmp_path: Path) -> None:
+    inputs = pa.array([{"text": "hello", "n": 1}, {"text": "<b>", "n": 2}])
+    schema = pa.schema([("text", pa.string()), ("n", pa.int64())])
+    table = start_table(["a", "b"], inputs, 5)
+    table = mark_errors(table, "encode", {1: BadRow("too_long", "cut it")})
+    table = table.append_column("input_samples", pa.array([24_000, None], pa.int64()))
+    table = table.append_column("text", scatter({0: "hallo"}, 2, pa.string()))
+    table = table.append_column("finish_reason", scatter({0: "stop"}, 2, pa.string()))
+    receipt = json.loads(
+        Writer(str(tmp_path), get_task("asr"), schema, "m-1", 9)(table)["receipt"][0].as_py()
+    )
+    assert (receipt["ok"], receipt["errors"], receipt["input_s"]) == (1, 1, 1.0)
+    (good,) = pq.read_table(tmp_path / receipt["data"][0]).to_pylist()
+    assert good | {"seed": 0} == {
+        "id": "a", "task": "asr", "text": "hallo", "input_duration_s": 1.0,
+        "finish_reason": "stop", "seed": 0, "model": "m-1", "input_text": "hello", "n": 1,
+    }  # fmt: skip
+    (bad,) = pq.read_table(tmp_path / receipt["error_parts"][0]).to_pylist()
+    assert json.loads(bad.pop("input")) == {"text": "<b>", "n": 2}
+    assert bad == {
+        "id": "b", "stage": "encode", "kind": "too_long", "message": "cut it", "attempts": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+def test_absent_columns_are_those_a_task_does_not_produce(task: object) -> None:
+    names = [field.name for field in result_fields(task, keep_codes=False)]
+    assert names[:2] == ["id", "task"]
+    assert names[-1] == "model"
+    assert ("text" in names) == (task.output == "text")
+    assert ("audio_path" in names) == ("decode" in task.stages)
+    assert ("finish_reason" in names) == ("generate" in task.stages)
+
+
+def test_a_block_of_two_units_is_a_fault(tmp_path: Path) -> None:
+    one, two = (start_table(["a"], pa.array([{"x": 1}]), unit) for unit in (0, 1))
+    writer = Writer(str(tmp_path), get_task("tokenize"), pa.schema([]), "m", 0)
+    with pytest.raises(RuntimeError, match="one block"):
+        writer(pa.concat_tables([one, two]))
+
+
+def test_bytes_are_not_copied_into_the_errors_table() -> None:
+    assert json.loads(input_json({"audio": b"123", "text": "é"})) == {
+        "audio": "<3 bytes>",
+        "text": "é",
+    }

@@ -1,0 +1,84 @@
+"""What tests share: one Ray, one S3 server over HTTP, and audio made on the spot."""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+torch.set_num_threads(1)
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test-secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """A real S3 API over HTTP; its address and credentials are in the environment."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    os.environ.update(CREDENTIALS, AWS_ENDPOINT_URL=f"http://{host}:{port}")
+    yield os.environ["AWS_ENDPOINT_URL"]
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str) -> str:
+    """An empty bucket of its own, as ``s3://NAME``."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket=name)
+    return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def cluster(s3_server: str) -> Iterator[None]:
+    """One local Ray for all tests that need one; its workers inherit the S3 settings."""
+    import ray
+
+    from pipelines.graph import start_ray
+
+    start_ray(None)
+    yield
+    ray.shutdown()
+
+
+def tone(seconds: float, rate: int = 24_000, channels: int = 1, hz: float = 440.0) -> np.ndarray:
+    """A sine, ``[N]`` or ``[N, channels]`` float32."""
+    wave = 0.3 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
+    wave = wave.astype(np.float32)
+    return wave if channels == 1 else np.repeat(wave[:, None], channels, axis=1)
+
+
+def wav_bytes(samples: np.ndarray, rate: int = 24_000, subtype: str = "PCM_16") -> bytes:
+    """Samples as a WAV file in memory."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="WAV", subtype=subtype)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def make_audio(tmp_path: Path) -> Callable[..., Path]:
+    """Write an audio file below the test's folder; the suffix chooses the format."""
+
+    def make(name: str, seconds: float = 0.5, rate: int = 24_000, channels: int = 1) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, tone(seconds, rate, channels), rate)
+        return path
+
+    return make

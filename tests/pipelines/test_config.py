@@ -1,0 +1,72 @@
+"""Settings are closed, and a mistake names its remedy in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.config import JobConfig, make_job
+from pipelines.errors import UsageError
+
+GIVEN = {"task": "asr", "input": "in", "output": "out"}
+
+
+def test_file_then_set_then_given(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("seed: 1\nmodel: a\nsampling: {top_k: 5, temperature: 0.5}\n")
+    job = make_job({**GIVEN, "model": "b"}, str(path), ("sampling.top_k=7", "seed=2"))
+    assert (job.seed, job.model) == (2, "b")
+    assert (job.sampling.top_k, job.sampling.temperature) == (7, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (("sampling.topk=5",), "did you mean 'top_k'"),
+        (("encoder.min_size=2",), "did you mean 'encode'"),
+        (("sampling.temperature=0",), "greater than 0"),
+        (("encode.min_size=3", "encode.max_size=2"), "below min_size 3"),
+        (("nonsense",), "key=value"),
+        (("seed=2", "seed.x=1"), "'seed' is a value"),
+        (("keep=everything",), "'nothing' or 'tokens'"),
+    ],
+)
+def test_mistakes(sets: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_job(GIVEN, None, sets)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "hint"), [("ars", "'asr'"), ("TTSS", "'TTS'"), ("zz", "valid")])
+def test_unknown_tasks_name_the_nearest(name: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown task '{name}'.*{hint}"):
+        make_job({**GIVEN, "task": name})
+
+
+def test_published_spellings() -> None:
+    assert make_job({**GIVEN, "task": "ASR"}).spec.name == "asr"
+
+
+def test_identity_holds_what_changes_results_and_nothing_else() -> None:
+    base = JobConfig(**GIVEN)
+    same = JobConfig(**GIVEN, encode={"batch": 3}, max_attempts=5, address="x")
+    other = JobConfig(**GIVEN, sampling={"top_k": 3})
+    assert base.identity() == same.identity()
+    assert base.identity() != other.identity()
+    assert base.identity() == JobConfig(**{**GIVEN, "task": "ASR"}).identity()
+
+
+def test_sampling_follows_the_task_unless_told() -> None:
+    assert JobConfig(**GIVEN).sampling.for_task(JobConfig(**GIVEN).spec).greedy
+    tts = JobConfig(**{**GIVEN, "task": "tts"}, sampling={"max_frames": 9})
+    assert not tts.sampling.for_task(tts.spec).greedy
+    assert tts.sampling.for_task(tts.spec).max_frames == 9
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: [\n"])
+def test_config_files_that_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "job.yaml").write_text(text)
+    with pytest.raises(UsageError, match="config"):
+        make_job(GIVEN, str(tmp_path / "job.yaml"))

@@ -1,0 +1,67 @@
+"""Two drivers: the second is refused; a dead one is replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from actors.storage import Storage
+from pipelines.errors import RunFailed, UsageError
+from pipelines.lease import PATH, Lease, _machine
+
+
+def lease(storage: Storage, expiry_s: float = 0.6) -> Lease:
+    return Lease(storage, heartbeat_s=0.1, expiry_s=expiry_s)
+
+
+@pytest.fixture(params=["local", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    root = str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket") + "/o"
+    return Storage(root)
+
+
+def test_the_second_driver_is_refused_and_named(storage: Storage) -> None:
+    with lease(storage), pytest.raises(UsageError, match=f"process {os.getpid()} on"):
+        lease(storage).__enter__()
+    assert not storage.exists(PATH)
+
+
+def test_after_an_orderly_end_the_next_starts_at_once(storage: Storage) -> None:
+    with lease(storage):
+        pass
+    with lease(storage, expiry_s=60) as second:
+        second.check()
+
+
+def test_a_killed_driver_of_this_machine_is_replaced_at_once(storage: Storage) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "pass"])
+    process.wait()
+    holder = {"driver": "x", "machine": _machine(), "pid": process.pid, "process_start": "1"}
+    storage.put(PATH, json.dumps({**holder, "beat": 1.0}).encode())
+    begun = time.monotonic()
+    with lease(storage, expiry_s=60):
+        assert time.monotonic() - begun < 10
+
+
+def test_a_silent_driver_elsewhere_is_replaced_after_its_time(storage: Storage) -> None:
+    holder = {"driver": "x", "machine": "another", "pid": 1, "host": "h", "beat": 1.0}
+    storage.put(PATH, json.dumps(holder).encode())
+    with lease(storage) as taken:
+        assert taken.waited
+
+
+def test_a_driver_that_lost_its_lease_stops(storage: Storage) -> None:
+    with lease(storage) as first:
+        storage.put(PATH, json.dumps({"driver": "other", "beat": 2.0}).encode())
+        deadline = time.monotonic() + 10
+        with pytest.raises(RunFailed, match="took over"):
+            while time.monotonic() < deadline:
+                first.check()
+                time.sleep(0.02)
+    assert storage.exists(PATH)  # the other driver's lease is not ours to remove

@@ -1,0 +1,73 @@
+"""The commit log: one record a unit, never two; orphans do not exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.storage import Storage
+from pipelines.errors import RunFailed, UsageError
+from pipelines.ledger import Commit, Ledger, committed_parts, merge_receipts
+
+
+@pytest.fixture(params=["local", "s3"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    root = str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket") + "/o"
+    return Ledger(Storage(root))
+
+
+def commit(unit: int, attempt: str = "aa") -> Commit:
+    receipt = {
+        "ok": 2, "errors": 1, "data": [f"data/part-{unit}-{attempt}.parquet"],
+        "error_parts": [f"errors/part-{unit}-{attempt}.parquet"], "audio": f"audio/{unit}-{attempt}",
+        "input_s": 1.5, "output_s": 0.5,
+    }  # fmt: skip
+    return merge_receipts(unit, "f", [receipt])
+
+
+def test_a_unit_is_committed_once(ledger: Ledger) -> None:
+    ledger.commit(commit(3))
+    with pytest.raises(RunFailed, match="unit 3 was committed by another run"):
+        ledger.commit(commit(3, "bb"))
+    assert ledger.commits() == {3: commit(3)}
+
+
+def test_orphans_are_invisible_and_swept(ledger: Ledger) -> None:
+    for token in ("aa", "orphan"):
+        for path in (
+            f"data/part-3-{token}.parquet",
+            f"errors/part-3-{token}.parquet",
+            f"audio/3-{token}/x.flac",
+        ):
+            ledger.storage.put(path, b"x")
+    ledger.commit(commit(3))
+    assert committed_parts(ledger.storage.root) == [ledger.storage.uri("data/part-3-aa.parquet")]
+    assert ledger.sweep(ledger.commits()) == 3
+    left = [path for kind in ("data", "errors", "audio") for path in ledger.storage.list(kind)]
+    assert len(left) == 3
+    assert not any("orphan" in path for path in left)
+
+
+def test_rows_that_were_tried_alone_make_one_commit() -> None:
+    single = {"ok": 1, "errors": 0, "data": ["d1"], "error_parts": [], "audio": None}
+    crashed = {"ok": 0, "errors": 1, "data": [], "error_parts": ["e1"]}
+    merged = merge_receipts(7, "f", [single, crashed, {**single, "data": ["d2"]}])
+    assert (merged.ok, merged.errors, merged.data) == (2, 1, ("d1", "d2"))
+    assert Commit.from_bytes(merged.to_bytes()) == merged
+
+
+def test_clear_leaves_nothing(ledger: Ledger) -> None:
+    ledger.write_run({"job": {}})
+    ledger.storage.put("data/x.parquet", b"x")
+    ledger.commit(commit(0))
+    ledger.clear()
+    assert ledger.storage.list("") == []
+    assert ledger.read_run() is None
+
+
+@pytest.mark.parametrize("content", [b"not json", b"[]", b"{}"])
+def test_a_foreign_run_json_is_refused(ledger: Ledger, content: bytes) -> None:
+    ledger.storage.put("run.json", content)
+    with pytest.raises(UsageError, match="not a run record"):
+        ledger.read_run()

@@ -1,0 +1,108 @@
+"""Readers: every kind of manifest becomes the same kind of rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.load import FAULT_COLUMN
+from actors.storage import Storage
+from pipelines.errors import UsageError
+from pipelines.manifest import find_sources, parse_jsonl, parse_lines, table_of_dicts
+
+
+def test_jsonl_with_differing_keys_types_and_a_broken_line() -> None:
+    data = b'{"id": 1, "text": "a"}\n\n{"id": "x", "n": [1]}\nnot json\n[1]\n{"text": 5}\n'
+    rows = parse_jsonl(data).to_pylist()
+    assert [row["id"] for row in rows][2:4] == ["line-4", "line-5"]
+    assert FAULT_COLUMN in rows[2]
+    assert "line 4" in rows[2][FAULT_COLUMN]
+    assert len(rows) == 5
+
+
+@given(st.binary(max_size=400))
+@settings(deadline=None)
+def test_no_bytes_break_the_jsonl_reader(data: bytes) -> None:
+    lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    assert parse_jsonl(data).num_rows == len(lines)
+
+
+def test_deep_nesting_is_a_bad_row() -> None:
+    assert parse_jsonl(b'{"a":' * 100_000).to_pylist()[0][FAULT_COLUMN]
+
+
+def test_mixed_types_become_text() -> None:
+    table = table_of_dicts([{"a": 1}, {"a": "x"}, {}])
+    assert table["a"].to_pylist() == ["1", "x", None]
+
+
+def test_text_files_keep_their_line_numbers() -> None:
+    rows = parse_lines(b"one\n\nthree\n").to_pylist()
+    assert rows == [{"line": 1, "text": "one"}, {"line": 3, "text": "three"}]
+
+
+def test_a_folder_of_audio(make_audio: Callable[..., Path], tmp_path: Path) -> None:
+    make_audio("in/b.wav")
+    make_audio("in/sub/a.flac")
+    (tmp_path / "in/notes.md").write_text("not audio")
+    (source,) = find_sources(str(tmp_path / "in"))
+    assert source.table is not None
+    assert source.table["id"].to_pylist() == ["b.wav", "sub/a.flac"]
+    assert source.base == str(tmp_path / "in")
+
+
+def test_a_folder_of_code_pairs(tmp_path: Path) -> None:
+    torch.save(torch.zeros(8, 3), tmp_path / "a_semantic.pt")
+    torch.save(torch.zeros(8, 2), tmp_path / "a_reason.pt")
+    torch.save(torch.zeros(8, 3), tmp_path / "b_semantic.pt")
+    (source,) = find_sources(str(tmp_path))
+    assert source.table is not None
+    rows = source.table.to_pylist()
+    assert [row["id"] for row in rows] == ["a", "b"]
+    assert rows[0]["recon_path"] == str(tmp_path / "a_semantic.pt")
+    assert rows[1]["reason_path"] is None
+
+
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_parquet_files_folders_and_globs(
+    where: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    root = str(tmp_path) if where == "local" else request.getfixturevalue("bucket")
+    for name, count in (("m/a.parquet", 3), ("m/b.parquet", 2)):
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({"id": [f"{name}{i}" for i in range(count)]}), sink)
+        Storage(root).put(name, sink.getvalue().to_pybytes())
+    for uri, rows in ((f"{root}/m", [3, 2]), (f"{root}/m/*.parquet", [3, 2])):
+        assert [source.rows for source in find_sources(uri)] == rows
+    (source,) = find_sources(f"{root}/m/a.parquet")
+    assert source.uri == f"{root}/m/a.parquet"
+
+
+def test_csv_and_tsv(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id,text\n1,"a, b"\n2,c\n')
+    (tmp_path / "a.tsv").write_text("id\ttext\n1\ta b\n")
+    tables = [find_sources(str(tmp_path / name))[0].table for name in ("a.csv", "a.tsv")]
+    assert tables[0].to_pylist() == [{"id": "1", "text": "a, b"}, {"id": "2", "text": "c"}]
+    assert tables[1].to_pylist() == [{"id": "1", "text": "a b"}]
+
+
+@pytest.mark.parametrize("name", ["gone.parquet", "x.docx", "empty-folder", "no*match.wav"])
+def test_inputs_that_are_none(tmp_path: Path, name: str) -> None:
+    (tmp_path / "x.docx").write_text("x")
+    (tmp_path / "empty-folder").mkdir()
+    with pytest.raises(UsageError, match=r"such|known|matches|among"):
+        find_sources(str(tmp_path / name))
+
+
+def test_a_parquet_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_text(json.dumps({"no": 1}))
+    with pytest.raises(UsageError, match="Parquet"):
+        find_sources(str(tmp_path / "a.parquet"))

@@ -1,0 +1,208 @@
+"""Whole runs on a real Ray, to local disk and to S3."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from actors.storage import Storage, read_uri
+from pipelines import JobConfig, RunResult, UsageError, run_job
+from pipelines.demo import EXAMPLES, read_results
+from pipelines.ledger import committed_parts
+from pipelines.status import read_status
+from tests.conftest import tone, wav_bytes
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+def run(task: str, source: str, output: str, **settings: Any) -> RunResult:
+    return run_job(JobConfig(task=task, input=source, output=output, **settings))
+
+
+def read_errors(output: str) -> list[dict[str, Any]]:
+    parts = committed_parts(output, "errors")
+    rows = [row for part in parts for row in pq.read_table(io.BytesIO(read_uri(part))).to_pylist()]
+    return sorted(rows, key=lambda row: str(row["id"]))
+
+
+def put_parquet(uri: str, table: pa.Table) -> str:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    folder, _, name = uri.rpartition("/")
+    Storage(folder).put(name, sink.getvalue().to_pybytes())
+    return uri
+
+
+def test_tokenize_and_reconstruct_keep_every_sample(tmp_path: Path) -> None:
+    source = str(EXAMPLES / "recordings.jsonl")
+    out = str(tmp_path / "reconstruct")
+    result = run("reconstruct", source, out)
+    assert (result.exit_code, result.counts.ok) == (0, 10)
+    rows = read_results(out)
+    assert len(rows) == 10
+    for row in rows:
+        info = soundfile.info(f"{out}/{row['audio_path']}")
+        assert info.samplerate == 24_000
+        assert info.frames == round(row["input_duration_s"] * 24_000)
+        assert row["duration_s"] == row["input_duration_s"]
+        assert len(row["recon_codes"]) == info.frames // 1920 + 1
+    assert run("tokenize", source, str(tmp_path / "tokenize")).exit_code == 0
+    tokens = read_results(str(tmp_path / "tokenize"))
+    assert [row["recon_codes"] for row in tokens] == [row["recon_codes"] for row in rows]
+    assert [row["reason_codes"] for row in tokens] == [row["reason_codes"] for row in rows]
+
+
+def test_codes_go_back_to_the_same_sound(tmp_path: Path) -> None:
+    source = str(EXAMPLES / "sounds.jsonl")
+    run("reconstruct", source, str(tmp_path / "a"))
+    tokens = run("tokenize", source, str(tmp_path / "b"))
+    data = [part for part in committed_parts(tokens.output)]
+    manifest = put_parquet(str(tmp_path / "codes.parquet"), pq.read_table(data))
+    assert run("detokenize", manifest, str(tmp_path / "c")).exit_code == 0
+    for whole, again in zip(
+        read_results(str(tmp_path / "a")), read_results(str(tmp_path / "c")), strict=True
+    ):
+        first, _ = soundfile.read(tmp_path / "a" / whole["audio_path"])
+        second, _ = soundfile.read(tmp_path / "c" / again["audio_path"])
+        assert len(second) == 1920 * len(again["recon_codes"])
+        assert np.abs(first - second[: len(first)]).max() < 1e-3
+        assert again["caption"] == whole["caption"]
+
+
+def test_asr_from_parquet_on_s3_to_s3(bucket: str) -> None:
+    rows = {
+        "id": ["b/1", "../../2", "ü" * 200],
+        "audio": [wav_bytes(tone(0.4, 44_100, 2), 44_100)] * 3,
+        "text": ["one", "two", None],
+        "speaker": ["s", None, "t"],
+    }
+    source = put_parquet(f"{bucket}/in/m.parquet", pa.table(rows))
+    out = f"{bucket}/out"
+    result = run("asr", source, out, sampling={"max_frames": 12})
+    assert (result.exit_code, result.counts.ok) == (0, 3)
+    parts = committed_parts(out)
+    tables = [pq.read_table(io.BytesIO(read_uri(part))) for part in parts]
+    table = pa.concat_tables(tables)
+    assert set(table["id"].to_pylist()) == set(rows["id"])
+    by_id = {row["id"]: row for row in table.to_pylist()}
+    assert by_id["b/1"]["input_text"] == "one"
+    assert by_id["../../2"]["speaker"] is None
+    assert all(row["finish_reason"] in ("stop", "length") for row in by_id.values())
+    assert "recon_codes" not in table.column_names
+    assert "test-secret" not in Storage(out).read("run.json").decode()
+    assert read_status(out).left == 0
+
+
+@pytest.mark.parametrize("task", ["tts", "tta", "audio_caption"])
+def test_the_other_tasks(task: str, tmp_path: Path) -> None:
+    source = {"tts": "texts.jsonl", "tta": "sounds.jsonl", "audio_caption": "sounds.jsonl"}[task]
+    settings = {"sampling": {"max_frames": 30}, "keep": "tokens"}
+    result = run(task, str(EXAMPLES / source), str(tmp_path), **settings)
+    assert (result.exit_code, result.counts.errors) == (0, 0)
+    for row in read_results(str(tmp_path)):
+        assert len(row["recon_codes"]) > 0
+        if task == "audio_caption":
+            assert isinstance(row["text"], str)
+            assert row["input_duration_s"] > 0
+        else:
+            info = soundfile.info(tmp_path / row["audio_path"])
+            assert info.frames == 1920 * len(row["recon_codes"])
+
+
+def test_one_bad_file_costs_one_row(tmp_path: Path, make_audio: Callable[..., Path]) -> None:
+    for number in range(3):
+        make_audio(f"in/good-{number}.wav")
+    make_audio("in/loud.wav", 0.1, 192_000, 8)
+    (tmp_path / "in/text.wav").write_text("I am not audio")
+    (tmp_path / "in/zero.wav").write_bytes(b"")
+    nan = tone(0.1)
+    nan[0] = np.nan
+    (tmp_path / "in/nan.wav").write_bytes(wav_bytes(nan, subtype="FLOAT"))
+    names = ["good-0", "gone", "text", "good-1", "zero", "nan", "loud", "good-2"]
+    lines = [{"id": name, "audio": f"in/{name}.wav"} for name in names]
+    lines.append({"id": "null", "audio": None})
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = str(tmp_path / "out")
+    result = run("tokenize", str(manifest), out, unit_rows=4)
+    assert (result.exit_code, result.counts.ok, result.counts.errors) == (3, 4, 5)
+    assert [row["id"] for row in read_results(out)] == ["good-0", "good-1", "good-2", "loud"]
+    errors = {row["id"]: row for row in read_errors(out)}
+    assert {name: row["kind"] for name, row in errors.items()} == {
+        "gone": "missing_file", "text": "unreadable_audio", "zero": "empty_audio",
+        "nan": "non_finite_audio", "null": "missing_value",
+    }  # fmt: skip
+    assert all(row["stage"] == "load" and row["message"] for row in errors.values())
+    assert json.loads(errors["gone"]["input"]) == {"audio": "in/gone.wav"}
+
+
+def test_a_prompt_beyond_the_context_is_an_error_of_its_row(tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text("short\n" + "x" * 5000 + "\n")
+    out = str(tmp_path / "out")
+    settings = {"sampling": {"max_frames": 20}}
+    result = run("tts", str(tmp_path / "m.txt"), out, **settings)
+    assert (result.counts.ok, result.counts.errors) == (1, 1)
+    (error,) = read_errors(out)
+    assert (error["stage"], error["kind"]) == ("generate", "too_long")
+
+
+def test_the_same_command_again_does_nothing_twice(tmp_path: Path) -> None:
+    source, out = str(EXAMPLES / "texts.jsonl"), str(tmp_path)
+    settings = {"sampling": {"max_frames": 20}}
+    run("tts", source, out, **settings)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.flac")}
+    parts = committed_parts(out)
+    assert run("tts", source, out, **settings).counts.ok == 4
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.flac")} == before
+    assert committed_parts(out) == parts
+
+
+def test_a_lost_commit_is_done_again_and_alone(tmp_path: Path) -> None:
+    source, out = str(EXAMPLES / "texts.jsonl"), str(tmp_path)
+    settings = {"sampling": {"max_frames": 20}, "unit_rows": 1}
+    run("tts", source, out, **settings)
+    before = {row["id"]: row for row in read_results(out)}
+    (tmp_path / "_log/units/00000002.json").unlink()
+    assert read_status(out).left == 1
+    run("tts", source, out, **settings)
+    after = {row["id"]: row for row in read_results(out)}
+    changed = [name for name in before if before[name]["audio_path"] != after[name]["audio_path"]]
+    assert changed == ["text-3"]
+    assert before["text-3"]["recon_codes"] == after["text-3"]["recon_codes"]
+    assert len(list(tmp_path.rglob("*.flac"))) == 4  # the orphan is gone
+
+
+def test_another_job_or_other_rows_are_refused(tmp_path: Path) -> None:
+    manifest, out = tmp_path / "m.txt", str(tmp_path / "out")
+    manifest.write_text("one\ntwo\n")
+    settings = {"sampling": {"max_frames": 20}}
+    run("tts", str(manifest), out, **settings)
+    with pytest.raises(UsageError, match=r"another job: seed 0 there, 1 now"):
+        run("tts", str(manifest), out, **settings, seed=1)
+    manifest.write_text("one\nthree\n")
+    with pytest.raises(UsageError, match="rows .* changed"):
+        run("tts", str(manifest), out, **settings)
+    job = JobConfig(task="tts", input=str(manifest), output=out, **settings)
+    assert run_job(job, fresh=True).counts.ok == 2
+
+
+def test_codes_do_not_depend_on_batches_units_or_order(tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (EXAMPLES / "texts.jsonl").read_text().splitlines()]
+    results = []
+    for number, (batch, unit_rows) in enumerate([(1, 1), (3, 4)]):
+        manifest = tmp_path / f"{number}.jsonl"
+        manifest.write_text("".join(json.dumps(row) + "\n" for row in rows[:: 1 - 2 * number]))
+        out = str(tmp_path / str(number))
+        settings = {"generate": {"batch": batch}, "unit_rows": unit_rows}
+        run("tts", str(manifest), out, sampling={"max_frames": 40}, **settings)
+        results.append([(row["id"], row["recon_codes"]) for row in read_results(out)])
+    assert results[0] == results[1]
