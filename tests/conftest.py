@@ -15,6 +15,8 @@ import soundfile
 import torch
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+# stages that tests define must be importable in Ray's workers
+os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 torch.set_num_threads(1)
 
 CREDENTIALS = {

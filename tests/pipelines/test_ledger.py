@@ -18,9 +18,10 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
 
 
 def commit(unit: int, attempt: str = "aa") -> Commit:
+    place = f"{unit}-{attempt}"
     receipt = {
-        "ok": 2, "errors": 1, "data": [f"data/part-{unit}-{attempt}.parquet"],
-        "error_parts": [f"errors/part-{unit}-{attempt}.parquet"], "audio": f"audio/{unit}-{attempt}",
+        "ok": 2, "errors": 1, "data": [f"data/part-{place}.parquet"],
+        "error_parts": [f"errors/part-{place}.parquet"], "audio": f"audio/{place}",
         "input_s": 1.5, "output_s": 0.5,
     }  # fmt: skip
     return merge_receipts(unit, "f", [receipt])

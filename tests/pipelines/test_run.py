@@ -65,8 +65,8 @@ def test_codes_go_back_to_the_same_sound(tmp_path: Path) -> None:
     source = str(EXAMPLES / "sounds.jsonl")
     run("reconstruct", source, str(tmp_path / "a"))
     tokens = run("tokenize", source, str(tmp_path / "b"))
-    data = [part for part in committed_parts(tokens.output)]
-    manifest = put_parquet(str(tmp_path / "codes.parquet"), pq.read_table(data))
+    table = pq.read_table(committed_parts(tokens.output))
+    manifest = put_parquet(str(tmp_path / "codes.parquet"), table)
     assert run("detokenize", manifest, str(tmp_path / "c")).exit_code == 0
     for whole, again in zip(
         read_results(str(tmp_path / "a")), read_results(str(tmp_path / "c")), strict=True
@@ -189,7 +189,7 @@ def test_another_job_or_other_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"another job: seed 0 there, 1 now"):
         run("tts", str(manifest), out, **settings, seed=1)
     manifest.write_text("one\nthree\n")
-    with pytest.raises(UsageError, match="rows .* changed"):
+    with pytest.raises(UsageError, match=r"rows .* changed"):
         run("tts", str(manifest), out, **settings)
     job = JobConfig(task="tts", input=str(manifest), output=out, **settings)
     assert run_job(job, fresh=True).counts.ok == 2

@@ -1,0 +1,74 @@
+"""The command line as a user meets it: exit codes, and one clear line for a mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CLI = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+
+
+def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*CLI, *arguments], capture_output=True, text=True, timeout=240)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "asrr", "{in}", "{out}"], "unknown task 'asrr'; did you mean 'asr'"),
+        (["run", "tts", "{in}", "{out}", "--set", "sampling.topk=3"], "did you mean 'top_k'"),
+        (["run", "tts", "{in}", "{out}", "--modle", "tiny"], "--modle"),
+        (["run", "tts", "{in}", "{out}", "--model", "tinny"], "did you mean 'tiny'"),
+        (["run", "tts", "{in}", "{out}", "--set", "sampling.top_k=9999"], "top_k 9999"),
+        (["run", "tts", "/not/there.parquet", "{out}"], "no such file"),
+        (["run", "asr", "{in}", "{out}"], "column 'audio'"),
+        (["status", "{out}"], "no run.json"),
+        (["inspect", "nothing"], "neither bundled nor a folder"),
+        (["run", "tts"], "Missing argument"),
+    ],
+)
+def test_wrong_use_is_one_line_and_code_2(tmp_path: Path, arguments: list[str], words: str) -> None:
+    (tmp_path / "in.txt").write_text("hello\n")
+    places = {"in": str(tmp_path / "in.txt"), "out": str(tmp_path / "out")}
+    result = cli(*[argument.format(**places) for argument in arguments])
+    assert result.returncode == 2, result.stderr
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_does_not_fit_this_machine_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("hello\n")
+    result = cli(
+        "run", "tts", str(tmp_path / "in.txt"), str(tmp_path / "out"),
+        "--set", "generate.num_cpus=500",
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "the pools need" in result.stderr
+
+
+def test_tasks_and_inspect() -> None:
+    listing = cli("tasks").stdout
+    assert "tokenize" in listing
+    assert "ASR" in listing
+    shown = cli("inspect", "tiny").stdout
+    assert "no: its output means nothing" in shown
+    assert "12.5 Hz" in shown
+
+
+def test_json_lines_and_exit_code_3(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"id": "a", "text": "hi"}\n{"id": "b", "text": " "}\n')
+    result = cli(
+        "run", "tts", str(tmp_path / "in.jsonl"), str(tmp_path / "out"), "--json",
+        "--set", "sampling.max_frames=20",
+    )  # fmt: skip
+    assert result.returncode == 3, result.stderr
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert events[-1]["event"] == "end"
+    assert (events[-1]["ok"], events[-1]["errors"], events[-1]["exit_code"]) == (1, 1, 3)
+    status = json.loads(cli("status", str(tmp_path / "out"), "--json").stdout)
+    assert (status["ok"], status["errors"], status["left"]) == (1, 1, 0)

@@ -1,0 +1,102 @@
+"""Workers and drivers that die: nothing is lost, nothing is done twice, one row is given up."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines import JobConfig, RunFailed, run_job
+from pipelines.demo import EXAMPLES, read_results
+from pipelines.status import read_status
+from tests.pipelines.faulty import faulty_stages
+from tests.pipelines.test_run import read_errors
+
+CLI = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+
+
+def job(tmp_path: Path, **settings: object) -> JobConfig:
+    """Six recordings of six to be reconstructed, two rows a unit."""
+    source = str(EXAMPLES / "speech.jsonl")
+    return JobConfig(
+        task="reconstruct", input=source, output=str(tmp_path), unit_rows=2, **settings
+    )
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [("kill", "crash", "worker process died"), ("fail", "fault", "the device said no")],
+)
+def test_only_the_poison_row_is_given_up(tmp_path: Path, fault: str, kind: str, words: str) -> None:
+    make = functools.partial(faulty_stages, **{fault: "speech-4"})
+    result = run_job(job(tmp_path, max_attempts=1), make=make)
+    assert (result.exit_code, result.counts.ok, result.counts.errors) == (3, 5, 1)
+    good = [row["id"] for row in read_results(str(tmp_path))]
+    assert good == [f"speech-{n}" for n in (1, 2, 3, 5, 6)]
+    (error,) = read_errors(str(tmp_path))
+    assert (error["id"], error["kind"], error["attempts"]) == ("speech-4", kind, 3)
+    assert words in error["message"]
+    assert json.loads(error["input"])["text"] == "one two three four five six"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_device_that_fails_every_unit_fails_the_run_with_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match=r"all 3 units failed: .*the device said no"):
+        run_job(job(tmp_path), make=functools.partial(faulty_stages, fail="*"))
+    status = read_status(str(tmp_path))
+    assert (status.state, status.left) == ("running", 6)
+
+
+def test_a_killed_driver_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+    manifest, out = tmp_path / "m.txt", tmp_path / "out"
+    manifest.write_text("".join(f"line {n}\n" for n in range(40)))
+    command = [
+        *CLI, "run", "tts", str(manifest), str(out),
+        "--set", "unit_rows=2", "--set", "sampling.max_frames=200",
+    ]  # fmt: skip
+    log = out / "_log/units"
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while len(list(log.glob("*.json"))) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+    finally:
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+    before = {path.name: path.read_bytes() for path in log.glob("*.json")}
+    assert 3 <= len(before) < 20, "the driver was to be killed half way"
+    again = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert again.returncode == 0, again.stderr
+    rows = read_results(str(out))
+    assert sorted(row["line"] for row in rows) == list(range(1, 41))
+    after = {path.name: path.read_bytes() for path in log.glob("*.json")}
+    assert len(after) == 20
+    assert {name: after[name] for name in before} == before
+    assert len(list(out.glob("data/*"))) == 20  # no orphan part is left
+    assert len(list(out.glob("audio/*/*.flac"))) == 40
+
+
+def test_ctrl_c_stops_in_order_and_says_how_to_go_on(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.txt"
+    manifest.write_text("".join(f"line {n}\n" for n in range(40)))
+    command = [
+        *CLI, "run", "tts", str(manifest), str(tmp_path / "out"), "--set", "unit_rows=1",
+        "--set", "sampling.max_frames=300",
+    ]  # fmt: skip
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("out/_log/units/*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    driver.send_signal(signal.SIGTERM)
+    _, err = driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    assert "stopped; the same command goes on where it was" in err
+    assert not (tmp_path / "out/_log/driver.json").exists()

@@ -1,0 +1,112 @@
+"""A language model small enough for milliseconds, with seeded weights, and one on rails."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from uniaudio2.config import CODEBOOKS, LmConfig, SpecialIds, StackConfig
+from uniaudio2.frames import Prompt, reason_segment, semantic_segment, text_segment
+from uniaudio2.lm.model import Pick, UniAudioLM
+
+BLOCK = {"dim": 24, "heads": 6, "kv_groups": 2, "mlp_dim": 20}
+
+IDS = SpecialIds(
+    reason_bos=9,
+    reason_eos=10,
+    reason_pad=11,
+    semantic_bos=13,
+    semantic_eos=12,
+    semantic_pad=14,
+    audio_prompt_bos=25,
+    audio_prompt_eos=26,
+    text_bos=256,
+    text_eos=257,
+    text_pad=258,
+    tags={"transcription": (260, 261), "caption": (262, 263), "lyric": (264, 265)},
+)
+
+CONFIG = LmConfig(
+    text_vocab=270,
+    reason_card=12,
+    semantic_card=15,
+    reason_codes=9,
+    semantic_codes=11,
+    context=64,
+    ids=IDS,
+    backbone=StackConfig(layers=2, **BLOCK),
+    understanding_expert=StackConfig(layers=2, **BLOCK),
+    generation_expert=StackConfig(layers=1, **BLOCK),
+    local_decoder=StackConfig(layers=2, dim=16, heads=4, kv_groups=4, mlp_dim=12),
+)
+
+REASON_EOS = [IDS.reason_eos] * CODEBOOKS
+SEMANTIC_EOS = [IDS.semantic_eos + CONFIG.reason_card] * CODEBOOKS
+
+
+def filled(lm: UniAudioLM, seed: int = 0, scale: float = 1.5) -> UniAudioLM:
+    """Fill a model from a seed, with logits far enough apart for tests of equality."""
+    generator = torch.Generator().manual_seed(seed)
+    for tensor in lm.state_dict().values():
+        drawn = torch.randn(tensor.shape, generator=generator)
+        spread = scale * tensor.shape[-1] ** -0.5
+        tensor.copy_(1 + 0.1 * drawn if tensor.ndim == 1 else spread * drawn)
+    lm.text_head.weight.data[IDS.text_eos] *= 4  # else hardly any row would end by itself
+    lm.audio_head.data[0, :, [REASON_EOS[0], SEMANTIC_EOS[0]]] *= 2
+    return lm.eval().requires_grad_(False)
+
+
+def small_lm(seed: int = 0, config: LmConfig = CONFIG) -> UniAudioLM:
+    return filled(UniAudioLM(config), seed)
+
+
+def codes(length: int, size: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, size, (length, CODEBOOKS), generator=generator)  # [T, 8]
+
+
+def text_prompt(length: int, seed: int = 0) -> Prompt:
+    generator = torch.Generator().manual_seed(seed)
+    return text_segment(torch.randint(0, 256, (length,), generator=generator).tolist(), CONFIG)
+
+
+def audio_prompt(reason: int, recon: int, seed: int = 0) -> Prompt:
+    """Text, reasoning and reconstruction segments: ``3 + (reason + 2) + (recon + 2)`` rows."""
+    return Prompt.join(
+        [
+            text_prompt(3, seed),
+            reason_segment(codes(reason, 9, seed), CONFIG),
+            semantic_segment(codes(recon, 11, seed + 1), CONFIG),
+        ]
+    )
+
+
+class OnRails(UniAudioLM):
+    """Always chooses the next frame (or text id) of a script, whatever the prompt says."""
+
+    def __init__(
+        self, frames: list[list[int]] | None = None, text: list[int] | None = None
+    ) -> None:
+        super().__init__(CONFIG)
+        filled(self)
+        self.frames = frames or []
+        self.text = text or []
+        self.at = -1
+
+    def step(self, *args: object, **kwargs: object) -> Tensor:
+        self.at += 1
+        hidden: Tensor = super().step(*args, **kwargs)
+        if self.text:
+            hidden = torch.zeros_like(hidden)
+            hidden[:, 0] = 1.0
+            self.text_head.weight.zero_()
+            self.text_head.weight[self.text[self.at], 0] = 9.0
+        return hidden
+
+    def spell(self, hidden: Tensor, pick: Pick) -> Tensor:
+        columns = []
+        for column in range(CODEBOOKS):
+            logits = torch.zeros(len(hidden), CONFIG.audio_vocab)
+            logits[:, self.frames[self.at][column]] = 9.0
+            columns.append(pick(column, logits))
+        return torch.stack(columns, dim=1)

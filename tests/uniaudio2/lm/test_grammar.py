@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.uniaudio2.lm.small import CONFIG, IDS, REASON_EOS, SEMANTIC_EOS
+from uniaudio2.lm.grammar import Grammar, reason_limit
+from uniaudio2.lm.rows import REASON, SEMANTIC, Rows
+
+CARD, CPU = CONFIG.reason_card, torch.device("cpu")
+STRICT = Grammar.build(CONFIG, True, CPU)
+PUBLISHED = Grammar.build(CONFIG, False, CPU)
+REASON_CODES = list(range(CONFIG.reason_codes))
+RECON_CODES = list(range(CARD, CARD + CONFIG.semantic_codes))
+
+
+def rows(phase: list[int], in_phase: list[int], limit: int = 4) -> Rows:
+    made = Rows.start([0] * len(phase), [50] * len(phase), [limit] * len(phase), CPU)
+    made.phase, made.in_phase = torch.tensor(phase), torch.tensor(in_phase)
+    return made
+
+
+def ids(allowed: torch.Tensor) -> list[list[int]]:
+    return [row.nonzero().flatten().tolist() for row in allowed]
+
+
+def test_strict_phases_allow_codes_and_their_own_end() -> None:
+    state = rows([REASON, REASON, SEMANTIC, SEMANTIC], [1, 2, 1, 2])
+    semantic_end = IDS.semantic_eos + CARD
+    assert ids(STRICT.allowed(0, state)) == [
+        REASON_CODES,
+        [*REASON_CODES, IDS.reason_eos],
+        RECON_CODES,
+        [*RECON_CODES, semantic_end],
+    ]
+    assert ids(STRICT.allowed(1, state)) == [REASON_CODES] * 2 + [RECON_CODES] * 2
+
+
+def test_a_card_without_a_number_of_codes_is_allowed_whole_but_ends_no_sooner() -> None:
+    whole = CONFIG.model_copy(update={"reason_codes": None, "semantic_codes": None})
+    grammar, state = Grammar.build(whole, True, CPU), rows([REASON, SEMANTIC], [1, 1])
+    reason, semantic = ids(grammar.allowed(0, state))
+    assert reason == [id for id in range(CARD) if id != IDS.reason_eos]
+    assert semantic == [
+        id for id in range(CARD, CONFIG.audio_vocab) if id != IDS.semantic_eos + CARD
+    ]
+
+
+def test_the_published_rule_forbids_the_reason_card_in_the_semantic_phase_only() -> None:
+    state = rows([REASON, SEMANTIC], [0, 0])
+    for column in (0, 5):
+        assert ids(PUBLISHED.allowed(column, state)) == [
+            list(range(CONFIG.audio_vocab)),
+            list(range(CARD, CONFIG.audio_vocab)),
+        ]
+    frame = torch.tensor([[26] * 8, [13] * 8])
+    assert PUBLISHED.settle(frame, state) is frame
+
+
+def test_every_phase_begins_with_its_bos() -> None:
+    got = STRICT.settle(torch.full((2, 8), 3), rows([REASON, SEMANTIC], [0, 0]))
+    assert got.tolist() == [[IDS.reason_bos] * 8, [IDS.semantic_bos + CARD] * 8]
+
+
+def test_an_end_in_codebook_0_is_an_end_in_all() -> None:
+    state = rows([REASON, SEMANTIC, REASON], [3, 3, 3])
+    frame = torch.full((3, 8), 2)
+    frame[0, 0], frame[1, 0] = REASON_EOS[0], SEMANTIC_EOS[0]
+    assert STRICT.settle(frame, state).tolist() == [REASON_EOS, SEMANTIC_EOS, [2] * 8]
+    assert not state.limited.any()
+
+
+def test_the_reason_limit_forces_the_end_and_is_remembered() -> None:
+    state = rows([REASON, REASON, REASON, SEMANTIC], [4, 5, 5, 9], limit=4)
+    frame = torch.full((4, 8), 2)
+    frame[2, 0] = IDS.reason_eos  # this row would have ended by itself
+    got = STRICT.settle(frame, state)
+    assert got.tolist() == [[2] * 8, REASON_EOS, REASON_EOS, [2] * 8]
+    assert state.limited.tolist() == [False, True, False, False]
+
+
+def test_finished_rows_are_not_marked() -> None:
+    state = rows([REASON], [9])
+    state.done = torch.tensor([True])
+    STRICT.settle(torch.full((1, 8), 2), state)
+    assert not state.limited.any()
+
+
+def test_advance_switches_on_a_whole_frame_and_stops_in_either_phase() -> None:
+    state = rows([REASON, REASON, REASON, SEMANTIC, SEMANTIC], [2] * 5)
+    partial = [*REASON_EOS[:7], 0]
+    frame = torch.tensor([REASON_EOS, partial, SEMANTIC_EOS, SEMANTIC_EOS, [13] * 8])
+    assert PUBLISHED.advance(frame, state).tolist() == [False, False, True, True, False]
+    assert state.phase.tolist() == [SEMANTIC, REASON, REASON, SEMANTIC, SEMANTIC]
+    assert state.in_phase.tolist() == [0, 3, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("asked", "most", "want"),
+    [(None, 500, 141), (None, 5, 1), (10, 500, 10), (10, 9, 5), (900, 500, 496), (1, 5, 1)],
+)
+def test_reason_limit_leaves_room_for_audio(asked: int | None, most: int, want: int) -> None:
+    assert reason_limit(asked, most) == want
+    assert want + 4 <= most
+
+
+def test_the_default_limit_is_the_share_of_reasoning_in_an_answer() -> None:
+    """5 Hz beside 12.5 Hz: an answer that fills 500 frames reasons over as many seconds."""
+    limit = reason_limit(None, 500)
+    recon = 500 - 4 - limit
+    assert limit / 5 == pytest.approx(recon / 12.5, rel=0.01)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import torch
+
+from uniaudio2.lm.rows import Rows
+
+
+def start() -> Rows:
+    return Rows.start([7, 8, 9], [2, 5, 1], [1, 2, 3], torch.device("cpu"))
+
+
+def test_start() -> None:
+    rows = start()
+    assert rows.request.tolist() == [0, 1, 2]
+    assert rows.seed.tolist() == [7, 8, 9]
+    assert not rows.done.any() and not rows.limited.any() and rows.frames.eq(0).all()
+
+
+def test_count_finishes_rows_at_their_own_limit() -> None:
+    rows = start()
+    rows.count(torch.tensor([False, False, False]))
+    assert rows.done.tolist() == [False, False, True]
+    rows.count(torch.tensor([False, True, False]))
+    assert rows.done.tolist() == [True, True, True]
+    assert rows.limited.tolist() == [True, False, True]
+    assert rows.frames.tolist() == [2, 2, 1], "a finished row counts no further"
+
+
+def test_a_stop_at_the_limit_is_a_stop() -> None:
+    rows = start()
+    rows.count(torch.tensor([False, False, True]))
+    assert rows.done.tolist() == [False, False, True]
+    assert not rows.limited.any()
+
+
+def test_select_takes_every_field() -> None:
+    rows = start()
+    kept = rows.select(torch.tensor([2, 0]))
+    for field in fields(Rows):
+        whole, part = getattr(rows, field.name), getattr(kept, field.name)
+        assert part.tolist() == [whole[2].item(), whole[0].item()]

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from uniaudio2.config import SpecialIds
+from uniaudio2.tasks import TASKS, TaskSpec, get_task
+
+EVERY = pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+
+
+@EVERY
+def test_segments_read_columns_that_the_task_has(task: TaskSpec) -> None:
+    assert {segment.column for segment in task.prompt} <= {*task.columns, *task.optional}
+    assert set(task.fallback) <= set(task.columns)
+
+
+@EVERY
+def test_tags_exist(task: TaskSpec) -> None:
+    tags = {segment.tag for segment in task.prompt if segment.tag} | (
+        {task.output_tag} if task.output_tag else set()
+    )
+    assert tags <= set(SpecialIds().tags)
+
+
+@EVERY
+def test_stages_suit_inputs_and_output(task: TaskSpec) -> None:
+    order = ["load", "encode", "generate", "decode"]
+    assert list(task.stages) == [stage for stage in order if stage in task.stages]
+    assert ("encode" in task.stages) == ("audio" in task.columns)
+    assert ("decode" in task.stages) == (task.output == "audio")
+    assert ("generate" in task.stages) == bool(task.prompt)
+    assert bool(task.instruction) == ("generate" in task.stages)
+    assert task.output_tag is None or task.output == "text"
+
+
+@EVERY
+def test_aliases_lead_to_their_task(task: TaskSpec) -> None:
+    for name in (task.name, *task.aliases):
+        assert get_task(name) is task
+
+
+def test_names_are_unique() -> None:
+    names = [name for task in TASKS.values() for name in (task.name, *task.aliases)]
+    assert len(set(names)) == len(names)
+
+
+def test_unknown_task_names_the_nearest_and_takes_no_other() -> None:
+    with pytest.raises(ValueError, match=r"unknown task 'instruct_ts'.*'instruct_tts'"):
+        get_task("instruct_ts")

@@ -1,0 +1,127 @@
+"""Audio to codes: the encoding half of the published ReasoningCodec, many clips at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from uniaudio2.codec.branches import Branches
+from uniaudio2.codec.features import Features, FrozenEncoders
+from uniaudio2.codec.quantizers import Quantizers
+from uniaudio2.codec.segments import (
+    check_clip,
+    padded_clip,
+    periodic_segment,
+    reason_tokens,
+    recon_tokens,
+    segments_needed,
+)
+from uniaudio2.codec.thinking import Thinking
+from uniaudio2.codes import Codes
+from uniaudio2.config import CodecConfig
+
+
+class CodecEncoder(nn.Module):
+    """Waves to reasoning and reconstruction codes.
+
+    Built in evaluation mode: dropout and batch statistics belong to training. Arithmetic is
+    float32 on the device of the parameters.
+
+    Args:
+        config: the codec's configuration.
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.features = FrozenEncoders(config)
+        whisper_dim = self.features.whisper.config.d_model
+        wavlm_dim = self.features.wavlm.config.hidden_size
+        self.thinking = Thinking(config, whisper_dim, config.music.dim)
+        self.branches = Branches(config, whisper_dim, wavlm_dim, config.music.dim)
+        self.quantizers = Quantizers(config)
+        self.eval()
+
+    def quantise(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Turn the frozen encoders' features into codes.
+
+        Args:
+            features: of ``T`` frames at 25 Hz, T a multiple of the query interval.
+
+        Returns:
+            reasoning codes ``[B, T / 5, 8]`` and reconstruction codes ``[B, T / 2, 8]``, int64.
+        """
+        queries = self.thinking(features.whisper, features.semantic)  # [B, T / 5, dim]
+        reason, quantised = self.quantizers.reasoning.encode(queries)
+        fused = self.branches.fuse(features)  # each [B, T / 2, dim]
+        reasoning = self.quantizers.adapt_reasoning(quantised, fused[0].shape[1])
+        recon = self.quantizers.encode_recon(*self.branches.modulate(fused, reasoning))
+        return reason, recon
+
+    @torch.no_grad()
+    def encode(self, clips: Sequence[Tensor], segments_per_batch: int = 6) -> list[Codes]:
+        """Encode clips as the published ``audio2token`` does.
+
+        A clip is repeated to whole segments, because its tokens depend on that context; only the
+        segments whose tokens are kept are computed, and segments of many clips share a batch.
+
+        Args:
+            clips: each ``[N]`` float32, mono, at the codec's sample rate; any device.
+            segments_per_batch: segments that go through the encoders at once, at least 1.
+
+        Returns:
+            Per clip ``N // 4800 + 1`` reasoning and ``N // 1920 + 1`` reconstruction tokens (at
+            24 kHz) on the CPU, the same whatever else is in the batch.
+
+        Raises:
+            ValueError: a clip is empty or has channels.
+        """
+        for clip in clips:
+            check_clip(clip)
+        wanted = [
+            (row, segment)
+            for row, clip in enumerate(clips)
+            for segment in range(segments_needed(clip.shape[0], self.config))
+        ]
+        parts: list[list[Codes]] = [[] for _ in clips]
+        for start in range(0, len(wanted), segments_per_batch):
+            batch = wanted[start : start + segments_per_batch]
+            waves = [periodic_segment(clips[row], segment, self.config) for row, segment in batch]
+            for (row, _), codes in zip(batch, self._encode_waves(waves), strict=True):
+                parts[row].append(codes)
+        return [self._join(own, clip.shape[0]) for own, clip in zip(parts, clips, strict=True)]
+
+    @torch.no_grad()
+    def encode_padded(self, clip: Tensor) -> Codes:
+        """Encode one short clip as the published ``encode_segment`` does: zeros, not repetition.
+
+        The codes differ from those of `encode`, whose context is another; a model trained on one
+        kind must be fed that kind.
+
+        Args:
+            clip: ``[N]`` float32, mono, at the codec's sample rate, at most one segment.
+
+        Returns:
+            As many tokens as `encode` gives, or one fewer where `N` is a multiple of 0.4 s.
+
+        Raises:
+            ValueError: the clip is empty, has channels, or is longer than one segment.
+        """
+        check_clip(clip)
+        return self._join(self._encode_waves([padded_clip(clip, self.config)]), clip.shape[0])
+
+    def _encode_waves(self, waves: Sequence[Tensor]) -> list[Codes]:
+        """Encode waves of one length, each ``[N]``, in one batch; codes arrive on the CPU."""
+        device = self.thinking.query_token.device
+        batch = torch.stack([wave.to(device, torch.float32) for wave in waves])  # [B, N]
+        reason, recon = self.quantise(self.features(batch))
+        return [Codes(*pair) for pair in zip(reason.cpu(), recon.cpu(), strict=True)]
+
+    def _join(self, parts: Sequence[Codes], samples: int) -> Codes:
+        """Concatenate the codes of a clip's segments and cut them to the clip's length."""
+        return Codes(
+            torch.cat([part.reason for part in parts])[: reason_tokens(samples, self.config)],
+            torch.cat([part.recon for part in parts])[: recon_tokens(samples, self.config)],
+        )

@@ -1,0 +1,133 @@
+"""The three frozen encoders side by side: Whisper, WavLM and MusicFM on the same waves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torchaudio.transforms
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import WavLMConfig, WavLMModel, WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from uniaudio2.codec.mel import WHISPER_HOP, WHISPER_RATE, whisper_log_mel
+from uniaudio2.codec.music import MusicFM
+from uniaudio2.config import CodecConfig
+
+# WavLM's convolutions see 400 samples every 320; this tail lets the last frame start on time.
+_WAVLM_TAIL = 160
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the frozen encoders say about a batch of waves, channel-first float32.
+
+    Attributes:
+        whisper: ``[B, whisper dim, 2 T]`` at 50 Hz.
+        wavlm: ``[B, wavlm dim, 2 T]`` at 50 Hz, the average of some hidden states.
+        acoustic: ``[B, music dim, T]`` at 25 Hz, a lower hidden state of MusicFM.
+        semantic: ``[B, music dim, T]`` at 25 Hz, a higher one.
+    """
+
+    whisper: Tensor
+    wavlm: Tensor
+    acoustic: Tensor
+    semantic: Tensor
+
+
+def side_by_side(*features: Tensor) -> Tensor:
+    """Join ``[B, C_i, T_i]`` on channels, cut to the shortest: ``[B, min T_i, sum C_i]``."""
+    shortest = min(feature.shape[-1] for feature in features)
+    return torch.cat([feature[..., :shortest] for feature in features], dim=1).transpose(1, 2)
+
+
+@lru_cache(maxsize=8)
+def _resampler(rate: int, device: torch.device) -> nn.Module:
+    transform: nn.Module = torchaudio.transforms.Resample(rate, WHISPER_RATE).to(device)
+    return transform
+
+
+def to_16k(wave: Tensor, rate: int) -> Tensor:
+    """Resample ``[B, N]`` float32 to 16 kHz: ``[B, ceil(16000 N / rate)]``, windowed sinc."""
+    resampled: Tensor = _resampler(rate, wave.device)(wave)
+    return resampled
+
+
+def stock_whisper_config(config: CodecConfig) -> WhisperConfig:
+    """Whisper's stock configuration with positions for one segment."""
+    return WhisperConfig(**{**config.whisper, "max_source_positions": 2 * config.segment_frames})
+
+
+def stock_wavlm_config(config: CodecConfig) -> WavLMConfig:
+    """WavLM's stock configuration, cut after the last hidden state in use, masking off.
+
+    Raises:
+        ValueError: `wavlm_layers` names a hidden state that the model does not have.
+    """
+    stock = WavLMConfig(**config.wavlm)
+    depth = max(config.wavlm_layers)
+    if depth > stock.num_hidden_layers:
+        raise ValueError(
+            f"wavlm_layers {config.wavlm_layers} must not exceed WavLM's "
+            f"{stock.num_hidden_layers} layers; lower it or set num_hidden_layers"
+        )
+    stock.num_hidden_layers = depth
+    stock.apply_spec_augment = False
+    stock.mask_time_prob = stock.mask_feature_prob = 0.0
+    return stock
+
+
+class FrozenEncoders(nn.Module):
+    """Waves to the features that the trained part of the codec reads.
+
+    Args:
+        config: the codec's configuration.
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.whisper = WhisperEncoder(stock_whisper_config(config))
+        self.wavlm = WavLMModel(stock_wavlm_config(config))
+        self.music = MusicFM(config.music, config.sample_rate)
+
+    def whisper_mel(self, wave_16k: Tensor) -> Tensor:
+        """Compute Whisper's input of one whole segment, whatever the length of the waves.
+
+        Args:
+            wave_16k: ``[B, N]`` float32 at 16 kHz, cut or padded with zeros to a segment.
+
+        Returns:
+            ``[B, mel bands, 4 * segment_frames]`` float32.
+        """
+        wanted = 4 * self.config.segment_frames * WHISPER_HOP
+        fitted = functional.pad(wave_16k, (0, wanted - wave_16k.shape[-1]))  # negative: cut
+        return whisper_log_mel(fitted, self.whisper.config.num_mel_bins)
+
+    def forward(self, wave: Tensor) -> Features:
+        """Encode waves.
+
+        Args:
+            wave: ``[B, N]`` float32 at the codec's sample rate, at most a segment long.
+
+        Returns:
+            Features of ``T = N // frame_samples`` frames.
+        """
+        frames = wave.shape[-1] // self.config.frame_samples
+        wave_16k = to_16k(wave, self.config.sample_rate)
+        whisper = self.whisper(self.whisper_mel(wave_16k)).last_hidden_state
+        music = self.music(wave)
+        return Features(
+            whisper=whisper[:, : 2 * frames].transpose(1, 2),
+            wavlm=self._wavlm_average(wave_16k)[:, : 2 * frames].transpose(1, 2),
+            acoustic=music[self.config.music.acoustic_layer].transpose(1, 2),
+            semantic=music[self.config.music.semantic_layer].transpose(1, 2),
+        )
+
+    def _wavlm_average(self, wave_16k: Tensor) -> Tensor:
+        """Average the chosen hidden states of the raw, not normalised wave: ``[B, T, dim]``."""
+        padded = functional.pad(wave_16k, (0, _WAVLM_TAIL))
+        hidden = self.wavlm(padded, output_hidden_states=True).hidden_states
+        return torch.stack([hidden[layer] for layer in self.config.wavlm_layers]).mean(dim=0)

@@ -1,0 +1,95 @@
+"""Log-mel spectrograms of the frozen encoders, computed on the device that holds the wave.
+
+Filter banks and windows are constants: they are made once per device and are no part of a state
+dict.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torchaudio.functional
+from torch import Tensor
+from transformers.audio_utils import mel_filter_bank
+
+WHISPER_RATE = 16_000
+WHISPER_HOP = 160
+_WHISPER_FFT = 400
+_WHISPER_DYNAMIC_RANGE = 8.0  # decades below the loudest value of a clip that are kept
+
+MUSIC_HOP = 240
+_MUSIC_FFT = 2048
+
+_SMALLEST_POWER = 1e-10
+
+
+@lru_cache(maxsize=8)
+def _whisper_filters(bins: int, device: torch.device) -> Tensor:
+    """Slaney-scaled and slaney-normalised filters ``[bins, n_fft / 2 + 1]`` up to Nyquist."""
+    filters = mel_filter_bank(
+        num_frequency_bins=_WHISPER_FFT // 2 + 1,
+        num_mel_filters=bins,
+        min_frequency=0.0,
+        max_frequency=WHISPER_RATE / 2,
+        sampling_rate=WHISPER_RATE,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return torch.as_tensor(filters, dtype=torch.float32, device=device).T
+
+
+@lru_cache(maxsize=8)
+def _music_filters(bins: int, sample_rate: int, device: torch.device) -> Tensor:
+    """HTK filters without area normalisation ``[bins, n_fft / 2 + 1]`` up to Nyquist."""
+    filters: Tensor = torchaudio.functional.melscale_fbanks(
+        _MUSIC_FFT // 2 + 1, 0.0, sample_rate / 2, bins, sample_rate
+    )
+    return filters.to(device).T
+
+
+def _power_spectrogram(wave: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Power ``[B, n_fft / 2 + 1, samples / hop]`` of centred frames, the last one dropped."""
+    spectrum = torch.stft(
+        wave,
+        n_fft,
+        hop,
+        window=torch.hann_window(n_fft, device=wave.device),
+        center=True,
+        pad_mode="reflect",
+        return_complex=True,
+    )
+    return spectrum[..., :-1].abs().square()
+
+
+def whisper_log_mel(wave: Tensor, bins: int) -> Tensor:
+    """Compute Whisper's input features.
+
+    Args:
+        wave: ``[B, N]`` float32 at 16 kHz, already padded or cut to the encoder's length.
+        bins: mel bands.
+
+    Returns:
+        ``[B, bins, N / 160]`` float32, floored at 8 decades below the loudest value of each clip,
+        then ``(x + 4) / 4`` (published feature extractor).
+    """
+    power = _power_spectrogram(wave, _WHISPER_FFT, WHISPER_HOP)  # [B, 201, frames]
+    log_mel = (_whisper_filters(bins, wave.device) @ power).clamp(min=_SMALLEST_POWER).log10()
+    floor = log_mel.amax(dim=(1, 2), keepdim=True) - _WHISPER_DYNAMIC_RANGE
+    return (torch.maximum(log_mel, floor) + 4.0) / 4.0
+
+
+def music_mel_db(wave: Tensor, bins: int, sample_rate: int) -> Tensor:
+    """Compute MusicFM's mel power spectrogram in dB.
+
+    Args:
+        wave: ``[B, N]`` float32 at `sample_rate`.
+        bins: mel bands.
+        sample_rate: samples per second; the top band ends at half of it.
+
+    Returns:
+        ``[B, bins, N / 240]`` float32, ``10 log10(max(power, 1e-10))``, no upper range limit.
+    """
+    power = _power_spectrogram(wave, _MUSIC_FFT, MUSIC_HOP)  # [B, 1025, frames]
+    mel = _music_filters(bins, sample_rate, wave.device) @ power
+    return 10.0 * mel.clamp(min=_SMALLEST_POWER).log10()

@@ -1,0 +1,133 @@
+"""MusicFM: mel front-end, two residual convolutions, conformer layers; 25 hidden states a second.
+
+Only the layers up to the last hidden state in use are built. The published model's final norm,
+logits and training quantizer are not needed.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import Wav2Vec2ConformerConfig
+from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (
+    Wav2Vec2ConformerEncoderLayer,
+)
+
+from uniaudio2.codec.mel import MUSIC_HOP, music_mel_db
+from uniaudio2.codec.rotary import rotary_table
+from uniaudio2.config import MusicConfig
+
+# Mean and deviation of the dB mel that the published model falls back to.
+_MEL_MEAN = 6.768444971712967
+_MEL_DEVIATION = 18.417922652295623
+
+_STRIDE = 4  # two convolutions of stride 2, on time and on bands
+
+
+class ResidualConv(nn.Module):
+    """Two 3x3 convolutions and a 3x3 skip; halves time and bands.
+
+    Args:
+        channels_in: channels of the image ``[B, channels_in, bands, frames]``.
+        channels: channels of the result ``[B, channels, bands / 2, frames / 2]``.
+    """
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride=2, padding=1)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = nn.Conv2d(channels_in, channels, 3, stride=2, padding=1)
+        self.bn3 = nn.BatchNorm2d(channels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        main = functional.relu(self.bn1(self.conv1(image)))
+        main = self.bn2(self.conv2(main))
+        return functional.relu(main + self.bn3(self.conv3(image)))
+
+
+class FrontEnd(nn.Module):
+    """Mel image to frames: two residual convolutions and a linear layer.
+
+    Args:
+        config: MusicFM's sizes.
+    """
+
+    def __init__(self, config: MusicConfig) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            ResidualConv(1, config.conv_dim), ResidualConv(config.conv_dim, config.conv_dim)
+        )
+        self.linear = nn.Linear(config.conv_dim * (config.mel_bins // _STRIDE), config.dim)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Map a normalised mel ``[B, bins, frames]`` to ``[B, frames / 4, dim]``."""
+        image = self.blocks(mel[:, None])  # [B, C, bins / 4, frames / 4]
+        frames: Tensor = self.linear(image.permute(0, 3, 1, 2).flatten(2))
+        return frames
+
+
+class MusicFM(nn.Module):
+    """The frozen music encoder, up to the hidden states that the codec reads.
+
+    Args:
+        config: MusicFM's sizes and the two hidden states in use.
+        sample_rate: samples per second of the waves.
+
+    Raises:
+        ValueError: a hidden state is asked for that the published model passes through its
+            final norm, which is not built.
+    """
+
+    def __init__(self, config: MusicConfig, sample_rate: int) -> None:
+        super().__init__()
+        depth = max(config.acoustic_layer, config.semantic_layer)
+        if depth >= config.layers:
+            raise ValueError(
+                f"hidden state {depth} of MusicFM must be below its {config.layers} layers; "
+                "lower acoustic_layer or semantic_layer"
+            )
+        stock = Wav2Vec2ConformerConfig(
+            hidden_size=config.dim,
+            num_attention_heads=config.heads,
+            intermediate_size=config.mlp_dim,
+            conv_depthwise_kernel_size=config.conv_kernel,
+            hidden_act="swish",
+            position_embeddings_type="rotary",
+            attn_implementation="sdpa",
+        )
+        self.mel_bins = config.mel_bins
+        self.sample_rate = sample_rate
+        self.head_dim = config.dim // config.heads
+        self.front_end = FrontEnd(config)
+        self.layers = nn.ModuleList(Wav2Vec2ConformerEncoderLayer(stock) for _ in range(depth))
+
+    def mel_db(self, wave: Tensor) -> Tensor:
+        """Compute the dB mel ``[B, bins, 4 T]`` of the whole 25 Hz frames of ``[B, N]``."""
+        frame_samples = MUSIC_HOP * _STRIDE
+        whole = wave.shape[-1] // frame_samples * frame_samples
+        return music_mel_db(wave[:, :whole], self.mel_bins, self.sample_rate)
+
+    @staticmethod
+    def normalise(mel_db: Tensor) -> Tensor:
+        """Scale a dB mel as published, with the constants of no statistics file."""
+        return (mel_db - _MEL_MEAN) / _MEL_DEVIATION
+
+    def forward(self, wave: Tensor) -> list[Tensor]:
+        """Encode waves.
+
+        Args:
+            wave: ``[B, N]`` float32; samples beyond the last whole 25 Hz frame are dropped.
+
+        Returns:
+            Hidden states ``[B, N // 960, dim]``: the input of every layer built, then the output
+            of the last.
+        """
+        states: Tensor = self.front_end(self.normalise(self.mel_db(wave)))  # [B, T, dim]
+        table = rotary_table(states.shape[1], self.head_dim, states.device)
+        table = table[:, :, None, None]  # [2, T, 1, 1, head_dim]
+        hidden = [states]
+        for layer in self.layers:
+            hidden.append(layer(hidden[-1], relative_position_embeddings=table))
+        return hidden

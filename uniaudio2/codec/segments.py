@@ -1,0 +1,86 @@
+"""How a clip is laid out for the encoders: token counts, needed segments, their samples.
+
+Counts use whole numbers; the published floating-point formula is one too small at some lengths.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from uniaudio2.config import CodecConfig
+
+# 25 Hz frames in which both a whole number of 5 Hz and of 12.5 Hz codes fit.
+_PADDING_FRAMES = 10
+
+
+def recon_tokens(samples: int, config: CodecConfig) -> int:
+    """Reconstruction tokens (12.5 Hz) that a clip of `samples` yields."""
+    return samples // config.recon_samples + 1
+
+
+def reason_tokens(samples: int, config: CodecConfig) -> int:
+    """Reasoning tokens (5 Hz) that a clip of `samples` yields."""
+    return samples // config.reason_samples + 1
+
+
+def segments_needed(samples: int, config: CodecConfig) -> int:
+    """Segments whose tokens are kept; both token rates need the same number."""
+    return samples // (config.segment_frames * config.frame_samples) + 1
+
+
+def check_clip(clip: Tensor) -> None:
+    """Refuse what cannot be encoded.
+
+    Raises:
+        ValueError: the clip has channels or no samples.
+    """
+    if clip.ndim != 1:
+        raise ValueError(
+            f"clip of shape {tuple(clip.shape)}: one axis of samples is needed; "
+            "average the channels first"
+        )
+    if clip.shape[0] == 0:
+        raise ValueError("clip of 0 samples: at least 1 is needed; drop empty clips first")
+
+
+def periodic_segment(clip: Tensor, index: int, config: CodecConfig) -> Tensor:
+    """Cut one segment out of the endless repetition of a clip.
+
+    Segments advance by their own length, which is a little more than the audio their tokens
+    stand for; so the tokens of segment ``s`` start at sample ``s * segment_samples``.
+
+    Args:
+        clip: ``[N]`` float32.
+        index: segment number.
+        config: the codec's configuration.
+
+    Returns:
+        ``[segment_samples]``; sample ``j`` is ``clip[(segment_samples * index + j) mod N]``.
+    """
+    start = config.segment_samples * index
+    positions = torch.arange(start, start + config.segment_samples, device=clip.device)
+    return clip[positions % clip.shape[0]]
+
+
+def padded_clip(clip: Tensor, config: CodecConfig) -> Tensor:
+    """Pad a clip with zeros to whole codes of both rates (a multiple of 0.4 s).
+
+    Args:
+        clip: ``[N]`` float32.
+        config: the codec's configuration.
+
+    Raises:
+        ValueError: the padded clip is longer than one segment.
+    """
+    unit = _PADDING_FRAMES * config.frame_samples
+    longest = config.segment_frames * config.frame_samples
+    samples = clip.shape[0]
+    padded = -(-samples // unit) * unit
+    if padded > longest:
+        raise ValueError(
+            f"clip of {samples} samples: one pass takes at most {longest}; "
+            "cut the clip or use encode"
+        )
+    return functional.pad(clip, (0, padded - samples))

@@ -1,0 +1,119 @@
+"""Which audio frames may follow which: the two phases of an answer and their marker frames.
+
+An answer is: reason bos, reasoning frames, reason eos, semantic bos, reconstruction frames,
+semantic eos; a marker frame holds its id in all eight codebooks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from uniaudio2.config import CODEBOOKS, LmConfig
+from uniaudio2.lm.rows import REASON, SEMANTIC, Rows
+
+SHORTEST_ANSWER = 5
+"""Frames of the shortest answer that holds audio: bos, a frame, eos, bos, a frame."""
+
+_REASON_SHARE = (2, 7)  # 5 Hz of reasoning for 12.5 Hz of reconstruction: 5 / 17.5
+
+
+def reason_limit(asked: int | None, max_frames: int) -> int:
+    """Reasoning frames after which the phase is ended so that audio still fits.
+
+    Args:
+        asked: `Sampling.reason_limit`.
+        max_frames: frames that the row has in all, markers included.
+
+    Returns:
+        What was asked for, or else the reasoning share of an answer that fills `max_frames`;
+        never so much that no reconstruction frame would fit.
+    """
+    room = max_frames - SHORTEST_ANSWER + 1
+    share, whole = _REASON_SHARE
+    wanted = asked if asked is not None else room * share // whole
+    return max(1, min(wanted, room))
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """The rules on a device, phase by phase (0 reason, 1 semantic).
+
+    Attributes:
+        bos: ``[2]`` int64 joint ids.
+        eos: ``[2]`` int64 joint ids.
+        codes: ``[2, A]`` bool: ids that a codebook may take.
+        constrained: frames are whole markers or decodable codes; otherwise the published rule,
+            which only forbids the reason card in the semantic phase.
+    """
+
+    bos: Tensor
+    eos: Tensor
+    codes: Tensor
+    constrained: bool
+
+    @staticmethod
+    def build(config: LmConfig, constrained: bool, device: torch.device) -> Grammar:
+        """Lay the rules out as tables."""
+        card, ids = config.reason_card, config.ids
+        codes = torch.zeros(2, config.audio_vocab, dtype=torch.bool)  # [2, A]
+        if constrained:
+            codes[REASON, : config.reason_codes or card] = True
+            codes[SEMANTIC, card : card + (config.semantic_codes or config.semantic_card)] = True
+        else:
+            codes[REASON] = True
+            codes[SEMANTIC, card:] = True
+        bos = torch.tensor([ids.reason_bos, ids.semantic_bos + card])
+        eos = torch.tensor([ids.reason_eos, ids.semantic_eos + card])
+        return Grammar(bos.to(device), eos.to(device), codes.to(device), constrained)
+
+    def allowed(self, column: int, rows: Rows) -> Tensor:
+        """Ids that a codebook may take now: ``[B, A]`` bool.
+
+        When constrained, codebook 0 decides alone whether the phase ends, which it may once
+        the phase has one frame besides its bos.
+        """
+        codes = self.codes[rows.phase]
+        if not self.constrained or column > 0:
+            return codes
+        may_end = rows.in_phase > 1
+        return codes.scatter(1, self.eos[rows.phase][:, None], may_end[:, None])
+
+    def settle(self, frame: Tensor, rows: Rows) -> Tensor:
+        """Make whole marker frames of what was chosen, and mark rows that a limit switched.
+
+        Args:
+            frame: ``[B, 8]`` int64 as chosen under `allowed`.
+            rows: their state before this frame; `limited` is updated.
+
+        Returns:
+            ``[B, 8]`` int64; without constraints, `frame` itself.
+        """
+        if not self.constrained:
+            return frame
+        bos, eos = self.bos[rows.phase], self.eos[rows.phase]  # [B]
+        is_first = rows.in_phase == 0
+        chose_end = frame[:, 0] == eos
+        must_end = (rows.phase == REASON) & (rows.in_phase > rows.reason_limit)
+        rows.limited |= must_end & ~chose_end & ~rows.done
+        frame = torch.where((chose_end | must_end)[:, None], eos[:, None], frame)
+        return torch.where(is_first[:, None], bos[:, None], frame)
+
+    def advance(self, frame: Tensor, rows: Rows) -> Tensor:
+        """Move rows between phases.
+
+        Args:
+            frame: ``[B, 8]`` int64 as fed back.
+            rows: their state; `phase` and `in_phase` are updated.
+
+        Returns:
+            ``[B]`` bool: rows whose answer ends with this frame, in either phase.
+        """
+        is_reason_end, is_stop = (
+            (frame == self.eos[phase]).sum(dim=1) == CODEBOOKS for phase in (REASON, SEMANTIC)
+        )
+        rows.phase = torch.where(is_reason_end, SEMANTIC, rows.phase)
+        rows.in_phase = torch.where(is_reason_end, 0, rows.in_phase + 1)
+        return is_stop

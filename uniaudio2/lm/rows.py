@@ -1,0 +1,75 @@
+"""What a decoding loop knows of each row, as tensors, so that rows of all ages share a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+REASON, SEMANTIC = 0, 1
+
+
+@dataclass
+class Rows:
+    """State of B rows; every field is ``[B]``.
+
+    Attributes:
+        request: int64, which request a row answers.
+        seed: int64, decides the row's draws.
+        frames: int64, frames (or text ids) chosen so far, the last one included.
+        max_frames: int64, where the row is cut off.
+        phase: int64, `REASON` or `SEMANTIC`; audio only.
+        in_phase: int64, frames of the phase so far, its bos included; audio only.
+        reason_limit: int64, reasoning frames after which the phase is ended; audio only.
+        limited: bool, a limit cut or switched the row.
+        done: bool, the row needs no further step.
+    """
+
+    request: Tensor
+    seed: Tensor
+    frames: Tensor
+    max_frames: Tensor
+    phase: Tensor
+    in_phase: Tensor
+    reason_limit: Tensor
+    limited: Tensor
+    done: Tensor
+
+    @staticmethod
+    def start(
+        seeds: list[int], max_frames: list[int], reason_limits: list[int], device: torch.device
+    ) -> Rows:
+        """Rows that have chosen nothing yet, numbered in order."""
+
+        def numbers(values: list[int]) -> Tensor:
+            return torch.tensor(values, dtype=torch.int64, device=device)
+
+        zeros = [0] * len(seeds)
+        return Rows(
+            request=numbers(list(range(len(seeds)))),
+            seed=numbers(seeds),
+            frames=numbers(zeros),
+            max_frames=numbers(max_frames),
+            phase=numbers(zeros),
+            in_phase=numbers(zeros),
+            reason_limit=numbers(reason_limits),
+            limited=numbers(zeros).bool(),
+            done=numbers(zeros).bool(),
+        )
+
+    def count(self, stopped: Tensor) -> None:
+        """Count the frame just chosen, and finish rows that stopped or are at their limit.
+
+        Args:
+            stopped: ``[B]`` bool, rows that ended by themselves; ignored for finished rows.
+        """
+        live = ~self.done
+        self.frames = self.frames + live
+        cut = live & ~stopped & (self.frames >= self.max_frames)
+        self.limited = self.limited | cut
+        self.done = self.done | stopped | cut
+
+    def select(self, rows: Tensor) -> Rows:
+        """Keep the rows named by `rows` ``[B']`` int64, in that order."""
+        return Rows(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})

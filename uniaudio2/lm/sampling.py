@@ -1,0 +1,139 @@
+"""How the next id is chosen: settings, probabilities, and a draw that depends on its row alone."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import model_validator
+from torch import Tensor
+
+from uniaudio2.config import LmConfig
+from uniaudio2.frozen import Frozen
+from uniaudio2.lm.noise import exponential
+
+
+class Sampling(Frozen):
+    """Settings of generation (published defaults: temperature 0.9, top_k 50, 500 frames).
+
+    Attributes:
+        greedy: take the most probable id; temperature, top_k and seeds then mean nothing.
+        temperature: divides the logits.
+        top_k: keep the k largest logits and whatever ties with the last of them; None keeps all.
+        guidance: 1 is off; above 1 a second, unconditional row runs beside every row.
+        max_frames: most frames (or text ids) of a row, markers included.
+        reason_limit: most reasoning frames of a row when constrained; None leaves room for the
+            reconstruction frames that belong to them.
+        constrained: allow only ids that the codec can decode, in whole marker frames and two
+            phases; false is the published rule, which allows more and may return nothing.
+    """
+
+    greedy: bool = False
+    temperature: float = 0.9
+    top_k: int | None = 50
+    guidance: float = 1.0
+    max_frames: int = 500
+    reason_limit: int | None = None
+    constrained: bool = True
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Sampling:
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise ValueError(
+                f"temperature {self.temperature} must be above 0; for no randomness set greedy"
+            )
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k {self.top_k} must be at least 1; leave it null to keep all")
+        if not (self.guidance >= 1 and math.isfinite(self.guidance)):
+            raise ValueError(f"guidance {self.guidance} must be at least 1; 1 turns it off")
+        if self.max_frames < 1:
+            raise ValueError(f"max_frames {self.max_frames} must be at least 1; 500 is usual")
+        if self.reason_limit is not None and self.reason_limit < 1:
+            raise ValueError(
+                f"reason_limit {self.reason_limit} must be at least 1; leave it null for a share "
+                "of max_frames"
+            )
+        return self
+
+    def check_fits(self, config: LmConfig) -> None:
+        """Refuse a top_k that some phase of generation could not serve, before it begins.
+
+        Raises:
+            ValueError: top_k exceeds the smallest set of ids that a step may choose from.
+        """
+        smallest = min(config.semantic_card, config.audio_vocab, config.text_vocab)
+        if self.top_k is not None and not self.greedy and self.top_k > smallest:
+            raise ValueError(
+                f"top_k {self.top_k} must be at most {smallest}, the size of the smallest "
+                "vocabulary; lower it or leave it null"
+            )
+
+
+def guide(logits: Tensor, scale: float) -> Tensor:
+    """Move the conditional half of a batch away from the unconditional half.
+
+    Args:
+        logits: ``[2 B, V]``: B conditional rows, then their B unconditional ones.
+        scale: 1 gives the conditional logits back.
+
+    Returns:
+        ``[B, V]``.
+    """
+    conditional, unconditional = logits.chunk(2)
+    return unconditional + (conditional - unconditional) * scale
+
+
+def probabilities(logits: Tensor, sampling: Sampling, allowed: Tensor | None = None) -> Tensor:
+    """Temperature, top-k (ties with the k-th kept), softmax.
+
+    Args:
+        logits: ``[B, V]``.
+        sampling: temperature and top_k.
+        allowed: bool, broadcastable to ``[B, V]``; other ids get probability 0. Where fewer
+            than top_k ids are allowed, all of them stay.
+
+    Returns:
+        ``[B, V]`` float32.
+
+    Raises:
+        ValueError: top_k exceeds V.
+    """
+    scaled = logits.float() / sampling.temperature
+    if allowed is not None:
+        scaled = scaled.masked_fill(~allowed, -math.inf)
+    if sampling.top_k is not None:
+        if sampling.top_k > scaled.shape[-1]:
+            raise ValueError(
+                f"top_k {sampling.top_k} must be at most the vocabulary of {scaled.shape[-1]}; "
+                "lower it or leave it null"
+            )
+        smallest_kept = scaled.topk(sampling.top_k).values[..., -1:]
+        scaled = scaled.masked_fill(scaled < smallest_kept, -math.inf)
+    return scaled.softmax(dim=-1)
+
+
+def choose(
+    logits: Tensor,
+    sampling: Sampling,
+    seeds: Tensor,
+    steps: Tensor,
+    column: int,
+    allowed: Tensor | None = None,
+) -> Tensor:
+    """Choose one id per row: the largest logit, or a draw by ``argmax(p / e)``, ``e ~ Exp(1)``.
+
+    Args:
+        logits: ``[B, V]``.
+        sampling: the settings.
+        seeds: ``[B]`` int64.
+        steps: ``[B]`` int64, frames that each row has behind it.
+        column: 0..7 for a codebook, 8 for text.
+        allowed: bool, broadcastable to ``[B, V]``; None allows every id.
+
+    Returns:
+        ``[B]`` int64; equal logits fall to the smallest id when greedy.
+    """
+    if sampling.greedy:
+        scores = logits if allowed is None else logits.masked_fill(~allowed, -math.inf)
+        return scores.argmax(dim=-1)
+    chances = probabilities(logits, sampling, allowed)
+    return (chances / exponential(seeds, steps, column, logits.shape[-1])).argmax(dim=-1)

@@ -1,0 +1,141 @@
+"""The Llama stack that serves as backbone, as both experts and as local decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from uniaudio2.config import RopeConfig, StackConfig
+from uniaudio2.lm.cache import KvCache, Place
+from uniaudio2.lm.rope import Rope, rotate
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Mixes values: queries ``[B, heads, T, head]``, keys and values ``[B, groups, T, head]``."""
+
+
+class RmsNorm(nn.Module):
+    """Root-mean-square norm, computed in float32 and returned in the input's dtype."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.float()
+        return F.rms_norm(x.float(), weight.shape, weight, self.eps).to(x.dtype)
+
+
+def _attend_whole(
+    queries: Tensor, keys: Tensor, values: Tensor, layer: int, cache: KvCache | None
+) -> Tensor:
+    """Each of T rows sees itself and the rows before it; query head h reads group h // share."""
+    if cache is not None:
+        cache.fill(layer, keys, values)
+    return F.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)
+
+
+def _attend_next(
+    queries: Tensor, keys: Tensor, values: Tensor, layer: int, cache: KvCache, place: Place
+) -> Tensor:
+    """One new row per sequence sees what is stored. The heads of a group become its query rows,
+    so that grouped keys are read in place and never repeated."""
+    seen_keys, seen_values = cache.append(layer, keys, values, place)
+    batch, groups, _, width = seen_keys.shape
+    grouped = queries.reshape(batch, groups, -1, width)  # [B, groups, share, head]
+    mixed = F.scaled_dot_product_attention(grouped, seen_keys, seen_values, attn_mask=place.mask)
+    return mixed.reshape(queries.shape)
+
+
+class Block(nn.Module):
+    """Pre-norm attention, then pre-norm gated SiLU; no bias anywhere."""
+
+    def __init__(self, config: StackConfig, norm_eps: float) -> None:
+        super().__init__()
+        self.heads, self.groups, self.width = config.heads, config.kv_groups, config.head_dim
+        self.attention_norm = RmsNorm(config.dim, norm_eps)
+        self.qkv = nn.Linear(
+            config.dim, (config.heads + 2 * config.kv_groups) * self.width, bias=False
+        )
+        self.out = nn.Linear(config.heads * self.width, config.dim, bias=False)
+        self.mlp_norm = RmsNorm(config.dim, norm_eps)
+        self.gate = nn.Linear(config.dim, config.mlp_dim, bias=False)
+        self.up = nn.Linear(config.dim, config.mlp_dim, bias=False)
+        self.down = nn.Linear(config.mlp_dim, config.dim, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        turned, count = self.heads + self.groups, self.heads + 2 * self.groups
+        qkv = self.qkv(self.attention_norm(x)).view(*x.shape[:2], count, self.width)
+        qkv = qkv.transpose(1, 2)  # [B, heads + 2 groups, T, head]
+        positioned = rotate(qkv[:, :turned], cos, sin)
+        mixed = attend(positioned[:, : self.heads], positioned[:, self.heads :], qkv[:, turned:])
+        x = x + self.out(mixed.transpose(1, 2).flatten(2))  # [B, T, D]
+        normed = self.mlp_norm(x)
+        gated: Tensor = self.down(F.silu(self.gate(normed)) * self.up(normed))
+        return x + gated
+
+
+class Transformer(nn.Module):
+    """Blocks and a final norm over vectors (the embeddings live outside).
+
+    Args:
+        config: sizes of the stack.
+        norm_eps: epsilon of every norm.
+        rope: rotary embedding.
+        context: positions that the stack can meet.
+    """
+
+    def __init__(
+        self, config: StackConfig, norm_eps: float, rope: RopeConfig, context: int
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.rope = Rope(rope, config.head_dim, context)
+        self.blocks = nn.ModuleList(Block(config, norm_eps) for _ in range(config.layers))
+        self.norm = RmsNorm(config.dim, norm_eps)
+
+    def forward(self, x: Tensor, cache: KvCache | None = None) -> Tensor:
+        """Run whole sequences from position 0, each row seeing those before it.
+
+        Args:
+            x: ``[B, T, D]``; padding at the right end disturbs nothing before it.
+            cache: filled with rows 0..T-1 when given.
+
+        Returns:
+            ``[B, T, D]`` after the final norm.
+
+        Raises:
+            ValueError: more rows than the context.
+        """
+        if x.shape[1] > self.rope.context:
+            raise ValueError(
+                f"{x.shape[1]} rows exceed the context of {self.rope.context}; shorten the prompt"
+            )
+        cos, sin = (table[: x.shape[1]] for table in self.rope.tables(x.device))  # [T, head]
+
+        for layer, block in enumerate(self.blocks):
+            x = block(x, cos, sin, partial(_attend_whole, layer=layer, cache=cache))
+        normed: Tensor = self.norm(x)
+        return normed
+
+    def step(self, x: Tensor, cache: KvCache, place: Place) -> Tensor:
+        """Run one new row per sequence and store it.
+
+        Args:
+            x: ``[B, D]``.
+            cache: the rows before it; the new one is added.
+            place: where the row goes and what it sees.
+
+        Returns:
+            ``[B, D]`` after the final norm.
+        """
+        cos, sin = (place.rows_of(table) for table in self.rope.tables(x.device))
+        x = x[:, None]  # [B, 1, D]
+        for layer, block in enumerate(self.blocks):
+            x = block(x, cos, sin, partial(_attend_next, layer=layer, cache=cache, place=place))
+        normed: Tensor = self.norm(x)
+        return normed[:, 0]
