@@ -7,8 +7,8 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Optional
 
-import click
 import typer
+from typer.exceptions import Abort, TyperException
 
 from pipelines.errors import RunFailed, UsageError
 
@@ -146,11 +146,11 @@ def main() -> None:
     """Entry point: maps every outcome to its exit code and every error to one line."""
     try:
         code = app(standalone_mode=False)
-    except (UsageError, click.UsageError) as fault:
-        text = fault.format_message() if isinstance(fault, click.UsageError) else str(fault)
+    except (UsageError, TyperException) as fault:
+        text = fault.format_message() if isinstance(fault, TyperException) else str(fault)
         sys.stderr.write("error: " + " ".join(text.split()) + "\n")
         code = EXIT_USAGE
-    except (RunFailed, click.Abort, KeyboardInterrupt) as fault:
+    except (RunFailed, Abort, KeyboardInterrupt) as fault:
         sys.stderr.write(f"stopped: {fault or 'interrupted'}\n")
         code = EXIT_FAILED
     sys.exit(code if isinstance(code, int) else 0)

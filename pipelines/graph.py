@@ -125,7 +125,9 @@ def start_ray(address: str | None) -> None:
 
 
 def _configure() -> None:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # what Ray says of a dropped block is said again, in one line, by the run itself
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -183,11 +183,12 @@ class Run:
         fields = travelling_schema(self.plan.schema)
         stages = make(self.job, allotment, fields, model_fingerprint(self.model))
         try:
-            for _ in range(self.job.max_attempts):
-                pending = self._pass(pending, stages, allotment, lease)
-                if not pending:
-                    return
-            self._one_by_one(pending, stages, allotment, lease)
+            with _stoppable():  # again: Ray puts its own handler in place when it starts
+                for _ in range(self.job.max_attempts):
+                    pending = self._pass(pending, stages, allotment, lease)
+                    if not pending:
+                        return
+                self._one_by_one(pending, stages, allotment, lease)
         except RayError as fault:
             reason = str(fault).strip().splitlines()
             raise RunFailed(f"Ray: {reason[-1] if reason else type(fault).__name__}") from fault
@@ -291,6 +292,6 @@ def run_job(
         with _stoppable():
             return Run(job, plan, model, style, fresh).execute(make)
     except KeyboardInterrupt as stop:
-        raise RunFailed("stopped; the same command goes on where it was") from stop
+        raise RunFailed("interrupted; the same command goes on where it was") from stop
     except OSError as fault:
         raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault

@@ -98,5 +98,5 @@ def test_ctrl_c_stops_in_order_and_says_how_to_go_on(tmp_path: Path) -> None:
     driver.send_signal(signal.SIGTERM)
     _, err = driver.communicate(timeout=60)
     assert driver.returncode == 1
-    assert "stopped; the same command goes on where it was" in err
+    assert "interrupted; the same command goes on where it was" in err
     assert not (tmp_path / "out/_log/driver.json").exists()

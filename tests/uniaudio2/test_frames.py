@@ -54,13 +54,20 @@ def test_text_ids_stay_in_their_vocabulary(id: int) -> None:
     ],
 )
 def test_audio_segments(make: object, shift: int, bos: int, eos: int) -> None:
-    heard = codes(4, 9, 0).to(torch.uint8)  # a narrow dtype must not wrap around
+    heard = codes(4, 9, 0)
     segment = make(heard, CONFIG)
     assert segment.tokens[0, :8].tolist() == [bos] * 8
     assert segment.tokens[-1, :8].tolist() == [eos] * 8
-    assert torch.equal(segment.tokens[1:-1, :8], heard.long() + shift)
+    assert torch.equal(segment.tokens[1:-1, :8], heard + shift)
     assert segment.tokens[:, 8].eq(0).all()
     assert segment.kind.tolist() == [AUDIO] * 6
+
+
+@pytest.mark.parametrize("make", [semantic_segment, audio_prompt_segment])
+def test_codes_of_a_narrow_dtype_do_not_wrap_around(make: object) -> None:
+    wide = CONFIG.model_copy(update={"reason_card": 250})
+    heard = codes(4, 11, 0).to(torch.uint8)
+    assert torch.equal(make(heard, wide).tokens[1:-1, :8], heard.long() + 250)
 
 
 @pytest.mark.parametrize(

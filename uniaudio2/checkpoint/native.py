@@ -92,7 +92,9 @@ def draw_weights(module: nn.Module, part: str, seed: int) -> None:
         elif "codebook" in name or "embed" in name:
             drawn = 0.3 * drawn
         else:
-            drawn = drawn * (tensor[0].numel() ** -0.5)
+            # audio_head is [codebooks, in, out]; every other weight is [out, in, ...]
+            fan_in = tensor.shape[1] if name == "audio_head" else tensor[0].numel()
+            drawn = drawn * fan_in**-0.5
         tensor.copy_(drawn)
 
 

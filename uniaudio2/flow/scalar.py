@@ -151,7 +151,7 @@ def decoder_lookahead(config: ScalarConfig) -> int:
     """
 
     def reach(kernel: int, dilation: int = 1) -> int:
-        return 0 if config.causal else dilation * kernel // 2
+        return 0 if config.causal else (dilation * (kernel - 1) + 1) // 2
 
     ahead = reach(config.default_kernel_size)  # in samples of the layer just passed, last first
     if config.num_samples > 1:

@@ -21,6 +21,17 @@ SCALAR = ScalarConfig(
     init_channel=4,
 )
 
+ODD_SCALAR = SCALAR.model_copy(
+    update={
+        "causal": False,
+        "downsample_factors": (2, 2, 5),
+        "downsample_kernel_sizes": (4, 4, 10),
+        "upsample_factors": (5, 2, 2),
+        "upsample_kernel_sizes": (10, 4, 4),
+    }
+)
+"""Not causal, and with an odd factor: decoding gives a few samples too many."""
+
 
 @torch.no_grad()
 def randomised(module: nn.Module) -> nn.Module:
@@ -32,8 +43,8 @@ def randomised(module: nn.Module) -> nn.Module:
     return module.requires_grad_(False)
 
 
-def small_decoder() -> FlowDecoder:
-    decoder = FlowDecoder(FLOW, CODEC, SCALAR)
+def small_decoder(scalar: ScalarConfig = SCALAR) -> FlowDecoder:
+    decoder = FlowDecoder(FLOW, CODEC, scalar)
     randomised(decoder)
     return decoder
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.uniaudio2.codec.small import CONFIG as CODEC
-from tests.uniaudio2.flow.small import FLOW, SCALAR, random_codes, small_decoder
+from tests.uniaudio2.flow.small import FLOW, ODD_SCALAR, SCALAR, random_codes, small_decoder
 from uniaudio2.codes import Codes
 from uniaudio2.flow.decoder import FlowDecoder, check_codes
 from uniaudio2.flow.scalar import ScalarCodec
@@ -79,6 +79,13 @@ def test_a_wave_is_as_long_as_its_codes(decoder: FlowDecoder, rows: list[Codes])
     assert lost == [41]  # where the published formula rounds down at 12 samples a code
 
 
+def test_samples_beyond_a_window_are_cut_off() -> None:
+    decoder = small_decoder(ODD_SCALAR)
+    lengths = (2, 12, 30)
+    waves = decoder.decode([random_codes(length) for length in lengths], [0, 1, 2])
+    assert [len(wave) for wave in waves] == [2 * ODD_SCALAR.stride * length for length in lengths]
+
+
 @pytest.mark.usefixtures("unrounded")
 def test_the_seed_decides_and_nothing_global_does(decoder: FlowDecoder, rows: list[Codes]) -> None:
     before = torch.get_rng_state()
@@ -107,6 +114,16 @@ def test_a_window_starts_with_the_end_of_the_one_before(
     assert [int(given[3]) for given in watcher.given] == [0] + [frames] * 2
     for before, after in zip(watcher.latents, watcher.latents[1:], strict=False):
         assert torch.equal(after[:, :frames], before[:, before.shape[1] - frames :])
+
+
+@pytest.mark.usefixtures("unrounded")
+def test_only_frames_that_are_heard_are_decoded(
+    decoder: FlowDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Watcher(decoder, monkeypatch)
+    wave = decoder.decode([random_codes(3)], [0])[0]
+    whole = decoder.scalar.decode(watcher.latents[0].mT)[0, 0]
+    torch.testing.assert_close(wave, whole[: 3 * CODE_SAMPLES], atol=1e-5, rtol=0)
 
 
 def test_a_short_row_repeats_to_the_window(

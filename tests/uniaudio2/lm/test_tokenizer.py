@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from tests.uniaudio2.lm.small import CONFIG, IDS
@@ -45,6 +47,14 @@ def test_decode_drops_what_is_not_text() -> None:
     assert TOKENIZER.decode(ids) == "hi"
     assert TOKENIZER.decode([]) == ""
     assert TOKENIZER.decode([104]) == "h"
+
+
+def test_decode_drops_tags_that_a_tokenizer_forgot_to_call_special() -> None:
+    described = json.loads(byte_tokenizer(CONFIG).to_str())
+    for token in described["added_tokens"]:
+        token["special"] = False
+    forgetful = TextTokenizer(Tokenizer.from_str(json.dumps(described)), CONFIG)
+    assert forgetful.decode([IDS.tags["caption"][0], 104, IDS.text_pad]) == "h"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
