@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,17 @@ from uniaudio2.seeds import row_seed
 BUNDLED = Path(__file__).parents[1] / "models"
 SHARED_PREFIX = "quantizers."
 _M = TypeVar("_M", bound=nn.Module)
+
+# How weights are drawn: end of the name, mean, spread (None: by the tensor's own fan-in).
+_DRAWS: tuple[tuple[str, float, float | None], ...] = (
+    (r"running_var$|original0$", 1.0, 0.05),
+    (r"activation\d?\.weight$", 0.25, 0.01),
+    (r"units\.\d+\.conv2\.weight$", 0.0, 0.05),  # else residual units amplify without end
+    (r"_scale$", 1.0, 0.05),
+    (r"codebook", 0.0, 1.0),
+    (r"embed", 0.0, 0.3),
+    (r"", 0.0, None),
+)
 
 
 def bundled_models() -> list[str]:
@@ -70,11 +82,17 @@ def load_part(module: _M, part: str, folder: Path, config: ModelConfig, device: 
     if config.seed is not None:
         draw_weights(module, part, config.seed)
     else:
-        stored = load_file(folder / f"{part}.safetensors")
-        if any(name.startswith(SHARED_PREFIX) for name in module.state_dict()):
-            stored |= load_file(folder / "quantizers.safetensors")
+        shared = any(name.startswith(SHARED_PREFIX) for name in module.state_dict())
+        stored = _stored(folder, part) | (_stored(folder, "quantizers") if shared else {})
         load_exactly(module, stored)
     return module.to(device).eval().requires_grad_(False)
+
+
+def _stored(folder: Path, file: str) -> dict[str, Tensor]:
+    path = folder / f"{file}.safetensors"
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; copy the whole model folder or convert it again")
+    return load_file(path)
 
 
 def draw_weights(module: nn.Module, part: str, seed: int) -> None:
@@ -84,17 +102,15 @@ def draw_weights(module: nn.Module, part: str, seed: int) -> None:
             continue
         generator = torch.Generator().manual_seed(row_seed(seed, _qualified(name, part)))
         drawn = torch.randn(tensor.shape, generator=generator)
-        is_scale = tensor.ndim == 1 and name.endswith("weight")
-        if is_scale or name.endswith(("running_var", "original0")):
-            drawn = 1.0 + 0.05 * drawn.clamp(-2, 2)
-        elif tensor.ndim == 1:
-            drawn = 0.05 * drawn
-        elif "codebook" in name or "embed" in name:
-            drawn = 0.3 * drawn
-        else:
+        mean, spread = next(
+            (mean, spread) for ending, mean, spread in _DRAWS if re.search(ending, name)
+        )
+        if spread is None:
             # audio_head is [codebooks, in, out]; every other weight is [out, in, ...]
             fan_in = tensor.shape[1] if name == "audio_head" else tensor[0].numel()
-            drawn = drawn * fan_in**-0.5
+            spread = 0.05 if tensor.ndim == 1 else fan_in**-0.5
+            mean = 1.0 if tensor.ndim == 1 and name.endswith("weight") else 0.0
+        drawn = mean + spread * drawn.clamp(-2, 2)
         tensor.copy_(drawn)
 
 

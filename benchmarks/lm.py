@@ -1,0 +1,94 @@
+"""Language model: frames per second by batch size, against the bytes that a frame must read.
+
+The model has 161 M parameters in float32: backbone of 6 layers by 512, experts of 3 and 2 layers,
+local decoder of 4 layers by 384, 32768 text and 12300 audio ids.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from uniaudio2.config import LmConfig, SpecialIds, StackConfig
+from uniaudio2.frames import text_segment
+from uniaudio2.lm.decoding import Decoding, Request
+from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.lm.sampling import Sampling
+
+PROMPT_ROWS = 64
+BATCHES = (1, 8, 32)
+_COPY_MIB = 256
+
+
+def bench_config() -> LmConfig:
+    """The benchmark's sizes."""
+    wide = {"dim": 512, "heads": 8, "kv_groups": 2, "mlp_dim": 1536}
+    return LmConfig(
+        text_vocab=32_768,
+        ids=SpecialIds(text_bos=32_000, text_eos=32_001, text_pad=32_002, tags={}),
+        backbone=StackConfig(layers=6, **wide),
+        understanding_expert=StackConfig(layers=3, **wide),
+        generation_expert=StackConfig(layers=2, **wide),
+        local_decoder=StackConfig(layers=4, dim=384, heads=6, kv_groups=2, mlp_dim=1024),
+    )
+
+
+def copy_bandwidth() -> float:
+    """Bytes per second that a large copy reads."""
+    source = torch.ones(_COPY_MIB << 18)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    begun = time.perf_counter()
+    for _ in range(5):
+        target.copy_(source)
+    return 5 * source.numel() * 4 / (time.perf_counter() - begun)
+
+
+def frame_bytes(lm: UniAudioLM) -> int:
+    """Weight bytes that one audio frame reads: the local decoder's stack eight times."""
+    stacks = (lm.backbone, lm.understanding_expert, lm.generation_expert)
+    once = sum(p.numel() for stack in stacks for p in stack.parameters()) + lm.audio_head.numel()
+    local = sum(p.numel() for p in lm.local_decoder.parameters()) + lm.projection.weight.numel()
+    return 4 * (once + 8 * local)
+
+
+def seconds_per_frame(lm: UniAudioLM, batch: int, frames: int, output: str) -> float:
+    """Time of one step of a whole batch, after a few steps to warm up."""
+    prompt = text_segment([32_000, *range(PROMPT_ROWS - 2), 32_001], lm.config)
+    requests = [Request(prompt, seed, output) for seed in range(batch)]
+    sampling = Sampling(max_frames=frames + 8)
+    decoding = Decoding(lm, requests, [frames + 8] * batch, sampling)
+    for _ in range(3):
+        decoding.step()
+    begun = time.perf_counter()
+    for _ in range(frames):
+        decoding.step()
+    return (time.perf_counter() - begun) / frames
+
+
+@torch.inference_mode()
+def run(quick: bool) -> dict[str, float]:
+    """Measure and print; returns the ratios by name."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    lm = UniAudioLM(bench_config()).eval()
+    torch.nn.init.normal_(lm.audio_head, std=0.02)
+    frames = 6 if quick else 24
+    bandwidth = copy_bandwidth()
+    bound_ms = 1e3 * frame_bytes(lm) / bandwidth
+    print(f"one thread; {frame_bytes(lm) / 1e6:.0f} MB of weights a frame; copy reads "
+          f"{bandwidth / 1e9:.1f} GB/s, so {bound_ms:.0f} ms a step if nothing stays in cache")  # fmt: skip
+    print(f"{'batch':>5}  {'ms a step':>9}  {'frames/s':>8}  {'against batch 1':>15}")
+    times = {batch: seconds_per_frame(lm, batch, frames, "audio") for batch in BATCHES}
+    for batch, seconds in times.items():
+        ratio = batch * times[1] / seconds
+        print(f"{batch:>5}  {1e3 * seconds:>9.1f}  {batch / seconds:>8.1f}  {ratio:>14.2f}x")
+    text = seconds_per_frame(lm, 1, frames, "text")
+    print(f"a text step takes {1e3 * text:.1f} ms, {text / times[1]:.2f} of an audio step")
+    return {
+        "lm.ms_per_frame_batch1": 1e3 * times[1],
+        "lm.frames_ratio_8_vs_1": 8 * times[1] / times[8],
+        "lm.frames_ratio_32_vs_1": 32 * times[1] / times[32],
+        "lm.text_step_ratio": text / times[1],
+    }
