@@ -27,6 +27,10 @@ _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError
 _FINAL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
 
 
+class UnknownFileSystem(ValueError):
+    """A URL whose protocol no installed library serves."""
+
+
 class AlreadyThere(Exception):
     """`Storage.create` found an object with other contents at that place."""
 
@@ -55,11 +59,19 @@ def split_uri(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """Find the file system of a URI or local path, and the path inside it.
 
     Credentials come from the environment's usual chain and are never stored here.
+
+    Raises:
+        UnknownFileSystem: nothing serves the URL's protocol.
     """
     protocol, _, rest = uri.partition("://")
     if not rest or protocol == "file":
         return _filesystem("file", os.getpid()), os.path.abspath(rest or uri)
-    return _filesystem(protocol, os.getpid()), rest
+    try:
+        return _filesystem(protocol, os.getpid()), rest
+    except (ValueError, ImportError) as fault:
+        raise UnknownFileSystem(
+            f"{uri}: {fault}; use a local path, s3://, or install the library for {protocol}://"
+        ) from fault
 
 
 def retrying(action: Callable[[], _T], what: str) -> _T:

@@ -77,8 +77,8 @@ def run(quick: bool) -> dict[str, float]:
     frames = 6 if quick else 24
     bandwidth = copy_bandwidth()
     bound_ms = 1e3 * frame_bytes(lm) / bandwidth
-    print(f"one thread; {frame_bytes(lm) / 1e6:.0f} MB of weights a frame; copy reads "
-          f"{bandwidth / 1e9:.1f} GB/s, so {bound_ms:.0f} ms a step if nothing stays in cache")  # fmt: skip
+    print(f"one thread; {frame_bytes(lm) / 1e6:.0f} MB of weights a step")
+    print(f"a copy reads {bandwidth / 1e9:.1f} GB/s: {bound_ms:.0f} ms if nothing stays in cache")
     print(f"{'batch':>5}  {'ms a step':>9}  {'frames/s':>8}  {'against batch 1':>15}")
     times = {batch: seconds_per_frame(lm, batch, frames, "audio") for batch in BATCHES}
     for batch, seconds in times.items():

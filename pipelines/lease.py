@@ -42,11 +42,7 @@ def _machine() -> str:
 
 
 class Lease:
-    """Hold OUTPUT for this process; use as a context manager.
-
-    Raises on entering:
-        UsageError: another driver is at work there.
-    """
+    """Hold OUTPUT for this process: `acquire`, then use as a context manager."""
 
     def __init__(
         self, storage: Storage, heartbeat_s: float = HEARTBEAT_S, expiry_s: float = EXPIRY_S
@@ -86,12 +82,21 @@ class Lease:
         start = _process_start(int(holder.get("pid", 0)))
         return start == "" or start != holder.get("process_start")
 
-    def __enter__(self) -> Lease:
+    def acquire(self) -> Lease:
+        """Take the lease and begin to renew it.
+
+        Raises:
+            UsageError: another driver is at work there.
+            OSError: OUTPUT cannot be written.
+        """
         try:
             self.storage.create(PATH, self._mine())
         except AlreadyThere:
             self._take_over()
         self._thread.start()
+        return self
+
+    def __enter__(self) -> Lease:
         return self
 
     def _take_over(self) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayError
 
-from actors.storage import Storage
+from actors.storage import Storage, UnknownFileSystem
 from actors.unit import UnitSpec
 from actors.write import store_crash
 from pipelines.config import JobConfig
@@ -97,7 +97,7 @@ class Run:
     def execute(self, make: StageFactory = make_stages) -> RunResult:
         """Do what is not yet committed, then clean up and write the account."""
         begun = time.monotonic()
-        with Lease(self.ledger.storage) as lease:
+        with self._hold() as lease:
             pending = self._resume()
             if pending:
                 self._work(pending, lease, make)
@@ -108,6 +108,16 @@ class Run:
             )
             self._record("finished", result.elapsed_s)
         return result
+
+    def _hold(self) -> Lease:
+        """Take OUTPUT for this run; the first write, so it also proves that one can write."""
+        try:
+            return Lease(self.ledger.storage).acquire()
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as fault:
+            raise UsageError(
+                f"{self.job.output} cannot be written: {fault}; check the path, the bucket and "
+                "the permissions"
+            ) from fault
 
     def _resume(self) -> list[UnitSpec]:
         """Units that no commit names; refuses an OUTPUT of another job or changed input."""
@@ -293,5 +303,7 @@ def run_job(
             return Run(job, plan, model, style, fresh).execute(make)
     except KeyboardInterrupt as stop:
         raise RunFailed("interrupted; the same command goes on where it was") from stop
+    except UnknownFileSystem as fault:
+        raise UsageError(str(fault)) from fault
     except OSError as fault:
         raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault

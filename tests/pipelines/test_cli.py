@@ -29,6 +29,9 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["status", "{out}"], "no run.json"),
         (["inspect", "nothing"], "neither bundled nor a folder"),
         (["run", "tts"], "Missing argument"),
+        (["run", "tts", "weird://in.jsonl", "{out}"], "Protocol not known: weird"),
+        (["run", "tts", "{in}", "weird://out"], "Protocol not known: weird"),
+        (["run", "tts", "{in}", "{in}/out"], "cannot be written"),
     ],
 )
 def test_wrong_use_is_one_line_and_code_2(tmp_path: Path, arguments: list[str], words: str) -> None:

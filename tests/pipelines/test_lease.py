@@ -17,7 +17,7 @@ from pipelines.lease import PATH, Lease, _machine
 
 
 def lease(storage: Storage, expiry_s: float = 0.6) -> Lease:
-    return Lease(storage, heartbeat_s=0.1, expiry_s=expiry_s)
+    return Lease(storage, heartbeat_s=0.1, expiry_s=expiry_s).acquire()
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -28,7 +28,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 def test_the_second_driver_is_refused_and_named(storage: Storage) -> None:
     with lease(storage), pytest.raises(UsageError, match=f"process {os.getpid()} on"):
-        lease(storage).__enter__()
+        lease(storage)
     assert not storage.exists(PATH)
 
 
