@@ -1,11 +1,11 @@
-"""The command line: ``uniaudio2 run | tasks | status | inspect | demo``."""
+"""The command line: ``uniaudio2 run | tasks | status | convert | inspect | demo``."""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -44,6 +44,10 @@ def run(
     ] = None,
     limit: Annotated[Optional[int], typer.Option(help="use the first rows alone")] = None,
     seed: Annotated[Optional[int], typer.Option(help="seed of every random draw")] = None,
+    max_errors: Annotated[
+        Optional[str],
+        typer.Option(help="stop when more rows have failed: a number, or a share like 5%"),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="remove former results first")] = False,
     address: Annotated[Optional[str], typer.Option(help="Ray cluster to join")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print errors alone")] = False,
@@ -56,6 +60,7 @@ def run(
     given = {
         "task": task, "input": source, "output": output, "model": model, "limit": limit,
         "seed": seed, "address": address,
+        "max_errors": max_errors,
     }  # fmt: skip
     job = make_job(given, config, tuple(sets or ()))
     style: Style = "quiet" if quiet else "json" if as_json else "lines"
@@ -108,24 +113,55 @@ def tasks() -> int:
 def status(
     output: Annotated[str, typer.Argument(metavar="OUTPUT")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="read every committed object again and compare")
+    ] = False,
 ) -> int:
     """Tell what is committed, failed and left, from storage alone."""
-    from pipelines.status import read_status
+    from pipelines import status as state
 
-    facts = read_status(output)
+    facts = state.read_status(output)
+    problems = state.verify(output) if verify else []
+    code = EXIT_FAILED if problems else 0
     if as_json:
-        _print(json.dumps({**asdict(facts), "left": facts.left}))
-        return 0
+        _print(json.dumps({**asdict(facts), "left": facts.left, "problems": problems}))
+        return code
     _print(f"{facts.task} with {facts.model}: {facts.state}")
     _print(f"rows   {facts.ok} done, {facts.errors} errors, {facts.left} left of {facts.rows}")
     _print(f"units  {facts.units_done} of {facts.units}")
     _print(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
+    for kind, count in sorted(facts.kinds.items()):
+        _print(f"error  {kind}: {count}")
+    if verify and not problems:
+        _print("verify every committed object is as its record says")
+    for problem in problems:
+        _print(f"verify {problem}")
+    return code
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="published checkpoint folder")],
+    target: Annotated[str, typer.Argument(metavar="DST", help="model folder to make")],
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], typer.Option(help="of the language model's weights")
+    ] = "float32",
+    ignore: Annotated[
+        Optional[list[str]],
+        typer.Option(help="beginning of tensor names that may be left out (repeatable)"),
+    ] = None,
+) -> int:
+    """Turn a published UniAudio2 checkpoint folder into a model folder of ours."""
+    from pipelines.convert import convert_model
+
+    config = convert_model(source, target, dtype, ignore or [])
+    _print(f"made {config.fingerprint}: {target}")
     return 0
 
 
 @app.command()
-def inspect(model: Annotated[str, typer.Argument(help="bundled model or model folder")]) -> int:
-    """Show a model's parameters, ids, limits and fingerprint."""
+def inspect(model: Annotated[str, typer.Argument(help="bundled model or folder")]) -> int:
+    """Show a model's parameters, ids, limits and fingerprint; of a published folder, its files."""
     from pipelines.inspect import describe
 
     _print(describe(model))

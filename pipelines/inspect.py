@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import nn
-from uniaudio2.flow.decoder import FlowDecoder
 
 from pipelines.errors import UsageError
+from uniaudio2.checkpoint.layout import describe_folder, is_published
 from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder
 from uniaudio2.codec.encoder import CodecEncoder
+from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.lm.model import UniAudioLM
 
 
@@ -17,12 +20,15 @@ def _millions(module: nn.Module) -> str:
 
 
 def describe(source: str) -> str:
-    """Sizes, limits, ids and fingerprint of a model, counted on the meta device.
+    """Sizes, limits, ids and fingerprint of a model, counted on the meta device; of a published
+    folder, which files are there.
 
     Raises:
         UsageError: no such model.
     """
     try:
+        if is_published(Path(source)):
+            return _table(_published(source))
         config = load_config(model_folder(source))
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
@@ -45,5 +51,16 @@ def describe(source: str) -> str:
         ("text ids", f"{lm.text_vocab}, bos {lm.ids.text_bos}, eos {lm.ids.text_eos}"),
         ("tags", ", ".join(f"{name} {pair}" for name, pair in lm.ids.tags.items())),
     ]
+    return _table(rows)
+
+
+def _published(source: str) -> list[tuple[str, str]]:
+    return [
+        ("published", f"{source}; make a model of it with `uniaudio2 convert {source} TARGET`"),
+        *describe_folder(Path(source)),
+    ]
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

@@ -78,18 +78,22 @@ class UniAudio2:
         if "encoder" in parts:
             from uniaudio2.codec.encoder import CodecEncoder
 
-            model._encoder = load_part(CodecEncoder(config.codec), "encoder", folder, config, place)
+            model._encoder = load_part(
+                lambda: CodecEncoder(config.codec), "encoder", folder, config, place
+            )
         if "lm" in parts:
             from uniaudio2.lm.model import UniAudioLM
             from uniaudio2.lm.tokenizer import TextTokenizer
 
-            model._lm = load_part(UniAudioLM(config.lm), "lm", folder, config, place)
+            model._lm = load_part(lambda: UniAudioLM(config.lm), "lm", folder, config, place)
             model._tokenizer = TextTokenizer.load(folder / "tokenizer/tokenizer.json", config.lm)
         if "decoder" in parts:
             from uniaudio2.flow.decoder import FlowDecoder
 
-            decoder = FlowDecoder(config.flow, config.codec, config.scalar)
-            model._decoder = load_part(decoder, "decoder", folder, config, place)
+            model._decoder = load_part(
+                lambda: FlowDecoder(config.flow, config.codec, config.scalar),
+                "decoder", folder, config, place,
+            )  # fmt: skip
         return model
 
     def encode(self, clips: Sequence[Tensor], segments_per_batch: int = 6) -> list[Codes]:

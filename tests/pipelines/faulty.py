@@ -1,8 +1,10 @@
-"""A real decode stage that misbehaves for the ids it is told."""
+"""Real stages that misbehave for the ids they are told."""
 
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -14,12 +16,13 @@ from pipelines.resources import Allotment
 
 
 class FaultyDecoder:
-    """Decode, but end the process or raise when a given id is in the table."""
+    """Decode, but end the process, raise or hang when a given id is in the table."""
 
-    def __init__(self, kill: str = "", fail: str = "", **arguments: Any) -> None:
+    def __init__(self, kill: str = "", fail: str = "", hang: str = "", **arguments: Any) -> None:
         self.decoder = Decoder(**arguments)
         self.kill = kill
         self.fail = fail
+        self.hang = hang
 
     def __call__(self, table: pa.Table) -> pa.Table:
         ids = table.column("id").to_pylist()
@@ -27,7 +30,18 @@ class FaultyDecoder:
             os._exit(9)
         if self.fail in ids or self.fail == "*":
             raise RuntimeError("the device said no")
+        if self.hang in ids:
+            time.sleep(3600)
         return self.decoder(table)
+
+
+class NeverEncoder:
+    """An encoder that must not be called."""
+
+    def __init__(self, **_: Any) -> None: ...
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        raise RuntimeError("encoded again")
 
 
 def faulty_stages(
@@ -36,5 +50,12 @@ def faulty_stages(
     """The job's real stages with the faulty decoder in place of the real one."""
     stages = make_stages(job, allotment, schema, model)
     _, arguments = stages.pools["decode"]
-    pools = {**stages.pools, "decode": (FaultyDecoder, {**arguments, **faults})}
-    return Stages(stages.load, stages.write, pools)
+    return replace(
+        stages, pools={**stages.pools, "decode": (FaultyDecoder, {**arguments, **faults})}
+    )
+
+
+def never_encode(job: JobConfig, allotment: Allotment, schema: pa.Schema, model: str) -> Stages:
+    """The job's real stages with an encoder that fails the test if it is used."""
+    stages = make_stages(job, allotment, schema, model)
+    return replace(stages, pools={**stages.pools, "encode": (NeverEncoder, {})})

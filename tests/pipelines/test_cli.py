@@ -28,6 +28,10 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["run", "asr", "{in}", "{out}"], "column 'audio'"),
         (["status", "{out}"], "no run.json"),
         (["inspect", "nothing"], "neither bundled nor a folder"),
+        (["convert", "{in}", "{out}"], "is no folder"),
+        (["convert", "{half}", "{out}"], "lacks llm_config.yaml"),
+        (["convert", "{half}", "{out}", "--dtype", "int8"], "'int8' is not one of"),
+        (["run", "tts", "{in}", "{out}", "--model", "{half}"], "run `uniaudio2 convert"),
         (["run", "tts"], "Missing argument"),
         (["run", "tts", "weird://in.jsonl", "{out}"], "Protocol not known: weird"),
         (["run", "tts", "{in}", "weird://out"], "Protocol not known: weird"),
@@ -36,7 +40,10 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 )
 def test_wrong_use_is_one_line_and_code_2(tmp_path: Path, arguments: list[str], words: str) -> None:
     (tmp_path / "in.txt").write_text("hello\n")
-    places = {"in": str(tmp_path / "in.txt"), "out": str(tmp_path / "out")}
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half/sqcodec.pth").touch()
+    places = {name: str(tmp_path / name) for name in ("out", "half")}
+    places["in"] = str(tmp_path / "in.txt")
     result = cli(*[argument.format(**places) for argument in arguments])
     assert result.returncode == 2, result.stderr
     assert words in result.stderr
@@ -61,6 +68,13 @@ def test_tasks_and_inspect() -> None:
     shown = cli("inspect", "tiny").stdout
     assert "no: its output means nothing" in shown
     assert "12.5 Hz" in shown
+
+
+def test_inspect_tells_what_a_published_folder_lacks(tmp_path: Path) -> None:
+    (tmp_path / "sqcodec.pth").touch()
+    shown = cli("inspect", str(tmp_path)).stdout
+    assert "uniaudio2 convert" in shown
+    assert "MISSING: MusicFM" in shown
 
 
 def test_json_lines_and_exit_code_3(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def test_file_then_set_then_given(tmp_path: Path) -> None:
         (("encode.min_size=3", "encode.max_size=2"), "below min_size 3"),
         (("nonsense",), "key=value"),
         (("seed=2", "seed.x=1"), "'seed' is a value"),
+        (("max_errors=lots",), "a number of rows or a share like '5%'"),
         (("keep=everything",), "'nothing' or 'tokens'"),
     ],
 )
@@ -45,6 +46,19 @@ def test_mistakes(sets: tuple[str, ...], message: str) -> None:
 def test_unknown_tasks_name_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(UsageError, match=f"unknown task '{name}'.*{hint}"):
         make_job({**GIVEN, "task": name})
+
+
+@pytest.mark.parametrize(
+    ("limit", "errors", "done", "hopeless"),
+    [
+        (None, 99, 99, False), (3, 3, 10, False), (3, 4, 10, True), ("3", 4, 10, True),
+        ("5%", 50, 99, False), ("5%", 5, 100, False), ("5%", 6, 100, True), ("0.5%", 1, 100, True),
+    ],
+)  # fmt: skip
+def test_when_a_job_is_past_hope(
+    limit: int | str | None, errors: int, done: int, hopeless: bool
+) -> None:
+    assert JobConfig(**GIVEN, max_errors=limit).is_hopeless(errors, done) == hopeless
 
 
 def test_published_spellings() -> None:

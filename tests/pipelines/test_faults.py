@@ -16,35 +16,67 @@ import pytest
 from pipelines import JobConfig, RunFailed, run_job
 from pipelines.demo import EXAMPLES, read_results
 from pipelines.status import read_status
-from tests.pipelines.faulty import faulty_stages
+from tests.pipelines.faulty import faulty_stages, never_encode
 from tests.pipelines.test_run import read_errors
 
 CLI = [sys.executable, "-c", "from pipelines.cli import main; main()"]
 
 
-def job(tmp_path: Path, **settings: object) -> JobConfig:
-    """Six recordings of six to be reconstructed, two rows a unit."""
-    source = str(EXAMPLES / "speech.jsonl")
+def job(tmp_path: Path, source: str = "speech.jsonl", **settings: object) -> JobConfig:
+    """Recordings to be reconstructed, two rows a unit."""
     return JobConfig(
-        task="reconstruct", input=source, output=str(tmp_path), unit_rows=2, **settings
+        task="reconstruct",
+        input=str(EXAMPLES / source),
+        output=str(tmp_path),
+        unit_rows=2,
+        **settings,
     )
 
 
 @pytest.mark.usefixtures("cluster")
-@pytest.mark.parametrize(
-    ("fault", "kind", "words"),
-    [("kill", "crash", "worker process died"), ("fail", "fault", "the device said no")],
-)
-def test_only_the_poison_row_is_given_up(tmp_path: Path, fault: str, kind: str, words: str) -> None:
-    make = functools.partial(faulty_stages, **{fault: "speech-4"})
-    result = run_job(job(tmp_path, max_attempts=1), make=make)
-    assert (result.exit_code, result.counts.ok, result.counts.errors) == (3, 5, 1)
-    good = [row["id"] for row in read_results(str(tmp_path))]
-    assert good == [f"speech-{n}" for n in (1, 2, 3, 5, 6)]
-    (error,) = read_errors(str(tmp_path))
-    assert (error["id"], error["kind"], error["attempts"]) == ("speech-4", kind, 3)
-    assert words in error["message"]
-    assert json.loads(error["input"])["text"] == "one two three four five six"
+def test_only_the_poison_rows_are_given_up(tmp_path: Path) -> None:
+    faults = {"kill": "speech-2", "fail": "speech-4", "hang": "speech-6"}
+    result = run_job(
+        job(tmp_path, "recordings.jsonl", max_attempts=1, stage_timeout_s=8),
+        make=functools.partial(faulty_stages, **faults),
+    )
+    assert (result.exit_code, result.counts.ok, result.counts.errors) == (3, 7, 3)
+    good = {row["id"] for row in read_results(str(tmp_path))}
+    assert good == {f"speech-{n}" for n in (1, 3, 5)} | {f"sound-{n}" for n in (1, 2, 3, 4)}
+    errors = {row["id"]: row for row in read_errors(str(tmp_path))}
+    assert {name: row["kind"] for name, row in errors.items()} == {
+        "speech-2": "crash", "speech-4": "fault", "speech-6": "crash",
+    }  # fmt: skip
+    assert "worker process died" in errors["speech-2"]["message"]
+    assert "the device said no" in errors["speech-4"]["message"]
+    assert {row["attempts"] for row in errors.values()} == {3}
+    assert json.loads(errors["speech-4"]["input"]) == {"audio": "audio/speech-4.wav"}
+    assert read_status(str(tmp_path)).kinds == {"crash": 2, "fault": 1}
+
+
+@pytest.mark.usefixtures("cluster")
+def test_when_decoding_dies_nothing_before_it_is_repeated(tmp_path: Path) -> None:
+    kept = job(tmp_path, keep="tokens")
+    with pytest.raises(RunFailed, match="the device said no"):
+        run_job(kept, make=functools.partial(faulty_stages, fail="*"))
+    assert len(list(tmp_path.glob("_tokens/*"))) == 3
+    result = run_job(kept, make=never_encode)
+    assert (result.exit_code, result.counts.ok) == (0, 6)
+    assert not list(tmp_path.glob("_tokens/*"))
+    for row in read_results(str(tmp_path)):
+        assert row["duration_s"] == row["input_duration_s"]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_hopeless_job_stops_early_with_a_summary(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text("".join(f'{{"id": "{n}", "audio": "gone-{n}.wav"}}\n' for n in range(8)))
+    settings = {"task": "tokenize", "input": str(manifest), "output": str(tmp_path / "out")}
+    with pytest.raises(RunFailed, match=r"2 of 2 rows failed \(2 missing_file\), more than"):
+        run_job(JobConfig(**settings, max_errors="1", unit_rows=1))
+    status = read_status(str(tmp_path / "out"))
+    assert status.errors == 2
+    assert status.left == 6
 
 
 @pytest.mark.usefixtures("cluster")

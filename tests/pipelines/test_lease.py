@@ -13,7 +13,7 @@ import pytest
 
 from actors.storage import Storage
 from pipelines.errors import RunFailed, UsageError
-from pipelines.lease import PATH, Lease, _machine
+from pipelines.lease import PATH, Lease, _machine, _process_start
 
 
 def lease(storage: Storage, expiry_s: float = 0.6) -> Lease:
@@ -47,6 +47,17 @@ def test_a_killed_driver_of_this_machine_is_replaced_at_once(storage: Storage) -
     begun = time.monotonic()
     with lease(storage, expiry_s=60):
         assert time.monotonic() - begun < 10
+
+
+def test_a_killed_driver_that_nobody_waited_for_is_gone(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert _process_start(process.pid)
+    process.kill()
+    deadline = time.monotonic() + 10
+    while _process_start(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert _process_start(process.pid) == ""  # a zombie until the next line
+    process.wait()
 
 
 def test_a_silent_driver_elsewhere_is_replaced_after_its_time(storage: Storage) -> None:

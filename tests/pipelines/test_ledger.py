@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from actors.storage import Storage
+from actors.write import file_mark
 from pipelines.errors import RunFailed, UsageError
 from pipelines.ledger import Commit, Ledger, committed_parts, merge_receipts
 
@@ -22,7 +23,8 @@ def commit(unit: int, attempt: str = "aa") -> Commit:
     receipt = {
         "ok": 2, "errors": 1, "data": [f"data/part-{place}.parquet"],
         "error_parts": [f"errors/part-{place}.parquet"], "audio": f"audio/{place}",
-        "input_s": 1.5, "output_s": 0.5,
+        "input_s": 1.5, "output_s": 0.5, "kinds": {"too_long": 1},
+        "files": {f"data/part-{place}.parquet": file_mark(b"x")},
     }  # fmt: skip
     return merge_receipts(unit, "f", [receipt])
 
@@ -52,10 +54,31 @@ def test_orphans_are_invisible_and_swept(ledger: Ledger) -> None:
 
 def test_rows_that_were_tried_alone_make_one_commit() -> None:
     single = {"ok": 1, "errors": 0, "data": ["d1"], "error_parts": [], "audio": None}
-    crashed = {"ok": 0, "errors": 1, "data": [], "error_parts": ["e1"]}
+    single |= {"kinds": {}, "files": {"d1": [1, "a"]}}
+    crashed = {"ok": 0, "errors": 1, "data": [], "error_parts": ["e1"], "kinds": {"crash": 1}}
+    crashed |= {"files": {"e1": [2, "b"]}}
     merged = merge_receipts(7, "f", [single, crashed, {**single, "data": ["d2"]}])
     assert (merged.ok, merged.errors, merged.data) == (2, 1, ("d1", "d2"))
+    assert (merged.kinds, sorted(merged.files)) == ({"crash": 1}, ["d1", "e1"])
     assert Commit.from_bytes(merged.to_bytes()) == merged
+
+
+def test_what_storage_lost_or_changed_is_found(ledger: Ledger) -> None:
+    record = commit(3)
+    ledger.commit(record)
+    (path,) = record.files
+    assert ledger.verify() == [f"{path} is missing"]
+    ledger.storage.put(path, b"x")
+    assert ledger.verify() == []
+    ledger.storage.put(path, b"y")
+    assert ledger.verify() == [f"{path} differs from its commit record"]
+
+
+def test_a_withdrawn_unit_can_be_committed_again(ledger: Ledger) -> None:
+    ledger.commit(commit(3))
+    ledger.withdraw([3])
+    ledger.commit(commit(3, "bb"))
+    assert ledger.commits() == {3: commit(3, "bb")}
 
 
 def test_clear_leaves_nothing(ledger: Ledger) -> None:

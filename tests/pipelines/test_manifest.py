@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from hypothesis import strategies as st
 from actors.load import FAULT_COLUMN
 from actors.storage import Storage
 from pipelines.errors import UsageError
-from pipelines.manifest import find_sources, parse_jsonl, parse_lines, table_of_dicts
+from pipelines.manifest import find_sources
+from pipelines.rows import parse_jsonl, parse_lines, table_of_dicts
 
 
 def test_jsonl_with_differing_keys_types_and_a_broken_line() -> None:
@@ -31,7 +34,8 @@ def test_jsonl_with_differing_keys_types_and_a_broken_line() -> None:
 @given(st.binary(max_size=400))
 @settings(deadline=None)
 def test_no_bytes_break_the_jsonl_reader(data: bytes) -> None:
-    lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    text = data.decode("utf-8-sig", "surrogateescape")
+    lines = [line for line in io.StringIO(text, newline=None) if line.strip()]
     assert parse_jsonl(data).num_rows == len(lines)
 
 
@@ -106,3 +110,20 @@ def test_a_parquet_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text(json.dumps({"no": 1}))
     with pytest.raises(UsageError, match="Parquet"):
         find_sources(str(tmp_path / "a.parquet"))
+
+
+@pytest.mark.timeout(20)
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
+    for name in ("m.jsonl", "m.parquet"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(UsageError, match="not a regular file"):
+            find_sources(str(tmp_path / name))
+    with pytest.raises(UsageError, match="not a regular file"):
+        find_sources(str(tmp_path))
+
+
+def test_a_name_that_looks_like_a_pattern(tmp_path: Path) -> None:
+    for name in ("a[1].jsonl", "b[1].jsonl"):
+        (tmp_path / name).write_text('{"text": "x"}')
+    assert len(find_sources(str(tmp_path / "a[1].jsonl"))) == 1
+    assert len(find_sources(str(tmp_path / "*.jsonl"))) == 2

@@ -120,3 +120,27 @@ def test_a_changed_file_changes_its_units(tmp_path: Path) -> None:
     assert make_plan(uri, TTS).units[0].fingerprint == before
     write(tmp_path / "a.parquet", pa.table({"id": ["a"], "text": ["another"]}))
     assert make_plan(uri, TTS).units[0].fingerprint != before
+
+
+def test_ids_of_a_wrong_type_are_refused_with_the_file(tmp_path: Path) -> None:
+    uri = write(tmp_path / "a.parquet", pa.table({"id": [1.0], "text": ["a"]}))
+    with pytest.raises(UsageError, match=r"a\.parquet: column 'id' has type double"):
+        make_plan(uri, TTS)
+
+
+def test_ids_that_differ_by_type_alone_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}\n')
+    with pytest.raises(UsageError, match="such as '1'"):
+        make_plan(str(tmp_path / "a.jsonl"), TTS)
+
+
+def test_a_column_that_is_there_twice(tmp_path: Path) -> None:
+    table = pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    with pytest.raises(UsageError, match="'text' occurs more than once"):
+        make_plan(write(tmp_path / "a.parquet", table), TTS)
+
+
+def test_a_manifest_of_nothing_but_broken_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("broken\nbroken\n")
+    with pytest.raises(UsageError, match="the manifest has none"):
+        make_plan(str(tmp_path / "a.jsonl"), TTS)

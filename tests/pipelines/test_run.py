@@ -18,7 +18,7 @@ from actors.storage import Storage, read_uri
 from pipelines import JobConfig, RunResult, UsageError, run_job
 from pipelines.demo import EXAMPLES, read_results
 from pipelines.ledger import committed_parts
-from pipelines.status import read_status
+from pipelines.status import read_status, verify
 from tests.conftest import tone, wav_bytes
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -181,17 +181,22 @@ def test_a_lost_commit_is_done_again_and_alone(tmp_path: Path) -> None:
     assert len(list(tmp_path.rglob("*.flac"))) == 4  # the orphan is gone
 
 
-def test_another_job_or_other_rows_are_refused(tmp_path: Path) -> None:
+def test_another_job_is_refused_and_other_rows_are_done_again(tmp_path: Path) -> None:
     manifest, out = tmp_path / "m.txt", str(tmp_path / "out")
-    manifest.write_text("one\ntwo\n")
-    settings = {"sampling": {"max_frames": 20}}
+    manifest.write_text("one\ntwo\nthree\n")
+    settings = {"sampling": {"max_frames": 20}, "unit_rows": 1}
     run("tts", str(manifest), out, **settings)
+    before = {row["line"]: row for row in read_results(out)}
     with pytest.raises(UsageError, match=r"another job: seed 0 there, 1 now"):
         run("tts", str(manifest), out, **settings, seed=1)
-    manifest.write_text("one\nthree\n")
-    with pytest.raises(UsageError, match=r"rows .* changed"):
-        run("tts", str(manifest), out, **settings)
-    job = JobConfig(task="tts", input=str(manifest), output=out, **settings)
+    manifest.write_text("one\nfour\n")  # a row changed, and one went
+    assert run("tts", str(manifest), out, **settings).counts.ok == 2
+    after = {row["line"]: row for row in read_results(out)}
+    assert [row["text"] for row in after.values()] == ["one", "four"]
+    assert after[1]["audio_path"] == before[1]["audio_path"]  # not computed again
+    assert len(list((tmp_path / "out").rglob("*.flac"))) == 2
+    assert verify(out) == []
+    job = JobConfig(task="tts", input=str(manifest), output=out, **settings, seed=1)
     assert run_job(job, fresh=True).counts.ok == 2
 
 

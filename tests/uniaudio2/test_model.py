@@ -84,9 +84,9 @@ def test_a_model_with_missing_weights_is_refused(tiny: UniAudio2, tmp_path: Path
     save_model(tmp_path, tiny.config, {"encoder": tiny._encoder})
     file = tmp_path / "encoder.safetensors"
     tensors = load_file(file)
-    tensors["surplus"] = tensors.pop("thinking.query")
+    tensors["surplus"] = tensors.pop("thinking.query_token")
     save_file(tensors, file)
-    with pytest.raises(ValueError, match=r"1 missing \['thinking.query'\], 1 unexpected"):
+    with pytest.raises(ValueError, match=r"1 missing \['thinking.query_token'\], 1 unexpected"):
         UniAudio2.load(str(tmp_path), parts=("encoder",))
     file.unlink()
     with pytest.raises(ValueError, match=r"encoder.safetensors is missing"):

@@ -1,4 +1,4 @@
-"""Our model folder: ``config.json``, one safetensors file a part, ``tokenizer/``.
+"""Our model folder: ``config.json``, safetensors files by part, ``tokenizer/``.
 
 The quantizers belong to both encoder and decoder and are stored once. A configuration with a
 `seed` has no weight files: its weights are drawn, the same on every machine.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,13 +17,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from uniaudio2.checkpoint.layout import is_published
 from uniaudio2.checkpoint.rules import load_exactly
 from uniaudio2.config import ModelConfig
 from uniaudio2.frozen import nearest
 from uniaudio2.seeds import row_seed
 
 BUNDLED = Path(__file__).parents[1] / "models"
-SHARED_PREFIX = "quantizers."
+QUANTIZERS = "quantizers"
+SHARED_PREFIX = QUANTIZERS + "."
+SHARD_BYTES = 2 * 10**9
 _M = TypeVar("_M", bound=nn.Module)
 
 # How weights are drawn: end of the name, mean, spread (None: by the tensor's own fan-in).
@@ -47,11 +50,17 @@ def model_folder(source: str) -> Path:
     """The folder of a bundled model or of a path.
 
     Raises:
-        ValueError: neither; the message names the bundled ones.
+        ValueError: neither, and the message names the bundled ones; or a published folder, which
+            is to be converted first.
     """
     if source in bundled_models():
         return BUNDLED / source
     folder = Path(source)
+    if is_published(folder):
+        raise ValueError(
+            f"model {source!r} is a published checkpoint folder; models are loaded from our own "
+            f"format: run `uniaudio2 convert {source} TARGET` once and use TARGET"
+        )
     if (folder / "config.json").is_file():
         return folder
     raise ValueError(
@@ -73,32 +82,49 @@ def _qualified(name: str, part: str) -> str:
     return name if name.startswith(SHARED_PREFIX) else f"{part}.{name}"
 
 
-def load_part(module: _M, part: str, folder: Path, config: ModelConfig, device: torch.device) -> _M:
-    """Fill a freshly built part with its weights and make it ready for inference.
+def load_part(
+    build: Callable[[], _M], part: str, folder: Path, config: ModelConfig, device: torch.device
+) -> _M:
+    """Build a part without memory, give it its weights and make it ready for inference.
+
+    Weights from files stay memory-mapped until they are used or moved, in their stored dtype.
+
+    Args:
+        build: makes the module; every tensor of it must be in its state dict.
+        part: name of its file.
+        folder: the model folder.
+        config: tells whether weights are drawn or read.
+        device: where the part goes.
 
     Raises:
         ValueError: the files hold too few or too many tensors for the configuration.
     """
+    with torch.device("meta"):
+        module = build()
     if config.seed is not None:
+        module.to_empty(device="cpu")
         draw_weights(module, part, config.seed)
     else:
         shared = any(name.startswith(SHARED_PREFIX) for name in module.state_dict())
-        stored = _stored(folder, part) | (_stored(folder, "quantizers") if shared else {})
-        load_exactly(module, stored)
+        load_exactly(
+            module, _stored(folder, part) | (_stored(folder, QUANTIZERS) if shared else {})
+        )
     return module.to(device).eval().requires_grad_(False)
 
 
 def _stored(folder: Path, file: str) -> dict[str, Tensor]:
-    path = folder / f"{file}.safetensors"
-    if not path.is_file():
-        raise ValueError(f"{path} is missing; copy the whole model folder or convert it again")
-    return load_file(path)
+    whole = folder / f"{file}.safetensors"
+    shards = [whole] if whole.is_file() else sorted(folder.glob(f"{file}-*-of-*.safetensors"))
+    if not shards:
+        raise ValueError(f"{whole} is missing; copy the whole model folder or convert it again")
+    return {name: tensor for shard in shards for name, tensor in load_file(shard).items()}
 
 
 def draw_weights(module: nn.Module, part: str, seed: int) -> None:
     """Fill a module from a seed: every tensor from its own name, whatever else is loaded."""
     for name, tensor in module.state_dict().items():
         if not tensor.is_floating_point():
+            tensor.zero_()  # a counter of training steps
             continue
         generator = torch.Generator().manual_seed(row_seed(seed, _qualified(name, part)))
         drawn = torch.randn(tensor.shape, generator=generator)
@@ -122,18 +148,77 @@ def save_model(folder: Path, config: ModelConfig, parts: Mapping[str, nn.Module]
         config: the sizes; its seed is dropped, for the weights are now in files.
         parts: ``encoder``, ``lm`` and ``decoder`` modules.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, dict[str, Tensor]] = {}
     for part, module in parts.items():
         for name, tensor in module.state_dict().items():
-            file = "quantizers" if name.startswith(SHARED_PREFIX) else part
-            files.setdefault(file, {})[name] = tensor.contiguous()
-    for file, tensors in files.items():
-        save_file(tensors, folder / f"{file}.safetensors")
+            file = QUANTIZERS if name.startswith(SHARED_PREFIX) else part
+            files.setdefault(file, {})[name] = tensor
+    return write_folder(folder, config, files)
+
+
+def write_folder(
+    folder: Path,
+    config: ModelConfig,
+    files: Mapping[str, Mapping[str, Tensor]],
+    dtypes: Mapping[str, torch.dtype] | None = None,
+) -> ModelConfig:
+    """Write weights and, last, the configuration: a folder without it is no model.
+
+    At most one shard is in memory, whatever `files` maps.
+
+    Args:
+        folder: is made if absent.
+        config: the sizes; its seed is dropped.
+        files: file names to the tensors they hold, by our names.
+        dtypes: by file name, what its floats become; others stay as they are.
+
+    Returns:
+        the configuration with the fingerprint filled in.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    digests = {
+        file: _write_file(folder, file, tensors, (dtypes or {}).get(file))
+        for file, tensors in files.items()
+    }
     config = config.model_copy(update={"seed": None})
-    config = config.model_copy(update={"fingerprint": fingerprint(config, files)})
+    config = config.model_copy(update={"fingerprint": fingerprint(config, digests)})
     (folder / "config.json").write_text(config.model_dump_json(indent=2) + "\n")
     return config
+
+
+def _write_file(
+    folder: Path, file: str, tensors: Mapping[str, Tensor], dtype: torch.dtype | None
+) -> str:
+    """Write one file, or several where it is large; return the hash of its contents."""
+    content = hashlib.blake2b(digest_size=16)
+    shards = list(_shards(tensors))
+    for number, names in enumerate(shards, start=1):
+        ready = {name: _ready(tensors[name], dtype) for name in names}
+        for name, tensor in ready.items():
+            content.update(f"{name}:{tensor.dtype}{tuple(tensor.shape)}".encode())
+            content.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        suffix = f"-{number:05d}-of-{len(shards):05d}" if len(shards) > 1 else ""
+        save_file(ready, folder / f"{file}{suffix}.safetensors")
+    return content.hexdigest()
+
+
+def _shards(tensors: Mapping[str, Tensor]) -> Iterator[list[str]]:
+    """Names in order, cut where the next tensor would make a shard too large."""
+    names: list[str] = []
+    size = 0
+    for name in sorted(tensors):
+        size += tensors[name].nbytes
+        if names and size > SHARD_BYTES:
+            yield names
+            names, size = [], tensors[name].nbytes
+        names.append(name)
+    yield names
+
+
+def _ready(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A copy of its own: safetensors refuses tensors that share memory, as mapped ones do."""
+    kept = dtype if dtype and tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to("cpu", kept, copy=True, memory_format=torch.contiguous_format)
 
 
 def model_fingerprint(config: ModelConfig) -> str:
@@ -141,13 +226,15 @@ def model_fingerprint(config: ModelConfig) -> str:
     return config.fingerprint or fingerprint(config, {})
 
 
-def fingerprint(config: ModelConfig, files: Mapping[str, Mapping[str, Tensor]]) -> str:
-    """Hash of the configuration and of the weights' contents, e.g. ``nano-1f2e3d4c5b6a``."""
+def fingerprint(config: ModelConfig, digests: Mapping[str, str]) -> str:
+    """Hash of the configuration and of the weights' contents, e.g. ``nano-1f2e3d4c5b6a``.
+
+    Args:
+        config: the configuration; the fingerprint in it does not count.
+        digests: by file name, the hash of its tensors.
+    """
     facts = config.model_dump(mode="json", exclude={"fingerprint"})
     whole = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=6)
-    for file in sorted(files):
-        for name in sorted(files[file]):
-            tensor = files[file][name].detach().cpu().contiguous()
-            whole.update(f"{file}/{name}:{tensor.dtype}{tuple(tensor.shape)}".encode())
-            whole.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    for file in sorted(digests):
+        whole.update(f"{file}:{digests[file]}".encode())
     return f"{config.name}-{whole.hexdigest()}"

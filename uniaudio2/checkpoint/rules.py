@@ -54,6 +54,9 @@ def fold_weight_norm(state: Mapping[str, Tensor], keep: Iterable[str] = ()) -> d
         state: published names to tensors.
         keep: prefixes of modules whose pairs stay as they are, in the newer spelling
             (stock modules that carry the parametrization themselves).
+
+    Raises:
+        ValueError: a direction without its magnitude.
     """
     kept = tuple(keep)
     folded: dict[str, Tensor] = {}
@@ -66,6 +69,8 @@ def fold_weight_norm(state: Mapping[str, Tensor], keep: Iterable[str] = ()) -> d
                 if stem.startswith(kept) and kept:
                     folded[stem + (new_g if is_g else new_v)] = tensor
                 elif not is_g:
+                    if stem + g_suffix not in state:
+                        raise ValueError(f"{name} has no {stem + g_suffix}; the file is incomplete")
                     g = state[stem + g_suffix]
                     norm = torch.linalg.vector_norm(
                         tensor, dim=tuple(range(1, tensor.ndim)), keepdim=True
@@ -103,17 +108,41 @@ def apply_rules(state: Mapping[str, Tensor], rules: Sequence[Rule]) -> Mapped:
     return mapped
 
 
-def load_exactly(module: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load a mapped state dict; every parameter must arrive and every tensor find a place.
+def check_exactly(module: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Check that a mapped state dict is what a module needs, name by name and shape by shape.
+
+    Args:
+        module: may live on the meta device.
+        state: our names to tensors.
 
     Raises:
-        ValueError: names missing from `state` or not known to `module`, the first few named.
+        ValueError: names missing from `state`, not known to `module`, or of other shapes; the
+            first few are named.
     """
-    expected = set(module.state_dict())
-    missing, surplus = sorted(expected - set(state)), sorted(set(state) - expected)
+    expected = module.state_dict()
+    missing, surplus = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
     if missing or surplus:
         raise ValueError(
             f"checkpoint does not fit {type(module).__name__}: {len(missing)} missing "
             f"{missing[:4]}, {len(surplus)} unexpected {surplus[:4]}; check the config's sizes"
         )
-    module.load_state_dict(dict(state), strict=True, assign=False)
+    for name, tensor in expected.items():
+        if tensor.shape != state[name].shape:
+            raise ValueError(
+                f"checkpoint does not fit {type(module).__name__}: {name} of shape "
+                f"{list(state[name].shape)} must be {list(tensor.shape)}; check the config's sizes"
+            )
+
+
+def load_exactly(module: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Make the tensors of a mapped state dict those of a module, as they are: no copy, no cast.
+
+    Args:
+        module: may live on the meta device; every tensor of it is replaced.
+        state: our names to tensors.
+
+    Raises:
+        ValueError: as `check_exactly`.
+    """
+    check_exactly(module, state)
+    module.load_state_dict(dict(state), strict=True, assign=True)
