@@ -1,43 +1,68 @@
-"""Keep a stage's fault from taking its unit away without a word."""
+"""Keep a stage's fault, or a call that hangs, from taking its unit away without a word."""
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import sys
 import traceback
+from dataclasses import dataclass
 
 import pyarrow as pa
 
+from actors.shelf import Shelf, is_done
 from actors.table import Stage
 
+_STDERR = 2  # the descriptor: whatever sys.stderr has become, this one can be written
 _DEVICE_LOST = ("CUDA error", "cudaError", "device-side assert", "CUBLAS_STATUS", "NCCL")
 
 
-def guarded(table: pa.Table, stage: Stage) -> pa.Table:
-    """Call a stage; if it raises, hand on one row that says so instead of the unit.
+@dataclass(frozen=True)
+class Guard:
+    """What surrounds every call of a stage.
 
-    Bad rows never come here: a stage marks them itself. A lost device cannot serve another call,
-    so the process ends and the pool starts a new one.
-
-    Args:
-        table: a unit, or what an earlier stage's fault left of it.
-        stage: table in, table out.
+    Attributes:
+        name: the stage's name.
+        timeout_s: a call that takes longer ends its process; the unit is then tried again.
+        shelf: where the result is kept for a later run, or None.
     """
-    if "fault" in table.column_names:
-        return table
-    try:
-        return stage(table)
-    except Exception as fault:
-        if any(sign in str(fault) for sign in _DEVICE_LOST):
-            traceback.print_exc(file=sys.stderr)
-            os._exit(70)
-        name = type(stage).__name__.lower()
+
+    name: str
+    timeout_s: float
+    shelf: Shelf | None = None
+
+    def call(self, table: pa.Table, stage: Stage) -> pa.Table:
+        """Call a stage; if it raises, hand on one row that says so instead of the unit.
+
+        Bad rows never come here: a stage marks them itself. A lost device cannot serve another
+        call, so the process ends and the pool starts a new one.
+
+        Args:
+            table: a unit, or what an earlier stage's fault left of it.
+            stage: table in, table out.
+        """
+        if "fault" in table.column_names or is_done(table, self.name):
+            return table
+        # the timer is a thread of C: it fires even if the call holds the interpreter's lock
+        faulthandler.dump_traceback_later(self.timeout_s, exit=True, file=_STDERR)
+        try:
+            result = stage(table)
+            return self.shelf.keep(result) if self.shelf else result
+        except Exception as fault:
+            if any(sign in str(fault) for sign in _DEVICE_LOST):
+                traceback.print_exc(file=sys.stderr)
+                os._exit(70)
+            return self._fault(table, fault)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+    def _fault(self, table: pa.Table, fault: Exception) -> pa.Table:
         first_line = (str(fault).strip().splitlines() or [""])[0]
         facts = {
             "unit": _first(table, "unit"),
             "row": _first(table, "row"),
-            "fault": f"{name}: {type(fault).__name__}: {first_line}",
+            "fault": f"{self.name}: {type(fault).__name__}: {first_line}",
         }
         return pa.table({"fault": [json.dumps(facts)]})
 

@@ -134,7 +134,7 @@ def read_wave(table: pa.Table, name: str, row: int) -> Tensor:
 
 
 def start_table(
-    ids: Sequence[str], inputs: pa.Array, unit: int, row: int | None = None
+    ids: Sequence[str], inputs: pa.Array, unit: int, row: int | None = None, fingerprint: str = ""
 ) -> pa.Table:
     """The table that enters the stages.
 
@@ -143,11 +143,13 @@ def start_table(
         inputs: the row's own columns, as one struct array (so that no name can collide).
         unit: the unit that all rows belong to.
         row: set when the table holds this row of the unit alone.
+        fingerprint: of the unit's input rows.
     """
     count = len(ids)
     columns: dict[str, Any] = {
         "unit": pa.array([unit] * count, pa.int64()),
         "row": pa.array([row] * count, pa.int64()),
+        "fingerprint": pa.array([fingerprint] * count, pa.string()),
         "id": pa.array(ids, pa.string()),
         "input": inputs,
     }

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from actors.fetch import MAX_BYTES
 from pipelines.errors import UsageError
 from uniaudio2.audio import MAX_DURATION_S
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling import Sampling
 from uniaudio2.tasks import TaskSpec, get_task
+
+SHARE_FROM_ROWS = 100
 
 
 class PoolConfig(Frozen):
@@ -48,6 +52,7 @@ class LoadConfig(Frozen):
 
     num_cpus: float | None = Field(None, gt=0)
     max_duration_s: float = Field(MAX_DURATION_S, gt=0)
+    max_bytes: int = Field(MAX_BYTES, gt=0)
 
 
 class FlowOptions(Frozen):
@@ -85,7 +90,11 @@ class JobConfig(Frozen):
         unit_rows: rows that are committed together; None chooses by the size of the manifest.
         limit: use the first rows alone.
         max_attempts: how often a unit is tried before its rows are tried one by one.
-        keep: ``tokens`` also writes the codes of tasks that yield text.
+        max_errors: stop when more rows than this have failed; a number, or a share such as
+            ``"5%"`` of the rows done (judged from 100 rows on).
+        stage_timeout_s: a stage's call on one unit that takes longer is ended and tried again.
+        keep: ``tokens`` keeps what each stage made of a unit until the run ends, so that a stop
+            repeats no earlier stage, and writes the codes of tasks that yield text.
     """
 
     task: str
@@ -99,6 +108,8 @@ class JobConfig(Frozen):
     audio_format: Literal["flac", "wav"] = "flac"
     keep: Literal["nothing", "tokens"] = "nothing"
     max_attempts: int = Field(2, ge=1)
+    max_errors: int | str | None = None
+    stage_timeout_s: float = Field(3600.0, gt=0)
     address: str | None = None
     load: LoadConfig = LoadConfig()
     encode: PoolConfig = PoolConfig()
@@ -106,6 +117,22 @@ class JobConfig(Frozen):
     decode: PoolConfig = PoolConfig()
     flow: FlowOptions = FlowOptions()
     sampling: SamplingOptions = SamplingOptions()
+
+    @field_validator("max_errors")
+    @classmethod
+    def _number_or_share(cls, value: int | str | None) -> int | str | None:
+        if isinstance(value, str) and value.isdigit():
+            return int(value)
+        if isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+)?%", value):
+            raise ValueError(f"max_errors {value!r} must be a number of rows or a share like '5%'")
+        return value
+
+    def is_hopeless(self, errors: int, done: int) -> bool:
+        """Tell whether so many errors among the rows done are more than `max_errors`."""
+        if isinstance(self.max_errors, str):
+            share = float(self.max_errors.removesuffix("%")) / 100
+            return done >= SHARE_FROM_ROWS and errors > share * done
+        return self.max_errors is not None and errors > self.max_errors
 
     @property
     def spec(self) -> TaskSpec:

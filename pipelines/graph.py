@@ -21,8 +21,9 @@ from ray.util.annotations import RayDeprecationWarning
 from actors.decode import Decoder
 from actors.encode import Encoder
 from actors.generate import Generator
-from actors.guard import guarded
+from actors.guard import Guard
 from actors.load import Loader
+from actors.shelf import Shelf
 from actors.table import Stage
 from actors.unit import UnitSpec
 from actors.write import Writer
@@ -32,15 +33,28 @@ from pipelines.resources import Allotment, Pool, PoolName
 START_TIMEOUT_S = 300.0
 NO_PROGRESS_TIMEOUT_S = 1800.0
 _BLOCKS_IN_FLIGHT = 2
+_TASK_RETRIES = 1
 
 
 @dataclass(frozen=True)
 class Stages:
-    """The callables of a run: plain objects for tasks, classes with arguments for pools."""
+    """The callables of a run: plain objects for tasks, classes with arguments for pools.
+
+    Attributes:
+        load: first stage.
+        write: last stage.
+        pools: class and arguments of the stages between.
+        timeout_s: longest call of any stage on one unit.
+        shelf: OUTPUT, below which tokens are kept.
+        shelved: stages whose result is kept for a later run.
+    """
 
     load: Stage
     write: Stage
     pools: Mapping[PoolName, tuple[type[Stage], dict[str, Any]]]
+    timeout_s: float
+    shelf: str
+    shelved: tuple[PoolName, ...] = ()
 
 
 def make_stages(
@@ -80,7 +94,9 @@ def make_stages(
     }
     keep = job.keep == "tokens"
     writer = Writer(job.output, task, schema, fingerprint, job.seed, job.audio_format, keep)
-    return Stages(Loader(task, schema, job.load.max_duration_s), writer, pools)
+    loader = Loader(task, schema, job.load.max_duration_s, job.load.max_bytes)
+    shelved = tuple(pool.name for pool in allotment.pools[:-1]) if keep else ()
+    return Stages(loader, writer, pools, job.stage_timeout_s, job.output, shelved)
 
 
 @contextmanager
@@ -124,7 +140,7 @@ def start_ray(address: str | None) -> None:
         ray.init(**options, logging_level=logging.WARNING, log_to_driver=False)
 
 
-def _configure() -> None:
+def _configure(timeout_s: float) -> None:
     # what Ray says of a dropped block is said again, in one line, by the run itself
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
@@ -134,17 +150,36 @@ def _configure() -> None:
     context.target_max_block_size = None  # a unit must stay one block
     context.max_errored_blocks = -1  # the ledger finds what was dropped
     context.wait_for_min_actors_s = START_TIMEOUT_S
-    context.execution_no_progress_timeout_s = NO_PROGRESS_TIMEOUT_S
+    # our own watchdog must come first: it costs one unit, Ray's limit the whole run
+    context.execution_no_progress_timeout_s = max(NO_PROGRESS_TIMEOUT_S, 3 * timeout_s)
 
 
 class PoolActor:
     """One actor of a pool: builds its stage once, then guards every call of it."""
 
-    def __init__(self, kind: type[Stage], arguments: dict[str, Any]) -> None:
+    def __init__(self, kind: type[Stage], arguments: dict[str, Any], guard: Guard) -> None:
         self.stage = kind(**arguments)
+        self.guard = guard
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return guarded(table, self.stage)
+        return self.guard.call(table, self.stage)
+
+
+def _call(table: pa.Table, stage: Stage, guard: Guard) -> pa.Table:
+    return guard.call(table, stage)
+
+
+def _through_tasks(
+    stream: ray.data.Dataset, stage: Stage, guard: Guard, num_cpus: float
+) -> ray.data.Dataset:
+    return stream.map_batches(
+        _call,
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_kwargs={"stage": stage, "guard": guard},
+        num_cpus=num_cpus,
+        max_retries=_TASK_RETRIES,
+    )
 
 
 def _through_pool(
@@ -152,13 +187,14 @@ def _through_pool(
     pool: Pool,
     kind: type[Stage],
     arguments: dict[str, Any],
+    guard: Guard,
     alone: bool,
 ) -> ray.data.Dataset:
     return stream.map_batches(
         PoolActor,
         batch_size=None,
         batch_format="pyarrow",
-        fn_constructor_kwargs={"kind": kind, "arguments": arguments},
+        fn_constructor_kwargs={"kind": kind, "arguments": arguments, "guard": guard},
         compute=ray.data.ActorPoolStrategy(
             min_size=pool.min_size,
             max_size=pool.max_size,
@@ -189,20 +225,16 @@ def stream_units(
     Yields:
         the writer's receipt of every unit that arrived, in no particular order.
     """
-    _configure()
-    cpus = allotment.task_cpus
+    _configure(stages.timeout_s)
+    shelves = {name: Shelf(stages.shelf, name) for name in stages.shelved}
     stream = ray.data.from_arrow([unit.to_table() for unit in units])
-    stream = stream.map_batches(
-        guarded, batch_size=None, batch_format="pyarrow", fn_kwargs={"stage": stages.load},
-        num_cpus=cpus,
-    )  # fmt: skip
+    load, write = Guard("load", stages.timeout_s), Guard("write", stages.timeout_s)
+    stream = _through_tasks(stream, stages.load, load, allotment.task_cpus)
     for pool in allotment.pools:
         kind, arguments = stages.pools[pool.name]
-        stream = _through_pool(stream, pool, kind, arguments, alone)
-    stream = stream.map_batches(
-        guarded, batch_size=None, batch_format="pyarrow", fn_kwargs={"stage": stages.write},
-        num_cpus=cpus,
-    )  # fmt: skip
+        guard = Guard(pool.name, stages.timeout_s, shelves.get(pool.name))
+        stream = _through_pool(stream, pool, kind, arguments, guard, alone)
+    stream = _through_tasks(stream, stages.write, write, allotment.task_cpus)
     for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
         column = "fault" if "fault" in batch.column_names else "receipt"
         yield from (json.loads(text) for text in batch.column(column).to_pylist())

@@ -25,11 +25,15 @@ EXPIRY_S = 20.0
 
 
 def _process_start(pid: int) -> str:
-    """Kernel start time of a process; "" when it is gone. Tells a reused pid from the old one."""
+    """Kernel start time of a process; "" when it is gone. Tells a reused pid from the old one.
+
+    A killed process that its parent has not yet waited for is gone, too.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
         return ""
+    return "" if facts[0] in ("Z", "X") else facts[19]
 
 
 def _machine() -> str:

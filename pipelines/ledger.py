@@ -8,11 +8,14 @@ again; resuming is the set difference between the plan's units and the records.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from actors.shelf import FOLDER
 from actors.storage import AlreadyThere, Storage
+from actors.write import file_mark
 from pipelines.errors import RunFailed, UsageError
 
 UNITS = "_log/units"
@@ -34,6 +37,8 @@ class Commit:
         audio: folders of audio files.
         input_s: seconds of input audio in the good rows.
         output_s: seconds of audio written.
+        kinds: errors by kind.
+        files: size and hash of every object by its path.
     """
 
     unit: int
@@ -45,6 +50,8 @@ class Commit:
     audio: tuple[str, ...]
     input_s: float
     output_s: float
+    kinds: dict[str, int]
+    files: dict[str, list[int | str]]
 
     def to_bytes(self) -> bytes:
         return json.dumps(self.__dict__, sort_keys=True).encode()
@@ -69,6 +76,8 @@ def merge_receipts(unit: int, fingerprint: str, receipts: list[dict[str, Any]]) 
         audio=tuple(receipt["audio"] for receipt in receipts if receipt.get("audio")),
         input_s=sum(receipt.get("input_s", 0.0) for receipt in receipts),
         output_s=sum(receipt.get("output_s", 0.0) for receipt in receipts),
+        kinds=dict(sum((Counter(receipt["kinds"]) for receipt in receipts), Counter())),
+        files={path: mark for receipt in receipts for path, mark in receipt["files"].items()},
     )
 
 
@@ -121,6 +130,34 @@ class Ledger:
                 "this run stops, nothing is lost or doubled"
             ) from fault
 
+    def withdraw(self, units: list[int]) -> None:
+        """Take back the commits of units whose input rows changed; their parts become orphans."""
+        for unit in units:
+            self.storage.delete(f"{UNITS}/{unit:08d}.json")
+
+    def kept(self) -> set[str]:
+        """Paths of tokens that were kept between stages."""
+        return set(self.storage.list(FOLDER))
+
+    def verify(self) -> list[str]:
+        """Read every committed object again; returns what is missing or differs, in words."""
+        marks = [
+            (path, mark)
+            for commit in self.commits().values()
+            for path, mark in commit.files.items()
+        ]
+
+        def look(entry: tuple[str, list[int | str]]) -> str:
+            path, mark = entry
+            try:
+                data = self.storage.read(path)
+            except FileNotFoundError:
+                return f"{path} is missing"
+            return "" if file_mark(data) == mark else f"{path} differs from its commit record"
+
+        with ThreadPoolExecutor(_READ_THREADS) as pool:
+            return [problem for problem in pool.map(look, marks) if problem]
+
     def sweep(self, commits: dict[int, Commit]) -> int:
         """Remove what no commit names; returns how many objects went."""
         parts = {path for c in commits.values() for path in (*c.data, *c.error_parts)}
@@ -134,13 +171,14 @@ class Ledger:
         orphans += [
             path for path in self.storage.list("audio") if path.rsplit("/", 1)[0] not in folders
         ]
+        orphans += sorted(self.kept())
         with ThreadPoolExecutor(_READ_THREADS) as pool:
             list(pool.map(self.storage.delete, orphans))
         return len(orphans)
 
     def clear(self) -> None:
         """Remove a former run, its record last."""
-        for kind in ("data", "errors", "audio", "_log/units"):
+        for kind in ("data", "errors", "audio", FOLDER, UNITS):
             for path in self.storage.list(kind):
                 self.storage.delete(path)
         for path in ("report.html", RUN):

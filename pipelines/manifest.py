@@ -5,22 +5,21 @@ Parquet stays where it is and is read unit by unit; the small text formats are r
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
-from actors.load import FAULT_COLUMN
-from actors.storage import read_uri, split_uri
+from actors.fetch import fetch
+from actors.storage import split_uri
 from actors.unit import open_parquet
 from pipelines.errors import UsageError
+from pipelines.rows import PARSERS, parse_jsonl, table_of_files
+from uniaudio2.errors import BadRow
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
+_MAX_TEXT_BYTES = 4 << 30
 _REASON_SUFFIX, _SEMANTIC_SUFFIX = "_reason.pt", "_semantic.pt"
 
 
@@ -71,68 +70,13 @@ def parquet_source(uri: str) -> Source:
         raise UsageError(f"{uri}: {fault}; a readable Parquet file is needed") from fault
 
 
-def _column(values: list[Any]) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        plain = (str, type(None))
-        return pa.array([v if isinstance(v, plain) else json.dumps(v, default=str) for v in values])
-
-
-def table_of_dicts(rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows with differing keys as one table; a column of mixed types becomes JSON text."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
-
-
-def parse_jsonl(data: bytes) -> pa.Table:
-    """One JSON object a line; a line that is none becomes a row that fails with its line number."""
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError(f"a {type(row).__name__}, not an object")
-        except (ValueError, RecursionError) as fault:
-            row = {"id": f"line-{number}", FAULT_COLUMN: f"line {number}: {fault}"}
-        rows.append(row)
-    return table_of_dicts(rows)
-
-
-def _parse_delimited(delimiter: str) -> Callable[[bytes], pa.Table]:
-    def parse(data: bytes) -> pa.Table:
-        text = io.StringIO(data.decode("utf-8-sig", "replace"), newline="")
-        rows = [
-            {name: value for name, value in row.items() if name is not None}
-            for row in csv.DictReader(text, delimiter=delimiter)
-        ]
-        return table_of_dicts(rows)
-
-    return parse
-
-
-def parse_lines(data: bytes) -> pa.Table:
-    """A text file: one row a line, blank lines left out, the line number part of the row."""
-    lines = data.decode("utf-8", "replace").splitlines()
-    return table_of_dicts(
-        [{"line": n, "text": line} for n, line in enumerate(lines, 1) if line.strip()]
-    )
-
-
-_PARSERS: dict[str, Callable[[bytes], pa.Table]] = {
-    ".jsonl": parse_jsonl,
-    ".ndjson": parse_jsonl,
-    ".json": parse_jsonl,
-    ".csv": _parse_delimited(","),
-    ".tsv": _parse_delimited("\t"),
-    ".txt": parse_lines,
-}
-
-
 def _small_source(uri: str, parse: Callable[[bytes], pa.Table]) -> Source:
-    table = parse(read_uri(uri))
+    try:
+        table = parse(fetch(uri, _MAX_TEXT_BYTES))
+    except BadRow as error:
+        raise UsageError(f"{error.message}; a large manifest is better kept as Parquet") from error
+    except ValueError as fault:
+        raise UsageError(f"{uri}: {fault}") from fault
     return Source(uri, _identity(uri), table.num_rows, table.schema, table)
 
 
@@ -156,7 +100,7 @@ def _folder_table(names: list[str]) -> pa.Table | None:
     audio = [name for name in names if name.lower().endswith(AUDIO_SUFFIXES)]
     if not audio:
         return None
-    return pa.table({"id": pa.array(audio), "audio": pa.array(audio)})
+    return table_of_files(audio)
 
 
 def _folder_sources(uri: str) -> Iterator[Source]:
@@ -197,7 +141,8 @@ def find_sources(uri: str) -> list[Source]:
         UsageError: nothing is there, or its kind is not known.
     """
     fs, path = split_uri(uri)
-    if any(sign in path for sign in "*?["):
+    is_pattern = any(sign in path for sign in "*?[")
+    if is_pattern and not fs.exists(path):  # a name may hold such signs itself
         names = sorted(str(name) for name in fs.glob(path))
         if not names:
             raise UsageError(f"{uri}: the pattern matches no file; check the path")
@@ -210,10 +155,10 @@ def find_sources(uri: str) -> list[Source]:
     full = _full_uri(uri, path)
     if suffix == ".parquet":
         return [parquet_source(full)]
-    if suffix in _PARSERS:
-        return [_small_source(full, _PARSERS[suffix])]
+    if suffix in PARSERS:
+        return [_small_source(full, PARSERS[suffix])]
     if suffix in AUDIO_SUFFIXES:
         table = pa.table({"id": [posixpath.basename(path)], "audio": [posixpath.basename(path)]})
         return [Source(full, _identity(full), 1, table.schema, table)]
-    known = ", ".join([".parquet", *_PARSERS, *AUDIO_SUFFIXES])
+    known = ", ".join([".parquet", *PARSERS, *AUDIO_SUFFIXES])
     raise UsageError(f"{uri}: kind {suffix!r} is not known; one of {known}, or a folder")

@@ -44,7 +44,7 @@ def check_columns(schema: pa.Schema, task: TaskSpec) -> None:
     Raises:
         UsageError: names what is missing and what is there.
     """
-    names = set(schema.names)
+    names = set(schema.names) - {FAULT_COLUMN}
     for column in task.columns:
         others = (*_STAND_INS.get(column, ()), *filter(None, [task.fallback.get(column)]))
         if not names & {column, *others}:
@@ -59,8 +59,15 @@ def common_schema(sources: list[Source]) -> pa.Schema:
     """One schema for all sources; a column that some lack is null there.
 
     Raises:
-        UsageError: a column has types that cannot be brought together.
+        UsageError: a column has types that cannot be brought together, or occurs twice in a file.
     """
+    for source in sources:
+        names = source.schema.names
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UsageError(
+                f"{source.uri}: column {twice!r} occurs more than once; give each its own name"
+            )
     try:
         return pa.unify_schemas(
             [s.schema.remove_metadata() for s in sources], promote_options="permissive"
@@ -72,7 +79,18 @@ def common_schema(sources: list[Source]) -> pa.Schema:
 
 
 def _ids(source: Source, rows: int) -> Iterator[str | None]:
-    """Ids of the first `rows` rows of a source, holding one batch at a time."""
+    """Ids of the first `rows` rows of a source, holding one batch at a time.
+
+    Raises:
+        UsageError: ids of a wrong type, or rows that cannot be read.
+    """
+    try:
+        yield from _read_ids(source, rows)
+    except (ValueError, pa.ArrowException, OSError) as fault:
+        raise UsageError(f"{source.uri}: {fault}") from fault
+
+
+def _read_ids(source: Source, rows: int) -> Iterator[str | None]:
     if source.table is not None:
         yield from row_ids(source.table.slice(0, rows))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ class Counts:
     errors: int = 0
     input_s: float = 0.0
     output_s: float = 0.0
+    kinds: Counter[str] = field(default_factory=Counter)
 
     def add(self, commit: Commit) -> None:
         """Count a committed unit."""
@@ -33,6 +35,7 @@ class Counts:
         self.errors += commit.errors
         self.input_s += commit.input_s
         self.output_s += commit.output_s
+        self.kinds.update(commit.kinds)
 
 
 @dataclass

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from types import FrameType
 from typing import Any
 
@@ -15,6 +14,7 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayError
 
+from actors.shelf import shelf_path
 from actors.storage import Storage, UnknownFileSystem
 from actors.unit import UnitSpec
 from actors.write import store_crash
@@ -22,15 +22,15 @@ from pipelines.config import JobConfig
 from pipelines.errors import RunFailed, UsageError
 from pipelines.graph import Stages, make_stages, start_ray, stream_units
 from pipelines.lease import Lease
-from pipelines.ledger import Ledger, merge_receipts
+from pipelines.ledger import Commit, Ledger, merge_receipts
 from pipelines.plan import Plan, make_plan, travelling_schema
 from pipelines.progress import Counts, Progress, Style
+from pipelines.record import State, check_same_job, identity, run_record
 from pipelines.resources import Allotment, fit_pools
 from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder
 from uniaudio2.config import ModelConfig
 
 ISOLATED_ATTEMPTS = 2
-_REPORTED_PACKAGES = ("uniaudio2-batch", "ray", "torch", "torchaudio", "transformers", "pyarrow")
 _HOPELESS_UNITS = 3
 
 StageFactory = Callable[[JobConfig, Allotment, pa.Schema, str], Stages]
@@ -62,21 +62,6 @@ def _model(job: JobConfig) -> ModelConfig:
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     return config
-
-
-def _check_same_job(recorded: dict[str, Any], wanted: dict[str, Any], output: str) -> None:
-    """Refuse to mix two jobs in one OUTPUT, naming what differs."""
-    old = recorded["job"]
-    differing = [
-        f"{key} {old.get(key)!r} there, {wanted.get(key)!r} now"
-        for key in sorted({*old, *wanted})
-        if old.get(key) != wanted.get(key)
-    ]
-    if differing:
-        raise UsageError(
-            f"{output} holds another job: {'; '.join(differing)}; "
-            "choose another OUTPUT, or --fresh to remove the old results"
-        )
 
 
 class Run:
@@ -120,57 +105,46 @@ class Run:
             ) from fault
 
     def _resume(self) -> list[UnitSpec]:
-        """Units that no commit names; refuses an OUTPUT of another job or changed input."""
+        """Units to do: those that no commit names, or whose input rows are no longer the same."""
         if self.fresh:
             self.ledger.clear()
         recorded = self.ledger.read_run()
-        identity = self._identity()
         if recorded is None:
             self._record("running", None)
         else:
-            _check_same_job(recorded, identity, self.job.output)
+            check_same_job(recorded, identity(self.job, self.model), self.job.output)
             self.started = recorded["started"]
         commits = self.ledger.commits()
-        changed = [
-            unit.unit
-            for unit in self.plan.units
-            if unit.unit in commits and commits[unit.unit].fingerprint != unit.fingerprint
-        ]
-        if changed or any(number >= len(self.plan.units) for number in commits):
-            raise UsageError(
-                f"the rows of {self.job.input} changed since they were committed to "
-                f"{self.job.output} (units {changed[:5]}); choose another OUTPUT or --fresh"
+        wanted = {unit.unit: unit.fingerprint for unit in self.plan.units}
+        changed = [n for n, commit in commits.items() if wanted.get(n) != commit.fingerprint]
+        if changed:
+            self.progress.say(
+                "changed", f"the rows of {len(changed)} committed units changed; doing them again"
             )
-        for commit in commits.values():
-            self.progress.counts.add(commit)
-        return [unit for unit in self.plan.units if unit.unit not in commits]
-
-    def _identity(self) -> dict[str, Any]:
-        return {**self.job.identity(), "model": model_fingerprint(self.model)}
-
-    def _record(self, state: str, elapsed_s: float | None) -> None:
-        counts = self.progress.counts
-        self.ledger.write_run(
-            {
-                "state": state,
-                "job": self._identity(),
-                "config": self.job.model_dump(mode="json"),
-                "model": {"name": self.model.name, "trained": self.model.trained},
-                "input": {
-                    "sources": self.plan.sources[:100],
-                    "source_count": len(self.plan.sources),
-                    "rows": self.plan.rows,
-                    "units": len(self.plan.units),
-                    "columns": self.plan.schema.names,
-                },
-                "counts": {"ok": counts.ok, "errors": counts.errors},
-                "audio": {"input_s": counts.input_s, "output_s": counts.output_s},
-                "versions": {name: version(name) for name in _REPORTED_PACKAGES},
-                "started": self.started,
-                "ended": time.time() if state == "finished" else None,
-                "last_run_s": elapsed_s,
-            }
+            self.ledger.withdraw(changed)
+        for number, commit in commits.items():
+            if number not in changed:
+                self.progress.counts.add(commit)
+        return self._with_kept(
+            [unit for unit in self.plan.units if unit.unit not in commits or unit.unit in changed]
         )
+
+    def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
+        """Point units at the tokens that an earlier attempt kept of them."""
+        kept = self.ledger.kept()
+        paths = {unit.unit: shelf_path(unit.unit, unit.fingerprint) for unit in units}
+        return [
+            replace(unit, kept=self.ledger.storage.uri(paths[unit.unit]))
+            if paths[unit.unit] in kept
+            else unit
+            for unit in units
+        ]
+
+    def _record(self, state: State, elapsed_s: float | None) -> None:
+        facts = run_record(self.job, self.plan, self.model, self.progress.counts)
+        ended = time.time() if state == "finished" else None
+        times = {"started": self.started, "ended": ended, "last_run_s": elapsed_s}
+        self.ledger.write_run({"state": state, **facts, **times})
 
     def _work(self, pending: list[UnitSpec], lease: Lease, make: StageFactory) -> None:
         done = self.progress.counts.units_done
@@ -198,6 +172,7 @@ class Run:
                     pending = self._pass(pending, stages, allotment, lease)
                     if not pending:
                         return
+                    pending = self._with_kept(pending)
                 self._one_by_one(pending, stages, allotment, lease)
         except RayError as fault:
             reason = str(fault).strip().splitlines()
@@ -215,9 +190,7 @@ class Run:
                 self._why[number] = receipt["fault"]
             elif number in left:
                 unit = left.pop(number)
-                commit = merge_receipts(number, unit.fingerprint, [receipt])
-                self.ledger.commit(commit)
-                self.progress.committed(commit)
+                self._commit(merge_receipts(number, unit.fingerprint, [receipt]))
         if left:
             reasons = {self._why.get(number, "a worker died") for number in left}
             if len(left) == len(pending) >= _HOPELESS_UNITS:
@@ -258,9 +231,20 @@ class Run:
                 receipts[key] = store_crash(self.job.output, spec, kind, message, attempts)
         for unit in pending:
             group = [receipts[(unit.unit, row)] for row in range(unit.row_count)]
-            commit = merge_receipts(unit.unit, unit.fingerprint, group)
-            self.ledger.commit(commit)
-            self.progress.committed(commit)
+            self._commit(merge_receipts(unit.unit, unit.fingerprint, group))
+
+    def _commit(self, commit: Commit) -> None:
+        """Make a unit visible, count it, and stop a job that is past hope."""
+        self.ledger.commit(commit)
+        self.progress.committed(commit)
+        counts = self.progress.counts
+        done = counts.ok + counts.errors
+        if self.job.is_hopeless(counts.errors, done):
+            kinds = ", ".join(f"{n} {kind}" for kind, n in counts.kinds.most_common(5))
+            raise RunFailed(
+                f"{counts.errors} of {done} rows failed ({kinds}), more than max_errors "
+                f"{self.job.max_errors}; look at {self.job.output}/errors, mend the input, go on"
+            )
 
 
 @contextmanager

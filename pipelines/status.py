@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from actors.storage import Storage
@@ -24,6 +25,7 @@ class Status:
         units_done: units committed.
         input_s: seconds of input audio done.
         output_s: seconds of audio written.
+        kinds: errors by kind.
     """
 
     state: str
@@ -36,6 +38,7 @@ class Status:
     units_done: int
     input_s: float
     output_s: float
+    kinds: dict[str, int]
 
     @property
     def left(self) -> int:
@@ -65,4 +68,14 @@ def read_status(output: str) -> Status:
         units_done=len(commits),
         input_s=sum(commit.input_s for commit in commits),
         output_s=sum(commit.output_s for commit in commits),
+        kinds=dict(sum((Counter(commit.kinds) for commit in commits), Counter())),
     )
+
+
+def verify(output: str) -> list[str]:
+    """Read every committed object of `output` again and compare it with its commit record.
+
+    Returns:
+        what is missing or differs; empty when all is well.
+    """
+    return Ledger(Storage(output)).verify()

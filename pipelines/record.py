@@ -1,0 +1,60 @@
+"""``run.json``: what was run, with what, and what came of it; and whether two runs are one job."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, Literal
+
+from pipelines.config import JobConfig
+from pipelines.errors import UsageError
+from pipelines.plan import Plan
+from pipelines.progress import Counts
+from uniaudio2.checkpoint.native import model_fingerprint
+from uniaudio2.config import ModelConfig
+
+State = Literal["running", "finished"]
+_PACKAGES = ("uniaudio2-batch", "ray", "torch", "torchaudio", "transformers", "pyarrow")
+_SOURCES_LISTED = 100
+
+
+def identity(job: JobConfig, model: ModelConfig) -> dict[str, Any]:
+    """What makes a job this one: settings that change results, and the model."""
+    return {**job.identity(), "model": model_fingerprint(model)}
+
+
+def check_same_job(recorded: dict[str, Any], wanted: dict[str, Any], output: str) -> None:
+    """Refuse to mix two jobs in one OUTPUT.
+
+    Raises:
+        UsageError: names every field that differs.
+    """
+    old = recorded["job"]
+    differing = [
+        f"{key} {old.get(key)!r} there, {wanted.get(key)!r} now"
+        for key in sorted({*old, *wanted})
+        if old.get(key) != wanted.get(key)
+    ]
+    if differing:
+        raise UsageError(
+            f"{output} holds another job: {'; '.join(differing)}; "
+            "choose another OUTPUT, or --fresh to remove the old results"
+        )
+
+
+def run_record(job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts) -> dict[str, Any]:
+    """The facts of ``run.json``, all but state and times."""
+    return {
+        "job": identity(job, model),
+        "config": job.model_dump(mode="json"),
+        "model": {"name": model.name, "trained": model.trained},
+        "input": {
+            "sources": plan.sources[:_SOURCES_LISTED],
+            "source_count": len(plan.sources),
+            "rows": plan.rows,
+            "units": len(plan.units),
+            "columns": plan.schema.names,
+        },
+        "counts": {"ok": counts.ok, "errors": counts.errors, "kinds": counts.kinds},
+        "audio": {"input_s": counts.input_s, "output_s": counts.output_s},
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
