@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_OUTPUT ?= demo-output
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test chaos lint format clean
 
 setup: $(READY)
 
@@ -33,6 +33,10 @@ demo: setup
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+# Long: kills of every kind under failing storage, written down in tests/chaos/RESULTS.md.
+chaos: setup
+	$(BIN)/python -m tests.chaos --out tests/chaos/RESULTS.md
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.cells import plain_value
 from actors.load import read_text
 from actors.table import (
     alive,
@@ -57,11 +58,10 @@ class Generator:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Generate for the rows that are still good."""
-        inputs = table.column("input").to_pylist()
         ids = table.column("id").to_pylist()
 
         def request(row: int) -> Request:
-            return self._request(inputs[row], read_codes(table, row), ids[row])
+            return self._request(self._inputs(table, row), read_codes(table, row), ids[row])
 
         requests, errors = each_row(alive(table), request)
         generated: dict[int, Generated] = {}
@@ -72,6 +72,12 @@ class Generator:
             generated.update(zip(batch, results, strict=True))
         table = mark_errors(table, "generate", errors)
         return self._with_results(table, generated)
+
+    def _inputs(self, table: pa.Table, row: int) -> dict[str, Any]:
+        """What the task reads of a row's own columns; the others may hold anything."""
+        cells = table.column("input")[row]
+        wanted = {*self.task.columns, *self.task.fallback.values(), "instruction"}
+        return {name: plain_value(cells[name]) for name in wanted.intersection(cells)}
 
     def _request(self, row: dict[str, Any], codes: Codes, row_id: str) -> Request:
         values: dict[str, str | Codes] = {}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import posixpath
+import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import torch
 from torch import Tensor
 
-from actors.storage import read_uri
+from actors.cells import plain_value, shown_value, valid_column
+from actors.codes import CODE_COLUMNS, load_codes
+from actors.fetch import MAX_BYTES, fetch, resolve
+from actors.shelf import read_kept
 from actors.table import (
     each_row,
     mark_errors,
@@ -25,14 +26,14 @@ from actors.table import (
 from actors.unit import UnitSpec, row_ids
 from uniaudio2.audio import MAX_DURATION_S, SAMPLE_RATE, decode_audio
 from uniaudio2.codes import Codes
-from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
 from uniaudio2.tasks import TaskSpec
 
 FAULT_COLUMN = "_manifest_fault"
 AUDIO_COLUMNS = ("audio", "audio_filepath")
-CODE_COLUMNS = {"reason_codes": "reason_path", "recon_codes": "recon_path"}
 TEXT_COLUMNS = ("text", "caption", "question", "lyric")
+SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration")
+MAX_TEXT_CHARACTERS = 1_000_000
 _FETCH_THREADS = 4
 
 
@@ -43,94 +44,151 @@ class Loader:
         task: decides which columns are needed.
         schema: columns of the whole manifest; every unit is brought to it.
         max_duration_s: longest audio that is accepted.
+        max_bytes: largest audio file that is accepted.
     """
 
     def __init__(
-        self, task: TaskSpec, schema: pa.Schema, max_duration_s: float = MAX_DURATION_S
+        self,
+        task: TaskSpec,
+        schema: pa.Schema,
+        max_duration_s: float = MAX_DURATION_S,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self.task = task
         self.schema = schema
         self.max_duration_s = max_duration_s
+        self.max_bytes = max_bytes
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Read, check and decode; a bad row gets its error columns and stays."""
         spec = UnitSpec.from_table(table)
+        if spec.kept:
+            return read_kept(spec.kept, spec.row)
         raw = spec.read()
-        rows = raw.to_pylist()
-        loaded, errors = self._load_rows(rows, spec.base)
+        loaded, errors = self._load_rows(raw, spec.base)
         ids = [str(row_id) for row_id in row_ids(raw)]
-        result = start_table(ids, self._travelling(raw, rows), spec.unit, spec.row)
+        inputs = self._travelling(raw)
+        result = start_table(ids, inputs, spec.unit, spec.row, spec.fingerprint)
         result = mark_errors(result, "load", errors)
         waves = {row: value for row, value in loaded.items() if isinstance(value, Tensor)}
         if waves or "audio" in self.task.columns:
-            result = result.append_column("wave", wave_column(waves, len(rows)))
+            result = result.append_column("wave", wave_column(waves, raw.num_rows))
             lengths = {row: len(wave) for row, wave in waves.items()}
-            result = set_column(result, "input_samples", scatter(lengths, len(rows), pa.int64()))
+            result = set_column(result, "input_samples", scatter(lengths, raw.num_rows, pa.int64()))
         codes = {row: value for row, value in loaded.items() if isinstance(value, Codes)}
         return write_codes(result, codes) if "recon_codes" in self.task.columns else result
 
     def _load_rows(
-        self, rows: list[dict[str, Any]], base: str
+        self, raw: pa.Table, base: str
     ) -> tuple[dict[int, Tensor | Codes | None], dict[int, BadRow]]:
+        wanted = {FAULT_COLUMN, *self._wanted_columns()}
+        names = [name for name in raw.column_names if name in wanted]
+
         def work(row: int) -> Tensor | Codes | None:
-            return self._load_row(rows[row], base)
+            return self._load_row({name: raw.column(name)[row] for name in names}, base)
 
         with ThreadPoolExecutor(_FETCH_THREADS) as pool:
-            futures = {row: pool.submit(work, row) for row in range(len(rows))}
+            futures = {row: pool.submit(work, row) for row in range(raw.num_rows)}
             return each_row(futures, lambda row: futures[row].result())
 
-    def _load_row(self, row: dict[str, Any], base: str) -> Tensor | Codes | None:
+    def _wanted_columns(self) -> tuple[str, ...]:
+        """The columns that are looked at; the others may hold anything."""
+        wanted = (*self.task.columns, *self.task.fallback.values())
+        if "generate" in self.task.stages:
+            wanted += ("instruction",)
+        if "audio" in wanted:
+            wanted += (*AUDIO_COLUMNS, *SPAN_COLUMNS)
+        if "recon_codes" in wanted:
+            wanted += (*CODE_COLUMNS, *CODE_COLUMNS.values())
+        return wanted
+
+    def _load_row(self, cells: dict[str, pa.Scalar], base: str) -> Tensor | Codes | None:
+        row = {name: cells[name] if name in CODE_COLUMNS else plain_value(cells[name])
+               for name in cells}  # fmt: skip
         if row.get(FAULT_COLUMN):
             raise BadRow("bad_manifest_row", str(row[FAULT_COLUMN]))
         for column in self.task.columns:
             if column in TEXT_COLUMNS:
                 read_text(row, column, self.task)
+        if row.get("instruction") is not None:
+            check_text(row["instruction"], "instruction")
         if "audio" in self.task.columns:
-            return load_audio(row, base, self.max_duration_s)
+            return load_audio(row, base, self.max_duration_s, self.max_bytes)
         if "recon_codes" in self.task.columns:
-            return load_codes(row)
+            return load_codes(row, base)
         return None
 
-    def _travelling(self, raw: pa.Table, rows: list[dict[str, Any]]) -> pa.Array:
+    def _travelling(self, raw: pa.Table) -> pa.Array:
         """The input columns as one struct, audio bytes replaced by the path beside them."""
         columns: list[pa.Array] = []
         fields: list[pa.Field] = []
         for field in self.schema:
             if field.name in AUDIO_COLUMNS:
-                values = [_audio_name(row.get(field.name)) for row in rows]
+                cells = raw.column(field.name) if field.name in raw.column_names else []
+                values = [_audio_name(cell) for cell in cells] or [None] * raw.num_rows
                 field = pa.field(field.name, pa.string())
                 column = pa.array(values, pa.string())
             elif field.name in raw.column_names:
-                column = raw.column(field.name).cast(field.type).combine_chunks()
+                column = _one_array(valid_column(raw.column(field.name)).cast(field.type))
             else:
-                column = pa.nulls(len(rows), field.type)
+                column = pa.nulls(raw.num_rows, field.type)
             columns.append(column)
             fields.append(field)
         return pa.StructArray.from_arrays(columns, fields=fields)
 
 
-def _audio_name(value: Any) -> str | None:
-    if isinstance(value, dict):
-        value = value.get("path")
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _audio_name(cell: pa.Scalar) -> str | None:
+    if pa.types.is_struct(cell.type) and cell.is_valid and "path" in cell:
+        cell = cell["path"]
+    # bytes are not copied, only to be dropped
+    value = shown_value(cell) if not _is_bytes(cell.type) else None
     return value if isinstance(value, str) else None
 
 
-def read_text(row: dict[str, Any], column: str, task: TaskSpec) -> str:
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def read_text(row: Mapping[str, Any], column: str, task: TaskSpec) -> str:
     """The text of a row for a column of the task, or of the column that serves in its place.
 
     Raises:
-        BadRow: `missing_value` or `empty_text`.
+        BadRow: `missing_value`, `empty_text`, `bad_text` or `too_long`.
     """
     source = column if column in row else task.fallback.get(column, column)
     value = row.get(source)
     if value is None:
         raise BadRow("missing_value", f"column {source!r} is null; task {task.name} needs it")
-    if not str(value).strip():
-        raise BadRow("empty_text", f"column {source!r} is {value!r}; give a text")
-    return str(value)
+    text = check_text(value, source)
+    if not text.strip():
+        raise BadRow("empty_text", f"column {source!r} is {text[:40]!r}; give a text")
+    return text
 
 
-def _span_of(row: dict[str, Any]) -> tuple[float, float | None]:
+def check_text(value: Any, column: str) -> str:
+    """A value as text.
+
+    Raises:
+        BadRow: `bad_text` when it is neither text nor number, `too_long`.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise BadRow(
+            "bad_text", f"column {column!r} holds a {type(value).__name__}; give a text or a number"
+        )
+    text = str(value)
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise BadRow(
+            "too_long",
+            f"column {column!r} has {len(text)} characters; at most {MAX_TEXT_CHARACTERS}; cut it",
+        )
+    return text
+
+
+def _span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
     """Wanted span of a row: `start_s`/`end_s`, or `offset`/`duration` of a NeMo manifest."""
     try:
         start = row.get("start_s")
@@ -140,105 +198,52 @@ def _span_of(row: dict[str, Any]) -> tuple[float, float | None]:
             duration = row.get("duration")
             end = None if duration is None else start + float(duration)
         return float(start or 0.0), None if end is None else float(end)
-    except (TypeError, ValueError) as fault:
+    except (TypeError, ValueError, OverflowError) as fault:
         raise BadRow("bad_span", f"{fault}; start_s and end_s are numbers of seconds") from fault
 
 
-def resolve(path: str, base: str) -> str:
-    """An audio path against the folder of its manifest; absolute paths and URLs stay."""
-    if "://" in path or path.startswith("/"):
-        return path
-    return posixpath.join(base, path)
+def _audio_value(row: Mapping[str, Any]) -> bytes | str:
+    """What names or holds the audio of a row."""
+    value = next((row[name] for name in AUDIO_COLUMNS if row.get(name) is not None), None)
+    if isinstance(value, str) and value.startswith("{"):
+        try:  # a column of mixed kinds arrives as JSON
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if value is None or value == "":
+        raise BadRow("missing_value", "column 'audio' is null or empty; give a path, URI or bytes")
+    if not isinstance(value, bytes | str):
+        raise BadRow(
+            "bad_manifest_row",
+            f"column 'audio' holds a {type(value).__name__}; give a path, a URI, bytes or "
+            "{bytes, path}",
+        )
+    return value
 
 
-def load_audio(row: dict[str, Any], base: str, max_duration_s: float) -> Tensor:
+def load_audio(
+    row: Mapping[str, Any], base: str, max_duration_s: float, max_bytes: int = MAX_BYTES
+) -> Tensor:
     """Fetch and decode the audio of a row.
 
     Args:
         row: a manifest row; `audio` is a path, a URI, bytes or ``{"bytes", "path"}``.
         base: what a relative path is relative to.
         max_duration_s: longest span that is accepted.
+        max_bytes: largest file that is accepted.
 
     Returns:
         ``[N]`` float32 at 24 kHz.
 
     Raises:
-        BadRow: `missing_value`, `missing_file` or what `decode_audio` finds.
+        BadRow: `missing_value`, `bad_manifest_row`, or what `fetch` and `decode_audio` find.
     """
-    value = next((row[name] for name in AUDIO_COLUMNS if row.get(name) is not None), None)
-    if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
-    if value is None:
-        raise BadRow("missing_value", "column 'audio' is null; give a path, a URI or bytes")
+    value = _audio_value(row)
     start_s, end_s = _span_of(row)
-    if not isinstance(value, bytes):
-        uri = resolve(str(value), base)
-        try:
-            value = read_uri(uri)
-        except (FileNotFoundError, IsADirectoryError, PermissionError, ValueError) as fault:
-            raise BadRow(
-                "missing_file",
-                f"{uri}: {type(fault).__name__}; relative paths start at the manifest's folder",
-            ) from fault
-        except OSError as fault:
-            if "://" in uri:
-                raise  # storage did not answer: the unit is tried again
-            raise BadRow("missing_file", f"{uri[:200]}: {fault.strerror}") from fault
-    return decode_audio(value, start_s, end_s, max_duration_s)
-
-
-def _codes_tensor(value: Any, name: str) -> Tensor:
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "iu":
-            array = np.asarray(value, dtype=np.int64)
-    except (TypeError, ValueError, OverflowError) as fault:
-        raise BadRow("bad_codes", f"{name}: {fault}; expected [T][8] integers") from fault
-    if array.size == 0:
-        return Codes.empty().recon
-    if array.ndim != 2 or array.shape[1] != CODEBOOKS:
-        raise BadRow(
-            "bad_codes", f"{name} has shape {array.shape}; expected [T, {CODEBOOKS}], time first"
-        )
-    if array.size and (array.min() < 0 or array.max() > np.iinfo(np.uint16).max):
-        raise BadRow("bad_codes", f"{name} has values {array.min()}..{array.max()}; 0..65535 fit")
-    return torch.from_numpy(array.astype(np.int64))  # [T, 8]
-
-
-def _codes_file(uri: str, name: str) -> Tensor:
-    """A published ``*_reason.pt`` or ``*_semantic.pt`` file, ``(8, T)`` or ``(T, 8)``."""
-    try:
-        tensor = torch.load(io.BytesIO(read_uri(uri)), map_location="cpu", weights_only=True)
-    except FileNotFoundError as fault:
-        raise BadRow("missing_file", f"{uri} is not there") from fault
-    except Exception as fault:
-        raise BadRow(
-            "bad_codes", f"{uri}: {type(fault).__name__}; expected a plain integer tensor"
-        ) from fault
-    if not isinstance(tensor, Tensor) or tensor.ndim != 2 or CODEBOOKS not in tensor.shape:
-        raise BadRow("bad_codes", f"{uri} holds no (8, T) or (T, 8) tensor")
-    if tuple(tensor.shape) == (CODEBOOKS, CODEBOOKS):
-        raise BadRow(
-            "bad_codes", f"{uri} is (8, 8): time and codebooks cannot be told apart; use Parquet"
-        )
-    return _codes_tensor((tensor.T if tensor.shape[0] == CODEBOOKS else tensor).numpy(), name)
-
-
-def load_codes(row: dict[str, Any]) -> Codes:
-    """The codes that a row brings: as columns, or as the files of a published pair.
-
-    Raises:
-        BadRow: `missing_value`, `missing_file` or `bad_codes`.
-    """
-    found: dict[str, Tensor] = {}
-    for name, path_column in CODE_COLUMNS.items():
-        if row.get(name) is not None:
-            found[name] = _codes_tensor(row[name], name)
-        elif row.get(path_column) is not None:
-            found[name] = _codes_file(str(row[path_column]), name)
-    if len(found.get("recon_codes", ())) == 0:
-        raise BadRow("missing_value", "'recon_codes' is null or empty; give at least one frame")
-    return Codes(found.get("reason_codes", Codes.empty().reason), found["recon_codes"])
+    data = value if isinstance(value, bytes) else fetch(resolve(value, base), max_bytes)
+    return decode_audio(data, start_s, end_s, max_duration_s)
 
 
 def seconds(samples: int) -> float:

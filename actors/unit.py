@@ -10,7 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
+from actors.cells import shown_rows
+from actors.fetch import require_regular
 from actors.storage import split_uri
 
 
@@ -27,6 +30,7 @@ class UnitSpec:
         fingerprint: hash of the rows' ids and of the source's identity.
         rows: the rows themselves as an Arrow stream, for small text manifests.
         row: when set, only this row of the unit (used to find the row that kills a worker).
+        kept: address of tokens that an earlier run kept of this unit, or "".
     """
 
     unit: int
@@ -37,6 +41,7 @@ class UnitSpec:
     fingerprint: str
     rows: bytes = b""
     row: int | None = None
+    kept: str = ""
 
     @property
     def row_count(self) -> int:
@@ -56,12 +61,13 @@ class UnitSpec:
         facts: dict[str, Any] = json.loads(table.column("spec")[0].as_py())
         return UnitSpec(**facts, rows=table.column("rows")[0].as_py())
 
-    def read(self) -> pa.Table:
-        """The unit's rows with the manifest's own columns."""
+    def read(self, columns: list[str] | None = None) -> pa.Table:
+        """The unit's rows with the manifest's own columns, or those that are named."""
         if self.rows:
             table = pa.ipc.open_stream(self.rows).read_all()
+            table = table.select(columns) if columns else table
         else:
-            table = read_parquet_rows(self.source, self.start, self.stop)
+            table = read_parquet_rows(self.source, self.start, self.stop, columns)
         if self.row is not None:
             table = table.slice(self.row, 1)
         return table
@@ -78,10 +84,14 @@ def to_stream(table: pa.Table) -> bytes:
 def open_parquet(uri: str) -> pq.ParquetFile:
     """Open a Parquet file on any file system without reading its data."""
     fs, path = split_uri(uri)
+    if isinstance(fs, LocalFileSystem):
+        require_regular(path)
     return pq.ParquetFile(fs.open(path, "rb", cache_type="readahead"))
 
 
-def read_parquet_rows(uri: str, start: int, stop: int) -> pa.Table:
+def read_parquet_rows(
+    uri: str, start: int, stop: int, columns: list[str] | None = None
+) -> pa.Table:
     """Rows ``start`` to ``stop`` of a Parquet file, reading only the row groups they lie in."""
     with open_parquet(uri) as file:
         wanted, first_row, before = [], None, 0
@@ -91,7 +101,7 @@ def read_parquet_rows(uri: str, start: int, stop: int) -> pa.Table:
                 wanted.append(group)
                 first_row = before if first_row is None else first_row
             before = after
-        table = file.read_row_groups(wanted)
+        table = file.read_row_groups(wanted, columns=columns)
         return table.slice(start - (first_row or 0), stop - start)
 
 
@@ -109,13 +119,30 @@ def row_ids(table: pa.Table) -> list[str | None]:
     """The id of every row: its `id` column as text, else a stable hash of all its values.
 
     A null id stays None; the plan refuses it.
+
+    Raises:
+        ValueError: the `id` column holds neither text nor whole numbers.
     """
     if "id" in table.column_names:
-        return [None if value is None else str(value) for value in table.column("id").to_pylist()]
+        return _column_ids(table.column("id"))
     ids: list[str | None] = []
-    for row in table.to_pylist():
+    for row in shown_rows(table):
         text = json.dumps(_canonical(row), sort_keys=True, default=str)
         ids.append(
             hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
         )
     return ids
+
+
+def _column_ids(column: pa.ChunkedArray) -> list[str | None]:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    known = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_null)
+    if not any(test(kind) for test in known):
+        raise ValueError(
+            f"column 'id' has type {kind}; ids are text or whole numbers: convert it, or drop it "
+            "to get ids from the rows' contents"
+        )
+    try:
+        return [None if value is None else str(value) for value in column.to_pylist()]
+    except UnicodeDecodeError as fault:
+        raise ValueError(f"column 'id': {fault}; write the ids as UTF-8") from fault

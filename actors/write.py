@@ -11,11 +11,14 @@ import io
 import json
 import re
 import uuid
+from collections import Counter
+from math import isfinite
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.cells import shown_rows, shown_value
 from actors.load import seconds
 from actors.storage import Storage
 from actors.table import CODES_TYPE, alive, each_row, mark_errors, read_wave, scatter
@@ -25,6 +28,7 @@ from uniaudio2.seeds import row_seed
 from uniaudio2.tasks import TaskSpec
 
 AudioFormat = Literal["flac", "wav"]
+FileMark = list[int | str]
 ERRORS_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -36,6 +40,7 @@ ERRORS_SCHEMA = pa.schema(
     ]
 )
 _SLUG_CHARACTERS = 40
+_SHOWN_CHARACTERS = 10_000
 
 
 def file_stem(row_id: str) -> str:
@@ -88,14 +93,36 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def _plain(value: Any) -> Any:
+    """A value as JSON can hold it, cut to a size that an errors table can hold."""
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
+    if isinstance(value, str):
+        cut = len(value) > _SHOWN_CHARACTERS
+        return f"{value[:_SHOWN_CHARACTERS]}… <{len(value)} characters>" if cut else value
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        cut = len(value) > _SHOWN_CHARACTERS
+        return f"<{len(value)} values>" if cut else [_plain(item) for item in value]
+    if isinstance(value, bool | int | None) or (isinstance(value, float) and isfinite(value)):
+        return value
     return str(value)
 
 
 def input_json(row: dict[str, Any]) -> str:
-    """An input row as JSON for the errors table."""
-    return json.dumps(row, default=_plain, ensure_ascii=False)
+    """An input row as strict JSON for the errors table; bytes and very long values are named."""
+    return json.dumps(_plain(row), ensure_ascii=False, allow_nan=False)
+
+
+def file_mark(data: bytes) -> FileMark:
+    """Size and hash of an object's contents, for the commit record."""
+    return [len(data), hashlib.blake2b(data, digest_size=16).hexdigest()]
+
+
+def store(storage: Storage, path: str, data: bytes) -> FileMark:
+    """Write an object and return its mark."""
+    storage.put(path, data)
+    return file_mark(data)
 
 
 class Writer:
@@ -136,43 +163,47 @@ class Writer:
             raise RuntimeError(f"a block holds units {sorted(units)}; a unit must stay one block")
         unit = units.pop()
         place = f"{unit:08d}-{uuid.uuid4().hex[:8]}"
-        table, audio = self._store_audio(table, place)
+        files: dict[str, FileMark] = {}
+        table, audio = self._store_audio(table, place, files)
         good = alive(table)
         bad = sorted(set(range(table.num_rows)) - set(good))
         receipt: dict[str, Any] = {"unit": unit, "row": table.column("row")[0].as_py()}
-        receipt |= {"ok": len(good), "errors": len(bad)}
-        receipt["data"] = self._put(f"data/part-{place}.parquet", self._results(table, good))
-        receipt["error_parts"] = self._put(f"errors/part-{place}.parquet", self._errors(table, bad))
+        receipt |= {"ok": len(good), "errors": len(bad), "files": files}
+        receipt["kinds"] = Counter(kind for kind in table["error_kind"].to_pylist() if kind)
+        results, errors = self._results(table, good), self._errors(table, bad)
+        receipt["data"] = self._put(f"data/part-{place}.parquet", results, files)
+        receipt["error_parts"] = self._put(f"errors/part-{place}.parquet", errors, files)
         receipt["audio"] = f"audio/{place}" if audio else None
-        receipt["audio_files"] = len(audio)
         if "input_samples" in table.column_names:
             samples = table.column("input_samples").to_pylist()
             receipt["input_s"] = seconds(sum(samples[row] or 0 for row in good))
         receipt["output_s"] = sum(audio.values())
         return pa.table({"receipt": [json.dumps(receipt)]})
 
-    def _put(self, path: str, table: pa.Table) -> list[str]:
+    def _put(self, path: str, table: pa.Table, files: dict[str, FileMark]) -> list[str]:
         if not table.num_rows:
             return []
-        self.storage.put(path, parquet_bytes(table))
+        files[path] = store(self.storage, path, parquet_bytes(table))
         return [path]
 
-    def _store_audio(self, table: pa.Table, place: str) -> tuple[pa.Table, dict[int, float]]:
+    def _store_audio(
+        self, table: pa.Table, place: str, files: dict[str, FileMark]
+    ) -> tuple[pa.Table, dict[int, float]]:
         """Write the generated waves; returns the table with their paths, and seconds by row."""
         if "decode" not in self.task.stages:
             return table, {}
         ids = table.column("id").to_pylist()
         durations: dict[int, float] = {}
 
-        def store(row: int) -> str:
+        def store_row(row: int) -> str:
             wave = read_wave(table, "output_wave", row)
             data = encode_audio(wave, self.audio_format)
             path = f"audio/{place}/{file_stem(ids[row])}.{self.audio_format}"
-            self.storage.put(path, data)
+            files[path] = store(self.storage, path, data)
             durations[row] = len(wave) / SAMPLE_RATE
             return path
 
-        paths, errors = each_row(alive(table), store)
+        paths, errors = each_row(alive(table), store_row)
         table = mark_errors(table, "write", errors)
         count = table.num_rows
         table = table.append_column("audio_path", scatter(paths, count, pa.string()))
@@ -206,7 +237,9 @@ class Writer:
         return name in ("reason_codes", "recon_codes") and "recon_codes" in self.task.columns
 
     def _errors(self, table: pa.Table, bad: list[int]) -> pa.Table:
-        rows = table.select(["id", "error_stage", "error_kind", "error_message", "input"])
+        rows = table.take(pa.array(bad, pa.int64()))
+        facts = rows.select(["id", "error_stage", "error_kind", "error_message"]).to_pylist()
+        inputs = _input_rows(rows.column("input"))
         return pa.Table.from_pylist(
             [
                 {
@@ -215,12 +248,27 @@ class Writer:
                     "kind": row["error_kind"],
                     "message": row["error_message"],
                     "attempts": 1,
-                    "input": input_json(row["input"]),
+                    "input": input_json(values),
                 }
-                for row in rows.take(pa.array(bad, pa.int64())).to_pylist()
+                for row, values in zip(facts, inputs, strict=True)
             ],
             ERRORS_SCHEMA,
         )
+
+
+def _input_rows(inputs: pa.ChunkedArray) -> list[dict[str, Any]]:
+    names = [field.name for field in inputs.type]
+    return [{name: shown_value(cell[name]) for name in names} for cell in inputs]
+
+
+def _input_of(spec: UnitSpec) -> tuple[str | None, str]:
+    """Id and JSON of a single row, as far as its file can be read."""
+    try:
+        raw = spec.read()
+        return row_ids(raw)[0], input_json(shown_rows(raw)[0])
+    except (pa.ArrowException, OSError) as fault:
+        raw = spec.read(["id"])
+        return row_ids(raw)[0], input_json({"unreadable": f"{type(fault).__name__}: {fault}"})
 
 
 def store_crash(
@@ -235,16 +283,17 @@ def store_crash(
         message: what happened.
         attempts: how often it was tried.
     """
-    raw = spec.read()
+    row_id, row_json = _input_of(spec)
     error = {
-        "id": row_ids(raw)[0],
+        "id": row_id,
         "stage": "run",
         "kind": kind,
         "message": message,
         "attempts": attempts,
-        "input": input_json(raw.to_pylist()[0]),
+        "input": row_json,
     }
     path = f"errors/part-{spec.unit:08d}-{uuid.uuid4().hex[:8]}.parquet"
     table = pa.Table.from_pylist([error], ERRORS_SCHEMA)
-    Storage(output).put(path, parquet_bytes(table))
-    return {"unit": spec.unit, "ok": 0, "errors": 1, "data": [], "error_parts": [path]}
+    files = {path: store(Storage(output), path, parquet_bytes(table))}
+    receipt = {"unit": spec.unit, "ok": 0, "errors": 1, "data": [], "error_parts": [path]}
+    return {**receipt, "files": files, "kinds": {kind: 1}}

@@ -54,7 +54,7 @@ def test_audio_as_path_uri_and_span(make_audio: Callable[..., Path], bucket: str
         ({"audio": None}, "missing_value"),
         ({"audio": {"bytes": None, "path": None}}, "missing_value"),
         ({"audio": "not-there.wav"}, "missing_file"),
-        ({"audio": "."}, "missing_file"),
+        ({"audio": "."}, "unreadable_file"),
         ({"audio": "bad\x00name.wav"}, "missing_file"),
         ({"audio": "x" * 5000}, "missing_file"),
         ({"audio": b"plain text"}, "unreadable_audio"),
@@ -160,3 +160,58 @@ def test_a_unit_of_codes() -> None:
     table = Loader(get_task("detokenize"), rows.schema.remove(0))(unit_of(rows))
     assert read_codes(table, 0).recon.tolist() == [[1] * 8, [2] * 8]
     assert table["error_kind"].to_pylist() == [None, "missing_value"]
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"audio": ""}, "missing_value"),
+        ({"audio": 5}, "bad_manifest_row"),
+        ({"audio": ["a.wav"]}, "bad_manifest_row"),
+        ({"audio": "nosuch://x/a.wav"}, "unreadable_file"),
+        ({"audio": "github://a/b.wav"}, "unreadable_file"),
+        ({"audio": "/dev/zero"}, "unreadable_file"),
+        ({"audio": GOOD, "start_s": 10**400}, "bad_span"),
+    ],
+)
+def test_values_that_are_no_audio(row: dict[str, Any], kind: str, tmp_path: Path) -> None:
+    assert kind_of(lambda: load_audio(row, str(tmp_path), 60)) == kind
+
+
+def test_paths_as_json_of_a_mixed_column(make_audio: Callable[..., Path], tmp_path: Path) -> None:
+    make_audio("a.wav")
+    make_audio("{b}.wav")
+    for value in ('{"path": "a.wav", "bytes": null}', "{b}.wav"):
+        assert len(load_audio({"audio": value}, str(tmp_path), 60)) == 12_000
+
+
+@pytest.mark.parametrize("value", [True, ["a"], {"a": 1}, b"text"])
+def test_texts_of_a_wrong_kind(value: object) -> None:
+    assert kind_of(lambda: read_text({"text": value}, "text", get_task("tts"))) == "bad_text"
+
+
+def test_a_text_beyond_any_context() -> None:
+    row = {"text": "x" * 1_000_001}
+    assert kind_of(lambda: read_text(row, "text", get_task("tts"))) == "too_long"
+    rows = pa.table({"id": ["a"], "text": ["hi"], "instruction": ["x" * 1_000_001]})
+    table = Loader(get_task("tts"), rows.schema.remove(0))(unit_of(rows))
+    assert table["error_kind"].to_pylist() == ["too_long"]
+
+
+def test_columns_that_no_one_needs_may_hold_anything() -> None:
+    broken = pa.array([b"a\xff", b"fine"], pa.binary()).view(pa.string())
+    calendar = pa.array([2**62, 0], pa.timestamp("s"))
+    columns = {"text": ["a", "b"], "id": ["1", "2"], "broken": broken, "when": calendar}
+    rows = pa.table(columns)
+    table = Loader(get_task("tts"), rows.schema.remove(1))(unit_of(rows))
+    assert table["error_kind"].to_pylist() == [None, None]
+    inputs = table["input"].combine_chunks()
+    assert inputs.field("broken").to_pylist() == ["a\\xff", "fine"]
+    assert inputs.field("when").equals(calendar)
+
+
+def test_text_that_is_not_utf8_costs_its_row() -> None:
+    texts = pa.array([b"a\xff", b"fine"], pa.binary()).view(pa.string())
+    rows = pa.table({"id": ["1", "2"], "text": texts})
+    table = Loader(get_task("tts"), rows.schema.remove(0))(unit_of(rows))
+    assert table["error_kind"].to_pylist() == ["bad_manifest_row", None]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.unit import UnitSpec, read_parquet_rows, row_ids, to_stream
+from actors.unit import UnitSpec, open_parquet, read_parquet_rows, row_ids, to_stream
 
 
 def test_ids_come_from_the_column_or_from_the_whole_row() -> None:
@@ -39,3 +40,25 @@ def test_one_row_of_a_unit() -> None:
     single = UnitSpec(4, "", 0, 2, "", "f", rows, row=1)
     assert single.row_count == 1
     assert single.read()["id"].to_pylist() == ["b"]
+
+
+@pytest.mark.parametrize("ids", [[1.0], [True], [b"a"], [["a"]], [{"a": 1}]])
+def test_ids_of_other_kinds_are_refused(ids: list[object]) -> None:
+    with pytest.raises(ValueError, match="text or whole numbers"):
+        row_ids(pa.table({"id": ids}))
+
+
+def test_rows_that_python_cannot_hold_have_ids() -> None:
+    broken = pa.array([b"a\xff", b"b\xff"], pa.binary()).view(pa.string())
+    table = pa.table({"text": broken, "when": pa.array([2**62] * 2, pa.timestamp("s"))})
+    first, second = row_ids(table)
+    assert first != second
+    with pytest.raises(ValueError, match="UTF-8"):
+        row_ids(pa.table({"id": broken}))
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_is_no_parquet_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.parquet")
+    with pytest.raises(OSError, match="not a regular file"):
+        open_parquet(str(tmp_path / "m.parquet"))

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.table import mark_errors, scatter, start_table, wave_column, write_codes
-from actors.write import Writer, file_stem, input_json, result_fields, travelling_names
+from actors.unit import UnitSpec
+from actors.write import Writer, file_stem, input_json, result_fields, store_crash, travelling_names
 from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
 from uniaudio2.tasks import TASKS, get_task
@@ -100,3 +101,37 @@ def test_bytes_are_not_copied_into_the_errors_table() -> None:
         "audio": "<3 bytes>",
         "text": "é",
     }
+
+
+def test_input_rows_are_strict_json_of_bounded_size() -> None:
+    row = {"a": float("nan"), "b": [float("inf")], "c": "x" * 100_000, "d": list(range(20_000))}
+    text = input_json(row | {"e": {"f": None, "g": True}})
+    found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (found["a"], found["b"], found["e"]) == ("nan", ["inf"], {"f": None, "g": True})
+    assert len(text) < 11_000
+    assert found["c"].endswith("<100000 characters>")
+
+
+def test_errors_of_rows_that_python_cannot_hold(tmp_path: Path) -> None:
+    inputs = pa.StructArray.from_arrays([pa.array([2**62], pa.timestamp("s"))], ["when"])
+    schema = pa.schema([("when", pa.timestamp("s"))])
+    writer = Writer(str(tmp_path), get_task("detokenize"), schema, "m", 0)
+    table = mark_errors(start_table(["a"], inputs, 0), "load", {0: BadRow("bad_codes", "none")})
+    receipt = json.loads(writer(write_codes(table, {}))["receipt"][0].as_py())
+    (row,) = pq.read_table(tmp_path / receipt["error_parts"][0]).to_pylist()
+    assert json.loads(row["input"]) == {"when": "<unreadable timestamp[s]>"}
+
+
+def test_a_crash_is_recorded_though_its_file_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    table = pa.table({"id": ["a", "b"], "text": ["x" * 5000, "y" * 5000]})
+    pq.write_table(table, path, compression="none", use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    chunk = pq.ParquetFile(path).metadata.row_group(0).column(1)
+    data[chunk.data_page_offset : chunk.data_page_offset + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    spec = UnitSpec(3, str(path), 0, 2, "", "f", row=1)
+    receipt = store_crash(str(tmp_path / "out"), spec, "fault", "load: OSError", 2)
+    (row,) = pq.read_table(tmp_path / "out" / receipt["error_parts"][0]).to_pylist()
+    assert row["id"] == "b"
+    assert "unreadable" in json.loads(row["input"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import tone, wav_bytes
+from uniaudio2 import audio
 from uniaudio2.audio import decode_audio, encode_audio, resample
 from uniaudio2.errors import BadRow
 
@@ -81,7 +83,9 @@ def test_bad_files_are_told_apart(data: bytes, kind: str) -> None:
     assert caught.value.kind == kind
 
 
-@pytest.mark.parametrize("span", [(5.0, None), (0.4, 0.2), (-1.0, 0.2)])
+@pytest.mark.parametrize(
+    "span", [(5.0, None), (0.4, 0.2), (-1.0, 0.2), (0.0, -5.0), (0.0, float("-inf"))]
+)
 def test_bad_spans(span: tuple[float, float | None]) -> None:
     with pytest.raises(BadRow) as caught:
         decode_audio(wav_bytes(tone(0.5)), *span)
@@ -116,3 +120,55 @@ def test_written_files_hold_every_sample_and_clip() -> None:
 def test_nothing_worth_writing(wave: torch.Tensor) -> None:
     with pytest.raises(BadRow, match="empty or not finite"):
         encode_audio(wave)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 44_101, 96_000, 192_000, 1_000_000])
+@pytest.mark.parametrize("seconds", [0.01, 0.3])
+def test_chunks_give_what_the_whole_wave_gives(
+    rate: int, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wave = torch.from_numpy(np.random.default_rng(rate).standard_normal(round(rate * seconds)))
+    wave = wave.float()
+    whole = resample(wave, rate)
+    monkeypatch.setattr(audio, "_CHUNK_SAMPLES", 2048)
+    assert torch.allclose(resample(wave, rate), whole, atol=1e-5)
+    parts = torch.cat(list(audio._resampled(wave.split(777), rate, 24_000)))
+    assert len(parts) == len(whole) == -(-len(wave) * 24_000 // rate)
+    assert torch.allclose(parts, whole, atol=1e-5)
+
+
+def test_an_hour_from_a_few_kilobytes_is_held_once() -> None:
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", 24_000, 1, format="FLAC") as file:
+        for _ in range(40):
+            file.write(np.zeros(2_400_000, np.int16))
+    assert buffer.getbuffer().nbytes < 400_000
+    with pytest.raises(BadRow, match=r"4000\.0 s of audio"):
+        decode_audio(buffer.getvalue())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert len(decode_audio(buffer.getvalue(), 10.0, 1610.0)) == 1600 * 24_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 250_000  # one copy: 150 MB
+
+
+def test_a_cut_mp3_is_told_from_a_whole_one(make_audio: Callable[..., Path]) -> None:
+    data = make_audio("a.mp3", 2.0).read_bytes()
+    assert len(decode_audio(data)) == 48_000
+    with pytest.raises(BadRow, match="can be read; the file is cut"):
+        decode_audio(data[: len(data) // 2])
+
+
+def test_a_flac_of_no_stated_length(make_audio: Callable[..., Path]) -> None:
+    data = bytearray(make_audio("a.flac").read_bytes())
+    data[21] &= 0xF0  # total samples: the last 36 bits before the checksum
+    data[22:26] = bytes(4)
+    with pytest.raises(BadRow, match="gives no length"):
+        decode_audio(bytes(data))
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38])
+def test_samples_beyond_all_measure(value: float) -> None:
+    wave = tone(0.1, 48_000)
+    wave[::2] = value
+    with pytest.raises(BadRow) as caught:
+        decode_audio(wav_bytes(np.stack([wave, wave], axis=1), 48_000, "FLOAT"))
+    assert caught.value.kind == "non_finite_audio"

@@ -1,0 +1,77 @@
+"""Arrow cells as Python values, whatever a file has put into them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from uniaudio2.errors import BadRow
+
+_UNREADABLE = (ValueError, OverflowError, TypeError, pa.ArrowException)
+
+
+def plain_value(cell: pa.Scalar) -> Any:
+    """The Python value of a cell.
+
+    Raises:
+        BadRow: `bad_manifest_row`, no Python value can hold it: text that is not UTF-8, a date
+            outside the calendar.
+    """
+    try:
+        return cell.as_py()
+    except _UNREADABLE as fault:
+        raise BadRow(
+            "bad_manifest_row", f"a cell of type {cell.type} cannot be read: {fault}; repair it"
+        ) from fault
+
+
+def shown_value(cell: pa.Scalar) -> Any:
+    """The Python value of a cell, or a text that stands for one that cannot be read."""
+    try:
+        return plain_value(cell)
+    except BadRow:
+        if _is_text(cell.type):
+            return cell.as_buffer().to_pybytes().decode("utf-8", "backslashreplace")
+        return f"<unreadable {cell.type}>"
+
+
+def shown_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of a table, with a text in the place of every cell that cannot be read."""
+    columns = {name: _shown_values(table.column(name)) for name in table.column_names}
+    return [
+        {name: values[row] for name, values in columns.items()} for row in range(table.num_rows)
+    ]
+
+
+def _shown_values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except _UNREADABLE:
+        return [shown_value(cell) for cell in column]
+    return values
+
+
+def valid_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column with every text in valid UTF-8, so that any reader of the results can read it.
+
+    Parquet files may hold any bytes as text. Wrong bytes are written out as ``\\xff``; a nested
+    value that holds some becomes null.
+    """
+    try:
+        column.validate(full=True)
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        cells = [_valid_value(cell) for cell in column]
+        return pa.chunked_array([pa.array(cells, column.type)])
+    return column
+
+
+def _valid_value(cell: pa.Scalar) -> Any:
+    value = shown_value(cell)
+    if isinstance(value, str) and not _is_text(cell.type):
+        return None
+    return value
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

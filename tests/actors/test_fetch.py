@@ -1,0 +1,109 @@
+"""Bytes of what a row names, whatever it names."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors import storage
+from actors.fetch import fetch
+from actors.storage import Storage
+from uniaudio2.errors import BadRow
+
+
+def kind_of(uri: str, max_bytes: int = 1000) -> str:
+    with pytest.raises(BadRow) as caught:
+        fetch(uri, max_bytes)
+    return caught.value.kind
+
+
+@pytest.mark.timeout(10)
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "link", "zero", "."):
+        assert kind_of(str(tmp_path / name)) == "unreadable_file"
+
+
+def test_names_that_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").touch()
+    for name in ("gone", "loop", "file/below", "x" * 300, "a\0b"):
+        assert kind_of(str(tmp_path / name)) == "missing_file"
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)  # the tests may run as root, who reads everything
+    assert kind_of(str(tmp_path / "a")) == "unreadable_file"
+
+
+def test_a_failing_disk_is_not_the_rows_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+
+    def fail(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        fetch(str(tmp_path / "a"))
+
+
+def test_size_is_asked_for_before_anything_is_read(tmp_path: Path, bucket: str) -> None:
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 1 << 40)  # without blocks on the disk
+    assert kind_of(str(tmp_path / "huge")) == "too_large"
+    Storage(bucket).put("a", b"x" * 1001)
+    assert kind_of(f"{bucket}/a") == "too_large"
+    assert len(fetch(f"{bucket}/a", 1001)) == 1001
+
+
+def test_a_bucket_that_cannot_be() -> None:
+    assert kind_of("s3://Not A Bucket!/x") == "missing_file"
+
+
+class _Server(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path != "/a.wav":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(b"abc")
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_http(web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fetch(f"{web}/a.wav", 3) == b"abc"
+    assert kind_of(f"{web}/gone.wav") == "missing_file"
+    assert kind_of(f"{web}/a.wav", 2) == "too_large"
+    monkeypatch.setattr(storage, "ATTEMPTS", 1)
+    with pytest.raises(OSError, match="Cannot connect"):
+        fetch("http://127.0.0.1:9/a.wav")
