@@ -115,8 +115,18 @@ def _canonical(value: Any) -> Any:
     return value
 
 
+def row_hashes(table: pa.Table) -> list[str]:
+    """A stable hash of all values of every row, whatever the order of its columns."""
+    hashes = []
+    for row in shown_rows(table):
+        text = json.dumps(_canonical(row), sort_keys=True, default=str)
+        data = text.encode("utf-8", "surrogatepass")
+        hashes.append(hashlib.blake2b(data, digest_size=10).hexdigest())
+    return hashes
+
+
 def row_ids(table: pa.Table) -> list[str | None]:
-    """The id of every row: its `id` column as text, else a stable hash of all its values.
+    """The id of every row: its `id` column as text, else the hash of all its values.
 
     A null id stays None; the plan refuses it.
 
@@ -125,13 +135,7 @@ def row_ids(table: pa.Table) -> list[str | None]:
     """
     if "id" in table.column_names:
         return _column_ids(table.column("id"))
-    ids: list[str | None] = []
-    for row in shown_rows(table):
-        text = json.dumps(_canonical(row), sort_keys=True, default=str)
-        ids.append(
-            hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
-        )
-    return ids
+    return list(row_hashes(table))
 
 
 def _column_ids(column: pa.ChunkedArray) -> list[str | None]:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from actors.cells import shown_rows, shown_value
 from actors.load import seconds
+from actors.sounds import AudioLayout, lay_out
 from actors.storage import Storage
 from actors.table import CODES_TYPE, alive, each_row, mark_errors, read_wave, scatter
 from actors.unit import UnitSpec, row_ids
@@ -135,6 +136,7 @@ class Writer:
         model: fingerprint for the `model` column.
         seed: the job's seed.
         audio_format: kind of the audio files.
+        audio_layout: a file each, or one tar a unit.
         keep_codes: write the codes of tasks that yield text, too.
     """
 
@@ -146,6 +148,7 @@ class Writer:
         model: str,
         seed: int,
         audio_format: AudioFormat = "flac",
+        audio_layout: AudioLayout = "files",
         keep_codes: bool = False,
     ) -> None:
         self.storage = Storage(output)
@@ -154,6 +157,7 @@ class Writer:
         self.model = model
         self.seed = seed
         self.audio_format = audio_format
+        self.audio_layout = audio_layout
         self.fields = result_fields(task, keep_codes)
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -173,7 +177,8 @@ class Writer:
         results, errors = self._results(table, good), self._errors(table, bad)
         receipt["data"] = self._put(f"data/part-{place}.parquet", results, files)
         receipt["error_parts"] = self._put(f"errors/part-{place}.parquet", errors, files)
-        receipt["audio"] = f"audio/{place}" if audio else None
+        tar = ".tar" if self.audio_layout == "tar" else ""
+        receipt["audio"] = f"audio/{place}{tar}" if audio else None
         if "input_samples" in table.column_names:
             samples = table.column("input_samples").to_pylist()
             receipt["input_s"] = seconds(sum(samples[row] or 0 for row in good))
@@ -193,17 +198,17 @@ class Writer:
         if "decode" not in self.task.stages:
             return table, {}
         ids = table.column("id").to_pylist()
-        durations: dict[int, float] = {}
-
-        def store_row(row: int) -> str:
-            wave = read_wave(table, "output_wave", row)
-            data = encode_audio(wave, self.audio_format)
-            path = f"audio/{place}/{file_stem(ids[row])}.{self.audio_format}"
+        encoded, errors = each_row(
+            alive(table),
+            lambda row: encode_audio(read_wave(table, "output_wave", row), self.audio_format),
+        )
+        names = {row: f"{file_stem(ids[row])}.{self.audio_format}" for row in encoded}
+        sounds = {names[row]: data for row, data in encoded.items()}
+        folder, objects = lay_out(place, sounds, self.audio_layout)
+        for path, data in objects.items():
             files[path] = store(self.storage, path, data)
-            durations[row] = len(wave) / SAMPLE_RATE
-            return path
-
-        paths, errors = each_row(alive(table), store_row)
+        paths = {row: f"{folder}/{name}" for row, name in names.items()}
+        durations = {row: len(read_wave(table, "output_wave", row)) / SAMPLE_RATE for row in names}
         table = mark_errors(table, "write", errors)
         count = table.num_rows
         table = table.append_column("audio_path", scatter(paths, count, pa.string()))
@@ -265,7 +270,9 @@ def _input_of(spec: UnitSpec) -> tuple[str | None, str]:
     """Id and JSON of a single row, as far as its file can be read."""
     try:
         raw = spec.read()
-        return row_ids(raw)[0], input_json(shown_rows(raw)[0])
+        (row,) = shown_rows(raw)
+        row.pop("id", None)
+        return row_ids(raw)[0], input_json(row)
     except (pa.ArrowException, OSError) as fault:
         raw = spec.read(["id"])
         return row_ids(raw)[0], input_json({"unreadable": f"{type(fault).__name__}: {fault}"})

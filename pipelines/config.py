@@ -106,6 +106,7 @@ class JobConfig(Frozen):
     limit: int | None = Field(None, ge=1)
     unit_rows: int | None = Field(None, ge=1, le=4096)
     audio_format: Literal["flac", "wav"] = "flac"
+    audio_layout: Literal["files", "tar"] = "files"
     keep: Literal["nothing", "tokens"] = "nothing"
     max_attempts: int = Field(2, ge=1)
     max_errors: int | str | None = None
@@ -144,8 +145,8 @@ class JobConfig(Frozen):
         facts = self.model_dump(
             mode="json",
             include={
-                "input", "seed", "instruction", "limit", "unit_rows", "audio_format", "keep",
-                "flow", "sampling",
+                "input", "seed", "instruction", "limit", "unit_rows", "audio_format",
+                "audio_layout", "keep", "flow", "sampling",
             },
         )  # fmt: skip
         facts["task"] = self.spec.name

@@ -93,7 +93,9 @@ def make_stages(
         if name in threads
     }
     keep = job.keep == "tokens"
-    writer = Writer(job.output, task, schema, fingerprint, job.seed, job.audio_format, keep)
+    writer = Writer(
+        job.output, task, schema, fingerprint, job.seed, job.audio_format, job.audio_layout, keep
+    )
     loader = Loader(task, schema, job.load.max_duration_s, job.load.max_bytes)
     shelved = tuple(pool.name for pool in allotment.pools[:-1]) if keep else ()
     return Stages(loader, writer, pools, job.stage_timeout_s, job.output, shelved)

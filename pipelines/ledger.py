@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from actors.shelf import FOLDER
 from actors.storage import AlreadyThere, Storage
 from actors.write import file_mark
@@ -34,7 +36,7 @@ class Commit:
         errors: rows in its errors parts.
         data: paths of data parts.
         error_parts: paths of errors parts.
-        audio: folders of audio files.
+        audio: folders or tars of audio files.
         input_s: seconds of input audio in the good rows.
         output_s: seconds of audio written.
         kinds: errors by kind.
@@ -58,10 +60,20 @@ class Commit:
 
     @staticmethod
     def from_bytes(data: bytes) -> Commit:
-        facts: dict[str, Any] = json.loads(data)
-        for name in ("data", "error_parts", "audio"):
-            facts[name] = tuple(facts[name])
-        return Commit(**facts)
+        """Read a record back.
+
+        Raises:
+            RunFailed: the bytes are no record of ours.
+        """
+        try:
+            return _RECORD.validate_json(data, strict=False)
+        except ValidationError as fault:
+            raise RunFailed(
+                f"not a commit record: {data[:60]!r}; restore it, or remove it to do its unit again"
+            ) from fault
+
+
+_RECORD = TypeAdapter(Commit)
 
 
 def merge_receipts(unit: int, fingerprint: str, receipts: list[dict[str, Any]]) -> Commit:
@@ -169,7 +181,9 @@ class Ledger:
             if path not in parts
         ]
         orphans += [
-            path for path in self.storage.list("audio") if path.rsplit("/", 1)[0] not in folders
+            path
+            for path in self.storage.list("audio")
+            if path not in folders and path.rsplit("/", 1)[0] not in folders
         ]
         orphans += sorted(self.kept())
         with ThreadPoolExecutor(_READ_THREADS) as pool:

@@ -64,6 +64,15 @@ def _model(job: JobConfig) -> ModelConfig:
     return config
 
 
+def _check_apart(job: JobConfig) -> None:
+    """Refuse an OUTPUT inside a folder that is INPUT: its files would be input the next time."""
+    if Storage(job.output).root.startswith(Storage(job.input).root + "/"):
+        raise UsageError(
+            f"OUTPUT {job.output} lies inside INPUT {job.input}; results would become input: "
+            "choose a folder beside it"
+        )
+
+
 class Run:
     """One run of a job: owns the plan, the ledger and the progress; `execute` does the work."""
 
@@ -282,6 +291,7 @@ def run_job(
     """
     model = _model(job)
     try:
+        _check_apart(job)
         plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
         with _stoppable():
             return Run(job, plan, model, style, fresh).execute(make)

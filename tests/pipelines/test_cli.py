@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.cli import main
+
 CLI = [sys.executable, "-c", "from pipelines.cli import main; main()"]
 
 
@@ -35,19 +37,30 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["run", "tts"], "Missing argument"),
         (["run", "tts", "weird://in.jsonl", "{out}"], "Protocol not known: weird"),
         (["run", "tts", "{in}", "weird://out"], "Protocol not known: weird"),
-        (["run", "tts", "{in}", "{in}/out"], "cannot be written"),
+        (["run", "tts", "{in}", "{in}/out"], "lies inside INPUT"),
+        (["run", "tts", "{in}", "/proc/nothing/out"], "cannot be written"),
     ],
 )
-def test_wrong_use_is_one_line_and_code_2(tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_wrong_use_is_one_line_and_code_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
     (tmp_path / "in.txt").write_text("hello\n")
     (tmp_path / "half").mkdir()
     (tmp_path / "half/sqcodec.pth").touch()
     places = {name: str(tmp_path / name) for name in ("out", "half")}
     places["in"] = str(tmp_path / "in.txt")
-    result = cli(*[argument.format(**places) for argument in arguments])
-    assert result.returncode == 2, result.stderr
-    assert words in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+    filled = [argument.format(**places) for argument in arguments]
+    monkeypatch.setattr(sys, "argv", ["uniaudio2", *filled])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 

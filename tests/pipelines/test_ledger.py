@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.storage import Storage
 from actors.write import file_mark
@@ -95,3 +98,20 @@ def test_a_foreign_run_json_is_refused(ledger: Ledger, content: bytes) -> None:
     ledger.storage.put("run.json", content)
     with pytest.raises(UsageError, match="not a run record"):
         ledger.read_run()
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_taken_for_a_commit_record(data: bytes) -> None:
+    with pytest.raises(RunFailed, match="not a commit record"):
+        Commit.from_bytes(data)
+
+
+@given(st.sampled_from(sorted(vars(commit(0)))), st.one_of(st.none(), st.text(), st.booleans()))
+def test_a_record_with_a_wrong_value_is_refused_or_whole(name: str, value: object) -> None:
+    facts = json.loads(commit(0).to_bytes()) | {name: value}
+    try:
+        record = Commit.from_bytes(json.dumps(facts).encode())
+    except RunFailed:
+        return
+    assert isinstance(record.unit, int)
+    assert all(isinstance(path, str) for path in (*record.data, *record.error_parts))

@@ -114,6 +114,27 @@ def test_files_that_disagree(tmp_path: Path) -> None:
         make_plan(str(tmp_path), TTS)
 
 
+def test_only_units_whose_rows_changed_get_another_fingerprint(tmp_path: Path) -> None:
+    texts = [f"text {n}" for n in range(9)]
+    prints = []
+    for changed in (None, 4):
+        rows = [f"{text}!" if n == changed else text for n, text in enumerate(texts)]
+        ids = [str(n) for n in range(9)]
+        uri = write(tmp_path / "a.parquet", pa.table({"id": ids, "text": rows}))
+        prints.append([unit.fingerprint for unit in make_plan(uri, TTS, 3).units])
+    same = [one == two for one, two in zip(*prints, strict=True)]
+    assert same == [True, False, True]
+
+
+def test_bytes_that_are_not_read_are_known_by_their_file(tmp_path: Path) -> None:
+    prints = []
+    for data in (b"one", b"other"):
+        table = pa.table({"id": ["a"], "audio": [data]})
+        uri = write(tmp_path / "a.parquet", table)
+        prints.append(make_plan(uri, get_task("asr")).units[0].fingerprint)
+    assert prints[0] != prints[1]
+
+
 def test_a_changed_file_changes_its_units(tmp_path: Path) -> None:
     uri = write(tmp_path / "a.parquet", pa.table({"id": ["a"], "text": ["one"]}))
     before = make_plan(uri, TTS).units[0].fingerprint

@@ -1,0 +1,114 @@
+"""Ids and contents of a manifest's rows, seen once while planning and never held as a list."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from actors.unit import open_parquet, row_hashes, row_ids
+from pipelines.errors import UsageError
+from pipelines.manifest import Source
+
+_BATCH_ROWS = 4096
+_WHOLE_BATCH_ROWS = 64
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(_is_binary(field.type) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def read_columns(source: Source) -> list[str] | None:
+    """Columns that planning reads: all, but no audio bytes where an `id` tells the rows apart."""
+    if source.table is not None or "id" not in source.schema.names:
+        return None
+    return [field.name for field in source.schema if not _is_binary(field.type)]
+
+
+def origin(source: Source) -> bytes:
+    """What a unit's fingerprint starts with: bytes that are not read while planning are known by
+    their file's size and time alone."""
+    read = read_columns(source)
+    unread = read is not None and len(read) < len(source.schema)
+    return f"{source.uri}\x00{source.identity if unread else ''}".encode()
+
+
+def index_rows(source: Source, rows: int) -> Iterator[tuple[str | None, str]]:
+    """Id and content hash of the first `rows` rows of a source, one batch in memory at a time.
+
+    Raises:
+        UsageError: ids of a wrong type, or rows that cannot be read.
+    """
+    try:
+        for table in _tables(source, rows):
+            yield from zip(row_ids(table), row_hashes(table), strict=True)
+    except (ValueError, pa.ArrowException, OSError) as fault:
+        raise UsageError(f"{source.uri}: {fault}") from fault
+
+
+def _tables(source: Source, rows: int) -> Iterator[pa.Table]:
+    if source.table is not None:
+        yield source.table.slice(0, rows)
+        return
+    columns, left = read_columns(source), rows
+    size = _BATCH_ROWS if columns else _WHOLE_BATCH_ROWS
+    with open_parquet(source.uri) as file:
+        for batch in file.iter_batches(batch_size=size, columns=columns):
+            yield pa.Table.from_batches([batch]).slice(0, left)
+            left -= batch.num_rows
+            if left <= 0:
+                return
+
+
+class SeenIds:
+    """Ids seen so far as 64-bit hashes: eight bytes an id, whatever its length."""
+
+    def __init__(self) -> None:
+        self._blocks: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
+
+    def add(self, ids: list[str]) -> None:
+        """Remember ids."""
+        self._blocks.append(np.array([_id_hash(name) for name in ids], dtype=np.uint64))
+
+    def repeated(self) -> set[int]:
+        """Hashes that occur more than once."""
+        if not self._blocks:
+            return set()
+        values, counts = np.unique(np.concatenate(self._blocks), return_counts=True)
+        return {int(value) for value in values[counts > 1]}
+
+
+def _id_hash(name: str) -> int:
+    data = name.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+
+
+def refuse_duplicates(sources: list[Source], counts: list[int], seen: SeenIds) -> None:
+    """Look at the ids again, only if hashes repeat, and name some that do.
+
+    Raises:
+        UsageError: an id occurs more than once.
+    """
+    repeated = seen.repeated()
+    if not repeated:
+        return
+    found: dict[str, int] = {}
+    for source, rows in zip(sources, counts, strict=True):
+        for name, _ in index_rows(source, rows):
+            if name is not None and _id_hash(name) in repeated:
+                found[name] = found.get(name, 0) + 1
+    twice = sorted(name for name, count in found.items() if count > 1)
+    if not twice:
+        return
+    examples = ", ".join(repr(name) for name in twice[:3])
+    has_column = any("id" in source.schema.names for source in sources)
+    remedy = (
+        "make every id unique"
+        if has_column
+        else "these rows are equal in every column: remove the copies or add an 'id' column"
+    )
+    raise UsageError(f"{len(twice)} ids occur more than once, such as {examples}; {remedy}")
