@@ -16,8 +16,8 @@ from tests.chaos.jobs import ROOT, Job, Result, Stand
 from tests.chaos.kills import KINDS, Account, Kind, Ordeal, run_clean
 
 _HEADINGS = (
-    "kill", "rounds", "kills that hit", "jobs", "rows", "lost", "doubled", "different",
-    "given up", "left over", "units computed again", "storage faults", "of these lost PUT answers",
+    "kill", "kills wanted", "kills that hit", "jobs", "rows", "lost", "doubled", "different",
+    "given up", "left over", "units written again", "storage faults", "of these lost PUT answers",
     "starts", "seconds",
 )  # fmt: skip
 

@@ -232,7 +232,8 @@ class Verdict:
             not what their commit states.
         given_up: ids in the errors table that the clean run has done.
         orphans: objects that no commit names.
-        again: units computed more than once before they were committed.
+        again: units written more than once before they were committed; work that was lost before
+            its part was written leaves no trace and is not counted.
         after_commit: parts that were written for a unit that was already committed.
         audio_error: largest difference of any sample.
     """
