@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from actors.fetch import fetch
-from actors.storage import split_uri
+from actors.storage import retrying, split_uri
 from actors.unit import open_parquet
 from pipelines.errors import UsageError
 from pipelines.rows import PARSERS, parse_jsonl, table_of_files
@@ -49,7 +49,7 @@ class Source:
 
 def _identity(uri: str) -> str:
     fs, path = split_uri(uri)
-    facts = fs.info(path)
+    facts = retrying(lambda: fs.info(path), f"looking at {uri}")
     mark = facts.get("ETag") or facts.get("mtime") or facts.get("LastModified") or ""
     return f"{facts.get('size')}:{mark}"
 

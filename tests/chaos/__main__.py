@@ -134,8 +134,9 @@ def report(lines: list[list[str]], groups: dict[Kind, list[Account]], seconds: f
         "*Doubled*: an id twice, a commit record changed or written twice, or work on a unit that "
         "was already committed. *Different*: codes or facts not equal, or audio off by more than "
         f"0.001 (largest difference seen: {worst:g}). *Given up*: a row in the errors table that "
-        "the clean run has done. *Left over*: objects that no commit names. *Units computed "
-        "again* were not yet committed when the kill came.",
+        "the clean run has done. *Left over*: objects that no commit names. *Units written again* "
+        "were not yet committed when the kill came; work that died before its part was written "
+        "leaves no trace and is not counted.",
         "When the kills came:\n\n" + "\n".join(notes),
     ]
     if stops:

@@ -21,7 +21,7 @@ from tests.conftest import CREDENTIALS
 FAULT_RATE = 0.1
 KILLS = 3
 # enough units that three kills come before the end, few enough for a minute of two cores
-SHORT = Job("tts", rows=20, unit_rows=1, max_frames=12)
+SHORT = Job("tts", rows=14, unit_rows=1, max_frames=12)
 
 
 @pytest.fixture(scope="module")
