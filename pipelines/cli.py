@@ -66,7 +66,7 @@ def run(
     style: Style = "quiet" if quiet else "json" if as_json else "lines"
     result = run_job(job, style, fresh)
     if style == "json":
-        facts = {**asdict(result.counts), "elapsed_s": result.elapsed_s, "output": result.output}
+        facts = {**vars(result.counts), "elapsed_s": result.elapsed_s, "output": result.output}
         _print(json.dumps({"event": "end", "exit_code": result.exit_code, **facts}))
     elif style == "lines":
         _print(summary(result))

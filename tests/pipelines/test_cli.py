@@ -100,5 +100,6 @@ def test_json_lines_and_exit_code_3(tmp_path: Path) -> None:
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert events[-1]["event"] == "end"
     assert (events[-1]["ok"], events[-1]["errors"], events[-1]["exit_code"]) == (1, 1, 3)
+    assert events[-1]["kinds"] == {"empty_text": 1}
     status = json.loads(cli("status", str(tmp_path / "out"), "--json").stdout)
     assert (status["ok"], status["errors"], status["left"]) == (1, 1, 0)
