@@ -8,6 +8,7 @@ again; resuming is the set difference between the plan's units and the records.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,12 @@ from pipelines.errors import RunFailed, UsageError
 UNITS = "_log/units"
 RUN = "run.json"
 _READ_THREADS = 16
+# Names that this pipeline gives, and what a killed writer leaves of them on a local disk.
+_PLACE = r"\d{8}-[0-9a-f]{8}"
+_OWN = re.compile(
+    rf"((data|errors)/part-{_PLACE}\.parquet|audio/{_PLACE}(\.tar|/[\w-]+\.(flac|wav))"
+    rf"|{FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow|{UNITS}/\d{{8}}\.json)(\.[0-9a-f]{{32}}\.tmp)?"
+)
 
 
 @dataclass(frozen=True)
@@ -170,33 +177,31 @@ class Ledger:
         with ThreadPoolExecutor(_READ_THREADS) as pool:
             return [problem for problem in pool.map(look, marks) if problem]
 
+    def _own(self, folders: tuple[str, ...]) -> list[str]:
+        """Objects whose names are ours; a user's own files beside them are never touched."""
+        return [
+            path for name in folders for path in self.storage.list(name) if _OWN.fullmatch(path)
+        ]
+
     def sweep(self, commits: dict[int, Commit]) -> int:
-        """Remove what no commit names; returns how many objects went."""
-        parts = {path for c in commits.values() for path in (*c.data, *c.error_parts)}
-        folders = {folder for c in commits.values() for folder in c.audio}
+        """Remove what attempts of ours left and no commit names; returns how many objects went."""
+        named = {path for c in commits.values() for path in (*c.data, *c.error_parts, *c.audio)}
         orphans = [
             path
-            for kind in ("data", "errors")
-            for path in self.storage.list(kind)
-            if path not in parts
+            for path in self._own(("data", "errors", "audio", FOLDER))
+            if path not in named and path.rsplit("/", 1)[0] not in named
         ]
-        orphans += [
-            path
-            for path in self.storage.list("audio")
-            if path not in folders and path.rsplit("/", 1)[0] not in folders
-        ]
-        orphans += sorted(self.kept())
         with ThreadPoolExecutor(_READ_THREADS) as pool:
             list(pool.map(self.storage.delete, orphans))
         return len(orphans)
 
     def clear(self) -> None:
-        """Remove a former run, its record last."""
-        for kind in ("data", "errors", "audio", FOLDER, UNITS):
-            for path in self.storage.list(kind):
-                self.storage.delete(path)
-        for path in ("report.html", RUN):
+        """Remove a former run of ours, its record last; where there is none, nothing goes."""
+        if self.read_run() is None:
+            return
+        for path in self._own(("data", "errors", "audio", FOLDER, UNITS)):
             self.storage.delete(path)
+        self.storage.delete(RUN)
 
 
 def committed_parts(output: str, kind: str = "data") -> list[str]:

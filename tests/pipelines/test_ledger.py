@@ -22,7 +22,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
 
 
 def commit(unit: int, attempt: str = "aa") -> Commit:
-    place = f"{unit}-{attempt}"
+    place = f"{unit:08d}-{attempt * 4}"
     receipt = {
         "ok": 2, "errors": 1, "data": [f"data/part-{place}.parquet"],
         "error_parts": [f"errors/part-{place}.parquet"], "audio": f"audio/{place}",
@@ -40,19 +40,37 @@ def test_a_unit_is_committed_once(ledger: Ledger) -> None:
 
 
 def test_orphans_are_invisible_and_swept(ledger: Ledger) -> None:
-    for token in ("aa", "orphan"):
+    for place in ("00000003-aaaaaaaa", "00000003-bbbbbbbb"):
         for path in (
-            f"data/part-3-{token}.parquet",
-            f"errors/part-3-{token}.parquet",
-            f"audio/3-{token}/x.flac",
+            f"data/part-{place}.parquet",
+            f"errors/part-{place}.parquet",
+            f"audio/{place}/x-1.flac",
         ):
             ledger.storage.put(path, b"x")
+    left_by_a_kill = f"data/part-00000003-aaaaaaaa.parquet.{'0' * 32}.tmp"
+    ledger.storage.put(left_by_a_kill, b"x")
+    ledger.storage.put("_tokens/00000003-0123456789abcdef.arrow", b"x")
     ledger.commit(commit(3))
-    assert committed_parts(ledger.storage.root) == [ledger.storage.uri("data/part-3-aa.parquet")]
-    assert ledger.sweep(ledger.commits()) == 3
+    assert committed_parts(ledger.storage.root) == [
+        ledger.storage.uri("data/part-00000003-aaaaaaaa.parquet")
+    ]
+    assert ledger.sweep(ledger.commits()) == 5
     left = [path for kind in ("data", "errors", "audio") for path in ledger.storage.list(kind)]
     assert len(left) == 3
-    assert not any("orphan" in path for path in left)
+    assert all("aaaaaaaa" in path for path in left)
+
+
+USERS_FILES = ("data/corpus.parquet", "data/part-0.parquet", "audio/me.wav", "errors/log.txt")
+
+
+def test_files_of_the_user_are_never_removed(ledger: Ledger) -> None:
+    for path in USERS_FILES:
+        ledger.storage.put(path, b"mine")
+    ledger.clear()  # --fresh into a folder that no run of ours has made
+    ledger.write_run({"job": {}})
+    ledger.sweep({})
+    ledger.clear()
+    assert set(ledger.storage.list("")) == set(USERS_FILES)
 
 
 def test_rows_that_were_tried_alone_make_one_commit() -> None:
@@ -86,7 +104,7 @@ def test_a_withdrawn_unit_can_be_committed_again(ledger: Ledger) -> None:
 
 def test_clear_leaves_nothing(ledger: Ledger) -> None:
     ledger.write_run({"job": {}})
-    ledger.storage.put("data/x.parquet", b"x")
+    ledger.storage.put("data/part-00000000-aaaaaaaa.parquet", b"x")
     ledger.commit(commit(0))
     ledger.clear()
     assert ledger.storage.list("") == []
