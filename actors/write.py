@@ -12,36 +12,24 @@ import json
 import re
 import uuid
 from collections import Counter
-from math import isfinite
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.cells import shown_rows, shown_value
+from actors.error_rows import crash_table, errors_table
 from actors.load import seconds
 from actors.sounds import AudioLayout, lay_out
 from actors.storage import Storage
 from actors.table import CODES_TYPE, alive, each_row, mark_errors, read_wave, scatter
-from actors.unit import UnitSpec, row_ids
+from actors.unit import UnitSpec
 from uniaudio2.audio import SAMPLE_RATE, encode_audio
 from uniaudio2.seeds import row_seed
 from uniaudio2.tasks import TaskSpec
 
 AudioFormat = Literal["flac", "wav"]
 FileMark = list[int | str]
-ERRORS_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("stage", pa.string()),
-        ("kind", pa.string()),
-        ("message", pa.string()),
-        ("attempts", pa.int32()),
-        ("input", pa.string()),
-    ]
-)
 _SLUG_CHARACTERS = 40
-_SHOWN_CHARACTERS = 10_000
 
 
 def file_stem(row_id: str) -> str:
@@ -91,28 +79,6 @@ def parquet_bytes(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON can hold it, cut to a size that an errors table can hold."""
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, str):
-        cut = len(value) > _SHOWN_CHARACTERS
-        return f"{value[:_SHOWN_CHARACTERS]}… <{len(value)} characters>" if cut else value
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        cut = len(value) > _SHOWN_CHARACTERS
-        return f"<{len(value)} values>" if cut else [_plain(item) for item in value]
-    if isinstance(value, bool | int | None) or (isinstance(value, float) and isfinite(value)):
-        return value
-    return str(value)
-
-
-def input_json(row: dict[str, Any]) -> str:
-    """An input row as strict JSON for the errors table; bytes and very long values are named."""
-    return json.dumps(_plain(row), ensure_ascii=False, allow_nan=False)
 
 
 def file_mark(data: bytes) -> FileMark:
@@ -174,7 +140,7 @@ class Writer:
         receipt: dict[str, Any] = {"unit": unit, "row": table.column("row")[0].as_py()}
         receipt |= {"ok": len(good), "errors": len(bad), "files": files}
         receipt["kinds"] = Counter(kind for kind in table["error_kind"].to_pylist() if kind)
-        results, errors = self._results(table, good), self._errors(table, bad)
+        results, errors = self._results(table, good), errors_table(table, bad)
         receipt["data"] = self._put(f"data/part-{place}.parquet", results, files)
         receipt["error_parts"] = self._put(f"errors/part-{place}.parquet", errors, files)
         tar = ".tar" if self.audio_layout == "tar" else ""
@@ -198,17 +164,19 @@ class Writer:
         if "decode" not in self.task.stages:
             return table, {}
         ids = table.column("id").to_pylist()
-        encoded, errors = each_row(
-            alive(table),
-            lambda row: encode_audio(read_wave(table, "output_wave", row), self.audio_format),
-        )
+
+        def encode(row: int) -> tuple[bytes, float]:
+            wave = read_wave(table, "output_wave", row)
+            return encode_audio(wave, self.audio_format), len(wave) / SAMPLE_RATE
+
+        encoded, errors = each_row(alive(table), encode)
         names = {row: f"{file_stem(ids[row])}.{self.audio_format}" for row in encoded}
-        sounds = {names[row]: data for row, data in encoded.items()}
+        sounds = {names[row]: data for row, (data, _) in encoded.items()}
         folder, objects = lay_out(place, sounds, self.audio_layout)
         for path, data in objects.items():
             files[path] = store(self.storage, path, data)
         paths = {row: f"{folder}/{name}" for row, name in names.items()}
-        durations = {row: len(read_wave(table, "output_wave", row)) / SAMPLE_RATE for row in names}
+        durations = {row: duration_s for row, (_, duration_s) in encoded.items()}
         table = mark_errors(table, "write", errors)
         count = table.num_rows
         table = table.append_column("audio_path", scatter(paths, count, pa.string()))
@@ -241,42 +209,6 @@ class Writer:
         """Codes that came in as columns are the result's own codes columns already."""
         return name in ("reason_codes", "recon_codes") and "recon_codes" in self.task.columns
 
-    def _errors(self, table: pa.Table, bad: list[int]) -> pa.Table:
-        rows = table.take(pa.array(bad, pa.int64()))
-        facts = rows.select(["id", "error_stage", "error_kind", "error_message"]).to_pylist()
-        inputs = _input_rows(rows.column("input"))
-        return pa.Table.from_pylist(
-            [
-                {
-                    "id": row["id"],
-                    "stage": row["error_stage"],
-                    "kind": row["error_kind"],
-                    "message": row["error_message"],
-                    "attempts": 1,
-                    "input": input_json(values),
-                }
-                for row, values in zip(facts, inputs, strict=True)
-            ],
-            ERRORS_SCHEMA,
-        )
-
-
-def _input_rows(inputs: pa.ChunkedArray) -> list[dict[str, Any]]:
-    names = [field.name for field in inputs.type]
-    return [{name: shown_value(cell[name]) for name in names} for cell in inputs]
-
-
-def _input_of(spec: UnitSpec) -> tuple[str | None, str]:
-    """Id and JSON of a single row, as far as its file can be read."""
-    try:
-        raw = spec.read()
-        (row,) = shown_rows(raw)
-        row.pop("id", None)
-        return row_ids(raw)[0], input_json(row)
-    except (pa.ArrowException, OSError) as fault:
-        raw = spec.read(["id"])
-        return row_ids(raw)[0], input_json({"unreadable": f"{type(fault).__name__}: {fault}"})
-
 
 def store_crash(
     output: str, spec: UnitSpec, kind: str, message: str, attempts: int
@@ -290,17 +222,8 @@ def store_crash(
         message: what happened.
         attempts: how often it was tried.
     """
-    row_id, row_json = _input_of(spec)
-    error = {
-        "id": row_id,
-        "stage": "run",
-        "kind": kind,
-        "message": message,
-        "attempts": attempts,
-        "input": row_json,
-    }
+    table = crash_table(spec, kind, message, attempts)
     path = f"errors/part-{spec.unit:08d}-{uuid.uuid4().hex[:8]}.parquet"
-    table = pa.Table.from_pylist([error], ERRORS_SCHEMA)
     files = {path: store(Storage(output), path, parquet_bytes(table))}
     receipt = {"unit": spec.unit, "ok": 0, "errors": 1, "data": [], "error_parts": [path]}
     return {**receipt, "files": files, "kinds": {kind: 1}}

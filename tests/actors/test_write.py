@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from actors.table import mark_errors, scatter, start_table, wave_column, write_codes
 from actors.unit import UnitSpec
-from actors.write import Writer, file_stem, input_json, result_fields, store_crash, travelling_names
+from actors.write import Writer, file_stem, result_fields, store_crash, travelling_names
 from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
 from uniaudio2.tasks import TASKS, get_task
@@ -94,22 +94,6 @@ def test_a_block_of_two_units_is_a_fault(tmp_path: Path) -> None:
     writer = Writer(str(tmp_path), get_task("tokenize"), pa.schema([]), "m", 0)
     with pytest.raises(RuntimeError, match="one block"):
         writer(pa.concat_tables([one, two]))
-
-
-def test_bytes_are_not_copied_into_the_errors_table() -> None:
-    assert json.loads(input_json({"audio": b"123", "text": "é"})) == {
-        "audio": "<3 bytes>",
-        "text": "é",
-    }
-
-
-def test_input_rows_are_strict_json_of_bounded_size() -> None:
-    row = {"a": float("nan"), "b": [float("inf")], "c": "x" * 100_000, "d": list(range(20_000))}
-    text = input_json(row | {"e": {"f": None, "g": True}})
-    found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert (found["a"], found["b"], found["e"]) == ("nan", ["inf"], {"f": None, "g": True})
-    assert len(text) < 11_000
-    assert found["c"].endswith("<100000 characters>")
 
 
 def test_errors_of_rows_that_python_cannot_hold(tmp_path: Path) -> None:
