@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from actors.fetch import MAX_BYTES
 from pipelines.errors import UsageError
 from uniaudio2.audio import MAX_DURATION_S
+from uniaudio2.config import ModelConfig
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling import Sampling
 from uniaudio2.tasks import TaskSpec, get_task
@@ -64,23 +65,23 @@ class FlowOptions(Frozen):
 
 
 class SamplingOptions(Frozen):
-    """How tokens are chosen; None takes the task's own choice."""
+    """How tokens are chosen; None takes what the task and the model recommend.
+
+    `top_k` 0 keeps every id.
+    """
 
     greedy: bool | None = None
-    temperature: float = Field(0.9, gt=0)
-    top_k: int | None = Field(50, ge=1)
-    guidance: float = Field(1.0, ge=1.0)
+    temperature: float | None = Field(None, gt=0)
+    top_k: int | None = Field(None, ge=0)
+    guidance: float | None = Field(None, ge=1.0)
     max_frames: int | None = Field(None, gt=0)
 
-    def for_task(self, task: TaskSpec) -> Sampling:
+    def for_task(self, task: TaskSpec, model: ModelConfig) -> Sampling:
         """The language model's sampling settings for a task."""
-        return Sampling(
-            greedy=task.greedy if self.greedy is None else self.greedy,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            guidance=self.guidance,
-            max_frames=self.max_frames or task.max_frames,
-        )
+        asked = self.model_dump(exclude_none=True)
+        if asked.get("top_k") == 0:
+            asked["top_k"] = None
+        return Sampling(**Sampling.of_model(model, task).model_dump() | asked)
 
 
 class JobConfig(Frozen):

@@ -29,6 +29,8 @@ from actors.unit import UnitSpec
 from actors.write import Writer
 from pipelines.config import JobConfig
 from pipelines.resources import Allotment, Pool, PoolName
+from uniaudio2.checkpoint.native import model_fingerprint
+from uniaudio2.config import ModelConfig
 
 START_TIMEOUT_S = 300.0
 NO_PROGRESS_TIMEOUT_S = 1800.0
@@ -58,7 +60,7 @@ class Stages:
 
 
 def make_stages(
-    job: JobConfig, allotment: Allotment, schema: pa.Schema, fingerprint: str
+    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: ModelConfig
 ) -> Stages:
     """The real stages of a job.
 
@@ -66,7 +68,7 @@ def make_stages(
         job: the run.
         allotment: gives each actor its threads.
         schema: columns of the manifest that travel through.
-        fingerprint: of the model, for the results.
+        model: its recommendations and its fingerprint, for the results.
     """
     task = job.spec
     threads = {pool.name: pool.threads for pool in allotment.pools}
@@ -76,7 +78,7 @@ def make_stages(
             Generator,
             {
                 "task": task,
-                "sampling": job.sampling.for_task(task),
+                "sampling": job.sampling.for_task(task, model),
                 "seed": job.seed,
                 "instruction": job.instruction,
                 "rows_per_batch": job.generate.batch,
@@ -94,8 +96,9 @@ def make_stages(
     }
     keep = job.keep == "tokens"
     writer = Writer(
-        job.output, task, schema, fingerprint, job.seed, job.audio_format, job.audio_layout, keep
-    )
+        job.output, task, schema, model_fingerprint(model), job.seed, job.audio_format,
+        job.audio_layout, keep,
+    )  # fmt: skip
     loader = Loader(task, schema, job.load.max_duration_s, job.load.max_bytes)
     shelved = tuple(pool.name for pool in allotment.pools[:-1]) if keep else ()
     return Stages(loader, writer, pools, job.stage_timeout_s, job.output, shelved)

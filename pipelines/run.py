@@ -27,13 +27,13 @@ from pipelines.plan import Plan, make_plan, travelling_schema
 from pipelines.progress import Counts, Progress, Style
 from pipelines.record import State, check_same_job, identity, run_record
 from pipelines.resources import Allotment, fit_pools
-from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder
+from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
 
 ISOLATED_ATTEMPTS = 2
 _HOPELESS_UNITS = 3
 
-StageFactory = Callable[[JobConfig, Allotment, pa.Schema, str], Stages]
+StageFactory = Callable[[JobConfig, Allotment, pa.Schema, ModelConfig], Stages]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _model(job: JobConfig) -> ModelConfig:
     try:
         config = load_config(model_folder(job.model))
         if "generate" in job.spec.stages:
-            job.sampling.for_task(job.spec).check_fits(config.lm)
+            job.sampling.for_task(job.spec, config).check_fits(config.lm)
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     return config
@@ -174,7 +174,7 @@ class Run:
         for note in allotment.notes:
             self.progress.say("note", note)
         fields = travelling_schema(self.plan.schema)
-        stages = make(self.job, allotment, fields, model_fingerprint(self.model))
+        stages = make(self.job, allotment, fields, self.model)
         try:
             with _stoppable():  # again: Ray puts its own handler in place when it starts
                 for _ in range(self.job.max_attempts):

@@ -252,6 +252,22 @@ class ScalarConfig(Frozen):
         return product
 
 
+class GenerationConfig(Frozen):
+    """How a model is best sampled where the job does not say (published defaults).
+
+    Attributes:
+        temperature: divides the logits.
+        top_k: keep the k most probable ids; None keeps all.
+        guidance: 1 is off.
+        max_frames: most frames or text ids of an answer; None takes the task's number.
+    """
+
+    temperature: float = Field(0.9, gt=0)
+    top_k: int | None = Field(50, ge=1)
+    guidance: float = Field(1.0, ge=1.0)
+    max_frames: int | None = Field(None, gt=0)
+
+
 class ModelConfig(Frozen):
     """The whole model. `trained` is false for weights drawn from a seed."""
 
@@ -259,6 +275,7 @@ class ModelConfig(Frozen):
     trained: bool = True
     seed: int | None = Field(None, description="draw the weights from this seed (no weight files)")
     fingerprint: str = ""
+    generation: GenerationConfig = GenerationConfig()
     lm: LmConfig = LmConfig()
     codec: CodecConfig = CodecConfig()
     flow: FlowConfig = FlowConfig()

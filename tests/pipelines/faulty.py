@@ -13,6 +13,7 @@ from actors.decode import Decoder
 from pipelines.config import JobConfig
 from pipelines.graph import Stages, make_stages
 from pipelines.resources import Allotment
+from uniaudio2.config import ModelConfig
 
 
 class FaultyDecoder:
@@ -45,7 +46,7 @@ class NeverEncoder:
 
 
 def faulty_stages(
-    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: str, **faults: str
+    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: ModelConfig, **faults: str
 ) -> Stages:
     """The job's real stages with the faulty decoder in place of the real one."""
     stages = make_stages(job, allotment, schema, model)
@@ -55,7 +56,9 @@ def faulty_stages(
     )
 
 
-def never_encode(job: JobConfig, allotment: Allotment, schema: pa.Schema, model: str) -> Stages:
+def never_encode(
+    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: ModelConfig
+) -> Stages:
     """The job's real stages with an encoder that fails the test if it is used."""
     stages = make_stages(job, allotment, schema, model)
     return replace(stages, pools={**stages.pools, "encode": (NeverEncoder, {})})

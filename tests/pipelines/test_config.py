@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import JobConfig, make_job
+from pipelines.config import JobConfig, SamplingOptions, make_job
 from pipelines.errors import UsageError
 from pipelines.resources import fit_pools
+from uniaudio2.config import GenerationConfig, ModelConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 GIVEN = {"task": "asr", "input": "in", "output": "out"}
@@ -74,11 +75,22 @@ def test_identity_holds_what_changes_results_and_nothing_else() -> None:
     assert base.identity() == JobConfig(**{**GIVEN, "task": "ASR"}).identity()
 
 
-def test_sampling_follows_the_task_unless_told() -> None:
-    assert JobConfig(**GIVEN).sampling.for_task(JobConfig(**GIVEN).spec).greedy
-    tts = JobConfig(**{**GIVEN, "task": "tts"}, sampling={"max_frames": 9})
-    assert not tts.sampling.for_task(tts.spec).greedy
-    assert tts.sampling.for_task(tts.spec).max_frames == 9
+MODEL = ModelConfig(
+    name="m", generation=GenerationConfig(temperature=0.5, guidance=2.0, max_frames=80)
+)
+
+
+def test_sampling_follows_the_task_and_the_model_unless_told() -> None:
+    asr = JobConfig(**GIVEN)
+    heard = asr.sampling.for_task(asr.spec, MODEL)
+    assert (heard.greedy, heard.guidance, heard.max_frames) == (True, 1.0, 80)
+    tts = JobConfig(**{**GIVEN, "task": "tts"}, sampling={"max_frames": 9, "top_k": 0})
+    spoken = tts.sampling.for_task(tts.spec, MODEL)
+    assert (spoken.greedy, spoken.temperature, spoken.guidance) == (False, 0.5, 2.0)
+    assert (spoken.max_frames, spoken.top_k) == (9, None)
+    told = SamplingOptions(temperature=1.5, guidance=1.0, greedy=True)
+    assert told.for_task(tts.spec, MODEL).guidance == 1.0
+    assert told.for_task(tts.spec, MODEL).temperature == 1.5
 
 
 @pytest.mark.parametrize("text", ["- a\n", "a: [\n"])

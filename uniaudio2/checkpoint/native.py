@@ -87,7 +87,8 @@ def load_part(
 ) -> _M:
     """Build a part without memory, give it its weights and make it ready for inference.
 
-    Weights from files stay memory-mapped until they are used or moved, in their stored dtype.
+    Weights from files stay memory-mapped until they are used or moved, in their stored dtype;
+    float16 is a way to store them, not to compute, and becomes float32.
 
     Args:
         build: makes the module; every tensor of it must be in its state dict.
@@ -117,7 +118,11 @@ def _stored(folder: Path, file: str) -> dict[str, Tensor]:
     shards = [whole] if whole.is_file() else sorted(folder.glob(f"{file}-*-of-*.safetensors"))
     if not shards:
         raise ValueError(f"{whole} is missing; copy the whole model folder or convert it again")
-    return {name: tensor for shard in shards for name, tensor in load_file(shard).items()}
+    stored = {name: tensor for shard in shards for name, tensor in load_file(shard).items()}
+    return {
+        name: tensor.float() if tensor.dtype == torch.float16 else tensor
+        for name, tensor in stored.items()
+    }
 
 
 def draw_weights(module: nn.Module, part: str, seed: int) -> None:
@@ -140,20 +145,26 @@ def draw_weights(module: nn.Module, part: str, seed: int) -> None:
         tensor.copy_(drawn)
 
 
-def save_model(folder: Path, config: ModelConfig, parts: Mapping[str, nn.Module]) -> ModelConfig:
+def save_model(
+    folder: Path,
+    config: ModelConfig,
+    parts: Mapping[str, nn.Module],
+    dtype: torch.dtype | None = None,
+) -> ModelConfig:
     """Write a model folder and return its configuration with the fingerprint filled in.
 
     Args:
         folder: is made if absent; the tokenizer is the caller's to add.
         config: the sizes; its seed is dropped, for the weights are now in files.
         parts: ``encoder``, ``lm`` and ``decoder`` modules.
+        dtype: what floats become in the files; None leaves them.
     """
     files: dict[str, dict[str, Tensor]] = {}
     for part, module in parts.items():
         for name, tensor in module.state_dict().items():
             file = QUANTIZERS if name.startswith(SHARED_PREFIX) else part
             files.setdefault(file, {})[name] = tensor
-    return write_folder(folder, config, files)
+    return write_folder(folder, config, files, dict.fromkeys(files, dtype) if dtype else None)
 
 
 def write_folder(

@@ -59,7 +59,8 @@ def _power_spectrogram(wave: Tensor, n_fft: int, hop: int) -> Tensor:
         pad_mode="reflect",
         return_complex=True,
     )
-    return spectrum[..., :-1].abs().square()
+    kept = spectrum[..., :-1]
+    return kept.real.square() + kept.imag.square()  # no square root, unlike abs()
 
 
 def whisper_log_mel(wave: Tensor, bins: int) -> Tensor:

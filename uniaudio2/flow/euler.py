@@ -7,7 +7,7 @@ from torch import Tensor
 
 from uniaudio2.flow.transformer import FlowTimes, FlowTransformer
 
-_SIGMA_MIN = 1e-4
+SIGMA_MIN = 1e-4
 
 
 def prefix_mask(frames: int | Tensor, length: int, device: torch.device) -> Tensor:
@@ -102,7 +102,7 @@ def integrate(
     incontext = incontext.where(known, 0)
     state = noise
     for step, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        blend = (1 - (1 - _SIGMA_MIN) * start) * noise + start * incontext
+        blend = (1 - (1 - SIGMA_MIN) * start) * noise + start * incontext
         state = blend.where(known, state)
         velocity = _velocity(transformer, state, incontext, mu, times.at(step), guidance)
         state = state + length * velocity

@@ -7,9 +7,10 @@ import math
 from pydantic import model_validator
 from torch import Tensor
 
-from uniaudio2.config import LmConfig
+from uniaudio2.config import LmConfig, ModelConfig
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.noise import exponential
+from uniaudio2.tasks import TaskSpec
 
 
 class Sampling(Frozen):
@@ -53,6 +54,18 @@ class Sampling(Frozen):
                 "of max_frames"
             )
         return self
+
+    @staticmethod
+    def of_model(model: ModelConfig, task: TaskSpec) -> Sampling:
+        """What a model recommends for a task."""
+        own = model.generation
+        return Sampling(
+            greedy=task.greedy,
+            temperature=own.temperature,
+            top_k=own.top_k,
+            guidance=1.0 if task.output == "text" else own.guidance,
+            max_frames=min(task.max_frames, own.max_frames or task.max_frames),
+        )
 
     def check_fits(self, config: LmConfig) -> None:
         """Refuse a top_k that some phase of generation could not serve, before it begins.

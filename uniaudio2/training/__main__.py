@@ -1,0 +1,43 @@
+"""``python -m uniaudio2.training STAGE --folder DIR``: one stage, or all of them in order."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from uniaudio2.training.evaluate import evaluate
+from uniaudio2.training.recipe import NANO
+from uniaudio2.training.stages import STAGES, Workshop
+
+
+def main() -> None:
+    """Run what was asked for; a stage that is done already is not done again."""
+    parser = argparse.ArgumentParser(prog="python -m uniaudio2.training", description=__doc__)
+    parser.add_argument("stage", choices=[*STAGES, "evaluate", "all"])
+    parser.add_argument("--folder", type=Path, required=True, help="everything is kept here")
+    parser.add_argument("--model", type=Path, help="evaluate this model folder instead")
+    parser.add_argument("--rows", type=int, default=400, help="clips of each group to evaluate on")
+    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    asked = parser.parse_args()
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    shop = Workshop(asked.folder, NANO, asked.device, asked.workers)
+    for stage in [*STAGES, "evaluate"] if asked.stage == "all" else [asked.stage]:
+        begun = time.monotonic()
+        if stage == "evaluate":
+            model = asked.model or shop.model_folder
+            evaluate(model, shop.recogniser(), shop.judged_folder, asked.rows)
+        else:
+            STAGES[stage](shop)
+        print(f"{stage}: {time.monotonic() - begun:.0f} s", flush=True)  # noqa: T201 - a command
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""Stage 2: the codec with its three encoders, so that codes carry words, events and spectra.
+
+There is nothing to distil from, so the encoders that the published codec keeps frozen are trained
+along. A recognition loss on the reasoning codes and on the pronunciation codes makes them carry
+text; spectra predicted from the reconstruction codes make those carry sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from uniaudio2.audio import SAMPLE_RATE
+from uniaudio2.codec.encoder import CodecEncoder
+from uniaudio2.codec.thinking import Thinking, ThinkingBlock
+from uniaudio2.config import CodecConfig
+from uniaudio2.training.augment import Packed, pack
+from uniaudio2.training.corpus import Corpus
+from uniaudio2.training.domain import SYMBOLS
+from uniaudio2.training.learning_vq import LearningVQ
+from uniaudio2.training.loop import Loop, Losses, Schedule, dice_of
+
+_CLASSES = len(SYMBOLS) + 1
+_PER_QUERY = 2  # symbols that one reasoning frame (5 Hz) may name
+_MELS_PER_CODE = 8
+_WIDTH = 256
+_FIRST_SCALE = 0.3
+_FAST_ROTATIONS, _NEARNESS = 5, 3**0.5
+_ALL_LEVELS = 0.5  # share of the steps that use every level
+
+
+class SymbolHead(nn.Module):
+    """Frames to classes, a few per frame, seeing `reach` frames on each side."""
+
+    def __init__(self, dim: int, per_frame: int, reach: int) -> None:
+        super().__init__()
+        self.per_frame = per_frame
+        self.near = nn.Conv1d(dim, dim, 2 * reach + 1, padding=reach)
+        self.out = nn.Linear(dim, per_frame * _CLASSES)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """``[B, T, dim]`` to log probabilities ``[B, per_frame * T, classes]``."""
+        inner = F.gelu(self.near(frames.transpose(1, 2)).transpose(1, 2))
+        classes: Tensor = self.out(inner)  # [B, T, per_frame * classes]
+        return classes.reshape(len(frames), -1, _CLASSES).log_softmax(-1)
+
+
+def symbol_loss(log_probs: Tensor, packed: list[Packed], rate_hz: float) -> Tensor:
+    """CTC of ``[B, T, classes]`` at `rate_hz` over the part of each wave that is named."""
+    device = log_probs.device
+    lengths = [min(int(one.covered * rate_hz / SAMPLE_RATE), log_probs.shape[1]) for one in packed]
+    named = [row for row, one in enumerate(packed) if one.symbols]
+    if not named:
+        return log_probs.sum() * 0.0
+    targets = torch.tensor([s for row in named for s in packed[row].symbols], device=device)
+    return F.ctc_loss(
+        log_probs[named].transpose(0, 1),
+        targets,
+        torch.tensor([lengths[row] for row in named]),
+        torch.tensor([len(packed[row].symbols) for row in named]),
+        zero_infinity=True,
+    )
+
+
+class CodecTrainer(nn.Module):
+    """The encoder and what only training needs: learning quantizers, heads, a spectrum decoder.
+
+    Args:
+        config: the codec's sizes.
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.encoder = CodecEncoder(config)
+        for module in self.encoder.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0  # the data is endless, the model small
+        quantizers = self.encoder.quantizers
+        self.reasoning = LearningVQ(quantizers.reasoning)
+        self.recon = nn.ModuleList(
+            LearningVQ(vq)
+            for vq in (quantizers.pronunciation, quantizers.structure, quantizers.acoustic)
+        )
+        self.merged_head = SymbolHead(config.dim, 1, reach=5)
+        self.reason_head = SymbolHead(config.dim, _PER_QUERY, reach=1)
+        self.phone_head = SymbolHead(config.dim, 1, reach=3)
+        bands = self.encoder.features.whisper.config.num_mel_bins + config.music.mel_bins
+        self.spectra = nn.Sequential(
+            nn.Conv1d(config.dim, _WIDTH, 3, padding=1),
+            nn.GELU(),
+            nn.Conv1d(_WIDTH, _WIDTH, 3, padding=1),
+            nn.GELU(),
+            nn.Conv1d(_WIDTH, _MELS_PER_CODE * bands, 1),
+        )
+        self._heard: dict[str, Tensor] = {}
+        self._overhear()
+
+    def _overhear(self) -> None:
+        """Keep the mels that the encoders are given: they are what `spectra` shall predict."""
+        features = self.encoder.features
+
+        def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+            return lambda _, inputs: self._heard.update({name: inputs[0].detach()})
+
+        features.whisper.register_forward_pre_hook(hook("whisper"))
+        features.music.front_end.register_forward_pre_hook(hook("music"))
+
+    def _wanted_spectra(self) -> Tensor:
+        """Both mels of the batch that the encoders saw last: ``[B, T, 8 * bands]``."""
+        both = torch.cat([2 * self._heard["whisper"], self._heard["music"]], dim=1)
+        grouped = both.reshape(*both.shape[:2], -1, _MELS_PER_CODE)  # [B, bands, T, 8]
+        return grouped.permute(0, 2, 1, 3).flatten(2)
+
+    def losses(self, packed: list[Packed], levels: tuple[int, int], seed: int) -> Losses:
+        """Losses of a batch.
+
+        Args:
+            packed: segments.
+            levels: of the reasoning and of the acoustic quantizer, in this step.
+            seed: of the codebooks' random choices.
+        """
+        device = next(self.parameters()).device
+        wave = torch.stack([one.wave for one in packed]).to(device)  # [B, N]
+        generator = torch.Generator().manual_seed(seed)
+        encoder = self.encoder
+        features = encoder.features(wave)
+        merged = encoder.thinking.merge(features.whisper, features.semantic)  # [B, T, dim]
+        queries = encoder.thinking(features.whisper, features.semantic)  # [B, T / 5, dim]
+        reasoning, kept = self.reasoning(queries, levels[0], generator)
+        fused = encoder.branches.fuse(features)
+        modulation = encoder.quantizers.adapt_reasoning(reasoning, fused[0].shape[1])
+        branches = encoder.branches.modulate(fused, modulation)
+        used = (1, 1, levels[1])
+        made = [
+            vq(branch, n, generator)
+            for vq, branch, n in zip(self.recon, branches, used, strict=True)
+        ]
+        recon = sum((one for one, _ in made), torch.zeros_like(made[0][0]))
+        spectra = self.spectra(recon.transpose(1, 2)).transpose(1, 2)
+        return self._total(
+            merged=symbol_loss(self.merged_head(merged), packed, 25),
+            reasoning=symbol_loss(self.reason_head(reasoning), packed, 5 * _PER_QUERY),
+            queries=symbol_loss(self.reason_head(queries), packed, 5 * _PER_QUERY),
+            phones=symbol_loss(self.phone_head(made[0][0]), packed, 12.5),
+            before=symbol_loss(self.phone_head(branches[0]), packed, 12.5),
+            spectra=F.l1_loss(spectra, self._wanted_spectra()),
+            commitment=kept + sum((loss for _, loss in made), torch.zeros_like(kept)),
+        )
+
+    @staticmethod
+    def _total(**losses: Tensor) -> Losses:
+        weights = {"spectra": 3.0, "commitment": 0.25}
+        total = sum((weights.get(name, 0.5) * loss for name, loss in losses.items()))
+        assert isinstance(total, Tensor)  # noqa: S101 - sum's type begins with 0
+        return {"loss": total} | losses
+
+
+@torch.no_grad()
+def begin_nearby(thinking: Thinking) -> None:
+    """Let blocks begin quietly, for they have no norms, and let attention begin with neighbours.
+
+    Equal biases on queries and keys make their product, once rotated, a sum of cosines of their
+    distance; with the faster rotations alone it falls within a few frames. Left to find that by
+    itself, the query token hears a mean of everything for a long time.
+    """
+    for block in thinking.blocks:
+        assert isinstance(block, ThinkingBlock)  # noqa: S101 - ModuleList forgets types
+        nn.init.constant_(block.attention_scale, _FIRST_SCALE)
+        nn.init.constant_(block.mlp_scale, _FIRST_SCALE)
+        half = block.rotary_width // 2
+        for norm in (block.q_norm, block.k_norm):
+            for start in (0, half):  # both members of a rotated pair
+                norm.bias[start : start + _FAST_ROTATIONS] = _NEARNESS
+
+
+def train_codec(
+    folder: Path,
+    corpus: Corpus,
+    config: CodecConfig,
+    schedule: Schedule,
+    seed: int,
+    device: str,
+    batch: int = 8,
+) -> CodecTrainer:
+    """Train the codec and its encoders.
+
+    Args:
+        folder: where checkpoint, log and result go.
+        corpus: clips.
+        config: its sizes.
+        schedule: how.
+        seed: decides weights and batches.
+        device: torch device.
+        batch: segments a step.
+    """
+    torch.manual_seed(seed)
+    trainer = CodecTrainer(config).to(device).train()
+    begin_nearby(trainer.encoder.thinking)
+    speech = [clip for clip in corpus if clip.is_speech]
+    sounds = [clip for clip in corpus if not clip.is_speech]
+    loop = Loop(folder, "codec", trainer, schedule)
+
+    def losses_of(step: int) -> Losses:
+        dice = dice_of(seed, "codec", step)
+        packed = [pack(speech, sounds, dice, config.segment_samples) for _ in range(batch)]
+        most = (config.reasoning.levels, config.acoustic.levels)
+        levels = (dice.randint(1, most[0]), dice.randint(1, most[1]))
+        used = most if dice.random() < _ALL_LEVELS else levels
+        return trainer.losses(packed, used, dice.getrandbits(62))
+
+    loop.run(losses_of)
+    loop.load_result()
+    return trainer

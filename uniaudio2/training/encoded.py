@@ -1,0 +1,114 @@
+"""The corpus as codes, made once: what the language model and the flow decoder learn from."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from uniaudio2.codec.encoder import CodecEncoder
+from uniaudio2.codec.segments import reason_tokens, recon_tokens
+from uniaudio2.codes import Codes
+from uniaudio2.config import CodecConfig
+from uniaudio2.training.augment import disturb
+from uniaudio2.training.corpus import Clip, Corpus
+from uniaudio2.training.loop import dice_of
+
+_SEGMENTS_PER_BATCH = 8
+_CHUNK = 64
+
+
+def is_clean(number: int) -> bool:
+    """Every other clip is encoded as it is, for the tasks that make audio; the others are
+    disturbed, for the tasks that listen."""
+    return number % 2 == 0
+
+
+def whole_codes(wave: Tensor, config: CodecConfig) -> Tensor:
+    """Lengthen a wave with silence so that its last code hears no repetition of its start."""
+    return F.pad(wave, (0, config.recon_samples - 1 - len(wave) % config.recon_samples))
+
+
+def heard(clip: Clip, number: int, seed: int, config: CodecConfig) -> Tensor:
+    """The wave that is encoded for a clip: ``[N]`` float32."""
+    if is_clean(number):
+        return whole_codes(clip.wave(), config)
+    return disturb(clip.wave(), dice_of(seed, "heard", number))
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """A clip's text and codes; `number` is its place in the corpus."""
+
+    number: int
+    text: str
+    is_speech: bool
+    codes: Codes
+
+    @property
+    def is_clean(self) -> bool:
+        return is_clean(self.number)
+
+
+def _encode_chunk(
+    folder: Path, corpus: Path, config: CodecConfig, seed: int, device: str, numbers: range
+) -> list[Codes]:
+    torch.set_num_threads(1)
+    encoder = CodecEncoder(config)
+    encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+    clips = Corpus(corpus).clips
+    waves = [heard(clips[number], number, seed, config) for number in numbers]
+    order = sorted(range(len(waves)), key=lambda i: len(waves[i]))
+    codes = encoder.to(device).encode([waves[i] for i in order], _SEGMENTS_PER_BATCH)
+    return [codes[order.index(i)] for i in range(len(waves))]
+
+
+def encode_corpus(
+    folder: Path, corpus: Path, config: CodecConfig, seed: int, device: str, workers: int
+) -> None:
+    """Encode every clip of a corpus into ``codes.safetensors``, unless it is there already.
+
+    Args:
+        folder: holds ``encoder.safetensors``, the trained encoder's state.
+        corpus: folder of the clips.
+        config: the codec's sizes.
+        seed: decides how clips are disturbed.
+        device: torch device.
+        workers: processes.
+    """
+    if (folder / "codes.safetensors").is_file():
+        return
+    count = len(Corpus(corpus))
+    chunks = [range(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK)]
+    work = partial(_encode_chunk, folder, corpus, config, seed, device)
+    with ProcessPoolExecutor(workers) as pool:
+        codes = [one for chunk in pool.map(work, chunks) for one in chunk]
+    save_file(
+        {
+            "reason": torch.cat([one.reason for one in codes]).to(torch.int16),
+            "recon": torch.cat([one.recon for one in codes]).to(torch.int16),
+        },
+        folder / "codes.safetensors",
+    )
+
+
+def read_encoded(folder: Path, corpus: Path, config: CodecConfig, seed: int) -> list[EncodedClip]:
+    """The clips of `encode_corpus`, in the corpus's order."""
+    stored = load_file(folder / "codes.safetensors")
+    clips, reason_at, recon_at = [], 0, 0
+    for number, clip in enumerate(Corpus(corpus)):
+        samples = len(heard(clip, number, seed, config)) if is_clean(number) else clip.samples
+        reasons, recons = reason_tokens(samples, config), recon_tokens(samples, config)
+        codes = Codes(
+            stored["reason"][reason_at : reason_at + reasons].long(),
+            stored["recon"][recon_at : recon_at + recons].long(),
+        )
+        reason_at, recon_at = reason_at + reasons, recon_at + recons
+        clips.append(EncodedClip(number, clip.text, clip.is_speech, codes))
+    return clips

@@ -1,0 +1,171 @@
+"""Stage 4: the language model, all four tasks mixed, on codes made by the finished codec."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from uniaudio2.codes import Codes
+from uniaudio2.config import CODEBOOKS, LmConfig
+from uniaudio2.frames import (
+    AUDIO,
+    TEXT_COLUMN,
+    Prompt,
+    pad_prompts,
+    reason_segment,
+    semantic_segment,
+    text_segment,
+    unconditional,
+)
+from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.lm.prompt import build_prompt
+from uniaudio2.lm.tokenizer import TextTokenizer
+from uniaudio2.tasks import TASKS
+from uniaudio2.training.encoded import EncodedClip
+from uniaudio2.training.instructions import draw_instruction
+from uniaudio2.training.loop import Loop, Losses, Schedule, dice_of
+
+_TASK_SHARES = {"asr": 0.27, "tts": 0.43, "audio_caption": 0.1, "tta": 0.2}
+_UNCONDITIONAL = 0.1
+_POOL = 4  # batches that are drawn together and sorted by length
+# The first levels of each stream decide what is heard; the last ones are almost noise.
+_LEVEL_WEIGHTS = (1.0, 1.0, 1.0, 0.8, 0.6, 0.5, 0.4, 0.4)
+_EMBEDDING_SPREAD = 0.05
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt and the answer that shall follow it."""
+
+    prompt: Prompt
+    answer: Prompt
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
+class ExampleMaker:
+    """Draws examples of all tasks.
+
+    Args:
+        clips: encoded clips; those that make audio are taken from the clean ones.
+        tokenizer: text to ids.
+        config: markers and cards.
+    """
+
+    def __init__(
+        self, clips: Sequence[EncodedClip], tokenizer: TextTokenizer, config: LmConfig
+    ) -> None:
+        speech = [clip for clip in clips if clip.is_speech]
+        sounds = [clip for clip in clips if not clip.is_speech]
+        self.clips = {
+            "asr": speech,
+            "tts": [clip for clip in speech if clip.is_clean],
+            "audio_caption": sounds,
+            "tta": [clip for clip in sounds if clip.is_clean],
+        }
+        self.tokenizer, self.config = tokenizer, config
+
+    def draw(self, dice: random.Random) -> Example:
+        """An example of a random task."""
+        name = dice.choices(list(_TASK_SHARES), list(_TASK_SHARES.values()))[0]
+        task, clip = TASKS[name], dice.choice(self.clips[name])
+        text = self.tokenizer.encode(clip.text)
+        values: dict[str, list[int] | Codes] = {
+            column: clip.codes if column == "audio" else text for column in task.columns
+        }
+        asked = self.tokenizer.instruction(draw_instruction(name, dice))
+        prompt = build_prompt(task, asked, values, self.config)
+        if task.output == "text":
+            assert task.output_tag  # noqa: S101 - nano's tasks have one
+            opening = self.config.ids.tags[task.output_tag][0]
+            return Example(prompt, text_segment([opening, *text], self.config))
+        if dice.random() < _UNCONDITIONAL:
+            prompt = unconditional(prompt, self.config)
+        return Example(
+            prompt,
+            Prompt.join(
+                [
+                    reason_segment(clip.codes.reason, self.config),
+                    semantic_segment(clip.codes.recon, self.config),
+                ]
+            ),
+        )
+
+    def batch(self, seed: int, step: int, size: int) -> list[Example]:
+        """Examples of about one length for a step."""
+        drawn, place = divmod(step, _POOL)
+        dice = dice_of(seed, "lm", drawn)
+        examples = sorted((self.draw(dice) for _ in range(_POOL * size)), key=len)
+        order = dice.sample(range(_POOL), _POOL)
+        return examples[order[place] * size : (order[place] + 1) * size]
+
+
+def lm_losses(lm: UniAudioLM, examples: Sequence[Example]) -> Losses:
+    """Cross entropy of the answers: text ids, and codebooks weighted by level."""
+    device = lm.device
+    tokens, kind, _ = pad_prompts([Prompt.join([e.prompt, e.answer]) for e in examples])
+    is_answer = torch.zeros(kind.shape, dtype=torch.bool)
+    for row, example in enumerate(examples):
+        is_answer[row, len(example.prompt) : len(example)] = True
+    tokens, kind, is_answer = tokens.to(device), kind.to(device), is_answer.to(device)
+    hidden = lm.hidden(tokens[:, :-1], kind[:, :-1])  # [B, S, D]
+    wanted, is_audio = tokens[:, 1:], kind[:, 1:] == AUDIO
+    text_at, audio_at = is_answer[:, 1:] & ~is_audio, is_answer[:, 1:] & is_audio
+    text = _mean_loss(lm.text_head(hidden[text_at]), wanted[text_at][:, TEXT_COLUMN])
+    labels = wanted[audio_at][:, :CODEBOOKS]  # [N, 8]
+    losses: Losses = {"text": text}
+    audio = text.new_zeros(())
+    if len(labels):
+        logits = lm.audio_logits(hidden[audio_at], labels)  # [N, 8, A]
+        levels = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+        levels = levels.view(-1, CODEBOOKS).mean(0)  # [8]
+        weights = torch.tensor(_LEVEL_WEIGHTS, device=device)
+        audio = (levels * weights).sum() / weights.sum()
+        losses |= {"audio": audio, "first_level": levels[0]}
+    # a text answer is a tenth as long as an audio answer, and says as much
+    return {"loss": audio + text} | losses
+
+
+def _mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits, labels) if len(labels) else logits.sum() * 0.0
+
+
+def train_lm(
+    folder: Path,
+    clips: Sequence[EncodedClip],
+    tokenizer: TextTokenizer,
+    config: LmConfig,
+    schedule: Schedule,
+    seed: int,
+    device: str,
+    batch: int = 32,
+) -> UniAudioLM:
+    """Train the language model.
+
+    Args:
+        folder: where checkpoint, log and result go.
+        clips: of `read_encoded`.
+        tokenizer: text to ids.
+        config: its sizes, cards and markers.
+        schedule: how.
+        seed: decides weights and batches.
+        device: torch device.
+        batch: examples a step.
+    """
+    torch.manual_seed(seed)
+    lm = UniAudioLM(config)
+    for embedding in (lm.text_embedding, lm.audio_embedding):
+        nn.init.normal_(embedding.weight, std=_EMBEDDING_SPREAD)
+    lm = lm.to(device).train()
+    maker = ExampleMaker(clips, tokenizer, config)
+    loop = Loop(folder, "lm", lm, schedule)
+    loop.run(lambda step: lm_losses(lm, maker.batch(seed, step, batch)))
+    loop.load_result()
+    return lm

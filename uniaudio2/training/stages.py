@@ -1,0 +1,147 @@
+"""The stages in their order: each reads what the ones before it left in the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from uniaudio2.checkpoint.native import save_model
+from uniaudio2.codec.encoder import CodecEncoder
+from uniaudio2.config import ModelConfig
+from uniaudio2.flow.decoder import FlowDecoder
+from uniaudio2.flow.scalar import ScalarCodec
+from uniaudio2.flow.windows import WindowPlan
+from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.lm.tokenizer import TextTokenizer
+from uniaudio2.training.codec import train_codec
+from uniaudio2.training.corpus import Corpus, make_corpus
+from uniaudio2.training.encoded import encode_corpus, read_encoded
+from uniaudio2.training.flow import WindowMaker, new_decoder, train_flow
+from uniaudio2.training.lm import train_lm
+from uniaudio2.training.recipe import Recipe
+from uniaudio2.training.recogniser import Recogniser, train_recogniser
+from uniaudio2.training.scalar import train_scalar
+from uniaudio2.training.tokens import train_tokenizer
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where a model is made.
+
+    Attributes:
+        folder: everything that the stages leave.
+        recipe: every number.
+        device: torch device.
+        workers: processes of the stages that only compute data.
+    """
+
+    folder: Path
+    recipe: Recipe
+    device: str
+    workers: int
+
+    @property
+    def model(self) -> ModelConfig:
+        return self.recipe.model
+
+    @property
+    def corpus_folder(self) -> Path:
+        return self.folder / "corpus"
+
+    @property
+    def judged_folder(self) -> Path:
+        return self.folder / "judged"
+
+    @property
+    def model_folder(self) -> Path:
+        return self.folder / self.model.name
+
+    # ---- stages --------------------------------------------------------------------------
+
+    def corpus(self) -> None:
+        """Make the clips to train on and those to judge by."""
+        seed = self.recipe.seed
+        make_corpus(self.corpus_folder, self.recipe.corpus, seed, self.workers)
+        make_corpus(self.judged_folder, self.recipe.judged, seed + 1, self.workers)
+
+    def scalar(self) -> ScalarCodec:
+        """Train the scalar codec."""
+        return train_scalar(
+            self.folder, Corpus(self.corpus_folder), self.model.scalar, self.recipe.scalar,
+            self.recipe.seed, self.device,
+        )  # fmt: skip
+
+    def codec(self) -> CodecEncoder:
+        """Train encoders, codec and quantizers."""
+        trainer = train_codec(
+            self.folder, Corpus(self.corpus_folder), self.model.codec, self.recipe.codec,
+            self.recipe.seed, self.device,
+        )  # fmt: skip
+        state = {name: t.cpu().contiguous() for name, t in trainer.encoder.state_dict().items()}
+        save_file(state, self.folder / "encoder.safetensors")
+        return trainer.encoder
+
+    def codes(self) -> None:
+        """Encode the corpus with the finished codec."""
+        encode_corpus(
+            self.folder, self.corpus_folder, self.model.codec, self.recipe.seed, self.device,
+            self.workers,
+        )  # fmt: skip
+
+    def lm(self) -> UniAudioLM:
+        """Train the language model."""
+        clips = read_encoded(self.folder, self.corpus_folder, self.model.codec, self.recipe.seed)
+        tokenizer = TextTokenizer(train_tokenizer(self.model.lm), self.model.lm)
+        return train_lm(
+            self.folder, clips, tokenizer, self.model.lm, self.recipe.lm, self.recipe.seed,
+            self.device,
+        )  # fmt: skip
+
+    def flow(self) -> FlowDecoder:
+        """Train the flow transformer between the finished codec and the finished scalar codec."""
+        model, seed = self.model, self.recipe.seed
+        scalar, encoder = self.scalar(), self.codec()
+        decoder = new_decoder(model.flow, model.codec, model.scalar, seed)
+        decoder.quantizers.load_state_dict(encoder.quantizers.state_dict())
+        decoder.scalar.decoder.load_state_dict(scalar.decoder.state_dict())
+        maker = WindowMaker(
+            Corpus(self.corpus_folder),
+            read_encoded(self.folder, self.corpus_folder, model.codec, seed),
+            scalar,
+            WindowPlan(model.flow.window_codes, model.scalar.stride),
+            model.codec,
+            seed,
+        )
+        return train_flow(self.folder, maker, decoder.to(self.device), self.recipe.flow, seed)
+
+    def recogniser(self) -> Recogniser:
+        """Train the judge of made speech."""
+        return train_recogniser(
+            self.folder, Corpus(self.corpus_folder), self.recipe.recogniser, self.recipe.seed,
+            self.device,
+        )  # fmt: skip
+
+    def export(self) -> Path:
+        """Put the finished parts together as a model folder, in half precision."""
+        parts = {"encoder": self.codec(), "lm": self.lm(), "decoder": self.flow()}
+        save_model(self.model_folder, self.model, parts, torch.float16)
+        tokenizer = self.model_folder / "tokenizer/tokenizer.json"
+        tokenizer.parent.mkdir(exist_ok=True)
+        train_tokenizer(self.model.lm).save(str(tokenizer))
+        return self.model_folder
+
+
+STAGES: dict[str, Callable[[Workshop], object]] = {
+    "corpus": Workshop.corpus,
+    "scalar": Workshop.scalar,
+    "codec": Workshop.codec,
+    "codes": Workshop.codes,
+    "lm": Workshop.lm,
+    "flow": Workshop.flow,
+    "recogniser": Workshop.recogniser,
+    "export": Workshop.export,
+}
