@@ -1,16 +1,20 @@
-"""`uniaudio2 demo`: the bundled recordings and texts through every kind of task."""
+"""`uniaudio2 demo`: the bundled recordings, sounds and texts through every kind of task."""
 
 from __future__ import annotations
 
+import io
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jiwer
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from actors.storage import Storage, read_uri
 from pipelines.config import JobConfig
 from pipelines.ledger import committed_parts
 from pipelines.run import RunResult, run_job
@@ -21,18 +25,34 @@ EXAMPLES = Path(__file__).parent / "examples"
 
 @dataclass(frozen=True)
 class DemoJob:
-    """One task of the demo and the manifest it reads."""
+    """One line of the demo.
+
+    Attributes:
+        task: what is run.
+        source: a bundled manifest, or the folder of an earlier job whose audio is read again.
+        folder: where it goes, below the demo's output; None takes the task's name.
+        truth: the column of the input that the text shall equal.
+    """
 
     task: str
-    manifest: str
-    max_frames: int | None = None
+    source: str
+    folder: str | None = None
+    truth: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.folder or self.task
 
 
 JOBS = (
     DemoJob("tokenize", "recordings.jsonl"),
-    DemoJob("asr", "speech.jsonl", max_frames=60),
+    DemoJob("asr", "speech.jsonl", truth="text"),
+    DemoJob("audio_caption", "sounds.jsonl", truth="caption"),
     DemoJob("reconstruct", "recordings.jsonl"),
-    DemoJob("tts", "texts.jsonl", max_frames=60),
+    DemoJob("tts", "texts.jsonl"),
+    DemoJob("tta", "captions.jsonl"),
+    DemoJob("asr", "tts", folder="asr_of_tts", truth="text"),
+    DemoJob("audio_caption", "tta", folder="caption_of_tta", truth="caption"),
 )
 
 
@@ -40,27 +60,42 @@ def read_results(output: str) -> list[dict[str, Any]]:
     """The committed rows of a run, sorted by id."""
     rows: list[dict[str, Any]] = []
     for part in committed_parts(output):
-        rows.extend(pq.read_table(part).to_pylist())
+        rows.extend(pq.read_table(io.BytesIO(read_uri(part))).to_pylist())
     return sorted(rows, key=lambda row: str(row["id"]))
+
+
+def _manifest(demo_job: DemoJob, output: str) -> str:
+    """The bundled manifest, or a new one that names what an earlier job made."""
+    if demo_job.source.endswith(".jsonl"):
+        return str(EXAMPLES / demo_job.source)
+    folder = f"{output}/{demo_job.source}"
+    truth = demo_job.truth or "text"
+    lines = [
+        json.dumps({"id": row["id"], "audio": f"{folder}/{row['audio_path']}", truth: row[truth]})
+        for row in read_results(folder)
+    ]
+    Storage(output).put(f"{demo_job.name}.jsonl", ("\n".join(lines) + "\n").encode())
+    return f"{output}/{demo_job.name}.jsonl"
 
 
 def _went_in(row: dict[str, Any]) -> str:
     if "input_duration_s" in row:
-        return f"{row['audio']} ({row['input_duration_s']:.2f} s)"
-    return repr(row["text"])
+        return f"{str(row['audio']).rpartition('/')[2]} ({row['input_duration_s']:.2f} s)"
+    return repr(row.get("text") or row.get("caption"))
 
 
-def _came_out(row: dict[str, Any], output: str) -> str:
+def _came_out(row: dict[str, Any]) -> str:
     if "audio_path" in row:
-        return f"{row['duration_s']:.2f} s  {output}/{row['audio_path']}"
-    if "text" in row:
-        return _short(row["text"])
+        return f"{row['duration_s']:.2f} s  {row['audio_path']}"
+    if "finish_reason" in row:
+        return repr(row["text"])
     return f"{len(row['reason_codes'])} reasoning, {len(row['recon_codes'])} reconstruction frames"
 
 
-def _short(text: str, width: int = 40) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= width else shown[: width - 1] + "…"
+def word_error_rate(rows: list[dict[str, Any]], truth: str) -> float:
+    """Word error rate of the rows' `text` against the column `truth` of their input."""
+    column = f"input_{truth}" if truth == "text" else truth
+    return float(jiwer.wer([row[column] for row in rows], [row["text"] for row in rows]))
 
 
 def run_demo(output: str) -> int:
@@ -69,30 +104,26 @@ def run_demo(output: str) -> int:
     Returns:
         the exit code: the worst of the jobs.
     """
+    output = output.rstrip("/")
     console = Console(width=150 if not sys.stdout.isatty() else None, highlight=False)
     model = load_config(model_folder(JobConfig.model_fields["model"].default))
     table = Table("task", "in", "out", title="what went in and what came out", box=None)
     results: list[RunResult] = []
+    judged: list[str] = []
     for demo_job in JOBS:
-        folder = f"{output.rstrip('/')}/{demo_job.task}"
-        job = JobConfig(
-            task=demo_job.task,
-            input=str(EXAMPLES / demo_job.manifest),
-            output=folder,
-            sampling={"max_frames": demo_job.max_frames},
-        )
-        console.print(f"[bold]{demo_job.task}[/bold] {demo_job.manifest} -> {folder}")
+        folder = f"{output}/{demo_job.name}"
+        manifest = _manifest(demo_job, output)
+        console.print(f"[bold]{demo_job.task}[/bold] {demo_job.source} -> {folder}")
+        job = JobConfig(task=demo_job.task, input=manifest, output=folder)
         results.append(run_job(job, "lines", fresh=True))
-        for row in read_results(folder):
-            table.add_row(demo_job.task, _went_in(row), _came_out(row, folder))
+        rows = read_results(folder)
+        for row in rows:
+            table.add_row(demo_job.name, _went_in(row), _came_out(row))
+        if demo_job.truth and rows:
+            judged.append(f"{demo_job.name} {word_error_rate(rows, demo_job.truth):.1%}")
     console.print()
     console.print(table, soft_wrap=True)
     console.print()
-    if not model.trained:
-        console.print(
-            f"The default model {model.name!r} is UNTRAINED: the files above show that every stage "
-            "works, not what a trained model hears or says.",
-            soft_wrap=True,
-        )
+    console.print(f"word error rates of {model.name}: {', '.join(judged)}", soft_wrap=True)
     console.print(f"Look at {output}/*/data (Parquet) and {output}/*/audio (FLAC).")
     return max(result.exit_code for result in results)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from uniaudio2.audio import SAMPLE_RATE
 from uniaudio2.codec.encoder import CodecEncoder
+from uniaudio2.codec.features import Features
 from uniaudio2.codec.thinking import Thinking, ThinkingBlock
 from uniaudio2.config import CodecConfig
 from uniaudio2.training.augment import Packed, pack
@@ -71,10 +72,12 @@ class CodecTrainer(nn.Module):
 
     Args:
         config: the codec's sizes.
+        bfloat16: run the encoders' products in bfloat16; quantizers stay exact.
     """
 
-    def __init__(self, config: CodecConfig) -> None:
+    def __init__(self, config: CodecConfig, bfloat16: bool = False) -> None:
         super().__init__()
+        self.bfloat16 = bfloat16
         self.encoder = CodecEncoder(config)
         for module in self.encoder.modules():
             if isinstance(module, nn.Dropout):
@@ -127,7 +130,9 @@ class CodecTrainer(nn.Module):
         wave = torch.stack([one.wave for one in packed]).to(device)  # [B, N]
         generator = torch.Generator().manual_seed(seed)
         encoder = self.encoder
-        features = encoder.features(wave)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+            heard = encoder.features(wave)
+        features = Features(**{name: tensor.float() for name, tensor in vars(heard).items()})
         merged = encoder.thinking.merge(features.whisper, features.semantic)  # [B, T, dim]
         queries = encoder.thinking(features.whisper, features.semantic)  # [B, T / 5, dim]
         reasoning, kept = self.reasoning(queries, levels[0], generator)
@@ -161,16 +166,19 @@ class CodecTrainer(nn.Module):
 
 @torch.no_grad()
 def begin_nearby(thinking: Thinking) -> None:
-    """Let blocks begin quietly, for they have no norms, and let attention begin with neighbours.
+    """Let every query token begin as what its neighbours say, more than as itself.
 
     Equal biases on queries and keys make their product, once rotated, a sum of cosines of their
     distance; with the faster rotations alone it falls within a few frames. Left to find that by
     itself, the query token hears a mean of everything for a long time.
     """
+    nn.init.normal_(thinking.query_token, std=0.1)
     for block in thinking.blocks:
         assert isinstance(block, ThinkingBlock)  # noqa: S101 - ModuleList forgets types
-        nn.init.constant_(block.attention_scale, _FIRST_SCALE)
-        nn.init.constant_(block.mlp_scale, _FIRST_SCALE)
+        spread = block.out.in_features**-0.5
+        nn.init.normal_(block.qkv.weight, std=spread)
+        nn.init.normal_(block.out.weight, std=spread)
+        nn.init.constant_(block.mlp_scale, _FIRST_SCALE)  # there are no norms to hold it
         half = block.rotary_width // 2
         for norm in (block.q_norm, block.k_norm):
             for start in (0, half):  # both members of a rotated pair
@@ -198,11 +206,12 @@ def train_codec(
         batch: segments a step.
     """
     torch.manual_seed(seed)
-    trainer = CodecTrainer(config).to(device).train()
+    trainer = CodecTrainer(config, schedule.bfloat16).to(device).train()
     begin_nearby(trainer.encoder.thinking)
     speech = [clip for clip in corpus if clip.is_speech]
     sounds = [clip for clip in corpus if not clip.is_speech]
-    loop = Loop(folder, "codec", trainer, schedule)
+    # the trainer itself knows which products may be rounded
+    loop = Loop(folder, "codec", trainer, schedule.model_copy(update={"bfloat16": False}))
 
     def losses_of(step: int) -> Losses:
         dice = dice_of(seed, "codec", step)

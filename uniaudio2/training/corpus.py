@@ -56,7 +56,7 @@ def make_clip(group: Group, seed: int, number: int) -> tuple[Tensor, dict[str, A
     Returns:
         ``[N]`` float32 at 24 kHz, and what it is: `text`, `group`, and for speech the manner.
     """
-    dice = random.Random(row_seed(seed, str(number), group))  # noqa: S311 - data, not secrets
+    dice = random.Random(row_seed(seed, str(number), group))
     is_sound = group.endswith("sounds")
     text = draw_text(dice, "events" if is_sound else "words", unseen=group.startswith("unseen"))
     if is_sound:

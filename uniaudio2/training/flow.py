@@ -60,17 +60,24 @@ class WindowMaker:
         self.seed = seed
         self.speech = [clip for clip in clips if clip.is_speech]
         self.sounds = [clip for clip in clips if not clip.is_speech]
+        self._latents: dict[int, Tensor] = {}  # each clip is drawn several times
+
+    @torch.no_grad()
+    def _encode(self, clip: EncodedClip) -> Tensor:
+        """Latents of a clip's codes, ``[2 T, latent]`` float16."""
+        wave = heard(self.corpus.clips[clip.number], clip.number, self.seed, self.codec)
+        # the last code hears the start again, so its latents do too
+        whole = wave.repeat(2)[: len(clip.codes.recon) * self.codec.recon_samples]
+        device = next(self.scalar.parameters()).device
+        return self.scalar.encode(whole[None, None].to(device))[0].T.half().cpu()
 
     def draw(self, dice: random.Random) -> Window:
         """A random window of a random clip."""
         clip = dice.choice(self.speech if dice.random() < _SPEECH_SHARE else self.sounds)
         length = len(clip.codes.recon)
-        wave = heard(self.corpus.clips[clip.number], clip.number, self.seed, self.codec)
-        # the last code hears the start again, so its latents do too
-        whole = wave.repeat(2)[: length * self.codec.recon_samples]
-        device = next(self.scalar.parameters()).device
-        with torch.no_grad():
-            latents = self.scalar.encode(whole[None, None].to(device))[0].T.cpu()
+        if clip.number not in self._latents:
+            self._latents[clip.number] = self._encode(clip)
+        latents = self._latents[clip.number].float()
         start = 0 if dice.random() < _FROM_THE_START else dice.randrange(length)
         at = (torch.arange(self.plan.codes) + start) % length  # [W]
         frames = (at[:, None] * FRAMES_PER_CODE + torch.arange(FRAMES_PER_CODE)).flatten()

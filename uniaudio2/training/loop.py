@@ -51,7 +51,7 @@ class Schedule(Frozen):
 
 def dice_of(seed: int, stage: str, step: int) -> random.Random:
     """The random choices of one step, the same after a restart."""
-    return random.Random(row_seed(seed, str(step), stage))  # noqa: S311 - data, not secrets
+    return random.Random(row_seed(seed, str(step), stage))
 
 
 class Loop:

@@ -1,0 +1,74 @@
+"""The bundled model hears and speaks: words of clips that ship with the package, not figures."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+import pytest
+import torch
+
+from pipelines.demo import EXAMPLES
+from uniaudio2.audio import decode_audio
+from uniaudio2.checkpoint.native import BUNDLED, fingerprint, load_config, model_folder
+from uniaudio2.codes import Codes
+from uniaudio2.lm.sampling import Sampling
+from uniaudio2.model import UniAudio2
+from uniaudio2.tasks import get_task
+
+LARGEST_BYTES = 25 * 2**20
+
+
+@lru_cache(maxsize=1)
+def nano() -> UniAudio2:
+    return UniAudio2.load("nano")
+
+
+def answer(task_name: str, value: str | Codes, seed: int = 1) -> tuple[str, Codes]:
+    task = get_task(task_name)
+    sampling = Sampling.of_model(nano().config, task)
+    request = nano().request(task, {task.columns[0]: value}, task.instruction, seed, sampling)
+    (generated,) = nano().generate([request], sampling)
+    return nano().text_of(generated.text_ids), generated.codes
+
+
+def read(manifest: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (EXAMPLES / manifest).read_text().splitlines()]
+
+
+def encode(path: str) -> Codes:
+    return nano().encode([decode_audio((EXAMPLES / path).read_bytes())])[0]
+
+
+@pytest.mark.parametrize("row", read("speech.jsonl"), ids=lambda row: row["id"])
+def test_it_transcribes_the_bundled_speech(row: dict[str, str]) -> None:
+    assert answer("asr", encode(row["audio"]))[0] == row["text"]
+
+
+@pytest.mark.parametrize("row", read("sounds.jsonl"), ids=lambda row: row["id"])
+def test_it_names_the_bundled_sounds(row: dict[str, str]) -> None:
+    assert answer("audio_caption", encode(row["audio"]))[0] == row["caption"]
+
+
+@pytest.mark.parametrize("text", ["happy dog", "seven cat tree"])
+def test_it_says_words_that_it_then_hears(text: str) -> None:
+    _, codes = answer("tts", text)
+    (wave,) = nano().decode([codes], seeds=[1])
+    assert 0.01 < float(wave.square().mean().sqrt()) < 0.5
+    assert answer("asr", nano().encode([wave])[0])[0] == text
+
+
+def test_it_makes_a_sound_that_it_then_names() -> None:
+    _, codes = answer("tta", "white noise then a low tone")
+    (wave,) = nano().decode([codes], seeds=[1])
+    second_half = torch.fft.rfft(wave[-12_000:]).abs()
+    assert 140 <= int(second_half.argmax()) * 2 <= 310  # Hz: bins of half a second
+    assert answer("audio_caption", nano().encode([wave])[0])[0] == "white noise then a low tone"
+
+
+def test_it_is_small_and_its_fingerprint_is_its_contents() -> None:
+    files = [path for path in (BUNDLED / "nano").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= LARGEST_BYTES
+    config = load_config(model_folder("nano"))
+    assert config.trained
+    assert config.fingerprint != fingerprint(config, {})

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import random
+
+import torch
+
+from tests.uniaudio2.training.clips import encoded_clips
+from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.frames import TEXT_COLUMN
+from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.lm.tokenizer import TextTokenizer
+from uniaudio2.training.lm import Example, ExampleMaker, lm_losses
+from uniaudio2.training.tokens import train_tokenizer
+
+CONFIG = load_config(model_folder("tiny")).lm
+
+
+def maker() -> ExampleMaker:
+    tokenizer = TextTokenizer(train_tokenizer(CONFIG), CONFIG)
+    return ExampleMaker(encoded_clips(8), tokenizer, CONFIG)
+
+
+def test_answers_are_what_generation_would_have_to_give() -> None:
+    kinds = set()
+    for seed in range(40):
+        example = maker().draw(random.Random(seed))
+        tokens = example.answer.tokens
+        if int(tokens[0, TEXT_COLUMN]):
+            first, second, last = (int(tokens[row, TEXT_COLUMN]) for row in (0, 1, -1))
+            assert first in {opening for opening, _ in CONFIG.ids.tags.values()}
+            assert (second, last) == (CONFIG.ids.text_bos, CONFIG.ids.text_eos)
+            kinds.add("text")
+        else:
+            assert bool((tokens[0, :8] == CONFIG.ids.reason_bos).all())
+            stop = CONFIG.ids.semantic_eos + CONFIG.reason_card
+            assert bool((tokens[-1, :8] == stop).all())
+            kinds.add("audio")
+    assert kinds == {"text", "audio"}
+
+
+def test_batches_repeat_and_hold_rows_of_about_one_length() -> None:
+    one, again = (maker().batch(seed=1, step=5, size=4) for _ in range(2))
+    assert [len(example) for example in one] == [len(example) for example in again]
+    spans = [[len(e) for e in maker().batch(1, step, 4)] for step in range(4)]
+    spans.sort()
+    assert all(a[-1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+
+
+def test_only_answers_are_learnt() -> None:
+    torch.manual_seed(0)
+    lm = UniAudioLM(CONFIG)
+    example = maker().draw(random.Random(0))
+    lengthened = Example(example.prompt, example.answer)
+    alone, padded = lm_losses(lm, [example]), lm_losses(lm, [example, lengthened])
+    assert torch.allclose(alone["loss"], padded["loss"], atol=1e-5)
+
+
+def test_it_learns_a_batch_by_heart() -> None:
+    torch.manual_seed(0)
+    lm = UniAudioLM(CONFIG)
+    batch = maker().batch(seed=1, step=0, size=6)
+    optimizer = torch.optim.AdamW(lm.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(30):
+        loss = lm_losses(lm, batch)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
