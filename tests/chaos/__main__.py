@@ -149,7 +149,7 @@ def report(lines: list[list[str]], groups: dict[Kind, list[Account]], seconds: f
 def main() -> int:
     """Run it; 1 if a row was lost, doubled or different."""
     options = parse()
-    dice = random.Random(options.seed)  # noqa: S311 - chaos, not secrecy
+    dice = random.Random(options.seed)
     begun = time.monotonic()
     lines: list[list[str]] = []
     groups: dict[Kind, list[Account]] = {}

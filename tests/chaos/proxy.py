@@ -62,7 +62,7 @@ class FaultProxy:
         self.kinds = dict(kinds or KINDS)
         self.injected: Counter[str] = Counter()
         self.passed: list[Passed] = []
-        self._random = random.Random(seed)  # noqa: S311 - chaos, not secrecy
+        self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)

@@ -188,7 +188,7 @@ def clean(stand: Stand) -> Result:
 def test_kills_and_a_bad_network_lose_nothing_and_double_nothing(
     stand: Stand, clean: Result, kind: Kind
 ) -> None:
-    dice = random.Random(7)  # noqa: S311 - chaos, not secrecy
+    dice = random.Random(7)
     account = Ordeal(stand, SHORT, kind, KILLS, dice).endure(clean)
     assert account.verdict is not None
     assert account.verdict.good, account.verdict.describe()

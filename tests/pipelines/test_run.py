@@ -192,7 +192,7 @@ def test_two_hundred_rows_are_the_same_whatever_the_run(tmp_path: Path) -> None:
     rows = [{"id": f"r{n}", "text": f"line {n} {'x' * (n % 23)}"} for n in range(200)]
     found = []
     for number, (batch, pool, unit_rows) in enumerate([(1, 1, 25), (7, 2, 32), (64, 1, 100)]):
-        order = random.Random(number).sample(rows, len(rows)) if number else rows  # noqa: S311
+        order = random.Random(number).sample(rows, len(rows)) if number else rows
         manifest = tmp_path / f"{number}.jsonl"
         manifest.write_text("".join(json.dumps(row) + "\n" for row in order))
         out = str(tmp_path / str(number))

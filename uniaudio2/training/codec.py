@@ -77,7 +77,7 @@ class CodecTrainer(nn.Module):
 
     def __init__(self, config: CodecConfig, bfloat16: bool = False) -> None:
         super().__init__()
-        self.bfloat16 = bfloat16
+        self.uses_bfloat16 = bfloat16
         self.encoder = CodecEncoder(config)
         for module in self.encoder.modules():
             if isinstance(module, nn.Dropout):
@@ -130,7 +130,7 @@ class CodecTrainer(nn.Module):
         wave = torch.stack([one.wave for one in packed]).to(device)  # [B, N]
         generator = torch.Generator().manual_seed(seed)
         encoder = self.encoder
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.uses_bfloat16):
             heard = encoder.features(wave)
         features = Features(**{name: tensor.float() for name, tensor in vars(heard).items()})
         merged = encoder.thinking.merge(features.whisper, features.semantic)  # [B, T, dim]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 
 import torch
@@ -43,7 +44,7 @@ def test_batches_repeat_and_hold_rows_of_about_one_length() -> None:
     assert [len(example) for example in one] == [len(example) for example in again]
     spans = [[len(e) for e in maker().batch(1, step, 4)] for step in range(4)]
     spans.sort()
-    assert all(a[-1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[-1] <= b[0] for a, b in itertools.pairwise(spans))
 
 
 def test_only_answers_are_learnt() -> None:
