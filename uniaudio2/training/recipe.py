@@ -156,7 +156,7 @@ NANO = Recipe(
     ),
     corpus={"train": 16_000, "sounds": 6_000},
     judged={"unseen_variants": 400, "unseen_voices": 400, "unseen_sounds": 400},
-    scalar=Schedule(steps=3600, lr=2e-3),
+    scalar=Schedule(steps=4400, lr=1.5e-3),
     codec=Schedule(steps=1800, lr=1.2e-3, warmup=100, bfloat16=True),
     lm=Schedule(steps=4500, lr=1.5e-3, bfloat16=True),
     flow=Schedule(steps=4000, lr=1e-3, bfloat16=True),
