@@ -32,7 +32,12 @@ def is_clean(number: int) -> bool:
 
 def whole_codes(wave: Tensor, config: CodecConfig) -> Tensor:
     """Lengthen a wave with silence so that its last code hears no repetition of its start."""
-    return F.pad(wave, (0, config.recon_samples - 1 - len(wave) % config.recon_samples))
+    return F.pad(wave, (0, whole_samples(len(wave), config) - len(wave)))
+
+
+def whole_samples(samples: int, config: CodecConfig) -> int:
+    """Samples of a clip once `whole_codes` has lengthened it."""
+    return samples // config.recon_samples * config.recon_samples + config.recon_samples - 1
 
 
 def heard(clip: Clip, number: int, seed: int, config: CodecConfig) -> Tensor:
@@ -98,12 +103,12 @@ def encode_corpus(
     )
 
 
-def read_encoded(folder: Path, corpus: Path, config: CodecConfig, seed: int) -> list[EncodedClip]:
+def read_encoded(folder: Path, corpus: Path, config: CodecConfig) -> list[EncodedClip]:
     """The clips of `encode_corpus`, in the corpus's order."""
     stored = load_file(folder / "codes.safetensors")
     clips, reason_at, recon_at = [], 0, 0
     for number, clip in enumerate(Corpus(corpus)):
-        samples = len(heard(clip, number, seed, config)) if is_clean(number) else clip.samples
+        samples = whole_samples(clip.samples, config) if is_clean(number) else clip.samples
         reasons, recons = reason_tokens(samples, config), recon_tokens(samples, config)
         codes = Codes(
             stored["reason"][reason_at : reason_at + reasons].long(),

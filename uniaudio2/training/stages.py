@@ -94,7 +94,7 @@ class Workshop:
 
     def lm(self) -> UniAudioLM:
         """Train the language model."""
-        clips = read_encoded(self.folder, self.corpus_folder, self.model.codec, self.recipe.seed)
+        clips = read_encoded(self.folder, self.corpus_folder, self.model.codec)
         tokenizer = TextTokenizer(train_tokenizer(self.model.lm), self.model.lm)
         return train_lm(
             self.folder, clips, tokenizer, self.model.lm, self.recipe.lm, self.recipe.seed,
@@ -110,7 +110,7 @@ class Workshop:
         decoder.scalar.decoder.load_state_dict(scalar.decoder.state_dict())
         maker = WindowMaker(
             Corpus(self.corpus_folder),
-            read_encoded(self.folder, self.corpus_folder, model.codec, seed),
+            read_encoded(self.folder, self.corpus_folder, model.codec),
             scalar,
             WindowPlan(model.flow.window_codes, model.scalar.stride),
             model.codec,
