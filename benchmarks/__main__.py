@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from benchmarks import lm
+from benchmarks import lm, nano
 
-BENCHMARKS = {"lm": lm.run}
+BENCHMARKS = {"lm": lm.run, "nano": nano.run}
 
 
 def main() -> None:

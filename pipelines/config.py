@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from actors.fetch import MAX_BYTES
 from pipelines.errors import UsageError
 from uniaudio2.audio import MAX_DURATION_S
+from uniaudio2.checkpoint.native import DEFAULT_MODEL
 from uniaudio2.config import ModelConfig
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling import Sampling
@@ -101,7 +102,7 @@ class JobConfig(Frozen):
     task: str
     input: str
     output: str
-    model: str = "tiny"
+    model: str = DEFAULT_MODEL
     seed: int = 0
     instruction: str | None = None
     limit: int | None = Field(None, ge=1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from uniaudio2.checkpoint.native import load_config, load_part, model_folder
+from uniaudio2.checkpoint.native import DEFAULT_MODEL, load_config, load_part, model_folder
 from uniaudio2.codes import Codes
 from uniaudio2.config import ModelConfig
 from uniaudio2.tasks import TaskSpec
@@ -52,7 +52,7 @@ class UniAudio2:
 
     @staticmethod
     def load(
-        source: str = "tiny",
+        source: str = DEFAULT_MODEL,
         parts: Sequence[Part] = ALL_PARTS,
         device: str | None = None,
         threads: int | None = None,

@@ -57,7 +57,8 @@ class Job:
         if self.task == "tts":
             settings.append(f"sampling.max_frames={self.max_frames}")
         sets = [word for setting in settings for word in ("--set", setting)]
-        return ["run", self.task, self.source, output, "--seed", "5", "--quiet", *sets]
+        common = ["--model", "tiny", "--seed", "5", "--quiet"]
+        return ["run", self.task, self.source, output, *common, *sets]
 
 
 class Stand:

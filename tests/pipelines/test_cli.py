@@ -94,7 +94,7 @@ def test_json_lines_and_exit_code_3(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"id": "a", "text": "hi"}\n{"id": "b", "text": " "}\n')
     result = cli(
         "run", "tts", str(tmp_path / "in.jsonl"), str(tmp_path / "out"), "--json",
-        "--set", "sampling.max_frames=20",
+        "--model", "tiny", "--set", "sampling.max_frames=20",
     )  # fmt: skip
     assert result.returncode == 3, result.stderr
     events = [json.loads(line) for line in result.stdout.splitlines()]

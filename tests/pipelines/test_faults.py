@@ -28,6 +28,7 @@ def job(tmp_path: Path, source: str = "speech.jsonl", **settings: object) -> Job
         task="reconstruct",
         input=str(EXAMPLES / source),
         output=str(tmp_path),
+        model="tiny",
         unit_rows=2,
         **settings,
     )
@@ -72,6 +73,7 @@ def test_a_hopeless_job_stops_early_with_a_summary(tmp_path: Path) -> None:
     manifest = tmp_path / "m.jsonl"
     manifest.write_text("".join(f'{{"id": "{n}", "audio": "gone-{n}.wav"}}\n' for n in range(8)))
     settings = {"task": "tokenize", "input": str(manifest), "output": str(tmp_path / "out")}
+    settings["model"] = "tiny"
     with pytest.raises(RunFailed, match=r"2 of 2 rows failed \(2 missing_file\), more than"):
         run_job(JobConfig(**settings, max_errors="1", unit_rows=1))
     status = read_status(str(tmp_path / "out"))
@@ -91,7 +93,7 @@ def test_a_killed_driver_loses_nothing_and_repeats_nothing(tmp_path: Path) -> No
     manifest, out = tmp_path / "m.txt", tmp_path / "out"
     manifest.write_text("".join(f"line {n}\n" for n in range(40)))
     command = [
-        *CLI, "run", "tts", str(manifest), str(out),
+        *CLI, "run", "tts", str(manifest), str(out), "--model", "tiny",
         "--set", "unit_rows=2", "--set", "sampling.max_frames=200",
     ]  # fmt: skip
     log = out / "_log/units"
@@ -120,8 +122,8 @@ def test_ctrl_c_stops_in_order_and_says_how_to_go_on(tmp_path: Path) -> None:
     manifest = tmp_path / "m.txt"
     manifest.write_text("".join(f"line {n}\n" for n in range(40)))
     command = [
-        *CLI, "run", "tts", str(manifest), str(tmp_path / "out"), "--set", "unit_rows=1",
-        "--set", "sampling.max_frames=300",
+        *CLI, "run", "tts", str(manifest), str(tmp_path / "out"), "--model", "tiny",
+        "--set", "unit_rows=1", "--set", "sampling.max_frames=300",
     ]  # fmt: skip
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("cluster")
 
 
 def run(task: str, source: str, output: str, **settings: Any) -> RunResult:
+    settings = {"model": "tiny", **settings}
     return run_job(JobConfig(task=task, input=source, output=output, **settings))
 
 
@@ -183,8 +184,23 @@ def test_another_job_is_refused_and_other_rows_are_done_again(tmp_path: Path) ->
     assert after[1]["audio_path"] == before[1]["audio_path"]  # not computed again
     assert len(list((tmp_path / "out").rglob("*.flac"))) == 2
     assert verify(out) == []
-    job = JobConfig(task="tts", input=str(manifest), output=out, **settings, seed=1)
+    settings |= {"model": "tiny", "seed": 1}
+    job = JobConfig(task="tts", input=str(manifest), output=out, **settings)
     assert run_job(job, fresh=True).counts.ok == 2
+
+
+def test_the_default_model_transcribes_and_names(tmp_path: Path) -> None:
+    for task, manifest, truth in (
+        ("asr", "speech.jsonl", "input_text"),
+        ("audio_caption", "sounds.jsonl", "caption"),
+    ):
+        out = str(tmp_path / task)
+        job = JobConfig(task=task, input=str(EXAMPLES / manifest), output=out)
+        assert run_job(job).exit_code == 0
+        rows = read_results(out)
+        assert [row["text"] for row in rows] == [row[truth] for row in rows]
+        assert {row["finish_reason"] for row in rows} == {"stop"}
+        assert all(row["model"].startswith("nano-") for row in rows)
 
 
 def test_two_hundred_rows_are_the_same_whatever_the_run(tmp_path: Path) -> None:

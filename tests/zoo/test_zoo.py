@@ -95,7 +95,11 @@ def test_a_run_over_the_zoo_accounts_for_every_row(tmp_path: Path, kind: str) ->
         write_parquet(source, zoo.audio)
     out = str(tmp_path / "out")
     job = JobConfig(
-        task="tokenize", input=str(source), output=out, load={"max_duration_s": LIMIT_S}
+        task="tokenize",
+        input=str(source),
+        output=out,
+        model="tiny",
+        load={"max_duration_s": LIMIT_S},
     )
     result = run_job(job)
     good, bad = _read(out, "data"), _read(out, "errors")

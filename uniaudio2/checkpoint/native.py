@@ -24,6 +24,7 @@ from uniaudio2.frozen import nearest
 from uniaudio2.seeds import row_seed
 
 BUNDLED = Path(__file__).parents[1] / "models"
+DEFAULT_MODEL = "nano"
 QUANTIZERS = "quantizers"
 SHARED_PREFIX = QUANTIZERS + "."
 SHARD_BYTES = 2 * 10**9
