@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from uniaudio2.training.corpus import Clip, Corpus
 from uniaudio2.training.loop import dice_of
 
 _SEGMENTS_PER_BATCH = 8
-_CHUNK = 64
+_CHUNK = 200
 
 
 def is_clean(number: int) -> bool:
@@ -61,17 +62,37 @@ class EncodedClip:
         return is_clean(self.number)
 
 
+@lru_cache(maxsize=1)
+def _encoder(folder: Path, config_json: str, device: str) -> CodecEncoder:
+    """The trained encoder, loaded once in each process."""
+    torch.set_num_threads(1)
+    encoder = CodecEncoder(CodecConfig.model_validate_json(config_json))
+    encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+    return encoder.to(device)
+
+
+@lru_cache(maxsize=1)
+def _clips(corpus: Path) -> list[Clip]:
+    return Corpus(corpus).clips
+
+
 def _encode_chunk(
     folder: Path, corpus: Path, config: CodecConfig, seed: int, device: str, numbers: range
-) -> list[Codes]:
-    torch.set_num_threads(1)
-    encoder = CodecEncoder(config)
-    encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
-    clips = Corpus(corpus).clips
+) -> Path:
+    """Encode some clips into a file of their own, unless it is there already."""
+    file = folder / "codes" / f"{numbers.start:08d}.safetensors"
+    if file.is_file():
+        return file
+    clips = _clips(corpus)
+    encoder = _encoder(folder, config.model_dump_json(), device)
     waves = [heard(clips[number], number, seed, config) for number in numbers]
-    order = sorted(range(len(waves)), key=lambda i: len(waves[i]))
-    codes = encoder.to(device).encode([waves[i] for i in order], _SEGMENTS_PER_BATCH)
-    return [codes[order.index(i)] for i in range(len(waves))]
+    codes = encoder.encode(waves, _SEGMENTS_PER_BATCH)
+    streams = {
+        "reason": torch.cat([one.reason for one in codes]).to(torch.int16),
+        "recon": torch.cat([one.recon for one in codes]).to(torch.int16),
+    }
+    save_file(streams, file.with_suffix(".partial"))
+    return file.with_suffix(".partial").rename(file)
 
 
 def encode_corpus(
@@ -89,18 +110,15 @@ def encode_corpus(
     """
     if (folder / "codes.safetensors").is_file():
         return
+    (folder / "codes").mkdir(exist_ok=True)
     count = len(Corpus(corpus))
     chunks = [range(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK)]
     work = partial(_encode_chunk, folder, corpus, config, seed, device)
-    with ProcessPoolExecutor(workers) as pool:
-        codes = [one for chunk in pool.map(work, chunks) for one in chunk]
-    save_file(
-        {
-            "reason": torch.cat([one.reason for one in codes]).to(torch.int16),
-            "recon": torch.cat([one.recon for one in codes]).to(torch.int16),
-        },
-        folder / "codes.safetensors",
-    )
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        files = list(pool.map(work, chunks))
+    parts = [load_file(file) for file in files]
+    merged = {name: torch.cat([part[name] for part in parts]) for name in ("reason", "recon")}
+    save_file(merged, folder / "codes.safetensors")
 
 
 def read_encoded(folder: Path, corpus: Path, config: CodecConfig) -> list[EncodedClip]:

@@ -158,7 +158,7 @@ NANO = Recipe(
     judged={"unseen_variants": 400, "unseen_voices": 400, "unseen_sounds": 400},
     scalar=Schedule(steps=4400, lr=1.5e-3),
     codec=Schedule(steps=1800, lr=1.2e-3, warmup=100, bfloat16=True),
-    lm=Schedule(steps=4500, lr=1.5e-3, bfloat16=True),
+    lm=Schedule(steps=3800, lr=1.5e-3, bfloat16=True),
     flow=Schedule(steps=4000, lr=1e-3, bfloat16=True),
     recogniser=Schedule(steps=1200, lr=2e-3),
 )
