@@ -74,6 +74,7 @@ def stock_wavlm_config(config: CodecConfig) -> WavLMConfig:
             f"{stock.num_hidden_layers} layers; lower it or set num_hidden_layers"
         )
     stock.num_hidden_layers = depth
+    stock.layerdrop = 0.0  # in training too, every hidden state in use must exist
     stock.apply_spec_augment = False
     stock.mask_time_prob = stock.mask_feature_prob = 0.0
     return stock

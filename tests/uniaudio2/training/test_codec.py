@@ -47,4 +47,4 @@ def test_query_tokens_begin_as_their_neighbours() -> None:
         music[..., 50:55] += 3.0  # what the eleventh query follows
         moved = (thinking(whisper, music) - before).norm(dim=-1)[0]
     assert int(moved.argmax()) in (9, 10, 11)
-    assert float(moved[10]) > 3 * float(moved[[0, 1, 18, 19]].max())
+    assert float(moved[10]) > 3 * float(moved.median())
