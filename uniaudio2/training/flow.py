@@ -1,4 +1,4 @@
-"""Stage 5: the flow transformer, from codes to the latents of the finished scalar codec."""
+"""Stage 5: the flow transformer, from codes to the latents that the scalar codec decodes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from uniaudio2.config import CodecConfig, FlowConfig, ScalarConfig
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.flow.euler import SIGMA_MIN, prefix_mask
-from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.flow.windows import FRAMES_PER_CODE, WindowPlan
+from uniaudio2.training.bands import BandAnalysis
 from uniaudio2.training.corpus import Corpus
 from uniaudio2.training.encoded import EncodedClip, heard
 from uniaudio2.training.loop import Loop, Losses, Schedule, dice_of
@@ -41,7 +41,7 @@ class WindowMaker:
     Args:
         corpus: clips.
         clips: the same, encoded.
-        scalar: gives the latents.
+        analysis: gives the latents.
         plan: the windows.
         codec: the codec's sizes.
         seed: with which the clips were encoded.
@@ -51,32 +51,31 @@ class WindowMaker:
         self,
         corpus: Corpus,
         clips: Sequence[EncodedClip],
-        scalar: ScalarCodec,
+        analysis: BandAnalysis,
         plan: WindowPlan,
         codec: CodecConfig,
         seed: int,
     ) -> None:
-        self.corpus, self.scalar, self.plan, self.codec = corpus, scalar, plan, codec
+        self.corpus, self.analysis, self.plan, self.codec = corpus, analysis, plan, codec
         self.seed = seed
         self.speech = [clip for clip in clips if clip.is_speech]
         self.sounds = [clip for clip in clips if not clip.is_speech]
         self._latents: dict[int, Tensor] = {}  # each clip is drawn several times
 
-    @torch.no_grad()
-    def _encode(self, clip: EncodedClip) -> Tensor:
+    def _analyse(self, clip: EncodedClip) -> Tensor:
         """Latents of a clip's codes, ``[2 T, latent]`` float16."""
         wave = heard(self.corpus.clips[clip.number], clip.number, self.seed, self.codec)
         # the last code hears the start again, so its latents do too
         whole = wave.repeat(2)[: len(clip.codes.recon) * self.codec.recon_samples]
-        device = next(self.scalar.parameters()).device
-        return self.scalar.encode(whole[None, None].to(device))[0].T.half().cpu()
+        latents: Tensor = self.analysis(whole[None])[0]
+        return latents.T.half()
 
     def draw(self, dice: random.Random) -> Window:
         """A random window of a random clip."""
         clip = dice.choice(self.speech if dice.random() < _SPEECH_SHARE else self.sounds)
         length = len(clip.codes.recon)
         if clip.number not in self._latents:
-            self._latents[clip.number] = self._encode(clip)
+            self._latents[clip.number] = self._analyse(clip)
         latents = self._latents[clip.number].float()
         start = 0 if dice.random() < _FROM_THE_START else dice.randrange(length)
         at = (torch.arange(self.plan.codes) + start) % length  # [W]

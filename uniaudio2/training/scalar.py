@@ -1,7 +1,6 @@
-"""Stage 1: the scalar codec, on spectra alone, without a discriminator.
+"""Stage 1: the scalar codec's decoder, from band levels to waves, on spectra alone.
 
-Phases are the decoder's own affair: latents that say nothing of them are easier to guess for the
-flow transformer, whose codes do not hold them either.
+It begins as a bank of oscillators, one a band, and learns the rest.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from uniaudio2.audio import SAMPLE_RATE
 from uniaudio2.config import ScalarConfig
 from uniaudio2.flow.scalar import ScalarCodec
+from uniaudio2.training.bands import SLOTS, BandAnalysis, band_centres
 from uniaudio2.training.corpus import Clip, Corpus
 from uniaudio2.training.loop import Loop, Losses, Schedule, dice_of
 
@@ -27,10 +27,12 @@ _SPECTRA = ((256, 32), (512, 64), (1024, 80), (2048, 128))  # n_fft, mel bands
 _FLOOR = 5e-3
 _QUIET = 0.5
 _BLUR = 1 / 9  # rounding changes a latent by at most 1/18
+_ATOM_LEVEL = 0.1
+_QUIETLY = 0.05
 
 
 class SpectralLoss(nn.Module):
-    """Distances of mel spectra at several resolutions, linear and logarithmic."""
+    """Distances of mel spectra at several resolutions, logarithmic and relative."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,35 +69,94 @@ def random_crop(clip: Clip, dice: random.Random, samples: int) -> Tensor:
     return F.pad(wave, (0, samples - len(wave))) * 10 ** (dice.uniform(-9, 3) / 20)
 
 
-def blur(latents: Tensor) -> Tensor:
-    """Add more than rounding changes: the decoder learns to bear latents that were guessed, and
-    the encoder to spread them; unlike rounding it lets small ones through from the start."""
-    return latents + _BLUR * (2 * torch.rand_like(latents) - 1)
-
-
 @torch.no_grad()
-def begin_loud(codec: ScalarCodec) -> None:
-    """Draw weights that keep a signal's level through all layers: with torch's own, a wave would
-    reach the latents far below the blur, and nothing would be learned."""
-    for name, layer in codec.named_modules():
-        if not isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
-            continue
-        per_sample = layer.in_channels * layer.kernel_size[0]
-        if isinstance(layer, nn.ConvTranspose1d):
-            per_sample = per_sample // layer.stride[0]
-        is_added = ".units." in name and name.endswith("conv2")
-        nn.init.normal_(layer.weight, std=(0.2 if is_added else 1.3) * per_sample**-0.5)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    layers = dict(codec.named_parameters())
-    layers["encoder.0.weight"].mul_(10.0)  # waves are quiet
-    layers[f"decoder.{len(codec.decoder) - 1}.weight"].mul_(0.1)
+def begin_as_oscillators(codec: ScalarCodec) -> None:
+    """Set the decoder up so that every band's level drives a sound in that band.
+
+    Levels pass the first layer as they are, the first up-sampling draws lines between the moments
+    of a band, and the second holds the sounds, found by least squares through the layers behind
+    it; residual units begin as almost nothing.
+
+    Raises:
+        ValueError: the decoder does not have two up-sampling blocks of fitting widths.
+    """
+    config, decoder = codec.config, codec.decoder
+    centres = band_centres(config)
+    bands = len(centres)
+    if len(config.upsample_factors) != 2 or config.init_channel * 2 != bands:
+        raise ValueError(
+            f"{len(config.upsample_factors)} up-sampling blocks to {config.init_channel} channels "
+            f"cannot hold {bands} bands: give 2 blocks and init_channel {bands // 2}"
+        )
+    for name, layer in decoder.named_modules():
+        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]  # these layers have one
+            if name.endswith("conv2"):
+                layer.weight.mul_(_QUIETLY)
+    parameters = dict(decoder.named_parameters())
+    first = parameters["0.weight"].zero_()
+    first[range(SLOTS * bands), range(SLOTS * bands), first.shape[-1] // 2] = 1.0
+    parameters["0.bias"].fill_(1.0)  # silence is -1
+    parameters["1.up.weight"].copy_(_lines(config, bands))
+    behind = decoder[3:]  # sample repetition and the last convolution
+    for activation in behind.modules():
+        if isinstance(activation, nn.PReLU):
+            nn.init.ones_(activation.weight)
+    for name, parameter in behind.named_parameters():
+        if name.endswith("weight") and parameter.ndim == 3:
+            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+    parameters["2.up.weight"].copy_(_atoms(config, centres, behind))
+
+
+def _lines(config: ScalarConfig, bands: int) -> Tensor:
+    """First up-sampling: ``[2 bands, bands, kernel]``, triangles around each moment."""
+    factor, kernel = config.upsample_factors[0], config.upsample_kernel_sizes[0]
+    times = torch.arange(kernel) - (kernel - factor) // 2
+    weight = torch.zeros(SLOTS * bands, bands, kernel)
+    width = factor / SLOTS
+    for slot in range(SLOTS):
+        centre = (slot + 0.5) * width - 0.5
+        triangle = (1 - (times - centre).abs() / width).clamp(min=0)
+        weight[range(slot * bands, (slot + 1) * bands), range(bands)] = triangle
+    return weight
+
+
+def _atoms(config: ScalarConfig, centres: Tensor, behind: nn.Module) -> Tensor:
+    """Second up-sampling: ``[bands, channels, kernel]``, each band's sound under a window.
+
+    The sounds repeat with the stride, so their partials are multiples of its frequency.
+    """
+    kernel, channels = config.upsample_kernel_sizes[1], config.init_channel
+    samples = kernel * config.num_samples
+    basis = torch.eye(channels * kernel).view(-1, channels, kernel)
+    reached = behind(basis)[:, 0]  # [channels * kernel, samples]
+    grid_hz = 2 * config.sample_rate / samples
+    edges = torch.cat([centres[:1] / 2, (centres[1:] * centres[:-1]).sqrt(), centres[-1:] * 1.05])
+    times = torch.arange(samples) / config.sample_rate
+    wanted = []
+    for low, centre, high in zip(edges[:-1], centres, edges[1:], strict=True):
+        inside = torch.arange(1, 200) * grid_hz
+        inside = inside[(inside >= low) & (inside < high)]
+        partials = inside if len(inside) else centre[None]
+        phases = 2 * torch.pi * torch.rand(len(partials), 1)
+        sound = torch.cos(2 * torch.pi * partials[:, None] * times + phases).sum(0)
+        wanted.append(sound * torch.hann_window(samples) * len(partials) ** -0.5)
+    target = _ATOM_LEVEL * torch.stack(wanted)  # [bands, samples]
+    gram = reached.T @ reached
+    gram += 1e-3 * gram.diagonal().mean() * torch.eye(samples)
+    solved: Tensor = target @ torch.linalg.solve(gram, reached.T)
+    return solved.view(len(centres), channels, kernel)
+
+
+def blur(latents: Tensor) -> Tensor:
+    """Add more than rounding changes, so that the decoder learns to bear guessed latents."""
+    return latents + _BLUR * (2 * torch.rand_like(latents) - 1)
 
 
 def train_scalar(
     folder: Path, corpus: Corpus, config: ScalarConfig, schedule: Schedule, seed: int, device: str
 ) -> ScalarCodec:
-    """Train the scalar codec.
+    """Train the scalar codec's decoder; it has no encoder.
 
     Args:
         folder: where checkpoint, log and result go.
@@ -106,10 +167,10 @@ def train_scalar(
         device: torch device.
     """
     torch.manual_seed(seed)
-    codec = ScalarCodec(config)
-    begin_loud(codec)
+    codec = ScalarCodec(config, with_encoder=False)
+    begin_as_oscillators(codec)
     codec = codec.to(device)
-    spectral = SpectralLoss().to(device)
+    analysis, spectral = BandAnalysis(config).to(device), SpectralLoss().to(device)
     speech = [clip for clip in corpus if clip.is_speech]
     sounds = [clip for clip in corpus if not clip.is_speech]
     samples = _CROP_FRAMES * config.stride
@@ -122,10 +183,10 @@ def train_scalar(
         ]
         wave = torch.stack([random_crop(clip, dice, samples) for clip in clips]).to(device)
         torch.manual_seed(dice.getrandbits(62))
-        latents = codec.encode(wave[:, None])
+        latents = analysis(wave)
         made = codec.decoder(blur(latents))[:, 0]
         return {"loss": spectral(made, wave), "spread": latents.std()}
 
     loop.run(losses_of)
-    codec = loop.load_result()  # type: ignore[assignment]  # the module that was given
+    loop.load_result()
     return codec

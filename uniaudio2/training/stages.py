@@ -17,6 +17,7 @@ from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.flow.windows import WindowPlan
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.tokenizer import TextTokenizer
+from uniaudio2.training.bands import BandAnalysis
 from uniaudio2.training.codec import train_codec
 from uniaudio2.training.corpus import Corpus, make_corpus
 from uniaudio2.training.encoded import encode_corpus, read_encoded
@@ -111,7 +112,7 @@ class Workshop:
         maker = WindowMaker(
             Corpus(self.corpus_folder),
             read_encoded(self.folder, self.corpus_folder, model.codec),
-            scalar,
+            BandAnalysis(model.scalar),
             WindowPlan(model.flow.window_codes, model.scalar.stride),
             model.codec,
             seed,

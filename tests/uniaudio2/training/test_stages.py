@@ -14,7 +14,7 @@ from uniaudio2.model import UniAudio2
 from uniaudio2.training.corpus import Clip, Corpus, Group
 from uniaudio2.training.evaluate import Evaluation
 from uniaudio2.training.loop import Schedule
-from uniaudio2.training.recipe import Recipe
+from uniaudio2.training.recipe import NANO, Recipe
 from uniaudio2.training.recogniser import Recogniser
 from uniaudio2.training.stages import STAGES, Workshop
 
@@ -36,7 +36,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
         monkeypatch.setattr(f"uniaudio2.training.{module}.Corpus", NoEspeak)
     short = Schedule(steps=2)
     recipe = Recipe(
-        model=load_config(model_folder("tiny")).model_copy(update={"name": "mini", "seed": None}),
+        model=load_config(model_folder("tiny")).model_copy(
+            update={"name": "mini", "seed": None, "scalar": NANO.model.scalar}
+        ),
         corpus={"sounds": 8},
         judged={"unseen_sounds": 2},
         **dict.fromkeys(("scalar", "codec", "lm", "flow", "recogniser"), short),
