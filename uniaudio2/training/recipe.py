@@ -5,6 +5,7 @@ from __future__ import annotations
 from uniaudio2.config import (
     CodecConfig,
     FlowConfig,
+    GenerationConfig,
     LmConfig,
     ModelConfig,
     MusicConfig,
@@ -150,6 +151,7 @@ def _scalar() -> ScalarConfig:
 NANO = Recipe(
     model=ModelConfig(
         name="nano",
+        generation=GenerationConfig(temperature=0.7, top_k=20, guidance=2.0, max_frames=150),
         lm=_lm(),
         codec=_codec(),
         flow=FlowConfig(layers=5, heads=6, head_dim=32, window_codes=40, steps=6),
@@ -160,6 +162,6 @@ NANO = Recipe(
     scalar=Schedule(steps=3000, lr=1e-3),
     codec=Schedule(steps=1800, lr=1.2e-3, warmup=100, bfloat16=True),
     lm=Schedule(steps=3800, lr=1.5e-3, bfloat16=True),
-    flow=Schedule(steps=4000, lr=1e-3, bfloat16=True),
-    recogniser=Schedule(steps=1200, lr=2e-3),
+    flow=Schedule(steps=1500, lr=1.5e-3, warmup=100, bfloat16=True),
+    recogniser=Schedule(steps=1000, lr=2e-3, warmup=100),
 )
