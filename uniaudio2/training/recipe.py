@@ -162,6 +162,6 @@ NANO = Recipe(
     scalar=Schedule(steps=3000, lr=1e-3),
     codec=Schedule(steps=1800, lr=1.2e-3, warmup=100, bfloat16=True),
     lm=Schedule(steps=3800, lr=1.5e-3, bfloat16=True),
-    flow=Schedule(steps=1500, lr=1.5e-3, warmup=100, bfloat16=True),
+    flow=Schedule(steps=2700, lr=1.5e-3, warmup=100, bfloat16=True),
     recogniser=Schedule(steps=1000, lr=2e-3, warmup=100),
 )
