@@ -26,7 +26,7 @@ class Packed:
     covered: int
 
 
-def disturb(wave: Tensor, dice: random.Random, always: bool = False) -> Tensor:
+def disturb(wave: Tensor, dice: random.Random) -> Tensor:
     """Change the level of a wave ``[N]``; sometimes add light noise or light reverberation."""
     wave = wave * 10 ** (dice.uniform(-10, 3) / 20)
     generator = torch.Generator().manual_seed(dice.getrandbits(62))
@@ -39,7 +39,7 @@ def disturb(wave: Tensor, dice: random.Random, always: bool = False) -> Tensor:
         size = len(wave) + length
         room = torch.fft.irfft(torch.fft.rfft(wave, size) * torch.fft.rfft(echo, size), size)
         wave = room[: len(wave)]
-    if always or dice.random() < _NOISY:
+    if dice.random() < _NOISY:
         level = wave.square().mean().sqrt() * 10 ** (-dice.uniform(15, 40) / 20)
         wave = wave + level * torch.randn(len(wave), generator=generator)
     return wave.clamp(-1, 1)

@@ -95,7 +95,7 @@ def _codec() -> CodecConfig:
             "encoder_ffn_dim": 256,
             "num_mel_bins": 80,
         },
-        # three convolutions instead of seven: the same 320 samples a frame, a tenth of the work
+        # three convolutions instead of seven: the same 320 samples a frame, less work
         wavlm={
             "hidden_size": 96,
             "num_hidden_layers": 2,

@@ -7,10 +7,10 @@ import torch
 
 from tests.uniaudio2.training.clips import encoded_clips
 from uniaudio2.checkpoint.native import load_config, model_folder
-from uniaudio2.frames import TEXT_COLUMN
+from uniaudio2.frames import TEXT_COLUMN, Prompt
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.tokenizer import TextTokenizer
-from uniaudio2.training.lm import Example, ExampleMaker, lm_losses
+from uniaudio2.training.lm import ExampleMaker, lm_losses
 from uniaudio2.training.tokens import train_tokenizer
 
 CONFIG = load_config(model_folder("tiny")).lm
@@ -50,10 +50,19 @@ def test_batches_repeat_and_hold_rows_of_about_one_length() -> None:
 def test_only_answers_are_learnt() -> None:
     torch.manual_seed(0)
     lm = UniAudioLM(CONFIG)
-    example = maker().draw(random.Random(0))
-    lengthened = Example(example.prompt, example.answer)
-    alone, padded = lm_losses(lm, [example]), lm_losses(lm, [example, lengthened])
-    assert torch.allclose(alone["loss"], padded["loss"], atol=1e-5)
+    drawn = [maker().draw(random.Random(seed)) for seed in range(40)]
+    example = next(one for one in drawn if int(one.answer.tokens[0, TEXT_COLUMN]))
+    whole = Prompt.join([example.prompt, example.answer])
+    hidden = lm.hidden(whole.tokens[None], whole.kind[None])[0, len(example.prompt) - 1 : -1]
+    wanted = example.answer.tokens[:, TEXT_COLUMN]
+    expected = torch.nn.functional.cross_entropy(lm.text_head(hidden), wanted)
+    assert torch.allclose(lm_losses(lm, [example])["loss"], expected, atol=1e-5)
+    # a longer neighbour pads it, and its own loss is a mean over its own ids
+    longer = max(drawn, key=len)
+    both = lm_losses(lm, [example, longer])
+    assert torch.allclose(both["text"], expected, atol=1e-5) or int(
+        longer.answer.tokens[0, TEXT_COLUMN]
+    )
 
 
 def test_it_learns_a_batch_by_heart() -> None:
