@@ -208,8 +208,7 @@ def train_codec(
     torch.manual_seed(seed)
     trainer = CodecTrainer(config, schedule.bfloat16).to(device).train()
     begin_nearby(trainer.encoder.thinking)
-    speech = [clip for clip in corpus if clip.is_speech]
-    sounds = [clip for clip in corpus if not clip.is_speech]
+    speech, sounds = corpus.speech, corpus.sounds
     # the trainer itself knows which products may be rounded
     loop = Loop(folder, "codec", trainer, schedule.model_copy(update={"bfloat16": False}))
 

@@ -139,6 +139,14 @@ class Corpus:
             if groups is None or row["group"] in groups
         ]
 
+    @property
+    def speech(self) -> list[Clip]:
+        return [clip for clip in self.clips if clip.is_speech]
+
+    @property
+    def sounds(self) -> list[Clip]:
+        return [clip for clip in self.clips if not clip.is_speech]
+
     def __len__(self) -> int:
         return len(self.clips)
 

@@ -75,7 +75,7 @@ def train_recogniser(
     """
     torch.manual_seed(seed)
     recogniser = Recogniser().to(device).train()
-    speech = [clip for clip in corpus if clip.is_speech]
+    speech = corpus.speech
     loop = Loop(folder, "recogniser", recogniser, schedule)
 
     def losses_of(step: int) -> Losses:

@@ -171,8 +171,7 @@ def train_scalar(
     begin_as_oscillators(codec)
     codec = codec.to(device)
     analysis, spectral = BandAnalysis(config).to(device), SpectralLoss().to(device)
-    speech = [clip for clip in corpus if clip.is_speech]
-    sounds = [clip for clip in corpus if not clip.is_speech]
+    speech, sounds = corpus.speech, corpus.sounds
     samples = _CROP_FRAMES * config.stride
     loop = Loop(folder, "scalar", codec, schedule)
 
