@@ -68,11 +68,13 @@ def _manifest(demo_job: DemoJob, output: str) -> str:
     """The bundled manifest, or a new one that names what an earlier job made."""
     if demo_job.source.endswith(".jsonl"):
         return str(EXAMPLES / demo_job.source)
-    folder = f"{output}/{demo_job.source}"
     truth = demo_job.truth or "text"
     lines = [
-        json.dumps({"id": row["id"], "audio": f"{folder}/{row['audio_path']}", truth: row[truth]})
-        for row in read_results(folder)
+        # relative to the manifest, which lies beside the earlier job's folder
+        json.dumps(
+            {"id": row["id"], "audio": f"{demo_job.source}/{row['audio_path']}", truth: row[truth]}
+        )
+        for row in read_results(f"{output}/{demo_job.source}")
     ]
     Storage(output).put(f"{demo_job.name}.jsonl", ("\n".join(lines) + "\n").encode())
     return f"{output}/{demo_job.name}.jsonl"

@@ -1,0 +1,23 @@
+"""The demo as `make demo` runs it: into a relative folder, with every job's rows done."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipelines.demo import JOBS, read_results, run_demo
+
+
+@pytest.mark.usefixtures("cluster")
+def test_every_job_of_the_demo_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_demo("out/") == 0
+    assert all(read_results(f"out/{job.name}") for job in JOBS)
+    said = capsys.readouterr().out
+    assert "'one two three four five six'" in said
+    judged = next(line for line in said.splitlines() if line.startswith("word error rates"))
+    assert len(re.findall(r"\d+\.\d%", judged)) == sum(job.truth is not None for job in JOBS)
