@@ -189,20 +189,6 @@ def test_another_job_is_refused_and_other_rows_are_done_again(tmp_path: Path) ->
     assert run_job(job, fresh=True).counts.ok == 2
 
 
-def test_the_default_model_transcribes_and_names(tmp_path: Path) -> None:
-    for task, manifest, truth in (
-        ("asr", "speech.jsonl", "input_text"),
-        ("audio_caption", "sounds.jsonl", "caption"),
-    ):
-        out = str(tmp_path / task)
-        job = JobConfig(task=task, input=str(EXAMPLES / manifest), output=out)
-        assert run_job(job).exit_code == 0
-        rows = read_results(out)
-        assert [row["text"] for row in rows] == [row[truth] for row in rows]
-        assert {row["finish_reason"] for row in rows} == {"stop"}
-        assert all(row["model"].startswith("nano-") for row in rows)
-
-
 def test_two_hundred_rows_are_the_same_whatever_the_run(tmp_path: Path) -> None:
     """Batches of 1, 7 and 64, pools of 1 and 2, shuffled, cut short and resumed, in tars."""
     rows = [{"id": f"r{n}", "text": f"line {n} {'x' * (n % 23)}"} for n in range(200)]
