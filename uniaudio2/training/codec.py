@@ -1,4 +1,4 @@
-"""Stage 2: the codec with its three encoders, so that codes carry words, events and spectra.
+"""Stage 3: the codec with its three encoders, so that codes carry words, events and spectra.
 
 There is nothing to distil from, so the encoders that the published codec keeps frozen are trained
 along. A recognition loss on the reasoning codes and on the pronunciation codes makes them carry
@@ -7,7 +7,6 @@ text; spectra predicted from the reconstruction codes make those carry sound.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -18,8 +17,10 @@ from uniaudio2.audio import SAMPLE_RATE
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.codec.features import Features
 from uniaudio2.codec.thinking import Thinking, ThinkingBlock
-from uniaudio2.config import CodecConfig
+from uniaudio2.config import ModelConfig
+from uniaudio2.flow.windows import FRAMES_PER_CODE
 from uniaudio2.training.augment import Packed, pack
+from uniaudio2.training.bands import BandAnalysis
 from uniaudio2.training.corpus import Corpus
 from uniaudio2.training.domain import SYMBOLS
 from uniaudio2.training.learning_vq import LearningVQ
@@ -71,12 +72,13 @@ class CodecTrainer(nn.Module):
     """The encoder and what only training needs: learning quantizers, heads, a spectrum decoder.
 
     Args:
-        config: the codec's sizes.
+        model: the codec's sizes, and the scalar codec's, whose latents codes shall tell.
         bfloat16: run the encoders' products in bfloat16; quantizers stay exact.
     """
 
-    def __init__(self, config: CodecConfig, bfloat16: bool = False) -> None:
+    def __init__(self, model: ModelConfig, bfloat16: bool = False) -> None:
         super().__init__()
+        config = model.codec
         self.uses_bfloat16 = bfloat16
         self.encoder = CodecEncoder(config)
         for module in self.encoder.modules():
@@ -91,32 +93,29 @@ class CodecTrainer(nn.Module):
         self.merged_head = SymbolHead(config.dim, 1, reach=5)
         self.reason_head = SymbolHead(config.dim, _PER_QUERY, reach=1)
         self.phone_head = SymbolHead(config.dim, 1, reach=3)
-        bands = self.encoder.features.whisper.config.num_mel_bins + config.music.mel_bins
+        self.analysis = BandAnalysis(model.scalar)
+        bands = self.encoder.features.whisper.config.num_mel_bins
+        self.sizes = (_MELS_PER_CODE * bands, FRAMES_PER_CODE * model.scalar.latent_hidden_dim)
         self.spectra = nn.Sequential(
             nn.Conv1d(config.dim, _WIDTH, 3, padding=1),
             nn.GELU(),
             nn.Conv1d(_WIDTH, _WIDTH, 3, padding=1),
             nn.GELU(),
-            nn.Conv1d(_WIDTH, _MELS_PER_CODE * bands, 1),
+            nn.Conv1d(_WIDTH, sum(self.sizes), 1),
         )
-        self._heard: dict[str, Tensor] = {}
-        self._overhear()
+        self._mel = torch.empty(0)
+        self.encoder.features.whisper.register_forward_pre_hook(self._overhear)
 
-    def _overhear(self) -> None:
-        """Keep the mels that the encoders are given: they are what `spectra` shall predict."""
-        features = self.encoder.features
+    def _overhear(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Keep the mel that Whisper is given: `spectra` shall predict it."""
+        self._mel = inputs[0].detach()  # [B, bands, 8 T]
 
-        def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-            return lambda _, inputs: self._heard.update({name: inputs[0].detach()})
-
-        features.whisper.register_forward_pre_hook(hook("whisper"))
-        features.music.front_end.register_forward_pre_hook(hook("music"))
-
-    def _wanted_spectra(self) -> Tensor:
-        """Both mels of the batch that the encoders saw last: ``[B, T, 8 * bands]``."""
-        both = torch.cat([2 * self._heard["whisper"], self._heard["music"]], dim=1)
-        grouped = both.reshape(*both.shape[:2], -1, _MELS_PER_CODE)  # [B, bands, T, 8]
-        return grouped.permute(0, 2, 1, 3).flatten(2)
+    def _wanted_spectra(self, wave: Tensor, codes: int) -> tuple[Tensor, Tensor]:
+        """Mel ``[B, T, 8 * bands]`` and latents ``[B, T, 2 * latent]`` of a batch of waves."""
+        mel = self._mel.view(*self._mel.shape[:2], codes, _MELS_PER_CODE)  # [B, bands, T, 8]
+        latents = self.analysis(wave)[..., : codes * FRAMES_PER_CODE]  # [B, latent, 2 T]
+        frames = latents.transpose(1, 2).reshape(len(wave), codes, -1)
+        return mel.permute(0, 2, 1, 3).flatten(2), frames
 
     def losses(self, packed: list[Packed], levels: tuple[int, int], seed: int) -> Losses:
         """Losses of a batch.
@@ -145,20 +144,22 @@ class CodecTrainer(nn.Module):
             for vq, branch, n in zip(self.recon, branches, used, strict=True)
         ]
         recon = sum((one for one, _ in made), torch.zeros_like(made[0][0]))
-        spectra = self.spectra(recon.transpose(1, 2)).transpose(1, 2)
+        guessed = self.spectra(recon.transpose(1, 2)).transpose(1, 2).split(self.sizes, dim=2)
+        mel, latents = self._wanted_spectra(wave, recon.shape[1])
         return self._total(
             merged=symbol_loss(self.merged_head(merged), packed, 25),
             reasoning=symbol_loss(self.reason_head(reasoning), packed, 5 * _PER_QUERY),
             queries=symbol_loss(self.reason_head(queries), packed, 5 * _PER_QUERY),
             phones=symbol_loss(self.phone_head(made[0][0]), packed, 12.5),
             before=symbol_loss(self.phone_head(branches[0]), packed, 12.5),
-            spectra=F.l1_loss(spectra, self._wanted_spectra()),
+            mel=F.l1_loss(guessed[0], mel),
+            latents=F.l1_loss(guessed[1], latents),
             commitment=kept + sum((loss for _, loss in made), torch.zeros_like(kept)),
         )
 
     @staticmethod
     def _total(**losses: Tensor) -> Losses:
-        weights = {"spectra": 3.0, "commitment": 0.25}
+        weights = {"mel": 2.0, "latents": 8.0, "commitment": 0.25}
         total = sum((weights.get(name, 0.5) * loss for name, loss in losses.items()))
         assert isinstance(total, Tensor)  # noqa: S101 - sum's type begins with 0
         return {"loss": total} | losses
@@ -188,7 +189,7 @@ def begin_nearby(thinking: Thinking) -> None:
 def train_codec(
     folder: Path,
     corpus: Corpus,
-    config: CodecConfig,
+    model: ModelConfig,
     schedule: Schedule,
     seed: int,
     device: str,
@@ -199,14 +200,15 @@ def train_codec(
     Args:
         folder: where checkpoint, log and result go.
         corpus: clips.
-        config: its sizes.
+        model: its sizes, and the scalar codec's.
         schedule: how.
         seed: decides weights and batches.
         device: torch device.
         batch: segments a step.
     """
     torch.manual_seed(seed)
-    trainer = CodecTrainer(config, schedule.bfloat16).to(device).train()
+    config = model.codec
+    trainer = CodecTrainer(model, schedule.bfloat16).to(device).train()
     begin_nearby(trainer.encoder.thinking)
     speech, sounds = corpus.speech, corpus.sounds
     # the trainer itself knows which products may be rounded

@@ -26,6 +26,7 @@ from uniaudio2.training.sounds import make_sound
 from uniaudio2.training.speech import Manner, say
 
 Group = Literal["train", "unseen_variants", "unseen_voices", "sounds", "unseen_sounds"]
+CLIPS, PCM = "clips.jsonl", "clips.i16"
 _HELD_BACK = 20  # one text in so many is never trained on
 
 
@@ -84,12 +85,12 @@ def make_corpus(folder: Path, clips: dict[Group, int], seed: int, workers: int) 
         seed: decides everything.
         workers: processes.
     """
-    if (folder / "clips.jsonl").is_file():
+    if (folder / CLIPS).is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
     offset = 0
-    with ProcessPoolExecutor(workers) as pool, (folder / "clips.i16").open("wb") as samples:
+    with ProcessPoolExecutor(workers) as pool, (folder / PCM).open("wb") as samples:
         for group, count in clips.items():
             size = _chunk_size(count)
             chunks = [range(i, min(i + size, count)) for i in range(0, count, size)]
@@ -98,7 +99,7 @@ def make_corpus(folder: Path, clips: dict[Group, int], seed: int, workers: int) 
                     samples.write(pcm)
                     lines.append(json.dumps(facts | {"start": offset, "samples": len(pcm) // 2}))
                     offset += len(pcm) // 2
-    (folder / "clips.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / CLIPS).write_text("\n".join(lines) + "\n")
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,8 @@ class Corpus:
     """
 
     def __init__(self, folder: Path, groups: tuple[Group, ...] | None = None) -> None:
-        pcm = np.memmap(folder / "clips.i16", dtype=np.int16, mode="r")
-        rows = [json.loads(line) for line in (folder / "clips.jsonl").read_text().splitlines()]
+        pcm = np.memmap(folder / PCM, dtype=np.int16, mode="r")
+        rows = [json.loads(line) for line in (folder / CLIPS).read_text().splitlines()]
         self.clips = [
             Clip(row["text"], row["group"], row["samples"], row["start"], pcm)
             for row in rows

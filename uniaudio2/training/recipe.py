@@ -129,7 +129,7 @@ def _codec() -> CodecConfig:
         reasoning=VqConfig(levels=8, size=_REASON_CODES, dim=16),
         pronunciation=VqConfig(levels=1, size=_SEMANTIC_CODES, dim=16),
         structure=VqConfig(levels=1, size=_SEMANTIC_CODES, dim=16),
-        acoustic=VqConfig(levels=6, size=_SEMANTIC_CODES, dim=16),
+        acoustic=VqConfig(levels=6, size=_SEMANTIC_CODES, dim=24),
     )
 
 
@@ -160,8 +160,8 @@ NANO = Recipe(
     corpus={"train": 16_000, "sounds": 6_000},
     judged={"unseen_variants": 400, "unseen_voices": 400, "unseen_sounds": 400},
     scalar=Schedule(steps=3000, lr=1e-3),
-    codec=Schedule(steps=1800, lr=1.2e-3, warmup=100, bfloat16=True),
-    lm=Schedule(steps=3800, lr=1.5e-3, bfloat16=True),
-    flow=Schedule(steps=2700, lr=1.5e-3, warmup=100, bfloat16=True),
+    codec=Schedule(steps=3400, lr=1.2e-3, warmup=100, bfloat16=True),
+    lm=Schedule(steps=5500, lr=1.5e-3, bfloat16=True),
+    flow=Schedule(steps=9000, lr=1.5e-3, warmup=100, bfloat16=True),
     recogniser=Schedule(steps=1000, lr=2e-3, warmup=100),
 )

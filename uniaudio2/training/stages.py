@@ -10,21 +10,22 @@ import torch
 from safetensors.torch import save_file
 
 from uniaudio2.checkpoint.native import save_model
-from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.config import ModelConfig
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.flow.windows import WindowPlan
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.tokenizer import TextTokenizer
+from uniaudio2.training.alignment import align
 from uniaudio2.training.bands import BandAnalysis
-from uniaudio2.training.codec import train_codec
+from uniaudio2.training.codec import CodecTrainer, train_codec
 from uniaudio2.training.corpus import Corpus, make_corpus
 from uniaudio2.training.encoded import encode_corpus, read_encoded
 from uniaudio2.training.flow import WindowMaker, new_decoder, train_flow
 from uniaudio2.training.lm import train_lm
 from uniaudio2.training.recipe import Recipe
 from uniaudio2.training.recogniser import Recogniser, train_recogniser
+from uniaudio2.training.resynthesis import resynthesise
 from uniaudio2.training.scalar import train_scalar
 from uniaudio2.training.tokens import train_tokenizer
 
@@ -54,6 +55,10 @@ class Workshop:
         return self.folder / "corpus"
 
     @property
+    def heard_folder(self) -> Path:
+        return self.folder / "resynthesised"
+
+    @property
     def judged_folder(self) -> Path:
         return self.folder / "judged"
 
@@ -76,42 +81,49 @@ class Workshop:
             self.recipe.seed, self.device,
         )  # fmt: skip
 
-    def codec(self) -> CodecEncoder:
+    def resynthesis(self) -> None:
+        """Pass a part of the corpus through the scalar codec."""
+        resynthesise(
+            self.folder, self.corpus_folder, self.heard_folder, self.model.scalar,
+            self.recipe.seed, self.workers,
+        )  # fmt: skip
+
+    def codec(self) -> CodecTrainer:
         """Train encoders, codec and quantizers."""
         trainer = train_codec(
-            self.folder, Corpus(self.corpus_folder), self.model.codec, self.recipe.codec,
+            self.folder, Corpus(self.heard_folder), self.model, self.recipe.codec,
             self.recipe.seed, self.device,
         )  # fmt: skip
         state = {name: t.cpu().contiguous() for name, t in trainer.encoder.state_dict().items()}
         save_file(state, self.folder / "encoder.safetensors")
-        return trainer.encoder
+        return trainer
 
     def codes(self) -> None:
         """Encode the corpus with the finished codec."""
         encode_corpus(
-            self.folder, self.corpus_folder, self.model.codec, self.recipe.seed, self.device,
+            self.folder, self.heard_folder, self.model.codec, self.recipe.seed, self.device,
             self.workers,
         )  # fmt: skip
 
     def lm(self) -> UniAudioLM:
         """Train the language model."""
-        clips = read_encoded(self.folder, self.corpus_folder, self.model.codec)
+        clips = read_encoded(self.folder, self.heard_folder, self.model.codec)
         tokenizer = TextTokenizer(train_tokenizer(self.model.lm), self.model.lm)
         return train_lm(
-            self.folder, clips, tokenizer, self.model.lm, self.recipe.lm, self.recipe.seed,
-            self.device,
+            self.folder, clips, tokenizer, self.model.lm, align(self.codec(), clips),
+            self.recipe.lm, self.recipe.seed, self.device,
         )  # fmt: skip
 
     def flow(self) -> FlowDecoder:
         """Train the flow transformer between the finished codec and the finished scalar codec."""
         model, seed = self.model, self.recipe.seed
-        scalar, encoder = self.scalar(), self.codec()
+        scalar, encoder = self.scalar(), self.codec().encoder
         decoder = new_decoder(model.flow, model.codec, model.scalar, seed)
         decoder.quantizers.load_state_dict(encoder.quantizers.state_dict())
         decoder.scalar.decoder.load_state_dict(scalar.decoder.state_dict())
         maker = WindowMaker(
-            Corpus(self.corpus_folder),
-            read_encoded(self.folder, self.corpus_folder, model.codec),
+            Corpus(self.heard_folder),
+            read_encoded(self.folder, self.heard_folder, model.codec),
             BandAnalysis(model.scalar),
             WindowPlan(model.flow.window_codes, model.scalar.stride),
             model.codec,
@@ -128,7 +140,7 @@ class Workshop:
 
     def export(self) -> Path:
         """Put the finished parts together as a model folder, in half precision."""
-        parts = {"encoder": self.codec(), "lm": self.lm(), "decoder": self.flow()}
+        parts = {"encoder": self.codec().encoder, "lm": self.lm(), "decoder": self.flow()}
         save_model(self.model_folder, self.model, parts, torch.float16)
         tokenizer = self.model_folder / "tokenizer/tokenizer.json"
         tokenizer.parent.mkdir(exist_ok=True)
@@ -139,6 +151,7 @@ class Workshop:
 STAGES: dict[str, Callable[[Workshop], object]] = {
     "corpus": Workshop.corpus,
     "scalar": Workshop.scalar,
+    "resynthesis": Workshop.resynthesis,
     "codec": Workshop.codec,
     "codes": Workshop.codes,
     "lm": Workshop.lm,

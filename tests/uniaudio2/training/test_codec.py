@@ -6,13 +6,15 @@ from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.codec.thinking import Thinking
 from uniaudio2.training.augment import Packed
 from uniaudio2.training.codec import CodecTrainer, SymbolHead, begin_nearby, symbol_loss
+from uniaudio2.training.recipe import NANO
 
-CONFIG = load_config(model_folder("tiny")).codec
+MODEL = load_config(model_folder("tiny")).model_copy(update={"scalar": NANO.model.scalar})
+CONFIG = MODEL.codec
 
 
 def test_every_part_of_the_encoder_learns() -> None:
     torch.manual_seed(0)
-    trainer = CodecTrainer(CONFIG).train()
+    trainer = CodecTrainer(MODEL).train()
     wave = 0.1 * torch.randn(CONFIG.segment_samples)
     packed = [Packed(wave, [1, 2], CONFIG.segment_samples), Packed(wave, [], 0)]
     losses = trainer.losses(packed, (8, 6), seed=1)

@@ -8,17 +8,20 @@ import torch
 from tests.uniaudio2.training.clips import encoded_clips
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.frames import TEXT_COLUMN, Prompt
-from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.tokenizer import TextTokenizer
-from uniaudio2.training.lm import ExampleMaker, lm_losses
+from uniaudio2.training.domain import SYMBOLS
+from uniaudio2.training.lm import ExampleMaker, LmTrainer
 from uniaudio2.training.tokens import train_tokenizer
 
 CONFIG = load_config(model_folder("tiny")).lm
 
+# clips 0 and 1 hold two words, or one event; the others have not been aligned
+ENDS = {0: [2, 3], 1: [3, 5]}
+
 
 def maker() -> ExampleMaker:
     tokenizer = TextTokenizer(train_tokenizer(CONFIG), CONFIG)
-    return ExampleMaker(encoded_clips(8), tokenizer, CONFIG)
+    return ExampleMaker(encoded_clips(8), tokenizer, CONFIG, ENDS)
 
 
 def test_answers_are_what_generation_would_have_to_give() -> None:
@@ -39,6 +42,28 @@ def test_answers_are_what_generation_would_have_to_give() -> None:
     assert kinds == {"text", "audio"}
 
 
+def test_an_answer_knows_which_word_it_is_in() -> None:
+    yes, no = (SYMBOLS.index(word) + 1 for word in ("yes", "no"))
+    clip = next(c for c in encoded_clips(8) if c.is_speech and c.number == 0)
+    reasons, recons = len(clip.codes.reason), len(clip.codes.recon)
+    made = (maker().draw(random.Random(seed)) for seed in range(400))
+    audio = [e for e in made if not int(e.answer.tokens[0, TEXT_COLUMN])]
+    told = [
+        e.place.tolist()
+        for e in audio
+        if torch.equal(e.answer.tokens[1 : 1 + reasons, :8], clip.codes.reason)
+        and len(e.answer) == reasons + recons + 4
+    ]
+    # reconstruction frames 0..2 lie in the first word, 3 in the second, then nothing is left;
+    # reasoning frames are two and a half times as long
+    assert recons == 5
+    expected = [-100, yes, no, 0, -100, -100, yes, yes, yes, no, 0, -100]
+    assert expected in told
+    # a blank prompt leaves nothing to be in
+    assert [-100] * len(expected) in told
+    assert all(place in (expected, [-100] * len(expected)) for place in told)
+
+
 def test_batches_repeat_and_hold_rows_of_about_one_length() -> None:
     one, again = (maker().batch(seed=1, step=5, size=4) for _ in range(2))
     assert [len(example) for example in one] == [len(example) for example in again]
@@ -49,28 +74,29 @@ def test_batches_repeat_and_hold_rows_of_about_one_length() -> None:
 
 def test_only_answers_are_learnt() -> None:
     torch.manual_seed(0)
-    lm = UniAudioLM(CONFIG)
+    trainer = LmTrainer(CONFIG)
+    lm = trainer.lm
     drawn = [maker().draw(random.Random(seed)) for seed in range(40)]
     example = next(one for one in drawn if int(one.answer.tokens[0, TEXT_COLUMN]))
     whole = Prompt.join([example.prompt, example.answer])
     hidden = lm.hidden(whole.tokens[None], whole.kind[None])[0, len(example.prompt) - 1 : -1]
     wanted = example.answer.tokens[:, TEXT_COLUMN]
     expected = torch.nn.functional.cross_entropy(lm.text_head(hidden), wanted)
-    assert torch.allclose(lm_losses(lm, [example])["loss"], expected, atol=1e-5)
+    assert torch.allclose(trainer.losses([example])["loss"], expected, atol=1e-5)
     # a longer neighbour pads it and, being audio, adds nothing to the loss of texts
     audio = [one for one in drawn if not int(one.answer.tokens[0, TEXT_COLUMN])]
-    both = lm_losses(lm, [example, max(audio, key=len)])
+    both = trainer.losses([example, max(audio, key=len)])
     assert torch.allclose(both["text"], expected, atol=1e-5)
 
 
 def test_it_learns_a_batch_by_heart() -> None:
     torch.manual_seed(0)
-    lm = UniAudioLM(CONFIG)
+    trainer = LmTrainer(CONFIG)
     batch = maker().batch(seed=1, step=0, size=6)
-    optimizer = torch.optim.AdamW(lm.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(trainer.parameters(), lr=3e-3)
     losses = []
     for _ in range(30):
-        loss = lm_losses(lm, batch)["loss"]
+        loss = trainer.losses(batch)["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

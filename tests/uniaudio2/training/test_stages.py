@@ -55,7 +55,7 @@ def test_every_stage_runs_and_a_model_comes_out(shop: Workshop) -> None:
     (codes,) = model.encode([wave])
     assert codes.recon.shape == (len(wave) // 1920 + 1, 8)
     # what is stored is what was trained, in half precision
-    trained = shop.codec()
+    trained = shop.codec().encoder
     expected = trained.encode([wave])[0]
     assert float((codes.recon[:, 0] == expected.recon[:, 0]).float().mean()) > 0.8
     (again,) = model.decode([codes], seeds=[1])
