@@ -35,7 +35,7 @@ class Generator:
         sampling: how tokens are chosen, and how many at most.
         seed: the job's seed.
         instruction: task prompt of the job; None for the task's own.
-        rows_per_batch: rows decoded at once.
+        slots: rows decoded together; the next row takes the place of one that is finished.
         threads: CPU threads of this actor; None leaves torch's choice.
     """
 
@@ -46,7 +46,7 @@ class Generator:
         sampling: Sampling,
         seed: int,
         instruction: str | None = None,
-        rows_per_batch: int = 16,
+        slots: int = 16,
         threads: int | None = None,
     ) -> None:
         self.model = UniAudio2.load(model, parts=("lm",), threads=threads)
@@ -54,7 +54,7 @@ class Generator:
         self.sampling = sampling
         self.seed = seed
         self.instruction = instruction or task.instruction
-        self.rows_per_batch = rows_per_batch
+        self.slots = slots
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Generate for the rows that are still good."""
@@ -64,12 +64,8 @@ class Generator:
             return self._request(self._inputs(table, row), read_codes(table, row), ids[row])
 
         requests, errors = each_row(alive(table), request)
-        generated: dict[int, Generated] = {}
-        rows = list(requests)
-        for first in range(0, len(rows), self.rows_per_batch):
-            batch = rows[first : first + self.rows_per_batch]
-            results = self.model.generate([requests[row] for row in batch], self.sampling)
-            generated.update(zip(batch, results, strict=True))
+        answers = self.model.generate(list(requests.values()), self.sampling, self.slots)
+        generated = dict(zip(requests, answers, strict=True))
         table = mark_errors(table, "generate", errors)
         return self._with_results(table, generated)
 

@@ -6,18 +6,24 @@ local decoder of 4 layers by 384, 32768 text and 12300 audio ids.
 
 from __future__ import annotations
 
+import random
 import time
+from collections import deque
+from dataclasses import replace
+from typing import Literal
 
 import torch
 
 from uniaudio2.config import LmConfig, SpecialIds, StackConfig
 from uniaudio2.frames import text_segment
-from uniaudio2.lm.decoding import Decoding, Request
+from uniaudio2.lm.engine import Engine
 from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.lm.request import Request
 from uniaudio2.lm.sampling import Sampling
 
 PROMPT_ROWS = 64
-BATCHES = (1, 8, 32)
+SLOTS = (1, 8, 32, 128)
+OCCUPIED_SLOTS, OCCUPIED_ROWS = 16, 200
 _COPY_MIB = 256
 
 
@@ -32,6 +38,19 @@ def bench_config() -> LmConfig:
         generation_expert=StackConfig(layers=2, **wide),
         local_decoder=StackConfig(layers=4, dim=384, heads=6, kv_groups=2, mlp_dim=1024),
     )
+
+
+def bench_lm(small: bool = False) -> UniAudioLM:
+    """The model with random weights; a small one where only lengths matter, not times."""
+    torch.manual_seed(0)
+    config = bench_config()
+    if small:
+        narrow = {"dim": 32, "heads": 2, "kv_groups": 1, "mlp_dim": 32, "layers": 1}
+        names = ("backbone", "understanding_expert", "generation_expert", "local_decoder")
+        config = config.model_copy(update=dict.fromkeys(names, StackConfig(**narrow)))
+    lm = UniAudioLM(config).eval()
+    torch.nn.init.normal_(lm.audio_head, std=0.02)
+    return lm
 
 
 def copy_bandwidth() -> float:
@@ -53,42 +72,65 @@ def frame_bytes(lm: UniAudioLM) -> int:
     return 4 * (once + 8 * local)
 
 
-def seconds_per_frame(lm: UniAudioLM, batch: int, frames: int, output: str) -> float:
-    """Time of one step of a whole batch, after a few steps to warm up."""
+def seconds_per_frame(
+    lm: UniAudioLM, slots: int, frames: int, output: Literal["audio", "text"]
+) -> float:
+    """Time of one step of full slots, after a few steps to warm up."""
     prompt = text_segment([32_000, *range(PROMPT_ROWS - 2), 32_001], lm.config)
-    requests = [Request(prompt, seed, output) for seed in range(batch)]
-    sampling = Sampling(max_frames=frames + 8)
-    decoding = Decoding(lm, requests, [frames + 8] * batch, sampling)
+    engine = Engine(lm, Sampling(max_frames=frames + 16), slots)
+    for seed in range(slots):
+        engine.submit(Request(prompt, seed, output))
+    while len(engine.live) < slots:
+        engine.step()
     for _ in range(3):
-        decoding.step()
+        engine.step()
     begun = time.perf_counter()
     for _ in range(frames):
-        decoding.step()
+        engine.step()
     return (time.perf_counter() - begun) / frames
+
+
+def occupancy(lm: UniAudioLM) -> float:
+    """Share of the slots that were at work while rows waited: lengths are log-normal."""
+    dice = random.Random(0)  # noqa: S311 - lengths, no secrets
+    engine = Engine(lm, Sampling(max_frames=200), OCCUPIED_SLOTS)
+    prompt = text_segment([32_000, 1, 32_001], lm.config)
+    for seed in range(OCCUPIED_ROWS):
+        engine.submit(Request(prompt, seed, "audio"))
+    # an answer of a wanted length is one that may have no more frames
+    engine.queue = deque(
+        replace(asked, limit=min(max(round(dice.lognormvariate(3.0, 0.6)), 5), 200))
+        for asked in engine.queue
+    )
+    while not engine.is_idle:
+        engine.step()
+    return engine.occupancy.share
 
 
 @torch.inference_mode()
 def run(quick: bool) -> dict[str, float]:
     """Measure and print; returns the ratios by name."""
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    lm = UniAudioLM(bench_config()).eval()
-    torch.nn.init.normal_(lm.audio_head, std=0.02)
+    lm = bench_lm()
     frames = 6 if quick else 24
     bandwidth = copy_bandwidth()
     bound_ms = 1e3 * frame_bytes(lm) / bandwidth
     print(f"one thread; {frame_bytes(lm) / 1e6:.0f} MB of weights a step")
     print(f"a copy reads {bandwidth / 1e9:.1f} GB/s: {bound_ms:.0f} ms if nothing stays in cache")
-    print(f"{'batch':>5}  {'ms a step':>9}  {'frames/s':>8}  {'against batch 1':>15}")
-    times = {batch: seconds_per_frame(lm, batch, frames, "audio") for batch in BATCHES}
-    for batch, seconds in times.items():
-        ratio = batch * times[1] / seconds
-        print(f"{batch:>5}  {1e3 * seconds:>9.1f}  {batch / seconds:>8.1f}  {ratio:>14.2f}x")
+    print(f"{'slots':>5}  {'ms a step':>9}  {'frames/s':>8}  {'against batch 1':>15}")
+    measured = SLOTS[:3] if quick else SLOTS
+    times = {slots: seconds_per_frame(lm, slots, frames, "audio") for slots in measured}
+    for slots, seconds in times.items():
+        ratio = slots * times[1] / seconds
+        print(f"{slots:>5}  {1e3 * seconds:>9.1f}  {slots / seconds:>8.1f}  {ratio:>14.2f}x")
     text = seconds_per_frame(lm, 1, frames, "text")
+    held = occupancy(bench_lm(small=True))
+    print(f"{OCCUPIED_ROWS} rows, {OCCUPIED_SLOTS} slots: {held:.3f} held while rows waited")
     print(f"a text step takes {1e3 * text:.1f} ms, {text / times[1]:.2f} of an audio step")
     return {
         "lm.ms_per_frame_batch1": 1e3 * times[1],
         "lm.frames_ratio_8_vs_1": 8 * times[1] / times[8],
         "lm.frames_ratio_32_vs_1": 32 * times[1] / times[32],
         "lm.text_step_ratio": text / times[1],
+        "lm.occupancy": held,
     }

@@ -81,7 +81,7 @@ def make_stages(
                 "sampling": job.sampling.for_task(task, model),
                 "seed": job.seed,
                 "instruction": job.instruction,
-                "rows_per_batch": job.generate.batch,
+                "slots": job.generate.batch,
             },
         ),
         "decode": (

@@ -141,11 +141,23 @@ class UniAudio2:
         check_length(prompt, sampling.max_frames, self.config.lm)
         return Request(prompt, seed, "text" if task.output == "text" else "audio")
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Generated]:
-        """Run the language model over requests of any prompt lengths, all in one batch."""
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, slots: int | None = None
+    ) -> list[Generated]:
+        """Run the language model over requests of any prompt lengths.
+
+        Args:
+            requests: of `request`.
+            sampling: settings of all of them.
+            slots: rows that are decoded together, the next one taking the place of one that is
+                finished; None for all of them.
+
+        Returns:
+            one answer a request, in their order.
+        """
         from uniaudio2.lm.generate import generate
 
-        return generate(_need(self._lm, "lm"), requests, sampling)
+        return generate(_need(self._lm, "lm"), requests, sampling, slots)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of generated ids, without tags and other special tokens."""

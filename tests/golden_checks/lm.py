@@ -30,12 +30,14 @@ from uniaudio2.frames import (
     text_segment,
     unconditional,
 )
-from uniaudio2.lm.decoding import Decoding, Request
+from uniaudio2.lm.engine import Engine
 from uniaudio2.lm.generate import generate
-from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.lm.model import LogitsOf, Pick, UniAudioLM
 from uniaudio2.lm.prompt import build_prompt
+from uniaudio2.lm.request import Request
 from uniaudio2.lm.rope import rope_tables
-from uniaudio2.lm.sampling import Sampling, guide, probabilities
+from uniaudio2.lm.rows import Rows
+from uniaudio2.lm.sampling import Sampling, guide, likely
 from uniaudio2.tasks import TASKS
 
 Check = Callable[[GoldenPair], None]
@@ -91,33 +93,45 @@ def check_teacher_forcing(pair: GoldenPair) -> None:
 # ---- the two loops ---------------------------------------------------------------------------
 
 
-class Watched(Decoding):
-    """A decoding that notes what it computed in every step, until rows are dropped."""
+class Watched(Engine):
+    """An engine that answers one request and notes what it computed in every step."""
 
-    def __init__(
-        self, lm: UniAudioLM, requests: list[Request], frames: int, sampling: Sampling
-    ) -> None:
-        super().__init__(lm, requests, [frames] * len(requests), sampling)
+    def __init__(self, lm: UniAudioLM, request: Request, frames: int, sampling: Sampling) -> None:
+        super().__init__(lm, sampling.model_copy(update={"max_frames": frames}), slots=1)
         self.hidden: list[Tensor] = []  # [M, D] a step
         self.audio: list[Tensor] = []  # [M, A] a step and codebook
-        self.phases: list[Tensor] = []
-        with torch.no_grad():
-            while not self.is_finished:
-                self.phases.append(self.rows.phase)
-                self.step()
+        self.phases: list[Tensor] = []  # [1] a step
+        self.frames: list[Tensor] = []  # [9] a step
+        ticket = self.submit(request)
+        while not self.is_idle:
+            self.step()
+        self.answer = self.take()[ticket]
 
-    def _next_text(self, hidden: Tensor) -> Tensor:
+    def _fill_text(self, frame: Tensor, stopped: Tensor, hidden: Tensor, at: Tensor | None) -> None:
+        super()._fill_text(frame, stopped, hidden, at)
         self.hidden.append(hidden)
-        return super()._next_text(hidden)
+        self.frames.append(frame[0])
 
-    def _next_audio(self, hidden: Tensor) -> Tensor:
+    def _fill_audio(
+        self, frame: Tensor, stopped: Tensor, hidden: Tensor, at: Tensor | None
+    ) -> None:
+        self.phases.append(self.seats.rows.phase)
+        super()._fill_audio(frame, stopped, hidden, at)
         self.hidden.append(hidden)
-        return super()._next_audio(hidden)
+        self.frames.append(frame[0])
 
-    def _choose(self, column: int, logits: Tensor, allowed: Tensor | None = None) -> Tensor:
-        if column != TEXT_COLUMN:
-            self.audio.append(logits)
-        return super()._choose(column, logits, allowed)
+    def _picker(self, rows: Rows) -> Pick:
+        choose_ids = super()._picker(rows)
+
+        def pick(column: int, logits_of: LogitsOf) -> Tensor:
+            self.audio.append(logits_of(None, 0, self.lm.config.audio_vocab))
+            return choose_ids(column, logits_of)
+
+        return pick
+
+    @property
+    def chosen(self) -> Tensor:
+        return torch.stack(self.frames)  # [F, 9]
 
     @property
     def text_logits(self) -> Tensor:
@@ -151,17 +165,17 @@ def check_tts_prompt(pair: GoldenPair) -> None:
 def check_tts_loop(pair: GoldenPair) -> None:
     lm, want = load(pair), pair.tensors
     most = pair.info["generation"]["max_frames_reference"]
-    run = Watched(lm, [Request(tts_prompt(pair), 0, "audio")], most, PUBLISHED_RULE)
+    run = Watched(lm, Request(tts_prompt(pair), 0, "audio"), most, PUBLISHED_RULE)
     steps = len(want["tts.samples"])
     assert_close(run.text_logits[:, 0], want["tts.text_logits"], "tts.text_logits")
     assert_close(run.audio_logits[:, 0], want["tts.audio_logits"], "tts.audio_logits")
     forbidden = torch.cat(run.phases) * lm.config.reason_card
     assert_same(forbidden, want["tts.forbid_prefix"], "tts.forbid_prefix")
-    assert_same(run.chosen[0, :steps, :CODEBOOKS], want["tts.samples"][:, 1:], "tts.samples")
+    assert_same(run.chosen[:steps, :CODEBOOKS], want["tts.samples"][:, 1:], "tts.samples")
     assert_same(run.text_logits[:, 0].argmax(-1), want["tts.samples"][:, 0], "tts.samples text")
-    assert run.results[0].frames == steps == pair.info["generation"]["tts_frames"]
-    assert run.results[0].finish_reason == "stop"
-    assert_tts(run.results[0].codes, pair, "alone")
+    assert run.answer.frames == steps == pair.info["generation"]["tts_frames"]
+    assert run.answer.finish_reason == "stop"
+    assert_tts(run.answer.codes, pair, "alone")
 
 
 def assert_tts(got: Codes, pair: GoldenPair, what: str) -> None:
@@ -210,15 +224,15 @@ def check_prefill(pair: GoldenPair) -> None:
 def check_asr_loop(pair: GoldenPair) -> None:
     lm, want = load(pair), pair.tensors
     most = pair.info["generation"]["max_frames_reference"]
-    run = Watched(lm, [Request(asr_prompt(pair), 0, "text")], most, PUBLISHED_RULE)
+    run = Watched(lm, Request(asr_prompt(pair), 0, "text"), most, PUBLISHED_RULE)
     samples = want["asr.samples"].long()
     assert_close(run.text_logits[:, 0], want["asr.text_logits"], "asr.text_logits")
-    assert_same(run.chosen[0, : len(samples), TEXT_COLUMN], samples[:, 0], "asr.samples")
+    assert_same(run.chosen[: len(samples), TEXT_COLUMN], samples[:, 0], "asr.samples")
     spelled = lm.audio_logits(torch.cat(run.hidden), samples[:, 1:])
     assert_close(spelled, want["asr.audio_logits"], "asr.audio_logits")
-    assert run.results[0].text_ids == want["asr.text_out"].tolist()
-    assert run.results[0].frames == pair.info["generation"]["asr_steps"]
-    assert run.results[0].finish_reason == "stop"
+    assert run.answer.text_ids == want["asr.text_out"].tolist()
+    assert run.answer.frames == pair.info["generation"]["asr_steps"]
+    assert run.answer.finish_reason == "stop"
 
 
 def check_asr_in_batch(pair: GoldenPair) -> None:
@@ -240,7 +254,7 @@ def check_guidance(pair: GoldenPair) -> None:
     assert_prompt(unconditional(prompt, lm.config), silent, "cfg.uncond")
     scale, steps = pair.info["generation"]["cfg_scale"], len(want["cfg.samples"])
     sampling = PUBLISHED_RULE.model_copy(update={"guidance": scale})
-    run = Watched(lm, [Request(prompt, 0, "audio")], steps, sampling)
+    run = Watched(lm, Request(prompt, 0, "audio"), steps, sampling)
     assert_close(run.text_logits, want["cfg.text_logits"], "cfg.text_logits")
     audio = run.audio_logits.transpose(1, 2)  # [F, 8, 2, A]
     assert_close(audio, want["cfg.audio_logits"], "cfg.audio_logits")
@@ -252,7 +266,7 @@ def check_guidance(pair: GoldenPair) -> None:
             guided = guide(audio[step, column], scale)
             assert_close(guided, want["cfg.audio_guided"][step, column], "cfg.audio_guided")
     for half in range(2):
-        got = run.chosen[0, :steps, :CODEBOOKS]
+        got = run.chosen[:steps, :CODEBOOKS]
         assert_same(got, want["cfg.samples"][:, half, 1:], "cfg.samples")
 
 
@@ -268,7 +282,9 @@ def check_sampling(pair: GoldenPair) -> None:
         settings = settings_in(pair.info["tensors"][name]["meaning"])
         sampling = Sampling(temperature=settings["temperature"], top_k=int(settings["topk"]))
         allowed = ids >= settings.get("forbid_prefix", 0)
-        assert_close(probabilities(logits, sampling, allowed), pair.tensors[name], name, 1e-6)
+        chances, kept = likely(logits, sampling, allowed)
+        got = chances if kept is None else torch.zeros_like(logits).scatter(1, kept, chances)
+        assert_close(got, pair.tensors[name], name, 1e-6)
 
 
 def check_rope(pair: GoldenPair) -> None:

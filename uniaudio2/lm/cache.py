@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from uniaudio2.config import StackConfig
 
@@ -66,11 +67,18 @@ class KvCache:
         shape = (stack.layers, batch, stack.kv_groups, length, stack.head_dim)
         return KvCache(like.new_zeros(shape), like.new_zeros(shape))
 
-    def fill(self, layer: int, keys: Tensor, values: Tensor) -> None:
-        """Store rows ``0 .. T-1`` of every sequence; both are ``[B, groups, T, head]``."""
-        length = keys.shape[2]
-        self.keys[layer, :, :, :length] = keys
-        self.values[layer, :, :, :length] = values
+    def fill(
+        self, layer: int, keys: Tensor, values: Tensor, start: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Store T rows ``[B, groups, T, head]`` of every sequence from `start` on.
+
+        Returns:
+            Keys and values of all rows so far, ``[B, groups, start + T, head]``.
+        """
+        stop = start + keys.shape[2]
+        self.keys[layer, :, :, start:stop] = keys
+        self.values[layer, :, :, start:stop] = values
+        return self.keys[layer, :, :, :stop], self.values[layer, :, :, :stop]
 
     def append(
         self, layer: int, keys: Tensor, values: Tensor, place: Place
@@ -86,9 +94,33 @@ class KvCache:
         seen = slice(place.visible)
         return self.keys[layer, :, :, seen], self.values[layer, :, :, seen]
 
-    def select(self, rows: Tensor) -> KvCache:
-        """Keep the sequences named by `rows` ``[B']`` int64, in that order."""
-        return KvCache(self.keys.index_select(1, rows), self.values.index_select(1, rows))
+    @property
+    def length(self) -> int:
+        return self.keys.shape[3]
+
+    def first(self, count: int) -> KvCache:
+        """The first sequences, as a view."""
+        return KvCache(self.keys[:, :count], self.values[:, :count])
+
+    def longer(self, length: int) -> KvCache:
+        """The same rows with room for more; new room is zero."""
+        more = (0, 0, 0, length - self.length)
+        return KvCache(F.pad(self.keys, more), F.pad(self.values, more))
+
+    def move(self, source: list[int], target: list[int]) -> None:
+        """Copy whole sequences over others."""
+        self.keys[:, target] = self.keys[:, source]
+        self.values[:, target] = self.values[:, source]
+
+    def repeated(self, copies: int) -> KvCache:
+        """All sequences, one whole set of them after the other."""
+        return KvCache(self.keys.repeat(1, copies, 1, 1, 1), self.values.repeat(1, copies, 1, 1, 1))
+
+    def put(self, first: int, other: KvCache) -> None:
+        """Copy the rows of all sequences of a shorter cache to `first` and those behind it."""
+        count, length = other.keys.shape[1], other.length
+        self.keys[:, first : first + count, :, :length] = other.keys
+        self.values[:, first : first + count, :, :length] = other.values
 
     def _every_row(self) -> Tensor:
         return torch.arange(self.keys.shape[1], device=self.keys.device)
@@ -105,10 +137,32 @@ class LmCache:
     understanding_expert: KvCache
     generation_expert: KvCache
 
-    def select(self, rows: Tensor) -> LmCache:
-        """Keep the sequences named by `rows` ``[B']`` int64, in that order."""
-        return LmCache(
-            self.backbone.select(rows),
-            self.understanding_expert.select(rows),
-            self.generation_expert.select(rows),
-        )
+    @property
+    def length(self) -> int:
+        return self.backbone.length
+
+    @property
+    def _stacks(self) -> tuple[KvCache, KvCache, KvCache]:
+        return (self.backbone, self.understanding_expert, self.generation_expert)
+
+    def first(self, count: int) -> LmCache:
+        """The first sequences, as a view."""
+        return LmCache(*(stack.first(count) for stack in self._stacks))
+
+    def longer(self, length: int) -> LmCache:
+        """The same rows with room for more; new room is zero."""
+        return LmCache(*(stack.longer(length) for stack in self._stacks))
+
+    def move(self, source: list[int], target: list[int]) -> None:
+        """Copy whole sequences over others."""
+        for stack in self._stacks:
+            stack.move(source, target)
+
+    def repeated(self, copies: int) -> LmCache:
+        """All sequences, one whole set of them after the other."""
+        return LmCache(*(stack.repeated(copies) for stack in self._stacks))
+
+    def put(self, first: int, other: LmCache) -> None:
+        """Copy the rows of all sequences of a shorter cache to `first` and those behind it."""
+        for stack, own in zip(self._stacks, other._stacks, strict=True):
+            stack.put(first, own)

@@ -38,6 +38,17 @@ def reason_limit(asked: int | None, max_frames: int) -> int:
 
 
 @dataclass(frozen=True)
+class Span:
+    """Rows (int64 indices, None for all) of one phase (None: of any) and the ids ``first`` to
+    before ``stop`` that they may reach."""
+
+    rows: Tensor | None
+    phase: int | None
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True)
 class Grammar:
     """The rules on a device, phase by phase (0 reason, 1 semantic).
 
@@ -45,6 +56,7 @@ class Grammar:
         bos: ``[2]`` int64 joint ids.
         eos: ``[2]`` int64 joint ids.
         codes: ``[2, A]`` bool: ids that a codebook may take.
+        card: first id of the semantic phase.
         constrained: frames are whole markers or decodable codes; otherwise the published rule,
             which only forbids the reason card in the semantic phase.
     """
@@ -52,6 +64,7 @@ class Grammar:
     bos: Tensor
     eos: Tensor
     codes: Tensor
+    card: int
     constrained: bool
 
     @staticmethod
@@ -67,19 +80,50 @@ class Grammar:
             codes[SEMANTIC, card:] = True
         bos = torch.tensor([ids.reason_bos, ids.semantic_bos + card])
         eos = torch.tensor([ids.reason_eos, ids.semantic_eos + card])
-        return Grammar(bos.to(device), eos.to(device), codes.to(device), constrained)
+        return Grammar(bos.to(device), eos.to(device), codes.to(device), card, constrained)
 
-    def allowed(self, column: int, rows: Rows) -> Tensor:
-        """Ids that a codebook may take now: ``[B, A]`` bool.
+    def spans(self, rows: Rows) -> list[Span]:
+        """Which rows may choose from which part of the vocabulary in this frame.
+
+        On the CPU rows are told apart by phase, so that ids out of reach are never computed; a
+        GPU would have to be waited for, so there all rows share the whole vocabulary.
+        """
+        whole = self.codes.shape[1]
+        if rows.phase.is_cuda:
+            return [Span(None, None, 0, whole)]
+        reach = {
+            REASON: (0, self.card if self.constrained else whole),
+            SEMANTIC: (self.card, whole),
+        }
+        phases: list[int] = rows.phase.tolist()
+        present = sorted(set(phases))
+        if len(present) == 1:
+            return [Span(None, present[0], *reach[present[0]])]
+        return [
+            Span(
+                torch.tensor([i for i, p in enumerate(phases) if p == phase]), phase, *reach[phase]
+            )
+            for phase in present
+        ]
+
+    def allowed(self, column: int, rows: Rows, span: Span) -> Tensor:
+        """Ids that a codebook may take now: bool, broadcastable to ``[B, stop - first]``.
 
         When constrained, codebook 0 decides alone whether the phase ends, which it may once
         the phase has one frame besides its bos.
+
+        Args:
+            column: 0..7.
+            rows: those of the span.
+            span: of `spans`.
         """
-        codes = self.codes[rows.phase]
+        phase: Tensor | int = rows.phase if span.phase is None else span.phase
+        codes = self.codes[phase, span.first : span.stop]  # [V] or [B, V]
         if not self.constrained or column > 0:
             return codes
         may_end = rows.in_phase > 1
-        return codes.scatter(1, self.eos[rows.phase][:, None], may_end[:, None])
+        ends = self.eos[rows.phase] - span.first
+        return codes.expand(len(may_end), -1).scatter(1, ends[:, None], may_end[:, None])
 
     def settle(self, frame: Tensor, rows: Rows) -> Tensor:
         """Make whole marker frames of what was chosen, and mark rows that a limit switched.

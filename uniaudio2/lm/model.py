@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +20,11 @@ from uniaudio2.frames import AUDIO, TEXT, TEXT_COLUMN
 from uniaudio2.lm.cache import KvCache, LmCache, Place
 from uniaudio2.lm.transformer import Transformer
 
-Pick = Callable[[int, Tensor], Tensor]
-"""Chooses ids ``[B]`` of one codebook from its logits ``[B, A]``."""
+LogitsOf = Callable[[Tensor | None, int, int], Tensor]
+"""Logits of some rows (int64, None for all) and of the ids from the first to before the last."""
+
+Pick = Callable[[int, LogitsOf], Tensor]
+"""Chooses ids ``[B]`` of one codebook; it computes the logits that it needs and no others."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,16 @@ class UniAudioLM(nn.Module):
 
     # ---- whole sequences -----------------------------------------------------------------
 
-    def hidden(self, tokens: Tensor, kind: Tensor, cache: LmCache | None = None) -> Tensor:
-        """Run whole row sequences from position 0.
+    def hidden(
+        self, tokens: Tensor, kind: Tensor, cache: LmCache | None = None, start: int = 0
+    ) -> Tensor:
+        """Run whole row sequences, or a piece of them.
 
         Args:
             tokens: ``[B, S, 9]`` int64.
             kind: ``[B, S]`` uint8, padding at the right end.
             cache: filled with the rows' keys and values when given.
+            start: position of the first row; the cache holds what is before it.
 
         Returns:
             ``[B, S, D]``: what text head and local decoder read.
@@ -84,10 +91,12 @@ class UniAudioLM(nn.Module):
         is_audio = (kind == AUDIO)[..., None]  # [B, S, 1]
         is_text = (kind == TEXT)[..., None]
         heard = self._embed_audio(tokens) * is_audio
-        heard = self.understanding_expert(heard, cache and cache.understanding_expert)
+        heard = self.understanding_expert(heard, cache and cache.understanding_expert, start)
         texts = self.text_embedding(tokens[..., TEXT_COLUMN])
-        thought = self.backbone(heard * is_audio + texts * is_text, cache and cache.backbone)
-        spoken = self.generation_expert(thought * is_audio, cache and cache.generation_expert)
+        mixed = heard * is_audio + texts * is_text
+        thought = self.backbone(mixed, cache and cache.backbone, start)
+        own_cache = cache and cache.generation_expert
+        spoken = self.generation_expert(thought * is_audio, own_cache, start)
         hidden: Tensor = spoken * is_audio + thought * is_text
         return hidden
 
@@ -132,22 +141,25 @@ class UniAudioLM(nn.Module):
         )
 
     @torch.no_grad()
-    def prefill(self, tokens: Tensor, kind: Tensor, cache: LmCache) -> None:
-        """Store the rows of right-padded prompts; no logits are computed.
+    def prefill(self, tokens: Tensor, kind: Tensor, cache: LmCache, start: int = 0) -> None:
+        """Store rows of right-padded prompts; no logits are computed.
 
         What padding stores is overwritten by `step` before it can be seen. Without any audio
         row the experts would store zeros, which the cache holds already, so they do not run.
 
         Args:
-            tokens: ``[B, S, 9]`` int64: all rows of the prompts but their last.
-            kind: ``[B, S]`` uint8.
-            cache: a new cache of at least S rows.
+            tokens: ``[B, S, 9]`` int64: rows of the prompts, never their last.
+            kind: ``[B, S]`` uint8, on any device.
+            cache: of at least ``start + S`` rows, zero from `start` on.
+            start: position of the first of these rows; the cache holds what is before it.
         """
         if bool((kind == AUDIO).any()):
-            self.hidden(tokens, kind, cache)
+            self.hidden(tokens, kind.to(tokens.device), cache, start)
         else:
-            texts = self.text_embedding(tokens[..., TEXT_COLUMN]) * (kind == TEXT)[..., None]
-            self.backbone(texts, cache.backbone)
+            is_text = (kind == TEXT)[..., None].to(tokens.device)
+            self.backbone(
+                self.text_embedding(tokens[..., TEXT_COLUMN]) * is_text, cache.backbone, start
+            )
 
     @torch.no_grad()
     def step(
@@ -193,7 +205,7 @@ class UniAudioLM(nn.Module):
 
         Args:
             hidden: ``[B, D]`` of `step`, audio-output rows only.
-            pick: chooses the ids of a codebook from its logits; called for columns 0..7.
+            pick: chooses the ids of a codebook; called for columns 0..7.
 
         Returns:
             ``[B, 8]`` int64.
@@ -205,10 +217,17 @@ class UniAudioLM(nn.Module):
         for column in range(CODEBOOKS):
             inputs = self.projection(hidden)  # [B, Dlocal]
             outputs = self.local_decoder.step(inputs, cache, Place.shared(column))
-            columns.append(pick(column, outputs @ self.audio_head[column]))
+            columns.append(pick(column, partial(self._logits, column, outputs)))
             if column + 1 < CODEBOOKS:
                 hidden = self.audio_embedding(columns[-1] + column * self.config.audio_vocab)
         return torch.stack(columns, dim=1)
+
+    def _logits(
+        self, column: int, outputs: Tensor, rows: Tensor | None, first: int, stop: int
+    ) -> Tensor:
+        """`LogitsOf` a codebook from what the local decoder gave ``[B, Dlocal]``."""
+        own = outputs if rows is None else outputs[rows]
+        return own @ self.audio_head[column, :, first:stop]
 
     # ---- embeddings ----------------------------------------------------------------------
 

@@ -40,24 +40,23 @@ def to_unit(words: Tensor) -> Tensor:
     return (fractions * 2.0**-_MANTISSA).clamp(max=1.0 - 2.0**-24)
 
 
-def uniform(seeds: Tensor, steps: Tensor, column: int, size: int) -> Tensor:
+def uniform(seeds: Tensor, steps: Tensor, column: int, ids: Tensor) -> Tensor:
     """Draw numbers in the open interval (0, 1), one per row and vocabulary id.
 
     Args:
         seeds: ``[B]`` int64, one per row.
         steps: ``[B]`` int64, how many frames the row has behind it.
         column: 0..7 for a codebook, 8 for text.
-        size: vocabulary size V.
+        ids: int64 ids ``[V]`` of all rows, or ``[B, V]`` of each.
 
     Returns:
         ``[B, V]`` float32.
     """
     counters = steps * _COLUMNS + column
     keys = mix(mix(seeds + _GAMMA) + counters * _GAMMA)  # [B]
-    ids = torch.arange(1, size + 1, device=seeds.device)
-    return to_unit(mix(keys[:, None] + ids * _GAMMA))  # [B, V]
+    return to_unit(mix(keys[:, None] + (ids + 1) * _GAMMA))  # [B, V]
 
 
-def exponential(seeds: Tensor, steps: Tensor, column: int, size: int) -> Tensor:
+def exponential(seeds: Tensor, steps: Tensor, column: int, ids: Tensor) -> Tensor:
     """Draw from Exp(1), finely resolved near 0; arguments and shape as `uniform`."""
-    return -torch.log1p(-uniform(seeds, steps, column, size))
+    return -torch.log1p(-uniform(seeds, steps, column, ids))

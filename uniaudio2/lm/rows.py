@@ -15,7 +15,6 @@ class Rows:
     """State of B rows; every field is ``[B]``.
 
     Attributes:
-        request: int64, which request a row answers.
         seed: int64, decides the row's draws.
         frames: int64, frames (or text ids) chosen so far, the last one included.
         max_frames: int64, where the row is cut off.
@@ -26,7 +25,6 @@ class Rows:
         done: bool, the row needs no further step.
     """
 
-    request: Tensor
     seed: Tensor
     frames: Tensor
     max_frames: Tensor
@@ -40,14 +38,13 @@ class Rows:
     def start(
         seeds: list[int], max_frames: list[int], reason_limits: list[int], device: torch.device
     ) -> Rows:
-        """Rows that have chosen nothing yet, numbered in order."""
+        """Rows that have chosen nothing yet."""
 
         def numbers(values: list[int]) -> Tensor:
             return torch.tensor(values, dtype=torch.int64, device=device)
 
         zeros = [0] * len(seeds)
         return Rows(
-            request=numbers(list(range(len(seeds)))),
             seed=numbers(seeds),
             frames=numbers(zeros),
             max_frames=numbers(max_frames),
@@ -73,3 +70,17 @@ class Rows:
     def select(self, rows: Tensor) -> Rows:
         """Keep the rows named by `rows` ``[B']`` int64, in that order."""
         return Rows(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def join(self, others: Rows) -> Rows:
+        """These rows, then the others."""
+        return Rows(
+            **{
+                field.name: torch.cat([getattr(self, field.name), getattr(others, field.name)])
+                for field in fields(self)
+            }
+        )
+
+    def update(self, at: Tensor, rows: Rows) -> None:
+        """Write the state of some rows back: `rows` are those at ``[B']`` int64."""
+        for field in fields(self):
+            getattr(self, field.name)[at] = getattr(rows, field.name)

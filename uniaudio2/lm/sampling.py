@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from pydantic import model_validator
 from torch import Tensor
 
@@ -82,20 +83,22 @@ class Sampling(Frozen):
 
 
 def guide(logits: Tensor, scale: float) -> Tensor:
-    """Move the conditional half of a batch away from the unconditional half.
+    """Move every conditional row of a batch away from its unconditional one.
 
     Args:
-        logits: ``[2 B, V]``: B conditional rows, then their B unconditional ones.
+        logits: ``[2 B, V]``: every conditional row, and its unconditional one behind it.
         scale: 1 gives the conditional logits back.
 
     Returns:
         ``[B, V]``.
     """
-    conditional, unconditional = logits.chunk(2)
+    conditional, unconditional = logits[0::2], logits[1::2]
     return unconditional + (conditional - unconditional) * scale
 
 
-def probabilities(logits: Tensor, sampling: Sampling, allowed: Tensor | None = None) -> Tensor:
+def likely(
+    logits: Tensor, sampling: Sampling, allowed: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Temperature, top-k (ties with the k-th kept), softmax.
 
     Args:
@@ -105,23 +108,21 @@ def probabilities(logits: Tensor, sampling: Sampling, allowed: Tensor | None = N
             than top_k ids are allowed, all of them stay.
 
     Returns:
-        ``[B, V]`` float32.
-
-    Raises:
-        ValueError: top_k exceeds V.
+        Probabilities float32 and the ids they belong to: ``[B, k]`` both, or ``[B, V]`` and
+        None (every id in order) if all are kept or some row has ties with its k-th.
     """
     scaled = logits.float() / sampling.temperature
     if allowed is not None:
         scaled = scaled.masked_fill(~allowed, -math.inf)
-    if sampling.top_k is not None:
-        if sampling.top_k > scaled.shape[-1]:
-            raise ValueError(
-                f"top_k {sampling.top_k} must be at most the vocabulary of {scaled.shape[-1]}; "
-                "lower it or leave it null"
-            )
-        smallest_kept = scaled.topk(sampling.top_k).values[..., -1:]
-        scaled = scaled.masked_fill(scaled < smallest_kept, -math.inf)
-    return scaled.softmax(dim=-1)
+    k = sampling.top_k
+    if k is None or k >= scaled.shape[-1]:
+        return scaled.softmax(dim=-1), None
+    top = scaled.topk(k + 1)
+    last, next_one = top.values[:, k - 1], top.values[:, k]
+    # a device is not made to wait for this answer: there, every id goes the long way
+    if scaled.is_cuda or bool(((last == next_one) & last.isfinite()).any()):
+        return scaled.masked_fill(scaled < last[:, None], -math.inf).softmax(dim=-1), None
+    return top.values[:, :k].softmax(dim=-1), top.indices[:, :k]
 
 
 def choose(
@@ -131,22 +132,27 @@ def choose(
     steps: Tensor,
     column: int,
     allowed: Tensor | None = None,
+    first_id: int = 0,
 ) -> Tensor:
     """Choose one id per row: the largest logit, or a draw by ``argmax(p / e)``, ``e ~ Exp(1)``.
 
     Args:
-        logits: ``[B, V]``.
+        logits: ``[B, V]`` of the ids from `first_id` on.
         sampling: the settings.
         seeds: ``[B]`` int64.
         steps: ``[B]`` int64, frames that each row has behind it.
         column: 0..7 for a codebook, 8 for text.
         allowed: bool, broadcastable to ``[B, V]``; None allows every id.
+        first_id: a draw belongs to an id, so a part of the vocabulary draws as the whole does.
 
     Returns:
-        ``[B]`` int64; equal logits fall to the smallest id when greedy.
+        ``[B]`` int64 ids; equal logits fall to the smallest id when greedy.
     """
     if sampling.greedy:
         scores = logits if allowed is None else logits.masked_fill(~allowed, -math.inf)
-        return scores.argmax(dim=-1)
-    chances = probabilities(logits, sampling, allowed)
-    return (chances / exponential(seeds, steps, column, logits.shape[-1])).argmax(dim=-1)
+        return scores.argmax(dim=-1) + first_id
+    chances, ids = likely(logits, sampling, allowed)
+    every = torch.arange(logits.shape[-1], device=logits.device) if ids is None else ids
+    noise = exponential(seeds, steps, column, every + first_id)
+    best = (chances / noise).argmax(dim=-1)  # [B]
+    return (best if ids is None else ids.gather(1, best[:, None])[:, 0]) + first_id

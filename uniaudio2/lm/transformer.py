@@ -31,12 +31,20 @@ class RmsNorm(nn.Module):
 
 
 def _attend_whole(
-    queries: Tensor, keys: Tensor, values: Tensor, layer: int, cache: KvCache | None
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    layer: int,
+    cache: KvCache | None,
+    start: int,
+    mask: Tensor | None,
 ) -> Tensor:
     """Each of T rows sees itself and the rows before it; query head h reads group h // share."""
     if cache is not None:
-        cache.fill(layer, keys, values)
-    return F.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)
+        keys, values = cache.fill(layer, keys, values, start)
+    return F.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=True
+    )
 
 
 def _attend_next(
@@ -98,12 +106,13 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, norm_eps) for _ in range(config.layers))
         self.norm = RmsNorm(config.dim, norm_eps)
 
-    def forward(self, x: Tensor, cache: KvCache | None = None) -> Tensor:
-        """Run whole sequences from position 0, each row seeing those before it.
+    def forward(self, x: Tensor, cache: KvCache | None = None, start: int = 0) -> Tensor:
+        """Run T rows of whole sequences, each row seeing those before it.
 
         Args:
             x: ``[B, T, D]``; padding at the right end disturbs nothing before it.
-            cache: filled with rows 0..T-1 when given.
+            cache: filled with these rows when given; holds the rows before `start`.
+            start: position of the first row; 0 without a cache.
 
         Returns:
             ``[B, T, D]`` after the final norm.
@@ -111,14 +120,18 @@ class Transformer(nn.Module):
         Raises:
             ValueError: more rows than the context.
         """
-        if x.shape[1] > self.rope.context:
+        stop = start + x.shape[1]
+        if stop > self.rope.context:
             raise ValueError(
-                f"{x.shape[1]} rows exceed the context of {self.rope.context}; shorten the prompt"
+                f"{stop} rows exceed the context of {self.rope.context}; shorten the prompt"
             )
-        cos, sin = (table[: x.shape[1]] for table in self.rope.tables(x.device))  # [T, head]
-
+        cos, sin = (table[start:stop] for table in self.rope.tables(x.device))  # [T, head]
+        mask = None
+        if start:
+            mask = x.new_ones((x.shape[1], stop), dtype=torch.bool).tril(start)  # [T, stop]
+        attend = partial(_attend_whole, cache=cache, start=start, mask=mask)
         for layer, block in enumerate(self.blocks):
-            x = block(x, cos, sin, partial(_attend_whole, layer=layer, cache=cache))
+            x = block(x, cos, sin, partial(attend, layer=layer))
         normed: Tensor = self.norm(x)
         return normed
 

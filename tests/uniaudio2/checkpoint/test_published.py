@@ -32,7 +32,7 @@ from uniaudio2.checkpoint.native import load_config
 from uniaudio2.checkpoint.published import convert_published
 from uniaudio2.checkpoint.published_weights import read_codec
 from uniaudio2.config import CODEBOOKS
-from uniaudio2.lm.decoding import Request
+from uniaudio2.lm.request import Request
 
 LEVELS = recorded("recorded").codec.info["config"]["CFG"]
 pytestmark = pytest.mark.skipif(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -104,9 +106,11 @@ class OnRails(UniAudioLM):
         return hidden
 
     def spell(self, hidden: Tensor, pick: Pick) -> Tensor:
-        columns = []
-        for column in range(CODEBOOKS):
-            logits = torch.zeros(len(hidden), CONFIG.audio_vocab)
+        def logits_of(column: int, rows: Tensor | None, first: int, stop: int) -> Tensor:
+            count = len(hidden) if rows is None else len(rows)
+            logits = torch.zeros(count, CONFIG.audio_vocab)
             logits[:, self.frames[self.at][column]] = 9.0
-            columns.append(pick(column, logits))
+            return logits[:, first:stop]
+
+        columns = [pick(column, partial(logits_of, column)) for column in range(CODEBOOKS)]
         return torch.stack(columns, dim=1)

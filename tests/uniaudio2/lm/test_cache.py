@@ -56,13 +56,48 @@ def test_rows_of_a_table() -> None:
     assert Place.shared(3).rows_of(table).tolist() == [6.0, 7.0]
 
 
-def test_select_keeps_rows_in_order_in_every_stack() -> None:
-    stacks = [KvCache.allocate(STACK, 3, 4, LIKE) for _ in range(3)]
+def three_stacks(batch: int, length: int = 4) -> LmCache:
+    stacks = [KvCache.allocate(STACK, batch, length, LIKE) for _ in range(3)]
     for number, stack in enumerate(stacks):
-        stack.fill(0, row(3, 10.0 * number), row(3, 100.0 * number))
-    kept = LmCache(*stacks).select(torch.tensor([2, 0]))
-    for number, stack in enumerate(
-        (kept.backbone, kept.understanding_expert, kept.generation_expert)
-    ):
-        assert stack.keys[0, :, 0, 0, 0].tolist() == [10.0 * number + 2, 10.0 * number]
-        assert stack.values[0, :, 0, 0, 0].tolist() == [100.0 * number + 2, 100.0 * number]
+        stack.fill(0, row(batch, 10.0 * number), row(batch, 100.0 * number))
+    return LmCache(*stacks)
+
+
+def first_rows(cache: LmCache) -> list[list[float]]:
+    stacks = (cache.backbone, cache.understanding_expert, cache.generation_expert)
+    keys = [stack.keys[0, :, 0, 0, 0].tolist() for stack in stacks]
+    values = [stack.values[0, :, 0, 0, 0].tolist() for stack in stacks]
+    return keys + values
+
+
+def test_fill_goes_on_where_it_is_told_and_gives_all_so_far() -> None:
+    cache = KvCache.allocate(STACK, 2, 6, LIKE)
+    cache.fill(1, row(2, 1.0).expand(-1, -1, 2, -1), row(2, 1.0).expand(-1, -1, 2, -1))
+    keys, values = cache.fill(1, row(2, 5.0), row(2, 7.0), start=2)
+    assert keys.shape == values.shape == (2, 2, 3, 2)
+    assert keys[0, 0, :, 0].tolist() == [1.0, 1.0, 5.0]
+    assert values[1, 0, :, 0].tolist() == [2.0, 2.0, 8.0]
+
+
+def test_moving_copies_sequences_in_every_stack() -> None:
+    cache = three_stacks(3)
+    cache.move([2], [0])
+    keys = [[2.0, 1.0, 2.0], [12.0, 11.0, 12.0], [22.0, 21.0, 22.0]]
+    assert first_rows(cache)[:3] == keys
+
+
+def test_longer_keeps_rows_and_adds_zeros() -> None:
+    cache = three_stacks(2)
+    longer = cache.longer(9)
+    assert longer.length == 9
+    assert first_rows(longer) == first_rows(cache)
+    assert longer.backbone.keys[:, :, :, 4:].eq(0).all()
+
+
+def test_put_repeated_and_first() -> None:
+    cache, short = three_stacks(6, length=5), three_stacks(2, length=3)
+    cache.put(1, short.repeated(2))
+    assert first_rows(cache)[0] == [0.0, 0.0, 1.0, 0.0, 1.0, 5.0]
+    assert first_rows(cache.first(2))[0] == [0.0, 0.0]
+    cache.first(2).move([1], [0])
+    assert cache.backbone.keys[0, 0].equal(cache.backbone.keys[0, 1]), "a view, not a copy"

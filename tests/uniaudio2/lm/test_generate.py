@@ -112,21 +112,6 @@ def test_no_requests() -> None:
     assert generate(small_lm(), [], SAMPLED) == []
 
 
-def test_finished_rows_leave_the_batch() -> None:
-    lm, rows, widths = small_lm(), requests(), []
-    plain = lm.spell
-
-    def spell(hidden: torch.Tensor, pick: object) -> torch.Tensor:
-        widths.append(len(hidden))
-        return plain(hidden, pick)
-
-    lm.spell = spell  # type: ignore[method-assign]
-    answers = generate(lm, rows, SAMPLED.model_copy(update={"guidance": 1.5}))
-    assert widths[0] == 2 * len(rows)
-    assert widths == sorted(widths, reverse=True) and widths[-1] < widths[0]
-    assert len(widths) == max(answer.frames for answer in answers)
-
-
 # ---- the published loops and their hazards ---------------------------------------------------
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.uniaudio2.lm.small import CONFIG, IDS, REASON_EOS, SEMANTIC_EOS
-from uniaudio2.lm.grammar import Grammar, reason_limit
+from uniaudio2.lm.grammar import Grammar, Span, reason_limit
 from uniaudio2.lm.rows import REASON, SEMANTIC, Rows
 
 CARD, CPU = CONFIG.reason_card, torch.device("cpu")
@@ -20,6 +20,16 @@ def rows(phase: list[int], in_phase: list[int], limit: int = 4) -> Rows:
     return made
 
 
+def every_id(grammar: Grammar, column: int, state: Rows) -> torch.Tensor:
+    """`Grammar.allowed` of all rows, its spans put together: ``[B, A]``."""
+    whole = torch.zeros(len(state.phase), CONFIG.audio_vocab, dtype=torch.bool)
+    for span in grammar.spans(state):
+        at = torch.arange(len(whole)) if span.rows is None else span.rows
+        allowed = grammar.allowed(column, state.select(at), span)
+        whole[at, span.first : span.stop] = allowed
+    return whole
+
+
 def ids(allowed: torch.Tensor) -> list[list[int]]:
     return [row.nonzero().flatten().tolist() for row in allowed]
 
@@ -27,19 +37,19 @@ def ids(allowed: torch.Tensor) -> list[list[int]]:
 def test_strict_phases_allow_codes_and_their_own_end() -> None:
     state = rows([REASON, REASON, SEMANTIC, SEMANTIC], [1, 2, 1, 2])
     semantic_end = IDS.semantic_eos + CARD
-    assert ids(STRICT.allowed(0, state)) == [
+    assert ids(every_id(STRICT, 0, state)) == [
         REASON_CODES,
         [*REASON_CODES, IDS.reason_eos],
         RECON_CODES,
         [*RECON_CODES, semantic_end],
     ]
-    assert ids(STRICT.allowed(1, state)) == [REASON_CODES] * 2 + [RECON_CODES] * 2
+    assert ids(every_id(STRICT, 1, state)) == [REASON_CODES] * 2 + [RECON_CODES] * 2
 
 
 def test_a_card_without_a_number_of_codes_is_allowed_whole_but_ends_no_sooner() -> None:
     whole = CONFIG.model_copy(update={"reason_codes": None, "semantic_codes": None})
     grammar, state = Grammar.build(whole, True, CPU), rows([REASON, SEMANTIC], [1, 1])
-    reason, semantic = ids(grammar.allowed(0, state))
+    reason, semantic = ids(every_id(grammar, 0, state))
     assert reason == [id for id in range(CARD) if id != IDS.reason_eos]
     assert semantic == [
         id for id in range(CARD, CONFIG.audio_vocab) if id != IDS.semantic_eos + CARD
@@ -49,7 +59,7 @@ def test_a_card_without_a_number_of_codes_is_allowed_whole_but_ends_no_sooner() 
 def test_the_published_rule_forbids_the_reason_card_in_the_semantic_phase_only() -> None:
     state = rows([REASON, SEMANTIC], [0, 0])
     for column in (0, 5):
-        assert ids(PUBLISHED.allowed(column, state)) == [
+        assert ids(every_id(PUBLISHED, column, state)) == [
             list(range(CONFIG.audio_vocab)),
             list(range(CARD, CONFIG.audio_vocab)),
         ]
@@ -109,3 +119,23 @@ def test_the_default_limit_is_the_share_of_reasoning_in_an_answer() -> None:
     limit = reason_limit(None, 500)
     recon = 500 - 4 - limit
     assert limit / 5 == pytest.approx(recon / 12.5, rel=0.01)
+
+
+def test_rows_of_one_phase_need_no_telling_apart() -> None:
+    (span,) = STRICT.spans(rows([SEMANTIC, SEMANTIC], [1, 2]))
+    assert (span.rows, span.phase) == (None, SEMANTIC)
+    assert (span.first, span.stop) == (CARD, CONFIG.audio_vocab)
+    first, second = STRICT.spans(rows([SEMANTIC, REASON, SEMANTIC], [1, 2, 1]))
+    assert first.rows is not None and first.rows.tolist() == [1]
+    assert second.rows is not None and second.rows.tolist() == [0, 2]
+    assert (first.first, first.stop, second.first) == (0, CARD, CARD)
+
+
+def test_a_span_of_any_phase_allows_what_each_row_may_choose() -> None:
+    """The way of a GPU, which is not asked for phases."""
+    state = rows([REASON, REASON, SEMANTIC, SEMANTIC], [1, 2, 1, 2])
+    anything = Span(None, None, 0, CONFIG.audio_vocab)
+    for grammar in (STRICT, PUBLISHED):
+        for column in (0, 3):
+            whole = grammar.allowed(column, state, anything)
+            assert torch.equal(whole, every_id(grammar, column, state))

@@ -7,7 +7,7 @@ from tests.uniaudio2.lm.small import CONFIG, audio_prompt, codes, small_lm, text
 from uniaudio2.config import LmConfig
 from uniaudio2.frames import AUDIO, TEXT, Prompt, pad_prompts, reason_segment
 from uniaudio2.lm.cache import LmCache
-from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.lm.model import LogitsOf, UniAudioLM
 
 MIXED = Prompt.join([audio_prompt(3, 6), text_prompt(4), reason_segment(codes(2, 9, 7), CONFIG)])
 PROMPTS = [MIXED, text_prompt(5), audio_prompt(2, 3, seed=4)]
@@ -94,8 +94,11 @@ def test_spelling_equals_teacher_forcing_on_its_own_choice() -> None:
     hidden = torch.randn(3, 24, generator=torch.Generator().manual_seed(0))
     seen = []
 
-    def pick(column: int, logits: torch.Tensor) -> torch.Tensor:
+    def pick(column: int, logits_of: LogitsOf) -> torch.Tensor:
         assert len(seen) == column
+        logits = logits_of(None, 0, CONFIG.audio_vocab)
+        some = logits_of(torch.tensor([2, 0]), 4, 9)
+        torch.testing.assert_close(some, logits[[2, 0], 4:9])
         seen.append(logits)
         return logits.argmax(-1)
 
@@ -120,6 +123,19 @@ def test_teacher_forcing_predicts_the_audio_rows_that_follow_a_row() -> None:
     torch.testing.assert_close(
         taught.audio, lm.audio_logits(before, taught.labels), atol=1e-4, rtol=1e-4
     )
+
+
+def test_a_prompt_may_be_prefilled_in_pieces() -> None:
+    lm = small_lm()
+    tokens, kind, _ = pad_prompts(PROMPTS)
+    at_once, in_pieces = (lm.new_cache(3, tokens.shape[1]) for _ in range(2))
+    lm.prefill(tokens, kind, at_once)
+    for start, stop in ((0, 2), (2, 3), (3, tokens.shape[1])):
+        lm.prefill(tokens[:, start:stop], kind[:, start:stop], in_pieces, start)
+    for name in ("backbone", "understanding_expert", "generation_expert"):
+        whole_stack, pieces = getattr(at_once, name), getattr(in_pieces, name)
+        torch.testing.assert_close(pieces.keys, whole_stack.keys, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(pieces.values, whole_stack.values, atol=1e-5, rtol=1e-4)
 
 
 def test_teacher_forcing_without_audio() -> None:

@@ -13,7 +13,6 @@ def start() -> Rows:
 
 def test_start() -> None:
     rows = start()
-    assert rows.request.tolist() == [0, 1, 2]
     assert rows.seed.tolist() == [7, 8, 9]
     assert not rows.done.any() and not rows.limited.any() and rows.frames.eq(0).all()
 
@@ -41,3 +40,21 @@ def test_select_takes_every_field() -> None:
     for field in fields(Rows):
         whole, part = getattr(rows, field.name), getattr(kept, field.name)
         assert part.tolist() == [whole[2].item(), whole[0].item()]
+
+
+def test_join_puts_others_behind() -> None:
+    rows = start()
+    rows.count(torch.tensor([True, False, False]))
+    both = rows.join(start())
+    assert both.seed.tolist() == [7, 8, 9, 7, 8, 9]
+    assert both.done.tolist() == [True, False, True, False, False, False]
+
+
+def test_update_writes_some_rows_back() -> None:
+    rows = start()
+    at = torch.tensor([2, 0])
+    some = rows.select(at)
+    some.count(torch.tensor([False, True]))
+    rows.update(at, some)
+    assert rows.done.tolist() == [True, False, True]
+    assert rows.frames.tolist() == [1, 0, 1]

@@ -7,9 +7,19 @@ import torch
 from pydantic import ValidationError
 
 from tests.uniaudio2.lm.small import CONFIG
-from uniaudio2.lm.sampling import Sampling, choose, guide, probabilities
+from uniaudio2.lm.sampling import Sampling, choose, guide, likely
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.5, 1.0, -1.0, 0.0]])
+
+
+def probabilities(
+    logits: torch.Tensor, sampling: Sampling, allowed: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Of every id, whichever way `likely` gives them."""
+    chances, ids = likely(logits, sampling, allowed)
+    if ids is None:
+        return chances
+    return torch.zeros_like(logits).scatter(1, ids, chances)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +72,39 @@ def test_top_k_counts_among_the_allowed() -> None:
     assert torch.isfinite(got).all()
 
 
-def test_top_k_beyond_the_vocabulary() -> None:
-    with pytest.raises(ValueError, match="top_k 7 must be at most the vocabulary of 6"):
-        probabilities(LOGITS, Sampling(top_k=7))
+def test_top_k_beyond_what_is_there_keeps_all() -> None:
+    got = probabilities(LOGITS, Sampling(temperature=1, top_k=7))
+    torch.testing.assert_close(got, LOGITS.softmax(-1))
+
+
+def test_a_part_of_the_vocabulary_draws_as_the_whole() -> None:
+    seeds, steps = torch.arange(300), torch.full((300,), 5)
+    logits = torch.randn(300, 40, generator=torch.Generator().manual_seed(0))
+    inside = torch.zeros(40, dtype=torch.bool)
+    inside[10:30] = True
+    for sampling in (Sampling(top_k=6), Sampling(top_k=None), Sampling(greedy=True)):
+        whole = choose(logits, sampling, seeds, steps, 3, inside)
+        part = choose(logits[:, 10:30], sampling, seeds, steps, 3, first_id=10)
+        assert torch.equal(whole, part)
+        assert 10 <= int(part.min()) <= int(part.max()) < 30
+
+
+def test_ties_change_the_way_but_not_the_draws() -> None:
+    """One row with ties with its k-th sends all rows the long way."""
+    seeds, steps = torch.arange(400), torch.zeros(400, dtype=torch.int64)
+    logits = torch.randn(1, 30, generator=torch.Generator().manual_seed(1)).expand(400, -1)
+    sampling = Sampling(temperature=0.7, top_k=5)
+    alone = choose(logits, sampling, seeds, steps, 0)
+    tied = torch.cat([logits, torch.zeros(1, 30)])
+    one_more = torch.tensor([0])
+    beside = choose(tied, sampling, torch.cat([seeds, one_more]), torch.cat([steps, one_more]), 0)
+    assert torch.equal(alone, beside[:-1])
+    assert likely(tied, sampling)[1] is None and likely(logits, sampling)[1] is not None
 
 
 def test_guidance() -> None:
-    both = torch.tensor([[1.0, 2.0], [5.0, 5.0], [0.0, 4.0], [5.0, 1.0]])  # rows, then blank rows
-    assert guide(both, 1.0).tolist() == both[:2].tolist()
+    both = torch.tensor([[1.0, 2.0], [0.0, 4.0], [5.0, 5.0], [5.0, 1.0]])  # rows and blanks
+    assert guide(both, 1.0).tolist() == both[0::2].tolist()
     assert guide(both, 3.0).tolist() == [[3.0, -2.0], [5.0, 13.0]]
 
 

@@ -1,0 +1,305 @@
+"""Rows join and leave; what a row answers is what a plain loop would have answered alone."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.uniaudio2.lm.small import CONFIG, audio_prompt, small_lm, text_prompt
+from uniaudio2.config import CODEBOOKS
+from uniaudio2.frames import AUDIO, COLUMNS, TEXT, TEXT_COLUMN, Prompt
+from uniaudio2.lm.engine import Engine
+from uniaudio2.lm.grammar import Grammar, reason_limit
+from uniaudio2.lm.model import LogitsOf, UniAudioLM
+from uniaudio2.lm.request import Generated, Request
+from uniaudio2.lm.rows import Rows
+from uniaudio2.lm.sampling import Sampling, choose
+
+SAMPLED = Sampling(top_k=8, max_frames=14)
+
+
+def same(got: Generated, want: Generated) -> bool:
+    return (
+        got.text_ids == want.text_ids
+        and torch.equal(got.codes.reason, want.codes.reason)
+        and torch.equal(got.codes.recon, want.codes.recon)
+        and (got.finish_reason, got.frames) == (want.finish_reason, want.frames)
+    )
+
+
+def request(number: int) -> Request:
+    """Prompts of many lengths, with and without audio, for both outputs."""
+    prompt = (
+        audio_prompt(1 + number % 3, 2 + number % 5, seed=number)
+        if number % 3 == 0
+        else text_prompt(2 + number % 7, seed=number)
+    )
+    return Request(prompt, 1000 + number, "text" if number % 4 == 1 else "audio")
+
+
+def run(engine: Engine, requests: list[Request]) -> list[Generated]:
+    tickets = [engine.submit(one) for one in requests]
+    while not engine.is_idle:
+        engine.step()
+    answers = engine.take()
+    return [answers[ticket] for ticket in tickets]
+
+
+def alone(lm: UniAudioLM, one: Request, sampling: Sampling) -> Generated:
+    (answer,) = run(Engine(lm, sampling, slots=1), [one])
+    return answer
+
+
+def plain_loop(lm: UniAudioLM, one: Request, sampling: Sampling) -> Generated:
+    """No cache, no batch: the whole sequence is run again for every frame."""
+    grammar = Grammar.build(CONFIG, sampling.constrained, lm.device)
+    most = min(sampling.max_frames, CONFIG.context + 1 - len(one.prompt))
+    rows = Rows.start([one.seed], [most], [reason_limit(None, most)], lm.device)
+    tokens, kind = one.prompt.tokens[None], one.prompt.kind[None]
+    chosen = []
+    while not bool(rows.done):
+        hidden = lm.hidden(tokens, kind)[:, -1]
+        frame = torch.zeros(1, COLUMNS, dtype=torch.int64)
+        if one.output == "text":
+            logits = lm.text_head(hidden)
+            frame[0, TEXT_COLUMN] = choose(logits, sampling, rows.seed, rows.frames, TEXT_COLUMN)
+            stopped = frame[:, TEXT_COLUMN] == CONFIG.ids.text_eos
+        else:
+            (span,) = grammar.spans(rows)
+
+            def pick(column: int, logits_of: LogitsOf) -> Tensor:
+                logits = logits_of(None, 0, CONFIG.audio_vocab).masked_fill(~whole(column), -9e9)
+                return choose(logits, sampling, rows.seed, rows.frames, column)
+
+            def whole(column: int) -> Tensor:
+                allowed = torch.zeros(1, CONFIG.audio_vocab, dtype=torch.bool)
+                allowed[:, span.first : span.stop] = grammar.allowed(column, rows, span)  # noqa: B023 - called within this turn
+                return allowed
+
+            frame[:, :CODEBOOKS] = grammar.settle(lm.spell(hidden, pick), rows)
+            stopped = grammar.advance(frame[:, :CODEBOOKS], rows)
+        rows.count(stopped)
+        chosen.append(frame[0])
+        tokens = torch.cat([tokens, frame[None]], dim=1)
+        next_kind = torch.tensor([[TEXT if one.output == "text" else AUDIO]], dtype=torch.uint8)
+        kind = torch.cat([kind, next_kind], dim=1)
+    return Generated.of_rows(torch.stack(chosen), one.output, bool(rows.limited), CONFIG)
+
+
+@lru_cache
+def expected(number: int, greedy: bool) -> Generated:
+    return plain_loop(small_lm(), request(number), SAMPLED.model_copy(update={"greedy": greedy}))
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    numbers=st.lists(st.integers(0, 14), min_size=1, max_size=9),
+    slots=st.integers(1, 5),
+    prefill_rows=st.sampled_from([1, 7, 4096]),
+    read_every=st.integers(1, 4),
+    greedy=st.booleans(),
+)
+def test_any_schedule_answers_as_the_plain_loop(
+    numbers: list[int], slots: int, prefill_rows: int, read_every: int, greedy: bool
+) -> None:
+    lm, sampling = small_lm(), SAMPLED.model_copy(update={"greedy": greedy})
+    engine = Engine(lm, sampling, slots, prefill_rows)
+    engine.read_every = read_every
+    requests = [request(number) for number in numbers]
+    for number, answer in zip(numbers, run(engine, requests), strict=True):
+        assert same(answer, expected(number, greedy))
+
+
+def test_rows_join_a_running_batch_and_take_the_slots_of_those_that_left() -> None:
+    lm = small_lm()
+    engine = Engine(lm, SAMPLED, slots=3)
+    first = [request(number) for number in range(6)]
+    tickets = {engine.submit(one): one for one in first}
+    for _ in range(4):
+        engine.step()
+        assert len(engine.live) <= 3
+    late = [request(number) for number in range(6, 10)]
+    tickets |= {engine.submit(one): one for one in late}
+    answers: dict[int, Generated] = {}
+    while not engine.is_idle:
+        engine.step()
+        answers |= engine.take()
+    assert answers.keys() == tickets.keys()
+    for ticket, one in tickets.items():
+        assert same(answers[ticket], alone(lm, one, SAMPLED))
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_guided_rows_keep_their_halves_together_when_they_move(guidance: float) -> None:
+    lm, sampling = small_lm(), SAMPLED.model_copy(update={"guidance": guidance})
+    requests = [request(number) for number in range(11)]
+    for slots in (1, 4, 11):
+        for one, answer in zip(requests, run(Engine(lm, sampling, slots), requests), strict=True):
+            assert same(answer, alone(lm, one, sampling))
+
+
+def test_a_cancelled_row_answers_nothing_and_disturbs_nobody() -> None:
+    lm = small_lm()
+    requests = [request(number) for number in range(7)]
+    for when in range(6):
+        engine = Engine(lm, SAMPLED, slots=2, prefill_rows=5)
+        tickets = [engine.submit(one) for one in requests]
+        for _ in range(when):
+            engine.step()
+        engine.cancel(tickets[0])  # live, joining or done
+        engine.cancel(tickets[-1])  # still waiting
+        while not engine.is_idle:
+            engine.step()
+        answers = engine.take()
+        assert set(answers) == set(tickets[1:-1])
+        assert all(
+            same(answers[ticket], alone(lm, one, SAMPLED))
+            for ticket, one in zip(tickets[1:-1], requests[1:-1], strict=True)
+        )
+
+
+def test_an_idle_engine_can_be_used_again() -> None:
+    lm = small_lm()
+    engine = Engine(lm, SAMPLED, slots=2)
+    once = run(engine, [request(3), request(4)])
+    again = run(engine, [request(4), request(3)])
+    assert same(once[0], again[1]) and same(once[1], again[0])
+    assert engine.take() == {}
+
+
+def test_the_longest_row_goes_on_after_the_others_have_left() -> None:
+    lm = small_lm()
+    loose = Sampling(constrained=False, top_k=None, max_frames=60)
+    long = Request(text_prompt(4), 3, "audio")
+    short = [Request(text_prompt(60), number, "audio") for number in range(5)]
+    engine = Engine(lm, loose, slots=6)
+    answers = run(engine, [*short, long])
+    assert max(answer.frames for answer in answers[:-1]) == 5
+    assert answers[-1].frames > 50
+    assert same(answers[-1], alone(lm, long, loose))
+
+
+# ---- what is computed ------------------------------------------------------------------------
+
+
+def test_a_shared_prefix_is_computed_once() -> None:
+    lm, opening = small_lm(), text_prompt(20, seed=9)
+    requests = [
+        Request(Prompt.join([opening, text_prompt(2 + number, seed=number)]), number, "audio")
+        for number in range(6)
+    ]
+    for sampling in (SAMPLED, SAMPLED.model_copy(update={"guidance": 2.0})):
+        halves = 2 if sampling.guidance > 1 else 1
+        engine = Engine(lm, sampling, slots=2)
+        answers = run(engine, requests)
+        assert engine.shelf.computed_rows == 20 * halves
+        assert all(
+            same(answer, plain)
+            for answer, plain in zip(
+                answers, [alone(lm, one, sampling) for one in requests], strict=True
+            )
+        )
+
+
+def test_another_prefix_replaces_the_one_that_is_remembered() -> None:
+    lm = small_lm()
+    requests = [
+        Request(Prompt.join([text_prompt(12, seed), text_prompt(3, number)]), number, "text")
+        for seed in (7, 8)
+        for number in range(2)
+    ]
+    engine = Engine(lm, SAMPLED, slots=2)
+    answers = run(engine, requests)
+    assert engine.shelf.computed_rows in (12, 24)
+    assert all(
+        same(answer, alone(lm, one, SAMPLED)) for answer, one in zip(answers, requests, strict=True)
+    )
+
+
+def test_prefill_goes_on_piece_by_piece_while_rows_run() -> None:
+    lm = small_lm()
+    engine = Engine(lm, SAMPLED.model_copy(update={"max_frames": 30}), slots=2, prefill_rows=6)
+    engine.submit(Request(text_prompt(3), 0, "audio"))
+    engine.step()
+    engine.submit(Request(text_prompt(40), 1, "audio"))
+    engine.step()
+    assert engine.joining is not None and engine.joining.at == 6
+    assert len(engine.live) == 1
+    frames = engine.live and int(engine.seats.rows.frames[0])
+    engine.step()
+    assert engine.joining.at == 12
+    assert int(engine.seats.rows.frames[0]) == frames + 1
+
+
+def test_text_rows_run_neither_experts_nor_local_decoder() -> None:
+    lm = small_lm()
+    ran = []
+    for name in ("understanding_expert", "generation_expert", "local_decoder", "backbone"):
+        stack = getattr(lm, name)
+        stack.step = lambda *args, stack=stack, name=name, **more: (
+            ran.append(name),
+            type(stack).step(stack, *args, **more),
+        )[1]
+    run(Engine(lm, SAMPLED, slots=4), [Request(text_prompt(5, n), n, "text") for n in range(4)])
+    assert set(ran) == {"backbone"}
+    run(Engine(lm, SAMPLED, slots=4), [Request(text_prompt(5, n), n, "audio") for n in range(4)])
+    assert set(ran) == {"backbone", "understanding_expert", "generation_expert", "local_decoder"}
+
+
+def test_audio_rows_ask_for_the_reachable_part_of_the_head_and_no_text() -> None:
+    lm = small_lm()
+    spans = set()
+    plain = lm._logits
+
+    def noted(column: int, outputs: Tensor, rows: Tensor | None, first: int, stop: int) -> Tensor:
+        spans.add((first, stop))
+        return plain(column, outputs, rows, first, stop)
+
+    lm._logits = noted  # type: ignore[method-assign]
+    lm.text_head.forward = None  # type: ignore[assignment,method-assign]
+    run(Engine(lm, SAMPLED, slots=4), [Request(text_prompt(5, n), n, "audio") for n in range(4)])
+    card = CONFIG.reason_card
+    assert spans == {(0, card), (card, CONFIG.audio_vocab)}
+
+
+def test_memory_follows_need_not_the_context() -> None:
+    config = CONFIG.model_copy(update={"context": 2000})
+    lm = small_lm(config=config)
+    engine = Engine(lm, SAMPLED.model_copy(update={"max_frames": 300}), slots=2)
+    engine.submit(Request(text_prompt(5), 0, "audio"))
+    engine.step()
+    cache = engine.seats._cache
+    assert cache is not None and cache.length < 100
+    while not engine.is_idle:
+        engine.step()
+    assert engine.seats._cache is None, "an idle engine keeps nothing"
+
+
+def test_occupancy_counts_only_while_requests_wait() -> None:
+    lm = small_lm()
+    engine = Engine(lm, SAMPLED, slots=4)
+    run(engine, [request(number) for number in range(4)])
+    assert engine.occupancy.frames == 0 and engine.occupancy.share == 1.0
+    run(engine, [Request(text_prompt(4, n), n, "audio") for n in range(40)])
+    assert engine.occupancy.frames > 20
+    assert engine.occupancy.share > 0.9
+
+
+# ---- refusals --------------------------------------------------------------------------------
+
+
+def test_no_slots() -> None:
+    with pytest.raises(ValueError, match="0 slots cannot hold a row"):
+        Engine(small_lm(), SAMPLED, slots=0)
+
+
+def test_what_does_not_fit_is_refused_when_it_is_submitted() -> None:
+    engine = Engine(small_lm(), SAMPLED, slots=1)
+    with pytest.raises(ValueError, match="62 rows"):
+        engine.submit(Request(text_prompt(62), 0, "audio"))
+    assert engine.is_idle

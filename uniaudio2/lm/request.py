@@ -1,0 +1,69 @@
+"""What the engine is asked and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from uniaudio2.codes import Codes
+from uniaudio2.config import CODEBOOKS, LmConfig
+from uniaudio2.frames import TEXT_COLUMN, Prompt, parse_frames
+
+
+@dataclass(frozen=True)
+class Request:
+    """One row to answer.
+
+    Attributes:
+        prompt: all rows before the answer.
+        seed: decides the row's draws, in ``[0, 2**63)``.
+        output: audio frames or text ids.
+        unconditional: the other half of guidance; None blanks `prompt`.
+    """
+
+    prompt: Prompt
+    seed: int
+    output: Literal["audio", "text"]
+    unconditional: Prompt | None = None
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One answer.
+
+    Attributes:
+        text_ids: ids before the text eos (none for audio).
+        codes: the two streams, possibly empty (always for text).
+        finish_reason: "stop" if the row ended by itself, "length" if a limit cut its answer or
+            its reasoning.
+        frames: frames or text ids that were chosen, markers included.
+    """
+
+    text_ids: list[int]
+    codes: Codes
+    finish_reason: Literal["stop", "length"]
+    frames: int
+
+    @staticmethod
+    def of_rows(
+        chosen: Tensor, output: Literal["audio", "text"], limited: bool, config: LmConfig
+    ) -> Generated:
+        """Read an answer from the ``[F, 9]`` rows that were chosen."""
+        chosen = chosen.cpu()
+        is_text = output == "text"
+        audio = chosen[:0] if is_text else chosen
+        return Generated(
+            text_ids=_before_eos(chosen[:, TEXT_COLUMN], config) if is_text else [],
+            codes=parse_frames(audio[:, :CODEBOOKS].to(torch.int64), config),
+            finish_reason="length" if limited else "stop",
+            frames=len(chosen),
+        )
+
+
+def _before_eos(ids: Tensor, config: LmConfig) -> list[int]:
+    listed: list[int] = ids.tolist()
+    eos = config.ids.text_eos
+    return listed[: listed.index(eos)] if eos in listed else listed
