@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from actors.cells import plain_value
 from actors.load import read_text
+from actors.shared_engine import SharedEngine
 from actors.table import (
     alive,
     each_row,
@@ -27,7 +28,7 @@ from uniaudio2.tasks import TaskSpec
 
 
 class Generator:
-    """Add `text` or both codes columns, and `finish_reason`.
+    """Add `text` or both codes columns, and `finish_reason`; units may come from many threads.
 
     Args:
         model: what `UniAudio2.load` takes.
@@ -54,7 +55,7 @@ class Generator:
         self.sampling = sampling
         self.seed = seed
         self.instruction = instruction or task.instruction
-        self.slots = slots
+        self.engine = SharedEngine(lambda: self.model.engine(sampling, slots))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Generate for the rows that are still good."""
@@ -64,8 +65,7 @@ class Generator:
             return self._request(self._inputs(table, row), read_codes(table, row), ids[row])
 
         requests, errors = each_row(alive(table), request)
-        answers = self.model.generate(list(requests.values()), self.sampling, self.slots)
-        generated = dict(zip(requests, answers, strict=True))
+        generated = dict(zip(requests, self.engine.answer(list(requests.values())), strict=True))
         table = mark_errors(table, "generate", errors)
         return self._with_results(table, generated)
 

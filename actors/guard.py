@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import faulthandler
+import itertools
 import json
 import os
 import sys
+import threading
+import time
 import traceback
 from dataclasses import dataclass
 
@@ -15,7 +18,42 @@ from actors.shelf import Shelf, is_done
 from actors.table import Stage
 
 _STDERR = 2  # the descriptor: whatever sys.stderr has become, this one can be written
+_SHORTEST_S = 1e-3
 _DEVICE_LOST = ("CUDA error", "cudaError", "device-side assert", "CUBLAS_STATUS", "NCCL")
+
+
+class Watchdog:
+    """Ends the process when any of the calls under way, in any thread, exceeds its time."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[int, float] = {}
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+
+    def begin(self, timeout_s: float) -> int:
+        """A call begins; `end` wants the number that is returned."""
+        with self._lock:
+            number = next(self._numbers)
+            self._deadlines[number] = time.monotonic() + timeout_s
+            self._arm()
+        return number
+
+    def end(self, number: int) -> None:
+        """A call has returned or raised."""
+        with self._lock:
+            del self._deadlines[number]
+            self._arm()
+
+    def _arm(self) -> None:
+        if not self._deadlines:
+            faulthandler.cancel_dump_traceback_later()
+            return
+        left_s = max(min(self._deadlines.values()) - time.monotonic(), _SHORTEST_S)
+        # the timer is a thread of C: it fires even if the call holds the interpreter's lock
+        faulthandler.dump_traceback_later(left_s, exit=True, file=_STDERR)
+
+
+_WATCHDOG = Watchdog()
 
 
 @dataclass(frozen=True)
@@ -44,8 +82,7 @@ class Guard:
         """
         if "fault" in table.column_names or is_done(table, self.name):
             return table
-        # the timer is a thread of C: it fires even if the call holds the interpreter's lock
-        faulthandler.dump_traceback_later(self.timeout_s, exit=True, file=_STDERR)
+        watched = _WATCHDOG.begin(self.timeout_s)
         try:
             result = stage(table)
             return self.shelf.keep(result) if self.shelf else result
@@ -55,7 +92,7 @@ class Guard:
                 os._exit(70)
             return self._fault(table, fault)
         finally:
-            faulthandler.cancel_dump_traceback_later()
+            _WATCHDOG.end(watched)
 
     def _fault(self, table: pa.Table, fault: Exception) -> pa.Table:
         first_line = (str(fault).strip().splitlines() or [""])[0]

@@ -34,7 +34,8 @@ from uniaudio2.config import ModelConfig
 
 START_TIMEOUT_S = 300.0
 NO_PROGRESS_TIMEOUT_S = 1800.0
-_BLOCKS_IN_FLIGHT = 2
+_BLOCKS_WAITING = 1
+_CALLS_AT_ONCE: Mapping[PoolName, int] = {"generate": 2}  # so that no slot waits for a unit's tail
 _TASK_RETRIES = 1
 
 
@@ -195,6 +196,7 @@ def _through_pool(
     guard: Guard,
     alone: bool,
 ) -> ray.data.Dataset:
+    calls = 1 if alone else _CALLS_AT_ONCE.get(pool.name, 1)
     return stream.map_batches(
         PoolActor,
         batch_size=None,
@@ -203,7 +205,9 @@ def _through_pool(
         compute=ray.data.ActorPoolStrategy(
             min_size=pool.min_size,
             max_size=pool.max_size,
-            max_tasks_in_flight_per_actor=1 if alone else _BLOCKS_IN_FLIGHT,
+            max_tasks_in_flight_per_actor=1 if alone else calls + _BLOCKS_WAITING,
+            max_concurrent_calls_per_actor=calls,
+            enable_true_multi_threading=calls > 1,
         ),
         num_cpus=pool.num_cpus,
         num_gpus=pool.num_gpus or None,

@@ -16,6 +16,7 @@ from uniaudio2.tasks import TaskSpec
 if TYPE_CHECKING:
     from uniaudio2.codec.encoder import CodecEncoder
     from uniaudio2.flow.decoder import FlowDecoder
+    from uniaudio2.lm.engine import Engine
     from uniaudio2.lm.generate import Generated, Request
     from uniaudio2.lm.model import UniAudioLM
     from uniaudio2.lm.sampling import Sampling
@@ -158,6 +159,12 @@ class UniAudio2:
         from uniaudio2.lm.generate import generate
 
         return generate(_need(self._lm, "lm"), requests, sampling, slots)
+
+    def engine(self, sampling: Sampling, slots: int) -> Engine:
+        """An engine of the language model, for requests that come one by one."""
+        from uniaudio2.lm.engine import Engine
+
+        return Engine(_need(self._lm, "lm"), sampling, slots)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of generated ids, without tags and other special tokens."""

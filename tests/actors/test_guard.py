@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,9 +56,24 @@ def test_a_hung_call_ends_its_process_even_inside_c(body: str) -> None:
     assert b"Timeout" in done.stderr
 
 
-def test_a_call_in_time_leaves_no_timer_behind() -> None:
-    import time
+def test_of_calls_side_by_side_the_one_that_hangs_is_found() -> None:
+    """Other calls come and go; they neither stop the timer nor start it anew."""
+    script = (
+        "import threading, time; from actors.guard import Guard; import pyarrow as pa\n"
+        "table = pa.table({'unit': [0], 'row': [0]})\n"
+        "hang = lambda t: time.sleep(60)\n"
+        "threading.Thread(target=Guard('a', 1.0).call, args=(table, hang), daemon=True).start()\n"
+        "while True:\n"
+        "    Guard('b', 30.0).call(table, lambda t: time.sleep(0.05) or t)\n"
+    )
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=50)
+    assert done.returncode == 1
+    assert b"Timeout" in done.stderr
+    assert time.monotonic() - begun < 25
 
+
+def test_a_call_in_time_leaves_no_timer_behind() -> None:
     Guard("encode", 0.2).call(unit_table(), lambda table: table)
     time.sleep(0.4)  # the process would end here
 

@@ -1,0 +1,88 @@
+"""One engine for many callers at once, so that the tail of a unit overlaps the head of the next."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from uniaudio2.lm.engine import Engine
+from uniaudio2.lm.request import Generated, Request
+
+
+@dataclass
+class _Call:
+    """What one caller waits for; `tickets` are set once the engine has its requests."""
+
+    requests: Sequence[Request]
+    future: Future[list[Generated]]
+    tickets: tuple[int, ...] = ()
+
+
+class SharedEngine:
+    """Answers calls from any threads with one engine, which a thread of its own drives.
+
+    A fault of the engine fails every call that is under way, and none that comes later: those get
+    a new engine.
+
+    Args:
+        make_engine: builds an engine.
+    """
+
+    def __init__(self, make_engine: Callable[[], Engine]) -> None:
+        self._make_engine = make_engine
+        self._inbox: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self._driver: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self.engine = make_engine()
+
+    def answer(self, requests: Sequence[Request]) -> list[Generated]:
+        """Answer requests, in their order; blocks until all have their answers.
+
+        Raises:
+            Exception: whatever the engine raised while they were under way.
+        """
+        if not requests:
+            return []
+        with self._starting:
+            if self._driver is None:
+                self._driver = threading.Thread(target=self._drive, name="engine", daemon=True)
+                self._driver.start()
+        call = _Call(requests, Future())
+        self._inbox.put(call)
+        return call.future.result()
+
+    def _drive(self) -> None:
+        waiting: list[_Call] = []
+        answers: dict[int, Generated] = {}
+        while True:
+            try:
+                waiting += self._receive(is_idle=not waiting)
+                self.engine.step()
+                answers |= self.engine.take()
+                waiting = [call for call in waiting if not self._finish(call, answers)]
+            except Exception as fault:
+                for call in waiting:
+                    call.future.set_exception(fault)
+                waiting, answers, self.engine = [], {}, self._make_engine()
+
+    def _receive(self, is_idle: bool) -> list[_Call]:
+        """Calls that have come; an idle engine waits for one."""
+        calls = [self._inbox.get()] if is_idle else []
+        while not self._inbox.empty():
+            calls.append(self._inbox.get())
+        for call in calls:
+            try:
+                call.tickets = tuple(self.engine.submit(request) for request in call.requests)
+            except ValueError as fault:  # this call's own mistake
+                call.future.set_exception(fault)
+        return [call for call in calls if not call.future.done()]
+
+    @staticmethod
+    def _finish(call: _Call, answers: dict[int, Generated]) -> bool:
+        if not all(ticket in answers for ticket in call.tickets):
+            return False
+        call.future.set_result([answers.pop(ticket) for ticket in call.tickets])
+        return True
