@@ -50,16 +50,26 @@ def heard(clip: Clip, number: int, seed: int, config: CodecConfig) -> Tensor:
 
 @dataclass(frozen=True)
 class EncodedClip:
-    """A clip's text and codes; `number` is its place in the corpus."""
+    """A clip's text and codes.
+
+    Attributes:
+        number: its place in the corpus.
+        text: words or caption.
+        is_speech: or else sounds.
+        codes: of the clip, or of what the decoder made of it.
+        is_again: whether the decoder has made it.
+    """
 
     number: int
     text: str
     is_speech: bool
     codes: Codes
+    is_again: bool = False
 
     @property
     def is_clean(self) -> bool:
-        return is_clean(self.number)
+        """Whether making it may be learnt."""
+        return is_clean(self.number) and not self.is_again
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Stage 4: the language model, all four tasks mixed, on codes made by the finished codec."""
+"""Stage 6: the language model, all four tasks mixed, on codes made by the finished codec."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from uniaudio2.training.loop import Loop, Losses, Schedule, dice_of
 
 _TASK_SHARES = {"asr": 0.22, "tts": 0.5, "audio_caption": 0.08, "tta": 0.2}
 _UNCONDITIONAL = 0.1
+_AGAIN = 0.3  # share of what is listened to that the decoder has made
 _POOL = 4  # batches that are drawn together and sorted by length
 # The first levels of each stream decide what is heard; the last ones are almost noise.
 _LEVEL_WEIGHTS = (1.0, 1.0, 1.0, 0.8, 0.6, 0.5, 0.4, 0.4)
@@ -79,6 +80,10 @@ class ExampleMaker:
     ) -> None:
         speech = [clip for clip in clips if clip.is_speech]
         sounds = [clip for clip in clips if not clip.is_speech]
+        self.again = {
+            "asr": [clip for clip in speech if clip.is_again],
+            "audio_caption": [clip for clip in sounds if clip.is_again],
+        }
         self.clips = {
             "asr": speech,
             "tts": [clip for clip in speech if clip.is_clean],
@@ -90,7 +95,8 @@ class ExampleMaker:
     def draw(self, dice: random.Random) -> Example:
         """An example of a random task."""
         name = dice.choices(list(_TASK_SHARES), list(_TASK_SHARES.values()))[0]
-        task, clip = TASKS[name], dice.choice(self.clips[name])
+        chosen = self.again.get(name) if dice.random() < _AGAIN else None
+        task, clip = TASKS[name], dice.choice(chosen or self.clips[name])
         text = self.tokenizer.encode(clip.text)
         values: dict[str, list[int] | Codes] = {
             column: clip.codes if column == "audio" else text for column in task.columns

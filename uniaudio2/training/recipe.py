@@ -154,7 +154,7 @@ NANO = Recipe(
         generation=GenerationConfig(temperature=0.7, top_k=20, guidance=2.0, max_frames=150),
         lm=_lm(),
         codec=_codec(),
-        flow=FlowConfig(layers=5, heads=6, head_dim=32, window_codes=40, steps=6),
+        flow=FlowConfig(layers=5, heads=6, head_dim=32, window_codes=40, steps=2, guidance=1.0),
         scalar=_scalar(),
     ),
     corpus={"train": 16_000, "sounds": 6_000},

@@ -16,6 +16,7 @@ from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.flow.windows import WindowPlan
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.tokenizer import TextTokenizer
+from uniaudio2.training.again import hear_again
 from uniaudio2.training.alignment import align
 from uniaudio2.training.bands import BandAnalysis
 from uniaudio2.training.codec import CodecTrainer, train_codec
@@ -106,12 +107,14 @@ class Workshop:
         )  # fmt: skip
 
     def lm(self) -> UniAudioLM:
-        """Train the language model."""
+        """Let the codec hear what the decoder makes, and train the language model."""
         clips = read_encoded(self.folder, self.heard_folder, self.model.codec)
+        codec, seed = self.codec(), self.recipe.seed
+        again = hear_again(self.folder, clips, self.flow(), codec.encoder.eval(), seed)
         tokenizer = TextTokenizer(train_tokenizer(self.model.lm), self.model.lm)
         return train_lm(
-            self.folder, clips, tokenizer, self.model.lm, align(self.codec(), clips),
-            self.recipe.lm, self.recipe.seed, self.device,
+            self.folder, [*clips, *again], tokenizer, self.model.lm, align(codec, clips),
+            self.recipe.lm, seed, self.device,
         )  # fmt: skip
 
     def flow(self) -> FlowDecoder:
@@ -154,8 +157,8 @@ STAGES: dict[str, Callable[[Workshop], object]] = {
     "resynthesis": Workshop.resynthesis,
     "codec": Workshop.codec,
     "codes": Workshop.codes,
-    "lm": Workshop.lm,
     "flow": Workshop.flow,
+    "lm": Workshop.lm,
     "recogniser": Workshop.recogniser,
     "export": Workshop.export,
 }
