@@ -151,7 +151,7 @@ def _scalar() -> ScalarConfig:
 NANO = Recipe(
     model=ModelConfig(
         name="nano",
-        generation=GenerationConfig(temperature=0.7, top_k=20, guidance=2.0, max_frames=150),
+        generation=GenerationConfig(temperature=0.5, top_k=20, guidance=1.5, max_frames=150),
         lm=_lm(),
         codec=_codec(),
         flow=FlowConfig(layers=5, heads=6, head_dim=32, window_codes=40, steps=2, guidance=1.0),
