@@ -20,7 +20,7 @@ from actors.table import (
 )
 from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
-from uniaudio2.lm.generate import Generated, Request
+from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.sampling import Sampling
 from uniaudio2.model import UniAudio2
 from uniaudio2.seeds import row_seed

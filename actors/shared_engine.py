@@ -6,19 +6,19 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from uniaudio2.lm.engine import Engine
 from uniaudio2.lm.request import Generated, Request
 
 
-@dataclass
+@dataclass(eq=False)
 class _Call:
-    """What one caller waits for; `tickets` are set once the engine has its requests."""
+    """What one caller waits for; `tickets` are those of the requests that the engine has."""
 
     requests: Sequence[Request]
     future: Future[list[Generated]]
-    tickets: tuple[int, ...] = ()
+    tickets: list[int] = field(default_factory=list)
 
 
 class SharedEngine:
@@ -59,7 +59,7 @@ class SharedEngine:
         answers: dict[int, Generated] = {}
         while True:
             try:
-                waiting += self._receive(is_idle=not waiting)
+                self._receive(waiting)
                 self.engine.step()
                 answers |= self.engine.take()
                 waiting = [call for call in waiting if not self._finish(call, answers)]
@@ -68,17 +68,21 @@ class SharedEngine:
                     call.future.set_exception(fault)
                 waiting, answers, self.engine = [], {}, self._make_engine()
 
-    def _receive(self, is_idle: bool) -> list[_Call]:
-        """Calls that have come; an idle engine waits for one."""
-        calls = [self._inbox.get()] if is_idle else []
+    def _receive(self, waiting: list[_Call]) -> None:
+        """Add calls that have come to those that wait; if none does, wait for one to come."""
+        come = [] if waiting else [self._inbox.get()]
         while not self._inbox.empty():
-            calls.append(self._inbox.get())
-        for call in calls:
+            come.append(self._inbox.get())
+        waiting += come  # at once: whatever fails from here on, they are told
+        for call in come:
             try:
-                call.tickets = tuple(self.engine.submit(request) for request in call.requests)
+                for request in call.requests:
+                    call.tickets.append(self.engine.submit(request))
             except ValueError as fault:  # this call's own mistake
+                for ticket in call.tickets:
+                    self.engine.cancel(ticket)
                 call.future.set_exception(fault)
-        return [call for call in calls if not call.future.done()]
+                waiting.remove(call)
 
     @staticmethod
     def _finish(call: _Call, answers: dict[int, Generated]) -> bool:

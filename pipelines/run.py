@@ -58,7 +58,9 @@ def _model(job: JobConfig) -> ModelConfig:
     try:
         config = load_config(model_folder(job.model))
         if "generate" in job.spec.stages:
-            job.sampling.for_task(job.spec, config).check_fits(config.lm)
+            sampling = job.sampling.for_task(job.spec, config)
+            sampling.check_fits(config.lm)
+            sampling.check_serves("text" if job.spec.output == "text" else "audio")
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     return config

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from uniaudio2.codec.encoder import CodecEncoder
     from uniaudio2.flow.decoder import FlowDecoder
     from uniaudio2.lm.engine import Engine
-    from uniaudio2.lm.generate import Generated, Request
     from uniaudio2.lm.model import UniAudioLM
+    from uniaudio2.lm.request import Generated, Request
     from uniaudio2.lm.sampling import Sampling
     from uniaudio2.lm.tokenizer import TextTokenizer
 
@@ -130,8 +130,9 @@ class UniAudio2:
         Raises:
             ValueError: the prompt leaves no room for generation in the context.
         """
-        from uniaudio2.lm.generate import Request, check_length
+        from uniaudio2.lm.limits import check_length
         from uniaudio2.lm.prompt import build_prompt
+        from uniaudio2.lm.request import Request
 
         tokenizer = _need(self._tokenizer, "lm")
         ids: dict[str, list[int] | Codes] = {

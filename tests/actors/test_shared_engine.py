@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from actors.shared_engine import SharedEngine
-from tests.uniaudio2.lm.small import CONFIG, audio_prompt, small_lm, text_prompt
+from tests.uniaudio2.lm.small import CONFIG, audio_prompt, same, small_lm, text_prompt
 from uniaudio2.lm.engine import Engine
 from uniaudio2.lm.generate import generate
-from uniaudio2.lm.request import Generated, Request
+from uniaudio2.lm.request import Request
 from uniaudio2.lm.sampling import Sampling
 
 SAMPLING = Sampling(top_k=8, max_frames=14)
@@ -21,11 +21,6 @@ def requests(first: int, count: int) -> list[Request]:
         Request(text_prompt(2 + n % 5, n) if n % 2 else audio_prompt(1, 2, n), n, "audio")
         for n in range(first, first + count)
     ]
-
-
-def plain(answer: Generated) -> tuple[object, ...]:
-    codes = answer.codes
-    return (answer.text_ids, codes.reason.tolist(), codes.recon.tolist(), answer.frames)
 
 
 def test_calls_of_many_threads_share_the_slots_and_keep_their_answers() -> None:
@@ -45,7 +40,7 @@ def test_calls_of_many_threads_share_the_slots_and_keep_their_answers() -> None:
         answers = list(pool.map(shared.answer, calls))
     for call, given in zip(calls, answers, strict=True):
         expected = generate(lm, call, SAMPLING)
-        assert [plain(one) for one in given] == [plain(one) for one in expected]
+        assert all(same(one, other) for one, other in zip(given, expected, strict=True))
     most = max(len(group) for group in seen)
     assert most > 1, "no two calls were ever in the slots together"
 
@@ -61,10 +56,12 @@ def test_a_call_that_cannot_be_answered_fails_alone() -> None:
     shared = SharedEngine(lambda: Engine(small_lm(), SAMPLING, slots=2))
     with ThreadPoolExecutor(2) as pool:
         good = pool.submit(shared.answer, requests(0, 4))
-        too_long = [Request(text_prompt(CONFIG.context), 0, "audio")]
+        too_long = Request(text_prompt(CONFIG.context), 0, "audio")
         with pytest.raises(ValueError, match="64 rows"):
-            pool.submit(shared.answer, too_long).result()
+            pool.submit(shared.answer, [*requests(8, 2), too_long]).result()
         assert len(good.result()) == 4
+    # nor is anything computed for it
+    assert shared.engine.is_idle and shared.engine.take() == {}
 
 
 def test_a_fault_reaches_all_who_wait_and_the_next_call_gets_a_new_engine() -> None:

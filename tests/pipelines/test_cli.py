@@ -26,6 +26,7 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["run", "tts", "{in}", "{out}", "--modle", "tiny"], "--modle"),
         (["run", "tts", "{in}", "{out}", "--model", "tinny"], "did you mean 'tiny'"),
         (["run", "tts", "{in}", "{out}", "--set", "sampling.top_k=9999"], "top_k 9999"),
+        (["run", "tts", "{in}", "{out}", "--set", "sampling.max_frames=4"], "at least 5 for audio"),
         (["run", "tts", "/not/there.parquet", "{out}"], "no such file"),
         (["run", "asr", "{in}", "{out}"], "column 'audio'"),
         (["status", "{out}"], "no run.json"),

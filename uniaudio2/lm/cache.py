@@ -107,8 +107,8 @@ class KvCache:
         more = (0, 0, 0, length - self.length)
         return KvCache(F.pad(self.keys, more), F.pad(self.values, more))
 
-    def move(self, source: list[int], target: list[int]) -> None:
-        """Copy whole sequences over others."""
+    def move(self, source: Tensor, target: Tensor) -> None:
+        """Copy whole sequences over others; both are ``[N]`` int64."""
         self.keys[:, target] = self.keys[:, source]
         self.values[:, target] = self.values[:, source]
 
@@ -153,8 +153,8 @@ class LmCache:
         """The same rows with room for more; new room is zero."""
         return LmCache(*(stack.longer(length) for stack in self._stacks))
 
-    def move(self, source: list[int], target: list[int]) -> None:
-        """Copy whole sequences over others."""
+    def move(self, source: Tensor, target: Tensor) -> None:
+        """Copy whole sequences over others; both are ``[N]`` int64."""
         for stack in self._stacks:
             stack.move(source, target)
 

@@ -14,10 +14,11 @@ from uniaudio2.lm.grammar import Grammar, reason_limit
 from uniaudio2.lm.joining import Joining, PrefixShelf
 from uniaudio2.lm.limits import row_limit
 from uniaudio2.lm.model import LogitsOf, Pick, UniAudioLM
+from uniaudio2.lm.occupancy import Occupancy
 from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.rows import Rows
 from uniaudio2.lm.sampling import Sampling, choose, guide
-from uniaudio2.lm.seats import Seats
+from uniaudio2.lm.seats import Seats, lanes_of
 
 _READ_EVERY_ON_GPU = 8
 
@@ -35,26 +36,6 @@ class _Asked:
     ticket: int
     request: Request
     limit: int
-
-
-@dataclass
-class Occupancy:
-    """How full the slots were while requests were waiting for one.
-
-    Attributes:
-        frames: frames of the whole batch.
-        rows: rows that were still unfinished, summed over those frames.
-        slots: of the engine.
-    """
-
-    slots: int
-    frames: int = 0
-    rows: int = 0
-
-    @property
-    def share(self) -> float:
-        """In 0..1; 1 if nothing ever waited."""
-        return self.rows / (self.frames * self.slots) if self.frames else 1.0
 
 
 class Engine:
@@ -166,12 +147,17 @@ class Engine:
         group: list[_Asked] = []
         longest = 0
         while self.queue and len(self.live) + len(group) < self.slots:
-            longest = max(longest, *map(len, self._halves_of(self.queue[0].request)))
+            longest = max(longest, self._length(self.queue[0].request))
             padded = longest * self.halves * (len(group) + 1)
             if group and padded > self.prefill_rows:
                 break
             group.append(self.queue.popleft())
         return group
+
+    def _length(self, request: Request) -> int:
+        """Rows of the longer half; blanking a prompt does not change its length."""
+        other = request.unconditional if self.halves == 2 else None
+        return max(len(request.prompt), len(other or request.prompt))
 
     def _halves_of(self, request: Request) -> list[Prompt]:
         if self.halves == 1:
@@ -212,7 +198,7 @@ class Engine:
 
     def _frame(self) -> None:
         seats, is_text = self.seats, all(asked.request.output == "text" for asked in self.live)
-        hidden = seats.run(self.lm, only_text=is_text)  # [M, D]
+        hidden = seats.run(only_text=is_text)  # [M, D]
         rows = seats.rows
         frame = torch.zeros(len(self.live), COLUMNS, dtype=torch.int64, device=hidden.device)
         stopped = torch.zeros_like(rows.done)
@@ -234,10 +220,7 @@ class Engine:
         return rows if at is None else rows.select(at)
 
     def _lanes(self, at: Tensor | None) -> Tensor | None:
-        """Sequences of some slots: both halves of each, side by side."""
-        if at is None or self.halves == 1:
-            return at
-        return (at[:, None] * 2 + torch.arange(2, device=at.device)).flatten()
+        return None if at is None else lanes_of(at, self.halves)
 
     def _guided(self, logits: Tensor) -> Tensor:
         return guide(logits, self.sampling.guidance) if self.halves == 2 else logits

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from uniaudio2.lm.engine import Engine
-from uniaudio2.lm.limits import check_length
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.sampling import Sampling
-
-__all__ = ["Generated", "Request", "check_length", "generate"]
 
 
 def generate(

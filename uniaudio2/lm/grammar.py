@@ -100,10 +100,7 @@ class Grammar:
         if len(present) == 1:
             return [Span(None, present[0], *reach[present[0]])]
         return [
-            Span(
-                torch.tensor([i for i, p in enumerate(phases) if p == phase]), phase, *reach[phase]
-            )
-            for phase in present
+            Span((rows.phase == phase).nonzero()[:, 0], phase, *reach[phase]) for phase in present
         ]
 
     def allowed(self, column: int, rows: Rows, span: Span) -> Tensor:

@@ -95,7 +95,7 @@ class Joining:
     Attributes:
         lengths: ``[M]`` int64 on the CPU, rows of each prompt.
         cache: all rows but the last of each prompt, once `is_done`.
-        computed_rows: rows that were run, padding included.
+        at: rows that the cache holds.
     """
 
     def __init__(self, lm: UniAudioLM, prompts: Sequence[Prompt], shelf: PrefixShelf) -> None:
@@ -103,7 +103,7 @@ class Joining:
         self.tokens, self.kind, self.lengths = pad_prompts(prompts)
         self.stop = self.tokens.shape[1] - 1
         self.cache = lm.new_cache(len(prompts), max(self.stop, 1))
-        self.at = self.computed_rows = 0
+        self.at = 0
         prefix = shelf.find(self.tokens, self.kind, self.lengths)
         if prefix:
             self.cache.put(0, prefix.cache.repeated(len(prompts) // shelf.halves))
@@ -119,7 +119,6 @@ class Joining:
         if stop > self.at:
             piece = self.tokens[:, self.at : stop].to(self.lm.device)
             self.lm.prefill(piece, self.kind[:, self.at : stop], self.cache, self.at)
-            self.computed_rows += piece.shape[0] * piece.shape[1]
         self.at = stop
 
     def last_rows(self) -> tuple[Tensor, Tensor]:

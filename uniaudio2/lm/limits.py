@@ -38,12 +38,8 @@ def row_limit(request: Request, sampling: Sampling, config: LmConfig) -> int:
     Raises:
         ValueError: they do not, or `max_frames` is too low for any audio.
     """
-    most, is_strict = sampling.max_frames, request.output == "audio" and sampling.constrained
-    if is_strict and most < SHORTEST_ANSWER:
-        raise ValueError(
-            f"max_frames {most} must be at least {SHORTEST_ANSWER} for audio: three marker frames "
-            "and one frame of each stream; raise it"
-        )
+    sampling.check_serves(request.output)
+    most = sampling.max_frames
     limit = check_length(request.prompt, most, config)
     if sampling.guidance > 1 and request.unconditional is not None:
         limit = min(limit, check_length(request.unconditional, most, config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from pydantic import model_validator
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from uniaudio2.config import LmConfig, ModelConfig
 from uniaudio2.frozen import Frozen
+from uniaudio2.lm.grammar import SHORTEST_ANSWER
 from uniaudio2.lm.noise import exponential
 from uniaudio2.tasks import TaskSpec
 
@@ -67,6 +69,18 @@ class Sampling(Frozen):
             guidance=1.0 if task.output == "text" else own.guidance,
             max_frames=min(task.max_frames, own.max_frames or task.max_frames),
         )
+
+    def check_serves(self, output: Literal["audio", "text"]) -> None:
+        """Refuse a `max_frames` that leaves no room for any audio.
+
+        Raises:
+            ValueError: `max_frames` is too low.
+        """
+        if output == "audio" and self.constrained and self.max_frames < SHORTEST_ANSWER:
+            raise ValueError(
+                f"max_frames {self.max_frames} must be at least {SHORTEST_ANSWER} for audio: three "
+                "marker frames and one frame of each stream; raise it"
+            )
 
     def check_fits(self, config: LmConfig) -> None:
         """Refuse a top_k that some phase of generation could not serve, before it begins.

@@ -15,6 +15,11 @@ _ROOM = 64  # rows by which caches grow, at least
 _GROWTH = 1.25
 
 
+def lanes_of(slots: Tensor, halves: int) -> Tensor:
+    """Sequences of some slots ``[B]``, the halves of each side by side: ``[B * halves]``."""
+    return (slots[:, None] * halves + torch.arange(halves, device=slots.device)).flatten()
+
+
 class Seats:
     """Rows in the slots 0..B-1, each with one or two sequences; memory grows with what they need.
 
@@ -79,17 +84,16 @@ class Seats:
 
     # ---- one frame -----------------------------------------------------------------------
 
-    def run(self, lm: UniAudioLM, only_text: bool) -> Tensor:
+    def run(self, only_text: bool) -> Tensor:
         """Feed the next row of every sequence: ``[M, D]`` of `UniAudioLM.step`.
 
         Args:
-            lm: the model.
             only_text: no row will ever be fed audio that it chose.
         """
         visible = max(self._ahead)
         self._grow(visible)
         assert self._cache  # noqa: S101 - made when the first row came
-        return lm.step(
+        return self.lm.step(
             self.tokens,
             self.kind,
             self.positions,
@@ -142,10 +146,11 @@ class Seats:
             kept[gap] = mover
         if movers:
             assert self._cache  # noqa: S101 - there are rows
-            self._cache.move(self._lanes(movers), self._lanes(gaps))
-            self.chosen[gaps] = self.chosen[movers]
-        slots = torch.tensor(kept, dtype=torch.int64, device=self.tokens.device)
-        lanes = torch.tensor(self._lanes(kept), dtype=torch.int64, device=self.tokens.device)
+            source, target = self._slots(movers), self._slots(gaps)
+            self._cache.move(lanes_of(source, self.halves), lanes_of(target, self.halves))
+            self.chosen[target] = self.chosen[source]
+        slots = self._slots(kept)
+        lanes = lanes_of(slots, self.halves)
         self.rows = self.rows.select(slots)
         self.tokens, self.kind = self.tokens[lanes], self.kind[lanes]
         self.positions = self.positions[lanes]
@@ -155,5 +160,5 @@ class Seats:
         self._count = len(kept)
         return kept
 
-    def _lanes(self, slots: list[int]) -> list[int]:
-        return [slot * self.halves + half for slot in slots for half in range(self.halves)]
+    def _slots(self, slots: list[int]) -> Tensor:
+        return torch.tensor(slots, dtype=torch.int64, device=self.tokens.device)

@@ -12,7 +12,7 @@ import jiwer
 from torch import Tensor
 
 from uniaudio2.codes import Codes
-from uniaudio2.lm.generate import Generated
+from uniaudio2.lm.request import Generated
 from uniaudio2.lm.sampling import Sampling
 from uniaudio2.model import UniAudio2
 from uniaudio2.seeds import row_seed

@@ -10,6 +10,7 @@ from torch import Tensor
 from uniaudio2.config import CODEBOOKS, LmConfig, SpecialIds, StackConfig
 from uniaudio2.frames import Prompt, reason_segment, semantic_segment, text_segment
 from uniaudio2.lm.model import Pick, UniAudioLM
+from uniaudio2.lm.request import Generated
 
 BLOCK = {"dim": 24, "heads": 6, "kv_groups": 2, "mlp_dim": 20}
 
@@ -80,6 +81,16 @@ def audio_prompt(reason: int, recon: int, seed: int = 0) -> Prompt:
             reason_segment(codes(reason, 9, seed), CONFIG),
             semantic_segment(codes(recon, 11, seed + 1), CONFIG),
         ]
+    )
+
+
+def same(got: Generated, want: Generated) -> bool:
+    """Whether two answers are the same."""
+    return (
+        got.text_ids == want.text_ids
+        and torch.equal(got.codes.reason, want.codes.reason)
+        and torch.equal(got.codes.recon, want.codes.recon)
+        and (got.finish_reason, got.frames) == (want.finish_reason, want.frames)
     )
 
 

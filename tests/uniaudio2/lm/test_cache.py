@@ -81,7 +81,7 @@ def test_fill_goes_on_where_it_is_told_and_gives_all_so_far() -> None:
 
 def test_moving_copies_sequences_in_every_stack() -> None:
     cache = three_stacks(3)
-    cache.move([2], [0])
+    cache.move(torch.tensor([2]), torch.tensor([0]))
     keys = [[2.0, 1.0, 2.0], [12.0, 11.0, 12.0], [22.0, 21.0, 22.0]]
     assert first_rows(cache)[:3] == keys
 
@@ -99,5 +99,5 @@ def test_put_repeated_and_first() -> None:
     cache.put(1, short.repeated(2))
     assert first_rows(cache)[0] == [0.0, 0.0, 1.0, 0.0, 1.0, 5.0]
     assert first_rows(cache.first(2))[0] == [0.0, 0.0]
-    cache.first(2).move([1], [0])
+    cache.first(2).move(torch.tensor([1]), torch.tensor([0]))
     assert cache.backbone.keys[0, 0].equal(cache.backbone.keys[0, 1]), "a view, not a copy"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.uniaudio2.lm.small import CONFIG, audio_prompt, small_lm, text_prompt
+from tests.uniaudio2.lm.small import CONFIG, audio_prompt, same, small_lm, text_prompt
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.frames import AUDIO, COLUMNS, TEXT, TEXT_COLUMN, Prompt
 from uniaudio2.lm.engine import Engine
@@ -21,15 +21,6 @@ from uniaudio2.lm.rows import Rows
 from uniaudio2.lm.sampling import Sampling, choose
 
 SAMPLED = Sampling(top_k=8, max_frames=14)
-
-
-def same(got: Generated, want: Generated) -> bool:
-    return (
-        got.text_ids == want.text_ids
-        and torch.equal(got.codes.reason, want.codes.reason)
-        and torch.equal(got.codes.recon, want.codes.recon)
-        and (got.finish_reason, got.frames) == (want.finish_reason, want.frames)
-    )
 
 
 def request(number: int) -> Request:

@@ -12,12 +12,15 @@ from tests.uniaudio2.lm.small import (
     SEMANTIC_EOS,
     OnRails,
     audio_prompt,
+    same,
     small_lm,
     text_prompt,
 )
 from uniaudio2.frames import Prompt, unconditional
-from uniaudio2.lm.generate import Generated, Request, check_length, generate
+from uniaudio2.lm.generate import generate
 from uniaudio2.lm.grammar import reason_limit
+from uniaudio2.lm.limits import check_length
+from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.sampling import Sampling
 
 PUBLISHED = Sampling(greedy=True, constrained=False, max_frames=20)
@@ -37,15 +40,6 @@ def requests(output: Output = "audio") -> list[Request]:
         audio_prompt(1, 2, seed=2),
     ]
     return [Request(prompt, 100 + row, output) for row, prompt in enumerate(prompts)]
-
-
-def same(got: Generated, want: Generated) -> bool:
-    return (
-        got.text_ids == want.text_ids
-        and torch.equal(got.codes.reason, want.codes.reason)
-        and torch.equal(got.codes.recon, want.codes.recon)
-        and (got.finish_reason, got.frames) == (want.finish_reason, want.frames)
-    )
 
 
 def on_rails(*frames: list[int], sampling: Sampling = PUBLISHED) -> Generated:
