@@ -175,6 +175,16 @@ def test_the_longest_row_goes_on_after_the_others_have_left() -> None:
     assert same(answers[-1], alone(lm, long, loose))
 
 
+def test_a_row_at_the_end_of_the_context_waits_there_until_it_is_read() -> None:
+    lm, loose = small_lm(), Sampling(constrained=False, top_k=None, max_frames=9)
+    row = Request(text_prompt(60), 1, "audio")
+    late = Engine(lm, loose, slots=1)
+    late.read_every = 8
+    (answer,) = run(late, [row])
+    assert answer.frames == 5
+    assert same(answer, alone(lm, row, loose))
+
+
 # ---- what is computed ------------------------------------------------------------------------
 
 

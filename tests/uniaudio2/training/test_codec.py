@@ -18,6 +18,8 @@ def test_every_part_of_the_encoder_learns() -> None:
     wave = 0.1 * torch.randn(CONFIG.segment_samples)
     packed = [Packed(wave, [1, 2], CONFIG.segment_samples), Packed(wave, [], 0)]
     losses = trainer.losses(packed, (8, 6), seed=1)
+    # spectra that an untrained head cannot have guessed
+    assert float(losses["mel"].detach()) > 0.01 and float(losses["latents"].detach()) > 0.01
     losses["loss"].backward()
     idle = {
         name

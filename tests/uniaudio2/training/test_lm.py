@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
+from dataclasses import replace
 
 import torch
 
@@ -87,6 +89,32 @@ def test_only_answers_are_learnt() -> None:
     audio = [one for one in drawn if not int(one.answer.tokens[0, TEXT_COLUMN])]
     both = trainer.losses([example, max(audio, key=len)])
     assert torch.allclose(both["text"], expected, atol=1e-5)
+
+
+def test_where_an_answer_is_counts_in_full() -> None:
+    torch.manual_seed(0)
+    trainer = LmTrainer(CONFIG)
+    losses = trainer.losses([maker().draw(random.Random(seed)) for seed in range(20)])
+    # a head that knows nothing yet is as wrong as a guess among all words and events
+    assert float(losses["place"]) > 0.5 * math.log(len(SYMBOLS))
+    parts = losses["text"] + losses["audio"] + losses["place"]
+    assert torch.allclose(losses["loss"], parts)
+    losses["place"].backward()
+    assert trainer.lm.backbone.blocks[0].qkv.weight.grad.any()
+
+
+def test_a_share_of_what_is_listened_to_was_made_by_the_decoder() -> None:
+    clips = encoded_clips(40)
+    again = [replace(next(c for c in clips if c.is_speech), text="zero zero", is_again=True)]
+    tokenizer = TextTokenizer(train_tokenizer(CONFIG), CONFIG)
+    mixed = ExampleMaker([*clips, *again], tokenizer, CONFIG, {})
+    made = tokenizer.encode("zero zero")
+    answers = [mixed.draw(random.Random(seed)).answer.tokens for seed in range(600)]
+    texts = [t[1:, TEXT_COLUMN].tolist() for t in answers if int(t[0, TEXT_COLUMN])]
+    speech = [text for text in texts if text in (made, tokenizer.encode("yes no"))]
+    # three in ten, though it is one clip of twenty-one
+    assert 0.2 < sum(text == made for text in speech) / len(speech) < 0.45
+    assert all(clip.is_again is False for clip in mixed.clips["tts"])
 
 
 def test_it_learns_a_batch_by_heart() -> None:

@@ -70,6 +70,8 @@ def test_the_evaluation_measures_every_figure() -> None:
     corpus = NoEspeak.__new__(NoEspeak)
     corpus.clips = [clip for group in groups for clip in some_sounds(2, group)]
     evaluation = Evaluation(UniAudio2.load("tiny"), Recogniser().eval())
+    waves = [clip.wave() for clip in some_sounds(3)]
+    assert [len(wave) for wave in evaluation.reconstruct(waves)] == [len(wave) for wave in waves]
     figures = evaluation.figures(corpus, rows=2)
     assert len(figures) == 10
     # an untrained model reaches nothing, and the table says so
