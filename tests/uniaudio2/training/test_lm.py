@@ -96,7 +96,7 @@ def test_where_an_answer_is_counts_in_full() -> None:
     trainer = LmTrainer(CONFIG)
     losses = trainer.losses([maker().draw(random.Random(seed)) for seed in range(20)])
     # a head that knows nothing yet is as wrong as a guess among all words and events
-    assert float(losses["place"]) > 0.5 * math.log(len(SYMBOLS))
+    assert losses["place"].item() > 0.5 * math.log(len(SYMBOLS))
     parts = losses["text"] + losses["audio"] + losses["place"]
     assert torch.allclose(losses["loss"], parts)
     losses["place"].backward()
