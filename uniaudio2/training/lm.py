@@ -32,7 +32,7 @@ from uniaudio2.training.encoded import EncodedClip
 from uniaudio2.training.instructions import draw_instruction
 from uniaudio2.training.loop import Loop, Losses, Schedule, dice_of
 
-_TASK_SHARES = {"asr": 0.22, "tts": 0.5, "audio_caption": 0.08, "tta": 0.2}
+_TASK_SHARES = {"asr": 0.2, "tts": 0.42, "audio_caption": 0.08, "tta": 0.3}
 _UNCONDITIONAL = 0.1
 _AGAIN = 0.3  # share of what is listened to that the decoder has made
 _POOL = 4  # batches that are drawn together and sorted by length

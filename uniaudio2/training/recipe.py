@@ -161,7 +161,7 @@ NANO = Recipe(
     judged={"unseen_variants": 400, "unseen_voices": 400, "unseen_sounds": 400},
     scalar=Schedule(steps=3000, lr=1e-3),
     codec=Schedule(steps=3400, lr=1.2e-3, warmup=100, bfloat16=True),
-    lm=Schedule(steps=3600, lr=1.5e-3, bfloat16=True),
+    lm=Schedule(steps=4200, lr=1.5e-3, bfloat16=True),
     flow=Schedule(steps=7000, lr=1.5e-3, warmup=100, bfloat16=True),
     recogniser=Schedule(steps=1000, lr=2e-3, warmup=100),
 )
