@@ -15,10 +15,14 @@ from actors.table import (
     set_column,
     wave_column,
 )
+from uniaudio2.budget import Budget, calibrate
 from uniaudio2.codes import Codes
+from uniaudio2.config import CODEBOOKS, Windows
 from uniaudio2.errors import BadRow
 from uniaudio2.model import UniAudio2
 from uniaudio2.seeds import row_seed
+
+_MOST_WINDOWS = 256
 
 
 class Decoder:
@@ -30,8 +34,13 @@ class Decoder:
         steps: Euler steps; None for the model's own number.
         guidance: guidance scale; None for the model's own.
         compat: the published window arithmetic.
-        windows_per_batch: windows that go through the flow transformer at once.
+        windows: "whole" as published, or "fitted"; None for the model's own.
+        batch: whole windows, or as many frames of cut ones, that go through the flow transformer
+            at once; None measures what serves this machine best.
         threads: CPU threads of this actor; None leaves torch's choice.
+
+    Attributes:
+        budget: `batch`, less where memory ran out.
     """
 
     def __init__(
@@ -41,7 +50,8 @@ class Decoder:
         steps: int | None = None,
         guidance: float | None = None,
         compat: bool = False,
-        windows_per_batch: int = 8,
+        windows: Windows | None = None,
+        batch: int | None = 8,
         threads: int | None = None,
     ) -> None:
         self.model = UniAudio2.load(model, parts=("decoder",), threads=threads)
@@ -49,7 +59,8 @@ class Decoder:
         self.steps = steps
         self.guidance = guidance
         self.compat = compat
-        self.windows_per_batch = windows_per_batch
+        self.windows = windows
+        self.budget = Budget(batch if batch else calibrate(self._decode_hum, _MOST_WINDOWS))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Decode the rows that are still good; a reconstruction is cut to its input's length."""
@@ -61,13 +72,19 @@ class Decoder:
             steps=self.steps,
             guidance=self.guidance,
             compat=self.compat,
-            windows_per_batch=self.windows_per_batch,
+            windows=self.windows,
+            windows_per_batch=self.budget,
         )
         by_row = self._cut(table, dict(zip(codes, waves, strict=True)))
         table = mark_errors(table, "decode", errors)
         if by_row:
             return set_column(table, "output_wave", wave_column(by_row, table.num_rows))
         return set_column(table, "output_wave", pa.nulls(table.num_rows, WAVE_TYPE))
+
+    def _decode_hum(self, windows: int) -> None:
+        hum = torch.zeros(self.model.config.flow.window_codes, CODEBOOKS, dtype=torch.int64)
+        codes = Codes(hum[:0], hum)
+        self.model.decode([codes] * windows, [0] * windows, steps=1, windows_per_batch=windows)
 
     def _checked(self, table: pa.Table, row: int) -> Codes:
         codes = read_codes(table, row)

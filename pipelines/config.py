@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -13,7 +13,7 @@ from actors.fetch import MAX_BYTES
 from pipelines.errors import UsageError
 from uniaudio2.audio import MAX_DURATION_S
 from uniaudio2.checkpoint.native import DEFAULT_MODEL
-from uniaudio2.config import ModelConfig
+from uniaudio2.config import Context, ModelConfig, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling import Sampling
 from uniaudio2.tasks import TaskSpec, get_task
@@ -30,7 +30,8 @@ class PoolConfig(Frozen):
         num_cpus: CPUs of an actor; None takes a fair share of what there is.
         num_gpus: GPUs of an actor; None takes one, or a share of one, when the cluster has any.
         resources: custom Ray resources of an actor.
-        batch: rows, segments or windows that go through the model at once.
+        batch: whole segments, rows or whole windows that go through the model at once; "auto", for
+            encode and decode, lets every actor measure what serves it best when it starts.
     """
 
     min_size: int = Field(1, ge=1)
@@ -38,7 +39,12 @@ class PoolConfig(Frozen):
     num_cpus: float | None = Field(None, ge=0)
     num_gpus: float | None = Field(None, ge=0)
     resources: dict[str, float] = {}
-    batch: int = Field(8, ge=1)
+    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 8
+
+    @property
+    def pieces(self) -> int | None:
+        """`batch` as a number; None for "auto"."""
+        return None if self.batch == "auto" else self.batch
 
     @model_validator(mode="after")
     def _ordered(self) -> PoolConfig:
@@ -47,6 +53,23 @@ class PoolConfig(Frozen):
                 f"max_size {self.max_size} is below min_size {self.min_size}; raise it"
             )
         return self
+
+
+class EncodeConfig(PoolConfig):
+    """The codec encoder.
+
+    Attributes:
+        context: "periodic" repeats a clip to whole segments, as published; "tight" does not, which
+            is faster for short clips and gives other tokens.
+    """
+
+    context: Context = "periodic"
+
+
+class GenerateConfig(PoolConfig):
+    """The language model; `batch` is its slots."""
+
+    batch: int = Field(16, ge=1)
 
 
 class LoadConfig(Frozen):
@@ -63,6 +86,13 @@ class FlowOptions(Frozen):
     steps: int | None = Field(None, gt=0)
     guidance: float | None = Field(None, ge=1.0)
     compat: bool = False
+    windows: Windows | None = None
+
+    @model_validator(mode="after")
+    def _one_arithmetic(self) -> FlowOptions:
+        if self.compat and self.windows == "fitted":
+            raise ValueError("compat asks for the published, whole windows; drop one of the two")
+        return self
 
 
 class SamplingOptions(Frozen):
@@ -115,8 +145,8 @@ class JobConfig(Frozen):
     stage_timeout_s: float = Field(3600.0, gt=0)
     address: str | None = None
     load: LoadConfig = LoadConfig()
-    encode: PoolConfig = PoolConfig()
-    generate: PoolConfig = PoolConfig(batch=16)
+    encode: EncodeConfig = EncodeConfig()
+    generate: GenerateConfig = GenerateConfig()
     decode: PoolConfig = PoolConfig()
     flow: FlowOptions = FlowOptions()
     sampling: SamplingOptions = SamplingOptions()
@@ -152,6 +182,7 @@ class JobConfig(Frozen):
             },
         )  # fmt: skip
         facts["task"] = self.spec.name
+        facts["context"] = self.encode.context
         facts["max_duration_s"] = self.load.max_duration_s
         return facts
 

@@ -74,7 +74,7 @@ def make_stages(
     task = job.spec
     threads = {pool.name: pool.threads for pool in allotment.pools}
     known: dict[PoolName, tuple[type[Stage], dict[str, Any]]] = {
-        "encode": (Encoder, {"segments_per_batch": job.encode.batch}),
+        "encode": (Encoder, {"batch": job.encode.pieces, "context": job.encode.context}),
         "generate": (
             Generator,
             {
@@ -87,7 +87,7 @@ def make_stages(
         ),
         "decode": (
             Decoder,
-            {"seed": job.seed, "windows_per_batch": job.decode.batch, **dict(job.flow)},
+            {"seed": job.seed, "batch": job.decode.pieces, **dict(job.flow)},
         ),
     }
     pools = {

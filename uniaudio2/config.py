@@ -7,13 +7,15 @@ classes with smaller numbers. Names and values: the published ``llm_config.yaml`
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from uniaudio2.frozen import Frozen
 
 CODEBOOKS = 8
+Context = Literal["periodic", "tight"]
+Windows = Literal["whole", "fitted"]
 LATENT_RATE_HZ = 25
 RECON_RATE_HZ = 12.5
 REASON_RATE_HZ = 5
@@ -211,6 +213,7 @@ class FlowConfig(Frozen):
     window_codes: int = Field(250, ge=4, description="reconstruction codes of one window, 20 s")
     steps: int = Field(10, gt=0)
     guidance: float = Field(1.5, ge=1.0)
+    windows: Windows = Field("whole", description="repeat a row to whole windows, or cut them")
 
     @property
     def dim(self) -> int:

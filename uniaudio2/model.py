@@ -10,10 +10,11 @@ from torch import Tensor
 
 from uniaudio2.checkpoint.native import DEFAULT_MODEL, load_config, load_part, model_folder
 from uniaudio2.codes import Codes
-from uniaudio2.config import ModelConfig
+from uniaudio2.config import Context, ModelConfig, Windows
 from uniaudio2.tasks import TaskSpec
 
 if TYPE_CHECKING:
+    from uniaudio2.budget import Budget
     from uniaudio2.codec.encoder import CodecEncoder
     from uniaudio2.flow.decoder import FlowDecoder
     from uniaudio2.lm.engine import Engine
@@ -97,18 +98,24 @@ class UniAudio2:
             )  # fmt: skip
         return model
 
-    def encode(self, clips: Sequence[Tensor], segments_per_batch: int = 6) -> list[Codes]:
+    def encode(
+        self,
+        clips: Sequence[Tensor],
+        segments_per_batch: int | Budget = 6,
+        context: Context = "periodic",
+    ) -> list[Codes]:
         """Tokenize clips of any lengths.
 
         Args:
             clips: each ``[N]`` float32, mono, 24 kHz, N > 0.
             segments_per_batch: segments (of all clips together) that run at once.
+            context: "tight" does not repeat short clips to a whole segment: other tokens, sooner.
 
         Returns:
             one `Codes` a clip: ``N // 4800 + 1`` reasoning and ``N // 1920 + 1``
             reconstruction frames.
         """
-        return _need(self._encoder, "encoder").encode(clips, segments_per_batch)
+        return _need(self._encoder, "encoder").encode(clips, segments_per_batch, context)
 
     def request(
         self,
@@ -178,7 +185,8 @@ class UniAudio2:
         steps: int | None = None,
         guidance: float | None = None,
         compat: bool = False,
-        windows_per_batch: int = 8,
+        windows: Windows | None = None,
+        windows_per_batch: int | Budget = 8,
     ) -> list[Tensor]:
         """Turn codes into waves.
 
@@ -188,6 +196,8 @@ class UniAudio2:
             steps: Euler steps; None for the model's own number.
             guidance: guidance scale; None for the model's own.
             compat: the published window arithmetic instead of the corrected one.
+            windows: "fitted" cuts windows to what is heard, "whole" does not; None for the model's
+                own choice.
             windows_per_batch: windows (of all rows together) that run at once.
 
         Returns:
@@ -199,6 +209,7 @@ class UniAudio2:
             steps=steps,
             guidance=guidance,
             compat=compat,
+            windows=windows,
             windows_per_batch=windows_per_batch,
         )
 

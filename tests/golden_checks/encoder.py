@@ -178,7 +178,9 @@ def check_padded_features(pair: GoldenPair) -> None:
     wave_16k = to_16k(wave, encoder.config.sample_rate)
     assert_close(wave_16k, want["segment.padded_16k"], "padded wave at 16 kHz")
     recorded = want["segment.whisper_mel"]
-    mel = encoder.features.whisper_mel(wave_16k)[..., : recorded.shape[-1]]
+    mel = encoder.features.whisper_mel(wave_16k, encoder.config.segment_frames)[
+        ..., : recorded.shape[-1]
+    ]
     assert_close(mel, recorded, "Whisper mel")
     features = encoder.features(wave)
     assert_close(features.whisper, want["segment.whisper_features"], "Whisper features")

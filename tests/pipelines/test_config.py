@@ -110,3 +110,21 @@ def test_shipped_configs_are_valid_and_fit_their_machine(path: Path) -> None:
     job = make_job({**GIVEN, "task": "speech_s2s"}, str(path))
     pools = fit_pools(job, machines[path.stem]).pools
     assert [pool.name for pool in pools] == ["encode", "generate", "decode"]
+
+
+def test_a_batch_is_a_number_or_found_out_at_start() -> None:
+    job = make_job(GIVEN, sets=("decode.batch=auto", "encode.batch=12"))
+    assert (job.decode.pieces, job.encode.pieces) == (None, 12)
+    for wrong in ("decode.batch=0", "decode.batch=much", "generate.batch=auto"):
+        with pytest.raises(UsageError, match=r"(decode|generate)\.batch"):
+            make_job(GIVEN, sets=(wrong,))
+
+
+def test_the_context_of_the_codec_is_part_of_a_job_s_identity() -> None:
+    tight = make_job(GIVEN, sets=("encode.context=tight",))
+    assert tight.identity() != make_job(GIVEN).identity()
+
+
+def test_published_arithmetic_and_fitted_windows_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="drop one of the two"):
+        make_job(GIVEN, sets=("flow.compat=true", "flow.windows=fitted"))

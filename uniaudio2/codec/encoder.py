@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from uniaudio2.budget import Budget
 from uniaudio2.codec.branches import Branches
 from uniaudio2.codec.features import Features, FrozenEncoders
 from uniaudio2.codec.quantizers import Quantizers
@@ -17,10 +19,20 @@ from uniaudio2.codec.segments import (
     reason_tokens,
     recon_tokens,
     segments_needed,
+    tight_samples,
 )
 from uniaudio2.codec.thinking import Thinking
 from uniaudio2.codes import Codes
-from uniaudio2.config import CodecConfig
+from uniaudio2.config import CodecConfig, Context
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What is encoded in one go: `samples` of a segment of a row."""
+
+    row: int
+    segment: int
+    samples: int
 
 
 class CodecEncoder(nn.Module):
@@ -61,7 +73,12 @@ class CodecEncoder(nn.Module):
         return reason, recon
 
     @torch.no_grad()
-    def encode(self, clips: Sequence[Tensor], segments_per_batch: int = 6) -> list[Codes]:
+    def encode(
+        self,
+        clips: Sequence[Tensor],
+        segments_per_batch: int | Budget = 6,
+        context: Context = "periodic",
+    ) -> list[Codes]:
         """Encode clips as the published ``audio2token`` does.
 
         A clip is repeated to whole segments, because its tokens depend on that context; only the
@@ -69,7 +86,10 @@ class CodecEncoder(nn.Module):
 
         Args:
             clips: each ``[N]`` float32, mono, at the codec's sample rate; any device.
-            segments_per_batch: segments that go through the encoders at once, at least 1.
+            segments_per_batch: whole segments, or as many samples of cut ones, that go through the
+                encoders at once, at least 1.
+            context: "periodic" as published; "tight" cuts the last segment soon after its last
+                token, which costs short clips a fraction and gives other tokens.
 
         Returns:
             Per clip ``N // 4800 + 1`` reasoning and ``N // 1920 + 1`` reconstruction tokens (at
@@ -80,18 +100,40 @@ class CodecEncoder(nn.Module):
         """
         for clip in clips:
             check_clip(clip)
-        wanted = [
-            (row, segment)
+        budget, tight = Budget.of(segments_per_batch), context == "tight"
+        pieces = [
+            _Piece(row, segment, self._samples(clip.shape[0], segment, tight))
             for row, clip in enumerate(clips)
             for segment in range(segments_needed(clip.shape[0], self.config))
         ]
-        parts: list[list[Codes]] = [[] for _ in clips]
-        for start in range(0, len(wanted), segments_per_batch):
-            batch = wanted[start : start + segments_per_batch]
-            waves = [periodic_segment(clips[row], segment, self.config) for row, segment in batch]
-            for (row, _), codes in zip(batch, self._encode_waves(waves), strict=True):
-                parts[row].append(codes)
-        return [self._join(own, clip.shape[0]) for own, clip in zip(parts, clips, strict=True)]
+
+        def encode_pieces(batch: Sequence[_Piece]) -> list[Codes]:
+            waves = [
+                periodic_segment(clips[piece.row], piece.segment, self.config, piece.samples)
+                for piece in batch
+            ]
+            return self._encode_waves(waves, tight)
+
+        done: dict[tuple[int, int], Codes] = {}
+        for samples in sorted({piece.samples for piece in pieces}, reverse=True):
+            alike = [piece for piece in pieces if piece.samples == samples]
+            while alike:
+                room = budget.room(samples / self.config.segment_samples)
+                batch, alike = alike[:room], alike[room:]
+                made = budget.run(encode_pieces, batch)
+                done |= {(p.row, p.segment): c for p, c in zip(batch, made, strict=True)}
+        return [
+            self._join(
+                [done[row, at] for at in range(segments_needed(len(clip), self.config))], len(clip)
+            )
+            for row, clip in enumerate(clips)
+        ]
+
+    def _samples(self, samples: int, segment: int, tight: bool) -> int:
+        """Samples that are encoded of a clip's segment."""
+        if tight:
+            return tight_samples(samples, segment, self.config)
+        return self.config.segment_samples
 
     @torch.no_grad()
     def encode_padded(self, clip: Tensor) -> Codes:
@@ -112,11 +154,11 @@ class CodecEncoder(nn.Module):
         check_clip(clip)
         return self._join(self._encode_waves([padded_clip(clip, self.config)]), clip.shape[0])
 
-    def _encode_waves(self, waves: Sequence[Tensor]) -> list[Codes]:
+    def _encode_waves(self, waves: Sequence[Tensor], tight: bool = False) -> list[Codes]:
         """Encode waves of one length, each ``[N]``, in one batch; codes arrive on the CPU."""
         device = self.thinking.query_token.device
         batch = torch.stack([wave.to(device, torch.float32) for wave in waves])  # [B, N]
-        reason, recon = self.quantise(self.features(batch))
+        reason, recon = self.quantise(self.features(batch, tight))
         return [Codes(*pair) for pair in zip(reason.cpu(), recon.cpu(), strict=True)]
 
     def _join(self, parts: Sequence[Codes], samples: int) -> Codes:

@@ -94,31 +94,54 @@ class FrozenEncoders(nn.Module):
         self.wavlm = WavLMModel(stock_wavlm_config(config))
         self.music = MusicFM(config.music, config.sample_rate)
 
-    def whisper_mel(self, wave_16k: Tensor) -> Tensor:
-        """Compute Whisper's input of one whole segment, whatever the length of the waves.
+    def whisper_mel(self, wave_16k: Tensor, frames: int) -> Tensor:
+        """Compute Whisper's input.
 
         Args:
-            wave_16k: ``[B, N]`` float32 at 16 kHz, cut or padded with zeros to a segment.
+            wave_16k: ``[B, N]`` float32 at 16 kHz, cut or padded with zeros to `frames`.
+            frames: 25 Hz frames, those of a segment or fewer.
 
         Returns:
-            ``[B, mel bands, 4 * segment_frames]`` float32.
+            ``[B, mel bands, 4 * frames]`` float32.
         """
-        wanted = 4 * self.config.segment_frames * WHISPER_HOP
+        wanted = 4 * frames * WHISPER_HOP
         fitted = functional.pad(wave_16k, (0, wanted - wave_16k.shape[-1]))  # negative: cut
         return whisper_log_mel(fitted, self.whisper.config.num_mel_bins)
 
-    def forward(self, wave: Tensor) -> Features:
+    def whisper_states(self, mel: Tensor) -> Tensor:
+        """The stock encoder's last hidden state, of mels that may be shorter than a segment.
+
+        The stock forward refuses those; its layers do not mind.
+
+        Args:
+            mel: ``[B, mel bands, 4 T]`` float32.
+
+        Returns:
+            ``[B, 2 T, whisper dim]`` float32.
+        """
+        stock = self.whisper
+        hidden = functional.gelu(stock.conv2(functional.gelu(stock.conv1(mel)))).transpose(1, 2)
+        hidden = hidden + stock.embed_positions.weight[: hidden.shape[1]]
+        for layer in stock.layers:
+            hidden = layer(hidden, None)
+        normed: Tensor = stock.layer_norm(hidden)
+        return normed
+
+    def forward(self, wave: Tensor, tight: bool = False) -> Features:
         """Encode waves.
 
         Args:
             wave: ``[B, N]`` float32 at the codec's sample rate, at most a segment long.
+            tight: let Whisper too see the waves alone; as published, it sees them padded with
+                zeros to a whole segment.
 
         Returns:
             Features of ``T = N // frame_samples`` frames.
         """
         frames = wave.shape[-1] // self.config.frame_samples
         wave_16k = to_16k(wave, self.config.sample_rate)
-        whisper = self.whisper(self.whisper_mel(wave_16k)).last_hidden_state
+        seen = frames if tight else self.config.segment_frames
+        whisper = self.whisper_states(self.whisper_mel(wave_16k, seen))
         music = self.music(wave)
         return Features(
             whisper=whisper[:, : 2 * frames].transpose(1, 2),

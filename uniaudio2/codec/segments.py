@@ -13,6 +13,7 @@ from uniaudio2.config import CodecConfig
 
 # 25 Hz frames in which both a whole number of 5 Hz and of 12.5 Hz codes fit.
 _PADDING_FRAMES = 10
+_BINARY_DIGITS = 3
 
 
 def recon_tokens(samples: int, config: CodecConfig) -> int:
@@ -30,6 +31,30 @@ def segments_needed(samples: int, config: CodecConfig) -> int:
     return samples // (config.segment_frames * config.frame_samples) + 1
 
 
+def tight_samples(samples: int, index: int, config: CodecConfig) -> int:
+    """Samples of a segment that is cut behind the last token of its clip.
+
+    Few lengths exist, so that segments of many clips share batches: multiples of 0.4 s that need
+    three binary digits at most, hence at most a quarter longer than needed.
+
+    Args:
+        samples: of the clip.
+        index: segment number, below `segments_needed`.
+        config: the codec's configuration.
+
+    Returns:
+        the samples, those of a whole segment where no shorter length does.
+    """
+    per_segment = config.segment_frames // 2
+    codes = recon_tokens(samples, config) - index * per_segment
+    frames_left = reason_tokens(samples, config) * 5 - 2 * index * per_segment
+    units = -(-max(2 * codes, frames_left) // _PADDING_FRAMES)
+    step = 1 << max(units.bit_length() - _BINARY_DIGITS, 0)
+    frames = -(-units // step) * step * _PADDING_FRAMES
+    frames = min(frames, config.segment_frames)
+    return frames * config.frame_samples + config.segment_extra_samples
+
+
 def check_clip(clip: Tensor) -> None:
     """Refuse what cannot be encoded.
 
@@ -45,7 +70,9 @@ def check_clip(clip: Tensor) -> None:
         raise ValueError("clip of 0 samples: at least 1 is needed; drop empty clips first")
 
 
-def periodic_segment(clip: Tensor, index: int, config: CodecConfig) -> Tensor:
+def periodic_segment(
+    clip: Tensor, index: int, config: CodecConfig, samples: int | None = None
+) -> Tensor:
     """Cut one segment out of the endless repetition of a clip.
 
     Segments advance by their own length, which is a little more than the audio their tokens
@@ -55,12 +82,14 @@ def periodic_segment(clip: Tensor, index: int, config: CodecConfig) -> Tensor:
         clip: ``[N]`` float32.
         index: segment number.
         config: the codec's configuration.
+        samples: how many to cut; None for a whole segment.
 
     Returns:
-        ``[segment_samples]``; sample ``j`` is ``clip[(segment_samples * index + j) mod N]``.
+        ``[samples]``; sample ``j`` is ``clip[(segment_samples * index + j) mod N]``.
     """
     start = config.segment_samples * index
-    positions = torch.arange(start, start + config.segment_samples, device=clip.device)
+    stop = start + (config.segment_samples if samples is None else samples)
+    positions = torch.arange(start, stop, device=clip.device)
     return clip[positions % clip.shape[0]]
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from uniaudio2.budget import Budget
 from uniaudio2.codec.quantizers import Quantizers
 from uniaudio2.codes import Codes
-from uniaudio2.config import CodecConfig, FlowConfig, ScalarConfig, VqConfig
+from uniaudio2.config import CodecConfig, FlowConfig, ScalarConfig, VqConfig, Windows
 from uniaudio2.flow.euler import integrate, prefix_mask
 from uniaudio2.flow.noise import NoiseSource, seeded_noise
+from uniaudio2.flow.progress import Progress, draw_noise, next_batch, stack_windows
 from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.flow.transformer import FlowTransformer
-from uniaudio2.flow.windows import FRAMES_PER_CODE, CrossFade, WindowPlan
+from uniaudio2.flow.windows import FRAMES_PER_CODE, WindowPlan
 
 
 def check_codes(codes: Codes, codec: CodecConfig) -> None:
@@ -51,25 +51,6 @@ def _check_stream(codes: Tensor, quantizers: Sequence[VqConfig], name: str) -> N
             f"{name} code {int(codes[frame, column])} at frame {frame}, codebook {column}, must "
             f"lie in 0..{int(sizes[column]) - 1}; decode with the model that made the codes"
         )
-
-
-@dataclass
-class _Progress:
-    """A row on its way through its windows.
-
-    Attributes:
-        row: its number in the call.
-        embedding: ``[T, dim]``, the conditioning of its codes.
-        fade: what its windows have become so far.
-        tail: ``[incontext_frames, latent]``, the end of its last window; None before the first.
-        done: finished windows.
-    """
-
-    row: int
-    embedding: Tensor
-    fade: CrossFade
-    tail: Tensor | None = None
-    done: int = 0
 
 
 class FlowDecoder(nn.Module):
@@ -163,13 +144,13 @@ class FlowDecoder(nn.Module):
         guidance: float | None = None,
         compat: bool = False,
         use_reason: bool = False,
-        windows_per_batch: int = 8,
+        windows: Windows | None = None,
+        windows_per_batch: int | Budget = 8,
         noise: NoiseSource | None = None,
     ) -> list[Tensor]:
         """Decode many rows at once; a row's wave does not depend on its neighbours.
 
-        Up to `windows_per_batch` rows advance together by one window; a finished row makes room
-        for the next, long rows first, so that batches stay full.
+        Rows advance window by window; those whose next windows have one length share batches.
 
         Args:
             rows: codes of every row.
@@ -178,7 +159,10 @@ class FlowDecoder(nn.Module):
             guidance: guidance scale; None for the model's own.
             compat: the published window arithmetic instead of the corrected one.
             use_reason: add the reasoning codes to the conditioning.
-            windows_per_batch: windows that go through the transformer at once, at least 1.
+            windows: "whole" repeats a row to whole windows, as published; "fitted" cuts a row's
+                last window to what is heard, which gives other latents; None for the model's own.
+            windows_per_batch: whole windows, or as many frames of cut ones, that go through the
+                transformer at once, at least 1.
             noise: where the noise comes from; None draws it from `seeds`.
 
         Returns:
@@ -189,30 +173,38 @@ class FlowDecoder(nn.Module):
             ValueError: a row's codes cannot be decoded, seeds and rows differ in number, or a
                 setting is out of range.
         """
-        self._check(rows, seeds, use_reason, windows_per_batch)
-        steps = self.flow_config.steps if steps is None else steps
-        guidance = self.flow_config.guidance if guidance is None else guidance
+        self._check(rows, seeds, use_reason)
+        budget = Budget.of(windows_per_batch)
+        settings = (
+            self.flow_config.steps if steps is None else steps,
+            self.flow_config.guidance if guidance is None else guidance,
+        )
         noise = noise or seeded_noise(seeds)
-        plan = WindowPlan(self.flow_config.window_codes, self.scalar.config.stride, compat)
-        waiting = sorted(range(len(rows)), key=lambda row: -plan.count(len(rows[row].recon)))
-        active: list[_Progress] = []
-        waves: dict[int, Tensor] = {}
-        while waiting or active:
-            room = windows_per_batch - len(active)
-            active += [self._start(row, rows[row], plan, use_reason) for row in waiting[:room]]
-            del waiting[:room]
-            self._advance(active, plan, noise, steps, guidance)
-            waves |= {one.row: one.fade.wave for one in active if _finished(one, plan)}
-            active = [one for one in active if not _finished(one, plan)]
-        return [waves[row] for row in range(len(rows))]
+        plan = self._plan(compat, windows)
+        every = [Progress(row, codes, plan) for row, codes in enumerate(rows)]
+        unfinished = list(every)
+        while unfinished:
+            batch = next_batch(unfinished, budget)
+            starts = draw_noise(batch, noise, self.latent_channels)
+            made = budget.run(
+                lambda items: self._decode_windows(items, settings, use_reason),
+                list(zip(batch, starts, strict=True)),
+            )
+            for one, (latents, wave) in zip(batch, made, strict=True):
+                one.fade.add(wave)
+                one.tail = latents[len(latents) - plan.incontext_frames :]
+                one.done += 1
+            unfinished = [one for one in unfinished if one.left]
+        return [one.fade.wave for one in every]
 
-    def _check(
-        self, rows: Sequence[Codes], seeds: Sequence[int], use_reason: bool, windows: int
-    ) -> None:
+    def _plan(self, compat: bool, windows: Windows | None) -> WindowPlan:
+        kind = windows or ("whole" if compat else self.flow_config.windows)
+        spare = -(-self.scalar.lookahead // FRAMES_PER_CODE) if kind == "fitted" else None
+        return WindowPlan(self.flow_config.window_codes, self.scalar.config.stride, compat, spare)
+
+    def _check(self, rows: Sequence[Codes], seeds: Sequence[int], use_reason: bool) -> None:
         if len(seeds) != len(rows):
             raise ValueError(f"{len(seeds)} seeds for {len(rows)} rows; give one a row")
-        if windows < 1:
-            raise ValueError(f"windows_per_batch {windows} must be at least 1")
         for number, codes in enumerate(rows):
             try:
                 check_codes(codes, self.codec_config)
@@ -224,46 +216,54 @@ class FlowDecoder(nn.Module):
                     "give them or decode without"
                 )
 
-    def _start(self, row: int, codes: Codes, plan: WindowPlan, use_reason: bool) -> _Progress:
-        device = self.zero_condition.device
-        recon = codes.recon.to(device, torch.int64)[None]  # [1, T, 8]
-        reason = codes.reason.to(device, torch.int64)[None] if use_reason else None
-        return _Progress(row, self.embed(recon, reason)[0], CrossFade(plan, recon.shape[1]))
-
-    def _advance(
+    def _decode_windows(
         self,
-        batch: Sequence[_Progress],
-        plan: WindowPlan,
-        noise: NoiseSource,
-        steps: int,
-        guidance: float,
-    ) -> None:
-        """Decode the next window of every row of a batch."""
+        items: Sequence[tuple[Progress, Tensor]],
+        settings: tuple[int, float],
+        use_reason: bool,
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Decode the next windows, all of one length, of rows with their noise.
+
+        Returns:
+            latents ``[F, latent]`` and wave ``[N]`` of every window; nothing of a row is changed.
+        """
+        rows = [one for one, _ in items]
+        batch = stack_windows(
+            self._conditioning(rows, use_reason),
+            [start for _, start in items],
+            [one.tail for one in rows],
+        )
+        latents = self.sample(batch.embedding, batch.noise, batch.incontext, batch.known, *settings)
+        return list(zip(latents, self._waves(rows, latents), strict=True))
+
+    def _conditioning(self, rows: Sequence[Progress], use_reason: bool) -> Tensor:
+        """Conditioning of the next windows of rows, all of one length: ``[B, W, dim]``."""
         device = self.zero_condition.device
-        embedding = torch.stack([_window_embedding(one, plan) for one in batch])  # [B, W, dim]
-        shape = (plan.frames, self.latent_channels)
-        start = torch.stack([noise(one.row, *shape) for one in batch]).to(device)
-        nothing = torch.zeros(0, self.latent_channels, device=device)
-        tails = [nothing if one.tail is None else one.tail for one in batch]
-        known = torch.tensor([len(tail) for tail in tails], device=device)  # [B]
-        incontext = torch.stack(
-            [functional.pad(tail, (0, 0, 0, plan.frames - len(tail))) for tail in tails]
-        )  # [B, F, latent]
-        latents = self.sample(embedding, start, incontext, known, steps, guidance)
-        for one, own in zip(batch, latents, strict=True):
-            # One at a time: at the rate of samples, one window fills the device by itself.
-            if one.fade.room:
-                wanted = -(-one.fade.room // plan.stride) + self.scalar.lookahead
-                one.fade.add(self.scalar.decode(own[:wanted].T[None])[0, 0])
-            one.tail = own[plan.frames - plan.incontext_frames :]
-            one.done += 1
+        at = [one.plan.indices(one.done, one.length) for one in rows]
+        if not use_reason:
+            codes = [one.codes.recon[own].long() for one, own in zip(rows, at, strict=True)]
+            return self.embed(torch.stack(codes).to(device))
+        whole = [
+            self.embed(one.codes.recon[None].long().to(device), one.codes.reason[None].to(device))
+            for one in rows
+        ]  # reasoning codes are laid out from the start of the row
+        return torch.stack(
+            [embedded[0, own.to(device)] for embedded, own in zip(whole, at, strict=True)]
+        )
 
+    def _waves(self, rows: Sequence[Progress], latents: Tensor) -> list[Tensor]:
+        """Waves of windows ``[B, F, latent]``, as far as their rows have room for them."""
+        heard = [-(-one.fade.room // one.plan.stride) for one in rows]
+        if latents.device.type == "cpu":
+            # one at a time: at the rate of samples one window fills the cores by itself
+            return [
+                self._wave(own[None, : frames + self.scalar.lookahead])[0]
+                for own, frames in zip(latents, heard, strict=True)
+            ]
+        return list(self._wave(latents[:, : max(heard) + self.scalar.lookahead]))
 
-def _window_embedding(one: _Progress, plan: WindowPlan) -> Tensor:
-    """Conditioning of a row's next window: ``[W, dim]``."""
-    indices = plan.indices(one.done, one.embedding.shape[0])
-    return one.embedding[indices.to(one.embedding.device)]
-
-
-def _finished(one: _Progress, plan: WindowPlan) -> bool:
-    return one.done == plan.count(one.embedding.shape[0])
+    def _wave(self, latents: Tensor) -> Tensor:
+        """Decode ``[B, F, latent]`` to ``[B, N]``; a row without frames has no wave."""
+        if latents.shape[1] <= self.scalar.lookahead:
+            return latents.new_zeros(len(latents), 0)
+        return self.scalar.decode(latents.mT)[:, 0]

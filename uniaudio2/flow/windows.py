@@ -11,6 +11,7 @@ from uniaudio2.config import LATENT_RATE_HZ, RECON_RATE_HZ
 
 FRAMES_PER_CODE = 2
 _SMALLEST_WINDOW = 4
+_SIZES = 10  # lengths that a window may be cut to; few, so that windows of one length meet
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,22 @@ class WindowPlan:
         codes: reconstruction codes of one window, at least 4.
         stride: samples of one latent frame; a code is two frames.
         compat: the published arithmetic instead of the corrected one.
+        spare: None for whole windows, as published; else the last window of a row is cut to
+            what the row needs and at least so many codes beyond its end.
 
     Raises:
-        ValueError: the window is too short to overlap the next.
+        ValueError: the window is too short to overlap the next, or windows that are cut are to
+            follow the published arithmetic.
     """
 
     codes: int
     stride: int
     compat: bool = False
+    spare: int | None = None
 
     def __post_init__(self) -> None:
+        if self.compat and self.spare is not None:
+            raise ValueError("compat asks for the published, whole windows; set windows to whole")
         if self.codes < _SMALLEST_WINDOW:
             raise ValueError(
                 f"a window of {self.codes} codes must have at least {_SMALLEST_WINDOW} to overlap "
@@ -82,9 +89,17 @@ class WindowPlan:
         """Windows that cover a row of `length` codes; at least one."""
         return max(-(-(length - self.overlap_codes) // self.hop_codes), 1)
 
+    def size(self, window: int, length: int) -> int:
+        """Codes that a window of a row of `length` codes holds."""
+        if self.spare is None:
+            return self.codes
+        needed = length - window * self.hop_codes + self.spare
+        step = -(-self.codes // _SIZES)
+        return min(-(-needed // step) * step, self.codes)
+
     def indices(self, window: int, length: int) -> Tensor:
-        """Codes of a row of `length` codes that a window holds: ``[codes]`` int64."""
-        return (torch.arange(self.codes) + window * self.hop_codes) % length
+        """Codes of a row of `length` codes that a window holds: ``[size]`` int64."""
+        return (torch.arange(self.size(window, length)) + window * self.hop_codes) % length
 
     def output_samples(self, length: int) -> int:
         """Samples of a decoded row of `length` codes.

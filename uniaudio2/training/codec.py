@@ -104,7 +104,7 @@ class CodecTrainer(nn.Module):
             nn.Conv1d(_WIDTH, sum(self.sizes), 1),
         )
         self._mel = torch.empty(0)
-        self.encoder.features.whisper.register_forward_pre_hook(self._overhear)
+        self.encoder.features.whisper.conv1.register_forward_pre_hook(self._overhear)
 
     def _overhear(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Keep the mel that Whisper is given: `spectra` shall predict it."""

@@ -154,7 +154,9 @@ NANO = Recipe(
         generation=GenerationConfig(temperature=0.5, top_k=20, guidance=1.5, max_frames=150),
         lm=_lm(),
         codec=_codec(),
-        flow=FlowConfig(layers=5, heads=6, head_dim=32, window_codes=40, steps=2, guidance=1.0),
+        flow=FlowConfig(
+            layers=5, heads=6, head_dim=32, window_codes=40, steps=2, guidance=1.0, windows="fitted"
+        ),
         scalar=_scalar(),
     ),
     corpus={"train": 16_000, "sounds": 6_000},

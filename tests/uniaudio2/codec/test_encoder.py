@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from tests.uniaudio2.codec.small import CONFIG, noise, random_features, small_en
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.codec.segments import reason_tokens, recon_tokens
 from uniaudio2.codes import Codes
-from uniaudio2.config import CodecConfig
+from uniaudio2.config import CodecConfig, Context
 
 SEGMENT = CONFIG.segment_samples
 
@@ -53,6 +55,36 @@ def test_a_clip_does_not_depend_on_its_neighbours(
         assert_equal(got, want)
 
 
+def test_a_tight_clip_does_not_depend_on_its_neighbours(encoder: CodecEncoder) -> None:
+    clips = [noise(5_000, 1), 20 * noise(2 * SEGMENT + 99, 2), noise(SEGMENT, 3), noise(6_000, 4)]
+    alone = [encoder.encode([clip], context="tight")[0] for clip in clips]
+    for clip, codes in zip(clips, alone, strict=True):
+        assert len(codes.recon) == recon_tokens(len(clip), CONFIG)
+        assert len(codes.reason) == reason_tokens(len(clip), CONFIG)
+    for size in (1, 3):
+        for got, want in zip(encoder.encode(clips, size, "tight"), alone, strict=True):
+            assert_equal(got, want)
+
+
+def test_whole_segments_are_the_same_in_either_context(encoder: CodecEncoder) -> None:
+    clip = noise(SEGMENT + 5_000)
+    (periodic,), (tight,) = (encoder.encode([clip], 6, context) for context in get_args(Context))
+    whole = CONFIG.segment_frames // 2
+    assert torch.equal(periodic.recon[:whole], tight.recon[:whole])
+
+
+def test_a_tight_clip_is_not_repeated_to_a_segment(
+    encoder: CodecEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    plain = encoder.features.whisper_states
+    monkeypatch.setattr(
+        encoder.features, "whisper_states", lambda mel: seen.append(mel.shape) or plain(mel)
+    )
+    encoder.encode([noise(9_000, seed) for seed in range(12)], 2, "tight")
+    assert seen == [(9, 20, 40), (3, 20, 40)]  # nine of 0.4 s where two of 2 s would go
+
+
 def test_later_segments_continue_the_clip(encoder: CodecEncoder) -> None:
     clip = noise(2 * SEGMENT + 5_000)
     (whole,) = encoder.encode([clip])
@@ -70,7 +102,7 @@ def test_only_needed_segments_are_computed(
     monkeypatch.setattr(
         encoder,
         "_encode_waves",
-        lambda waves: seen.append(len(waves)) or [Codes.empty() for _ in waves],
+        lambda waves, tight: seen.append(len(waves)) or [Codes.empty() for _ in waves],
     )
     encoder.encode([noise(100), noise(SEGMENT), noise(100)], segments_per_batch=3)
     assert seen == [3, 1]

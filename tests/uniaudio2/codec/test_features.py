@@ -53,8 +53,11 @@ def test_music_states_are_the_configured_ones(frozen: FrozenEncoders) -> None:
 def test_whisper_always_sees_one_whole_segment(frozen: FrozenEncoders) -> None:
     whole = 4 * CONFIG.segment_frames
     wave = noise(2 * whole * 160)[None]
-    assert frozen.whisper_mel(wave[:, :500]).shape == (1, 20, whole)
-    assert torch.equal(frozen.whisper_mel(wave), frozen.whisper_mel(wave[:, : whole * 160]))
+    assert frozen.whisper_mel(wave[:, :500], CONFIG.segment_frames).shape == (1, 20, whole)
+    assert torch.equal(
+        frozen.whisper_mel(wave, CONFIG.segment_frames),
+        frozen.whisper_mel(wave[:, : whole * 160], CONFIG.segment_frames),
+    )
 
 
 def test_resampling_keeps_two_of_three_samples() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.uniaudio2.codec.small import CONFIG
 from uniaudio2.codec.segments import (
@@ -11,6 +13,7 @@ from uniaudio2.codec.segments import (
     reason_tokens,
     recon_tokens,
     segments_needed,
+    tight_samples,
 )
 from uniaudio2.config import CodecConfig
 
@@ -83,3 +86,23 @@ def test_padding_refuses_more_than_a_segment() -> None:
 def test_clips_that_cannot_be_encoded(clip: torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_clip(clip)
+
+
+@given(st.integers(1, 4 * 720_240))
+def test_a_tight_segment_holds_its_tokens_and_little_more(samples: int) -> None:
+    config = CodecConfig()
+    last = segments_needed(samples, config) - 1
+    frames = tight_samples(samples, last, config) // config.frame_samples
+    codes = recon_tokens(samples, config) - 375 * last
+    seconds = reason_tokens(samples, config) - 150 * last
+    assert frames % 10 == 0
+    assert max(2 * codes, 5 * seconds) <= frames <= 750
+    assert frames <= max(10, 1.25 * max(2 * codes, 5 * seconds) + 10)
+    for segment in range(last):
+        assert tight_samples(samples, segment, config) == config.segment_samples
+
+
+def test_tight_segments_have_few_lengths() -> None:
+    config = CodecConfig()
+    lengths = {tight_samples(samples, 0, config) for samples in range(1, 720_000, 500)}
+    assert len(lengths) <= 22

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests.uniaudio2.codec.small import CONFIG as CODEC
 from tests.uniaudio2.flow.small import FLOW, ODD_SCALAR, SCALAR, random_codes, small_decoder
+from uniaudio2.budget import Budget
 from uniaudio2.codes import Codes
 from uniaudio2.flow.decoder import FlowDecoder, check_codes
 from uniaudio2.flow.scalar import ScalarCodec
@@ -63,6 +64,68 @@ def test_a_row_gets_the_same_wave_alone_and_in_any_batch(
         together = decoder.decode(rows, seeds, compat=compat, windows_per_batch=windows_per_batch)
         for got, want in zip(together, alone, strict=True):
             torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
+
+
+@pytest.mark.usefixtures("unrounded")
+def test_fitted_rows_do_not_depend_on_their_neighbours(
+    decoder: FlowDecoder, rows: list[Codes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Watcher(decoder, monkeypatch)
+    seeds = range(len(rows))
+    alone = [
+        decoder.decode([row], [seed], windows="fitted")[0]
+        for row, seed in zip(rows, seeds, strict=True)
+    ]
+    assert min(latents.shape[1] for latents in watcher.latents) < 2 * FLOW.window_codes
+    for windows_per_batch in (1, 4):
+        together = decoder.decode(
+            rows, seeds, windows="fitted", windows_per_batch=windows_per_batch
+        )
+        for got, want, row in zip(together, alone, rows, strict=True):
+            assert len(got) == CODE_SAMPLES * len(row.recon)
+            torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
+
+
+def test_cut_windows_share_a_batch_by_their_frames(
+    decoder: FlowDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Watcher(decoder, monkeypatch)
+    decoder.decode([random_codes(1)] * 7, range(7), windows="fitted", windows_per_batch=2)
+    shapes = [latents.shape[:2] for latents in watcher.latents]
+    assert sum(count for count, _ in shapes) == 7
+    frames = 2 * FLOW.window_codes
+    assert all(count == 1 or count * length <= 2 * frames for count, length in shapes)
+    assert shapes[0][0] > 2
+
+
+@pytest.mark.usefixtures("unrounded")
+def test_a_fitted_window_starts_from_the_noise_of_the_whole_one(
+    decoder: FlowDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Watcher(decoder, monkeypatch)
+    for windows in ("whole", "fitted"):
+        decoder.decode([random_codes(2)], [5], windows=windows)
+    whole, fitted = (given[1] for given in watcher.given)
+    assert fitted.shape[1] < whole.shape[1]
+    assert torch.equal(fitted, whole[:, : fitted.shape[1]])
+
+
+def test_out_of_memory_decodes_smaller_batches(
+    decoder: FlowDecoder, rows: list[Codes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = range(len(rows))
+    want = decoder.decode(rows, seeds, windows_per_batch=2)
+    plain, budget = decoder.sample, Budget(4)
+
+    def sample(embedding: Tensor, *given: Any) -> Tensor:
+        if len(embedding) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return plain(embedding, *given)
+
+    monkeypatch.setattr(decoder, "sample", sample)
+    for got, wave in zip(decoder.decode(rows, seeds, windows_per_batch=budget), want, strict=True):
+        torch.testing.assert_close(got, wave, atol=0.3, rtol=0)  # roundings of latents may flip
+    assert budget.pieces == 2
 
 
 def test_a_wave_is_as_long_as_its_codes(decoder: FlowDecoder, rows: list[Codes]) -> None:
@@ -206,7 +269,7 @@ def test_codes_at_both_ends_of_their_codebooks_pass() -> None:
     [
         ({"steps": 0}, "steps 0"),
         ({"guidance": 0.0}, "guidance 0.0"),
-        ({"windows_per_batch": 0}, "windows_per_batch 0"),
+        ({"windows_per_batch": 0}, "0 pieces must be at least 1"),
         ({"use_reason": True}, "row 0: 0 reasoning frames"),
     ],
 )

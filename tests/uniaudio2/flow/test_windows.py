@@ -49,6 +49,33 @@ def test_windows_cover_every_code_in_order(plan: WindowPlan, length: int) -> Non
         assert window.tolist() == [i % length for i in range(begin, begin + plan.codes)]
 
 
+fitted = st.builds(
+    WindowPlan, codes=st.integers(4, 60), stride=st.integers(1, 12), spare=st.integers(0, 9)
+)
+
+
+@given(fitted, lengths)
+def test_a_fitted_window_holds_what_is_heard_and_the_spare(plan: WindowPlan, length: int) -> None:
+    whole = WindowPlan(plan.codes, plan.stride)
+    count = plan.count(length)
+    for number in range(count):
+        size, left = plan.size(number, length), length - number * plan.hop_codes
+        assert min(left + (plan.spare or 0), plan.codes) <= size <= plan.codes
+        assert torch.equal(plan.indices(number, length), whole.indices(number, length)[:size])
+        assert number == count - 1 or size == plan.codes
+    assert count == whole.count(length)
+
+
+def test_fitted_windows_have_few_sizes() -> None:
+    plan = WindowPlan(codes=250, stride=960, spare=3)
+    assert sorted({plan.size(0, length) for length in range(1, 251)}) == list(range(25, 251, 25))
+
+
+def test_the_published_arithmetic_has_whole_windows() -> None:
+    with pytest.raises(ValueError, match="set windows to whole"):
+        WindowPlan(codes=250, stride=960, compat=True, spare=0)
+
+
 @given(plans, lengths)
 def test_there_is_no_window_too_many(plan: WindowPlan, length: int) -> None:
     needed_before_last = (plan.count(length) - 2) * plan.hop_codes + plan.codes
