@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from benchmarks import lm, nano
+from benchmarks import encode, flow, lm, nano
 
-BENCHMARKS = {"lm": lm.run, "nano": nano.run}
+BENCHMARKS = {"encode": encode.run, "flow": flow.run, "lm": lm.run, "nano": nano.run}
 
 
 def main() -> None:

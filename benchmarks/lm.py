@@ -14,6 +14,7 @@ from typing import Literal
 
 import torch
 
+from benchmarks.machine import copy_bandwidth
 from uniaudio2.config import LmConfig, SpecialIds, StackConfig
 from uniaudio2.frames import text_segment
 from uniaudio2.lm.engine import Engine
@@ -24,7 +25,6 @@ from uniaudio2.lm.sampling import Sampling
 PROMPT_ROWS = 64
 SLOTS = (1, 8, 32, 128)
 OCCUPIED_SLOTS, OCCUPIED_ROWS = 16, 200
-_COPY_MIB = 256
 
 
 def bench_config() -> LmConfig:
@@ -51,17 +51,6 @@ def bench_lm(small: bool = False) -> UniAudioLM:
     lm = UniAudioLM(config).eval()
     torch.nn.init.normal_(lm.audio_head, std=0.02)
     return lm
-
-
-def copy_bandwidth() -> float:
-    """Bytes per second that a large copy reads."""
-    source = torch.ones(_COPY_MIB << 18)
-    target = torch.empty_like(source)
-    target.copy_(source)
-    begun = time.perf_counter()
-    for _ in range(5):
-        target.copy_(source)
-    return 5 * source.numel() * 4 / (time.perf_counter() - begun)
 
 
 def frame_bytes(lm: UniAudioLM) -> int:

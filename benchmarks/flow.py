@@ -1,0 +1,81 @@
+"""Flow decoder: many short rows together against one at a time, padded to a window of 20 s."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.machine import flops, gemm_rate, seconds
+from uniaudio2.codes import Codes
+from uniaudio2.config import CodecConfig, FlowConfig, ScalarConfig, VqConfig
+from uniaudio2.flow.decoder import FlowDecoder
+from uniaudio2.flow.noise import seeded_noise
+
+ROWS, ROW_S = 32, 5.0
+_STEPS, _GUIDANCE, _BATCH = 4, 1.5, 4
+
+
+def bench_decoder() -> FlowDecoder:
+    """A flow of four layers and width 256 with published windows, random weights."""
+    torch.manual_seed(0)
+    vq = VqConfig(levels=1, size=1024, dim=16)
+    codec = CodecConfig(
+        dim=128, query_head_dim=32, pronunciation=vq, structure=vq,
+        acoustic=vq.model_copy(update={"levels": 6}),
+    )  # fmt: skip
+    return FlowDecoder(
+        FlowConfig(layers=4, heads=4, head_dim=64),
+        codec,
+        ScalarConfig(init_channel=8, num_samples=2, upsample_factors=(5, 4, 4, 6),
+                     upsample_kernel_sizes=(10, 8, 8, 12), downsample_factors=(6, 4, 4, 5),
+                     downsample_kernel_sizes=(12, 8, 8, 10)),
+    ).eval()  # fmt: skip
+
+
+def published(decoder: FlowDecoder, rows: list[Codes]) -> None:
+    """One row after the other: its codes repeated to a window, the whole window decoded."""
+    codes = decoder.flow_config.window_codes
+    frames, channels = 2 * codes, decoder.latent_channels
+    noise = seeded_noise(range(len(rows)))
+    for number, row in enumerate(rows):
+        repeated = row.recon[torch.arange(codes) % len(row.recon)][None]  # [1, W, 8]
+        start = noise(number, frames, channels)[None]
+        latents = decoder.sample(
+            decoder.embed(repeated), start, torch.zeros_like(start), 0, _STEPS, _GUIDANCE
+        )
+        decoder.scalar.decode(latents.mT)
+
+
+@torch.inference_mode()
+def run(quick: bool) -> dict[str, float]:
+    """Measure and print; returns the ratios by name."""
+    torch.set_num_threads(1)
+    decoder, count = bench_decoder(), 4 if quick else ROWS
+    generator = torch.Generator().manual_seed(0)
+    length = int(ROW_S * 12.5)
+    codes = torch.randint(0, 1024, (count, length, 8), generator=generator)
+    rows = [Codes(own[:0], own) for own in codes]
+    rate = gemm_rate()
+
+    def decode(windows: str, batch: int) -> list[torch.Tensor]:
+        return decoder.decode(
+            rows, range(count), _STEPS, _GUIDANCE, windows=windows, windows_per_batch=batch
+        )
+
+    ways = {
+        "published, one by one": lambda: published(decoder, rows),
+        "whole windows, batched": lambda: decode("whole", _BATCH),
+        "fitted, one by one": lambda: [
+            decoder.decode([row], [0], _STEPS, _GUIDANCE, windows="fitted") for row in rows
+        ],
+        "fitted, batched": lambda: decode("fitted", _BATCH),
+    }
+    print(f"one thread; {count} rows of {ROW_S:g} s, {_STEPS} steps, guidance {_GUIDANCE}; "
+          f"a product of matrices runs at {rate / 1e9:.0f} GFLOP/s")  # fmt: skip
+    print(f"{'':>22}  {'s':>6}  {'x real time':>11}  {'GFLOP':>6}  {'bound s':>7}  against")
+    times: dict[str, float] = {}
+    for name, way in ways.items():
+        work, times[name] = flops(way), seconds(way)
+        first = next(iter(times.values()))
+        print(f"{name:>22}  {times[name]:>6.2f}  {count * ROW_S / times[name]:>11.1f}  "
+              f"{work / 1e9:>6.0f}  {work / rate:>7.2f}  {first / times[name]:.2f}x")  # fmt: skip
+    return {"flow.ratio_32_vs_1": times["published, one by one"] / times["fitted, batched"]}

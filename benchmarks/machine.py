@@ -1,0 +1,51 @@
+"""What this machine can do at best: the bounds that other figures are held against."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+_COPY_MIB = 256
+_GEMM = 1024
+_REPEATS = 5
+
+
+def seconds(work: Callable[[], object], repeats: int = 1) -> float:
+    """Time of one call, the mean of `repeats`."""
+    wait()
+    begun = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    wait()
+    return (time.perf_counter() - begun) / repeats
+
+
+def wait() -> None:
+    """Let the device finish what it was told."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def copy_bandwidth(device: str = "cpu") -> float:
+    """Bytes per second that a large copy reads."""
+    source = torch.ones(_COPY_MIB << 18, device=device)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    return source.numel() * 4 / seconds(lambda: target.copy_(source), _REPEATS)
+
+
+def gemm_rate(dtype: torch.dtype = torch.float32, device: str = "cpu", side: int = _GEMM) -> float:
+    """Floating-point operations per second of a product of square matrices."""
+    left, right = torch.randn(2, side, side, device=device).to(dtype)
+    left @ right  # the first call of a shape pays for set-up
+    return 2 * side**3 / seconds(lambda: left @ right, _REPEATS)
+
+
+def flops(work: Callable[[], object]) -> int:
+    """Floating-point operations of products and convolutions in a call."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
