@@ -25,6 +25,7 @@ from actors.guard import Guard
 from actors.load import Loader
 from actors.shelf import Shelf
 from actors.table import Stage
+from actors.times import TIMES_COLUMN, times_from_json
 from actors.unit import UnitSpec
 from actors.write import Writer
 from pipelines.config import JobConfig
@@ -245,5 +246,9 @@ def stream_units(
         stream = _through_pool(stream, pool, kind, arguments, guard, alone)
     stream = _through_tasks(stream, stages.write, write, allotment.task_cpus)
     for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-        column = "fault" if "fault" in batch.column_names else "receipt"
-        yield from (json.loads(text) for text in batch.column(column).to_pylist())
+        if "fault" in batch.column_names:
+            yield from map(json.loads, batch.column("fault").to_pylist())
+            continue
+        for text, times in zip(batch["receipt"].to_pylist(), batch[TIMES_COLUMN].to_pylist(),
+                               strict=True):  # fmt: skip
+            yield {**json.loads(text), "stages": times_from_json(times)}
