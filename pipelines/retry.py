@@ -208,6 +208,7 @@ def retry_job(
     only: str | None = None,
     style: Style = "quiet",
     make: StageFactory = make_stages,
+    verbose: bool = False,
 ) -> RunResult:
     """Run the failed rows of a job again; those that succeed leave the errors table.
 
@@ -216,6 +217,7 @@ def retry_job(
         only: try rows that failed with this kind; None tries all.
         style: what to print.
         make: builds the stages; only tests give another.
+        verbose: let Ray print what it has to say.
 
     Raises:
         UsageError: no such rows, another job, or input that changed; nothing was started.
@@ -225,5 +227,6 @@ def retry_job(
         model = checked_model(job)
         plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
         retry = Retry(job, plan, model, style, only)
+        retry.verbose = verbose
         result = retry.execute(make)
     return replace(result, tried=retry.tried, mended=retry.mended)

@@ -84,6 +84,7 @@ def _check_apart(job: JobConfig) -> None:
 class Run:
     """One run of a job: owns the plan, the ledger and the progress; `execute` does the work."""
 
+    verbose = False
     hopeless_units = 3  # when so many fail and no other arrives, it is not for their rows
 
     def __init__(
@@ -102,7 +103,7 @@ class Run:
     def execute(self, make: StageFactory = make_stages) -> RunResult:
         """Do what is not yet committed, then clean up and write the account."""
         begun = time.monotonic()
-        with self._hold() as lease:
+        with self._hold() as lease, self.progress:
             pending = self._resume()
             if pending:
                 self._work(pending, lease, make)
@@ -202,7 +203,7 @@ class Run:
                 "warning",
                 f"model {self.model.name!r} is untrained: its tokens, text and sound mean nothing",
             )
-        start_ray(self.job.address)
+        start_ray(self.job.address, self.verbose)
         cluster = ray.cluster_resources()
         allotment = fit_pools(self.job, cluster, elastic=self.job.address is not None)
         self.setup = setup_record(allotment, cluster)
@@ -322,7 +323,11 @@ def answered() -> Iterator[None]:
 
 
 def run_job(
-    job: JobConfig, style: Style = "quiet", fresh: bool = False, make: StageFactory = make_stages
+    job: JobConfig,
+    style: Style = "quiet",
+    fresh: bool = False,
+    make: StageFactory = make_stages,
+    verbose: bool = False,
 ) -> RunResult:
     """Run a job; the same call goes on after a stop and does nothing twice.
 
@@ -331,6 +336,7 @@ def run_job(
         style: what to print.
         fresh: remove a former run's results in OUTPUT first.
         make: builds the stages; only tests give another.
+        verbose: let Ray print what it has to say.
 
     Raises:
         UsageError: the job cannot be run as asked; nothing was started.
@@ -340,4 +346,6 @@ def run_job(
     with answered():
         _check_apart(job)
         plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
-        return Run(job, plan, model, style, fresh).execute(make)
+        run = Run(job, plan, model, style, fresh)
+        run.verbose = verbose
+        return run.execute(make)

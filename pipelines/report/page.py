@@ -21,6 +21,7 @@ from markupsafe import Markup
 from actors.storage import Storage
 from pipelines.errors import UsageError
 from pipelines.ledger import REPORT, Ledger
+from pipelines.live import span
 from pipelines.report.pictures import area, bars
 from pipelines.report.rows import RowFacts, read_errors, read_rows
 from pipelines.report.samples import Gallery
@@ -45,11 +46,13 @@ class Report:
     Attributes:
         path: its address.
         bottleneck: what limited the run; None when no stage's times are recorded.
+        speed: rows and audio a second, in words.
         size_bytes: its size.
     """
 
     path: str
     bottleneck: Bottleneck | None
+    speed: str
     size_bytes: int
 
 
@@ -91,15 +94,6 @@ def _read_log(ledger: Ledger) -> tuple[Totals, StageLog]:
         ok, errors, units = ok + commit.ok, errors + commit.errors, units + 1
         input_s, output_s = input_s + commit.input_s, output_s + commit.output_s
     return Totals(ok, errors, units, input_s, output_s, kinds, data, error_parts), log
-
-
-def span(seconds: float) -> str:
-    """A duration as a person would say it."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
 
 
 def moment(seconds: float | None) -> str:
@@ -163,6 +157,15 @@ def _headline(totals: Totals, timeline: Timeline | None, facts: RowFacts) -> lis
         what = f"word error rate against {facts.reference}, {facts.errors.rows:,} rows"
         numbers.append((f"{facts.errors.rate:.1%}", what))
     return numbers
+
+
+def _speed(totals: Totals, timeline: Timeline | None) -> str:
+    if timeline is None:
+        return ""
+    rows = (totals.ok + totals.errors) / timeline.active_s
+    real_time = max(totals.input_s, totals.output_s) / timeline.active_s
+    audio = f", {real_time:.3g} times real time" if real_time else ""
+    return f"{rows:.3g} rows/s{audio}, over {span(timeline.active_s)} of work"
 
 
 def _error_groups(storage: Storage, totals: Totals, output: str) -> list[dict[str, Any]]:
@@ -269,4 +272,4 @@ def write_report(output: str) -> Report:
         }
     ).encode("utf-8", "backslashreplace")
     storage.put(REPORT, page)
-    return Report(storage.uri(REPORT), bottleneck, len(page))
+    return Report(storage.uri(REPORT), bottleneck, _speed(totals, timeline), len(page))

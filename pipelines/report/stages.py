@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.ledger import Commit
+from pipelines.watch import TASK_STAGES
 
 STAGES = ("load", "encode", "generate", "decode", "write")
-TASK_STAGES = ("load", "write")
 BINS = 72
 _FEWEST_BINS = 6
 _PAUSE_S = 60.0  # nothing at work for so long: the run had stopped
