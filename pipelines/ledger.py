@@ -29,7 +29,7 @@ UNITS = "_log/units"
 RUN = "run.json"
 REPORT = "report.html"
 RESULTS = ("data", "errors", "audio")
-_SWEPT = (*RESULTS, FOLDER)
+SWEPT = (*RESULTS, FOLDER)
 _READ_THREADS = 16
 _READ_AT_ONCE = 256
 # Names that this pipeline gives, and what a killed writer leaves of them on a local disk.
@@ -220,7 +220,7 @@ class Ledger:
             path for name in folders for path in self.storage.list(name) if _OWN.fullmatch(path)
         ]
 
-    def sweep(self, commits: dict[int, Commit], folders: tuple[str, ...] = _SWEPT) -> int:
+    def sweep(self, commits: dict[int, Commit], folders: tuple[str, ...] = SWEPT) -> int:
         """Remove what attempts of ours left and no commit names; returns how many objects went.
 
         Args:
@@ -246,7 +246,7 @@ class Ledger:
             return
         # records before the parts that they name: a kill between must leave no promise behind
         records = [path for paths in self._record_paths().values() for path in paths]
-        for path in (*records, *self._own((*_SWEPT, UNITS)), REPORT):
+        for path in (*records, *self._own((*SWEPT, UNITS)), REPORT):
             self.storage.delete(path)
         self.storage.delete(RUN)
 

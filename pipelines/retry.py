@@ -25,7 +25,7 @@ from actors.write import parquet_bytes, store
 from pipelines.config import JobConfig, make_job
 from pipelines.errors import RunFailed, UsageError
 from pipelines.graph import make_stages
-from pipelines.ledger import RESULTS, Commit, Ledger
+from pipelines.ledger import RESULTS, SWEPT, Commit, Ledger
 from pipelines.plan import Plan, make_plan
 from pipelines.progress import Counts, Style
 from pipelines.run import Run, RunResult, StageFactory, answered, checked_model
@@ -157,7 +157,7 @@ class Retry(Run):
     def _finish(self) -> Counts:
         """Remove what no commit names, but tokens kept for units that are still to be done."""
         commits = self.ledger.commits()
-        self.ledger.sweep(commits, RESULTS)
+        self.ledger.sweep(commits, RESULTS if len(commits) < len(self.plan.units) else SWEPT)
         counts = Counts(rows=self.plan.rows, units=len(self.plan.units))
         for commit in commits.values():
             counts.add(commit)
@@ -228,5 +228,6 @@ def retry_job(
         plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
         retry = Retry(job, plan, model, style, only)
         retry.verbose = verbose
-        result = retry.execute(make)
+        # what is kept of a unit is kept of all its rows: a retry keeps nothing
+        result = retry.execute(lambda *given: replace(make(*given), shelved=()))
     return replace(result, tried=retry.tried, mended=retry.mended)

@@ -95,10 +95,7 @@ class StageLog:
         """Take in what a record tells of its unit."""
         if not commit.stages:
             return
-        audio_s = commit.input_s + commit.output_s
-        self._ends.append(max(call.end for call in commit.stages))
-        self._rows.append(commit.ok + commit.errors)
-        self._audio_s.append(audio_s)
+        self._arrived(commit)
         longest_s = max(commit.input_s, commit.output_s)
         if longest_s > 0:
             self.real_time_factors.append(sum(call.busy_s for call in commit.stages) / longest_s)
@@ -114,6 +111,17 @@ class StageLog:
             if call.stage != STAGES[0] and before_end is not None:
                 calls.waited_s += max(call.begin - before_end, 0.0)
             before_end = call.end
+
+    def _arrived(self, commit: Commit) -> None:
+        """When the unit's rows came out: at once, or those of a retry later than the others."""
+        written = [call for call in commit.stages if call.stage == STAGES[-1]]
+        ends = [call.end for call in written] or [max(call.end for call in commit.stages)]
+        rows = [call.rows for call in written] or [0]
+        rows[-1] += commit.ok + commit.errors - sum(rows)
+        audio_s = commit.input_s + commit.output_s
+        self._ends.extend(ends)
+        self._rows.extend(rows)
+        self._audio_s.extend(audio_s * count / max(sum(rows), 1) for count in rows)
 
     def timeline(self, setup: Mapping[str, Any]) -> Timeline | None:
         """The run over time; None when no record tells of any call.
