@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from actors.shelf import Shelf, is_done
 from actors.table import Stage
+from actors.times import stamp
 
 _STDERR = 2  # the descriptor: whatever sys.stderr has become, this one can be written
 _SHORTEST_S = 1e-3
@@ -73,8 +74,9 @@ class Guard:
     def call(self, table: pa.Table, stage: Stage) -> pa.Table:
         """Call a stage; if it raises, hand on one row that says so instead of the unit.
 
-        Bad rows never come here: a stage marks them itself. A lost device cannot serve another
-        call, so the process ends and the pool starts a new one.
+        What is returned also tells when the stage worked and for how long. Bad rows never come
+        here: a stage marks them itself. A lost device cannot serve another call, so the process
+        ends and the pool starts a new one.
 
         Args:
             table: a unit, or what an earlier stage's fault left of it.
@@ -83,8 +85,10 @@ class Guard:
         if "fault" in table.column_names or is_done(table, self.name):
             return table
         watched = _WATCHDOG.begin(self.timeout_s)
+        began, clock = time.time(), time.monotonic()
         try:
             result = stage(table)
+            result = stamp(table, result, self.name, began, time.monotonic() - clock)
             return self.shelf.keep(result) if self.shelf else result
         except Exception as fault:
             if any(sign in str(fault) for sign in _DEVICE_LOST):

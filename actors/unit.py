@@ -30,6 +30,7 @@ class UnitSpec:
         fingerprint: hash of the rows' ids and of the source's identity.
         rows: the rows themselves as an Arrow stream, for small text manifests.
         row: when set, only this row of the unit (used to find the row that kills a worker).
+        only: when set, only these rows of the unit (used to try failed rows again).
         kept: address of tokens that an earlier run kept of this unit, or "".
     """
 
@@ -42,10 +43,18 @@ class UnitSpec:
     rows: bytes = b""
     row: int | None = None
     kept: str = ""
+    only: tuple[int, ...] = ()
+
+    @property
+    def row_numbers(self) -> tuple[int, ...]:
+        """The rows that are to be done, by their places in the unit."""
+        if self.row is not None:
+            return (self.row,)
+        return self.only or tuple(range(self.stop - self.start))
 
     @property
     def row_count(self) -> int:
-        return 1 if self.row is not None else self.stop - self.start
+        return len(self.row_numbers)
 
     def to_table(self) -> pa.Table:
         """One Arrow row, as it enters the dataset."""
@@ -59,6 +68,7 @@ class UnitSpec:
     def from_table(table: pa.Table) -> UnitSpec:
         """Undo `to_table`."""
         facts: dict[str, Any] = json.loads(table.column("spec")[0].as_py())
+        facts["only"] = tuple(facts["only"])
         return UnitSpec(**facts, rows=table.column("rows")[0].as_py())
 
     def read(self, columns: list[str] | None = None) -> pa.Table:
@@ -69,8 +79,8 @@ class UnitSpec:
         else:
             table = read_parquet_rows(self.source, self.start, self.stop, columns)
         if self.row is not None:
-            table = table.slice(self.row, 1)
-        return table
+            return table.slice(self.row, 1)
+        return table.take(pa.array(self.only, pa.int64())) if self.only else table
 
 
 def to_stream(table: pa.Table) -> bytes:

@@ -1,4 +1,4 @@
-"""The command line: ``uniaudio2 run | tasks | status | convert | inspect | demo``."""
+"""The command line: ``run | retry | report | status | tasks | convert | inspect | demo``."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def run(
     address: Annotated[Optional[str], typer.Option(help="Ray cluster to join")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print errors alone")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
 ) -> int:
     """Run TASK over INPUT into OUTPUT; the same command again goes on where it stopped."""
     from pipelines.config import make_job
@@ -63,33 +64,68 @@ def run(
         "max_errors": max_errors,
     }  # fmt: skip
     job = make_job(given, config, tuple(sets or ()))
-    style: Style = "quiet" if quiet else "json" if as_json else "lines"
-    result = run_job(job, style, fresh)
+    style = _style(quiet, as_json, verbose)
+    return _close(run_job(job, style, fresh, verbose=verbose), style)
+
+
+def _style(quiet: bool, as_json: bool, verbose: bool) -> Style:
+    """How a run speaks: a live view in a terminal that nothing else prints to."""
+    if quiet or as_json:
+        return "quiet" if quiet else "json"
+    return "live" if sys.stdout.isatty() and not verbose else "lines"
+
+
+def _close(result: RunResult, style: Style) -> int:
+    from pipelines.closing import closing_facts, closing_lines
+
     if style == "json":
-        facts = {**vars(result.counts), "elapsed_s": result.elapsed_s, "output": result.output}
+        facts = closing_facts(result)
         _print(json.dumps({"event": "end", "exit_code": result.exit_code, **facts}))
-    elif style == "lines":
-        _print(summary(result))
+    elif style != "quiet":
+        _print(closing_lines(result))
     return result.exit_code
 
 
-def summary(result: RunResult) -> str:
-    """The closing lines of a run."""
-    counts = result.counts
-    audio = [
-        f"{seconds:.1f} s of audio {what}"
-        for seconds, what in ((counts.input_s, "read"), (counts.output_s, "written"))
-        if seconds
-    ]
-    lines = [
-        f"done: {counts.ok} rows, {counts.errors} errors"
-        + "".join(f", {part}" for part in audio)
-        + f", {result.elapsed_s:.1f} s",
-        f"results: {result.output}/data",
-    ]
-    if counts.errors:
-        lines.append(f"errors:  {result.output}/errors ({counts.errors} rows)")
-    return "\n".join(lines)
+@app.command()
+def retry(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT")],
+    only: Annotated[
+        Optional[str], typer.Option(metavar="KIND", help="rows that failed with this kind alone")
+    ] = None,
+    sets: Annotated[
+        Optional[list[str]],
+        typer.Option("--set", help="a setting to change, such as load.max_bytes=8000000000"),
+    ] = None,
+    address: Annotated[Optional[str], typer.Option(help="Ray cluster to join")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print errors alone")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
+) -> int:
+    """Run the rows of the errors table again; those that succeed leave it."""
+    from pipelines.retry import recorded_job, retry_job
+
+    job = recorded_job(output, tuple(sets or ()), address)
+    style = _style(quiet, as_json, verbose)
+    return _close(retry_job(job, only, style, verbose=verbose), style)
+
+
+@app.command()
+def report(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT")],
+    open_: Annotated[
+        bool, typer.Option("--open", help="show it in the browser, if there is one")
+    ] = False,
+) -> int:
+    """Make report.html again, from storage alone, and print where it is."""
+    from pipelines.report import write_report
+
+    made = write_report(output)
+    _print(made.path)
+    if open_ and "://" not in made.path:
+        import webbrowser
+
+        webbrowser.open(f"file://{made.path}")
+    return 0
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -229,14 +230,23 @@ def read_config(path: str) -> dict[str, Any]:
 
 
 def make_job(
-    given: dict[str, Any], config: str | None = None, sets: tuple[str, ...] = ()
+    given: dict[str, Any],
+    config: str | None = None,
+    sets: tuple[str, ...] = (),
+    recorded: dict[str, Any] | None = None,
 ) -> JobConfig:
     """Put a job together: the file first, then ``--set``, then what was given by name.
+
+    Args:
+        given: settings by name; None for those that were not given.
+        config: a YAML file of settings.
+        sets: single settings, ``key=value``.
+        recorded: settings of an earlier run, in the place of a file's.
 
     Raises:
         UsageError: unknown key (the nearest valid one is named), bad value, unknown task.
     """
-    values = read_config(config) if config else {}
+    values = read_config(config) if config else copy.deepcopy(recorded or {})
     for assignment in sets:
         _set_dotted(values, assignment)
     values.update({key: value for key, value in given.items() if value is not None})

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +25,12 @@ from actors.guard import Guard
 from actors.load import Loader
 from actors.shelf import Shelf
 from actors.table import Stage
+from actors.times import TIMES_COLUMN, times_from_json
 from actors.unit import UnitSpec
 from actors.write import Writer
 from pipelines.config import JobConfig
 from pipelines.resources import Allotment, Pool, PoolName
+from pipelines.watch import StageWatch, expect_stages
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
 
@@ -126,14 +128,27 @@ def _stderr_held() -> Iterator[None]:
             os.close(kept)
 
 
-def start_ray(address: str | None) -> None:
+def start_ray(address: str | None, verbose: bool = False) -> None:
     """Start Ray for this process, or join the cluster at `address`; a started Ray is used as is.
 
     Without an address a private Ray is started: `ray.init` alone would join any that runs on
     this machine.
+
+    Args:
+        address: of a cluster.
+        verbose: let Ray and its workers print what they have to say.
     """
-    if ray.is_initialized():
-        return
+    if not ray.is_initialized():
+        _init_ray(address, verbose)
+    if not verbose:
+        # what Ray says of a dropped block is said again, in one line, by the run itself
+        logging.getLogger("ray").setLevel(logging.CRITICAL)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+
+
+def _init_ray(address: str | None, verbose: bool) -> None:
+    if verbose:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "info")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # max_restarts has no named parameter in this release
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)
@@ -142,16 +157,15 @@ def start_ray(address: str | None) -> None:
         # reachable from this machine alone; a cluster keeps its own token
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         options = {"address": "local", "include_dashboard": False}
-    with _stderr_held():
-        ray.init(**options, logging_level=logging.WARNING, log_to_driver=False)
+    level = logging.INFO if verbose else logging.WARNING
+    with nullcontext() if verbose else _stderr_held():
+        ray.init(**options, logging_level=level, log_to_driver=verbose)
 
 
 def _configure(timeout_s: float) -> None:
-    # what Ray says of a dropped block is said again, in one line, by the run itself
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    context.custom_execution_callback_classes = [StageWatch]
     context.print_on_execution_start = False
     context.target_max_block_size = None  # a unit must stay one block
     context.max_errored_blocks = -1  # the ledger finds what was dropped
@@ -235,6 +249,7 @@ def stream_units(
         the writer's receipt of every unit that arrived, in no particular order.
     """
     _configure(stages.timeout_s)
+    expect_stages(("load", *(pool.name for pool in allotment.pools), "write"))
     shelves = {name: Shelf(stages.shelf, name) for name in stages.shelved}
     stream = ray.data.from_arrow([unit.to_table() for unit in units])
     load, write = Guard("load", stages.timeout_s), Guard("write", stages.timeout_s)
@@ -245,5 +260,9 @@ def stream_units(
         stream = _through_pool(stream, pool, kind, arguments, guard, alone)
     stream = _through_tasks(stream, stages.write, write, allotment.task_cpus)
     for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-        column = "fault" if "fault" in batch.column_names else "receipt"
-        yield from (json.loads(text) for text in batch.column(column).to_pylist())
+        if "fault" in batch.column_names:
+            yield from map(json.loads, batch.column("fault").to_pylist())
+            continue
+        for text, times in zip(batch["receipt"].to_pylist(), batch[TIMES_COLUMN].to_pylist(),
+                               strict=True):  # fmt: skip
+            yield {**json.loads(text), "stages": times_from_json(times)}

@@ -2,7 +2,9 @@
 
 ``_log/units/00000007.json`` names the parts of unit 7. What no record names does not exist for
 readers. A record is created only if it is absent, so a second driver can never commit a unit
-again; resuming is the set difference between the plan's units and the records.
+again; resuming is the set difference between the plan's units and the records. A retry of failed
+rows writes ``00000007-0001.json``, the whole state of unit 7 after it: of a unit's records the last
+one holds, and those before it go when the retry has ended.
 """
 
 from __future__ import annotations
@@ -10,25 +12,32 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from actors.shelf import FOLDER
 from actors.storage import AlreadyThere, Storage
+from actors.times import StageTime
 from actors.write import file_mark
 from pipelines.errors import RunFailed, UsageError
 
 UNITS = "_log/units"
 RUN = "run.json"
+REPORT = "report.html"
+RESULTS = ("data", "errors", "audio")
+SWEPT = (*RESULTS, FOLDER)
 _READ_THREADS = 16
+_READ_AT_ONCE = 256
 # Names that this pipeline gives, and what a killed writer leaves of them on a local disk.
 _PLACE = r"\d{8}-[0-9a-f]{8}"
 _OWN = re.compile(
     rf"((data|errors)/part-{_PLACE}\.parquet|audio/{_PLACE}(\.tar|/[\w-]+\.(flac|wav))"
-    rf"|{FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow|{UNITS}/\d{{8}}\.json)(\.[0-9a-f]{{32}}\.tmp)?"
+    rf"|{FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow|{UNITS}/\d{{8}}(-\d{{4}})?\.json)"
+    r"(\.[0-9a-f]{32}\.tmp)?"
 )
 
 
@@ -48,6 +57,9 @@ class Commit:
         output_s: seconds of audio written.
         kinds: errors by kind.
         files: size and hash of every object by its path.
+        stages: when which stage worked on it, and for how long.
+        generation: 0 for the run itself; a retry of failed rows writes the next, which holds
+            for readers in the place of those before it.
     """
 
     unit: int
@@ -61,9 +73,17 @@ class Commit:
     output_s: float
     kinds: dict[str, int]
     files: dict[str, list[int | str]]
+    stages: tuple[StageTime, ...] = ()
+    generation: int = 0
+
+    @property
+    def path(self) -> str:
+        """Where the record is."""
+        suffix = f"-{self.generation:04d}" if self.generation else ""
+        return f"{UNITS}/{self.unit:08d}{suffix}.json"
 
     def to_bytes(self) -> bytes:
-        return json.dumps(self.__dict__, sort_keys=True).encode()
+        return json.dumps(asdict(self), sort_keys=True).encode()
 
     @staticmethod
     def from_bytes(data: bytes) -> Commit:
@@ -97,6 +117,7 @@ def merge_receipts(unit: int, fingerprint: str, receipts: list[dict[str, Any]]) 
         output_s=sum(receipt.get("output_s", 0.0) for receipt in receipts),
         kinds=dict(sum((Counter(receipt["kinds"]) for receipt in receipts), Counter())),
         files={path: mark for receipt in receipts for path, mark in receipt["files"].items()},
+        stages=tuple(call for receipt in receipts for call in receipt.get("stages", ())),
     )
 
 
@@ -128,12 +149,25 @@ class Ledger:
         """Replace ``run.json``."""
         self.storage.put(RUN, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
 
-    def commits(self) -> dict[int, Commit]:
-        """Every commit record by unit."""
-        paths = [path for path in self.storage.list(UNITS) if path.endswith(".json")]
+    def _record_paths(self) -> dict[str, list[str]]:
+        """Paths of the commit records by unit, the one that holds last."""
+        found: dict[str, list[str]] = {}
+        names = [path[:-5] for path in self.storage.list(UNITS) if path.endswith(".json")]
+        for name in sorted(names):  # without the suffix, generations are in their order
+            found.setdefault(name.partition("-")[0], []).append(f"{name}.json")
+        return found
+
+    def each_commit(self) -> Iterator[Commit]:
+        """The commit record that holds of every unit, in order, few in memory at a time."""
+        paths = [records[-1] for records in self._record_paths().values()]
         with ThreadPoolExecutor(_READ_THREADS) as pool:
-            records = [Commit.from_bytes(data) for data in pool.map(self.storage.read, paths)]
-        return {record.unit: record for record in records}
+            for start in range(0, len(paths), _READ_AT_ONCE):
+                some = paths[start : start + _READ_AT_ONCE]
+                yield from map(Commit.from_bytes, pool.map(self.storage.read, some))
+
+    def commits(self) -> dict[int, Commit]:
+        """The commit record that holds, by unit."""
+        return {record.unit: record for record in self.each_commit()}
 
     def commit(self, record: Commit) -> None:
         """Make a unit's parts visible, once.
@@ -142,7 +176,7 @@ class Ledger:
             RunFailed: another driver has committed this unit.
         """
         try:
-            self.storage.create(f"{UNITS}/{record.unit:08d}.json", record.to_bytes())
+            self.storage.create(record.path, record.to_bytes())
         except AlreadyThere as fault:
             raise RunFailed(
                 f"unit {record.unit} was committed by another run into {self.storage.root}; "
@@ -151,8 +185,11 @@ class Ledger:
 
     def withdraw(self, units: list[int]) -> None:
         """Take back the commits of units whose input rows changed; their parts become orphans."""
+        records = self._record_paths()
         for unit in units:
-            self.storage.delete(f"{UNITS}/{unit:08d}.json")
+            # the one that holds goes last: what was before it must never hold again
+            for path in records.get(f"{UNITS}/{unit:08d}", []):
+                self.storage.delete(path)
 
     def kept(self) -> set[str]:
         """Paths of tokens that were kept between stages."""
@@ -183,12 +220,20 @@ class Ledger:
             path for name in folders for path in self.storage.list(name) if _OWN.fullmatch(path)
         ]
 
-    def sweep(self, commits: dict[int, Commit]) -> int:
-        """Remove what attempts of ours left and no commit names; returns how many objects went."""
+    def sweep(self, commits: dict[int, Commit], folders: tuple[str, ...] = SWEPT) -> int:
+        """Remove what attempts of ours left and no commit names; returns how many objects went.
+
+        Args:
+            commits: the records that hold.
+            folders: where to look.
+        """
+        for records in self._record_paths().values():
+            for path in records[:-1]:  # before the parts that it names
+                self.storage.delete(path)
         named = {path for c in commits.values() for path in (*c.data, *c.error_parts, *c.audio)}
         orphans = [
             path
-            for path in self._own(("data", "errors", "audio", FOLDER))
+            for path in self._own(folders)
             if path not in named and path.rsplit("/", 1)[0] not in named
         ]
         with ThreadPoolExecutor(_READ_THREADS) as pool:
@@ -199,7 +244,9 @@ class Ledger:
         """Remove a former run of ours, its record last; where there is none, nothing goes."""
         if self.read_run() is None:
             return
-        for path in self._own(("data", "errors", "audio", FOLDER, UNITS)):
+        # records before the parts that they name: a kill between must leave no promise behind
+        records = [path for paths in self._record_paths().values() for path in paths]
+        for path in (*records, *self._own((*SWEPT, UNITS)), REPORT):
             self.storage.delete(path)
         self.storage.delete(RUN)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -9,6 +11,7 @@ from pipelines.config import JobConfig
 from pipelines.errors import UsageError
 from pipelines.plan import Plan
 from pipelines.progress import Counts
+from pipelines.resources import Allotment
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
 
@@ -57,4 +60,14 @@ def run_record(job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts) -
         "counts": {"ok": counts.ok, "errors": counts.errors, "kinds": counts.kinds},
         "audio": {"input_s": counts.input_s, "output_s": counts.output_s},
         "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def setup_record(allotment: Allotment, cluster: Mapping[str, float]) -> dict[str, Any]:
+    """The pools of a run and what they had to share, for ``run.json``."""
+    return {
+        "cpus": cluster.get("CPU", 0.0),
+        "gpus": cluster.get("GPU", 0.0),
+        "task_cpus": allotment.task_cpus,
+        "pools": [asdict(pool) for pool in allotment.pools],
     }

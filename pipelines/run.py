@@ -25,13 +25,13 @@ from pipelines.lease import Lease
 from pipelines.ledger import Commit, Ledger, merge_receipts
 from pipelines.plan import Plan, make_plan, travelling_schema
 from pipelines.progress import Counts, Progress, Style
-from pipelines.record import State, check_same_job, identity, run_record
+from pipelines.record import State, check_same_job, identity, run_record, setup_record
+from pipelines.report import Report, write_report
 from pipelines.resources import Allotment, fit_pools
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
 
 ISOLATED_ATTEMPTS = 2
-_HOPELESS_UNITS = 3
 
 StageFactory = Callable[[JobConfig, Allotment, pa.Schema, ModelConfig], Stages]
 
@@ -45,15 +45,21 @@ class RunResult:
         counts: rows and seconds of the whole job, earlier runs included.
         elapsed_s: wall time of this run.
         exit_code: 0 when every row succeeded, 3 when some are in the errors table.
+        report: where ``report.html`` is and what it found; None when it could not be made.
+        tried: rows that a retry ran again; None for a run.
+        mended: how many of these succeeded.
     """
 
     output: str
     counts: Counts
     elapsed_s: float
     exit_code: int
+    report: Report | None = None
+    tried: int | None = None
+    mended: int = 0
 
 
-def _model(job: JobConfig) -> ModelConfig:
+def checked_model(job: JobConfig) -> ModelConfig:
     """The model's configuration, with the job's settings checked against it."""
     try:
         config = load_config(model_folder(job.model))
@@ -78,6 +84,9 @@ def _check_apart(job: JobConfig) -> None:
 class Run:
     """One run of a job: owns the plan, the ledger and the progress; `execute` does the work."""
 
+    verbose = False
+    hopeless_units = 3  # when so many fail and no other arrives, it is not for their rows
+
     def __init__(
         self, job: JobConfig, plan: Plan, model: ModelConfig, style: Style, fresh: bool
     ) -> None:
@@ -88,22 +97,41 @@ class Run:
         self.progress = Progress(Counts(rows=plan.rows, units=len(plan.units)), style)
         self.fresh = fresh
         self.started = time.time()
+        self.setup: dict[str, Any] = {}
         self._why: dict[int, str] = {}
 
     def execute(self, make: StageFactory = make_stages) -> RunResult:
         """Do what is not yet committed, then clean up and write the account."""
         begun = time.monotonic()
-        with self._hold() as lease:
+        with self._hold() as lease, self.progress:
             pending = self._resume()
             if pending:
                 self._work(pending, lease, make)
-            self.ledger.sweep(self.ledger.commits())
-            counts = self.progress.counts
-            result = RunResult(
-                self.job.output, counts, time.monotonic() - begun, 3 if counts.errors else 0
+            counts = self._finish()
+            elapsed_s = time.monotonic() - begun
+            done = counts.units_done == counts.units
+            self._record("finished" if done else "running", elapsed_s, counts)
+        report = self._report()
+        return RunResult(
+            self.job.output, counts, elapsed_s, 3 if counts.errors else 0, report=report
+        )
+
+    def _finish(self) -> Counts:
+        """Remove what no commit names; returns the whole job's counts."""
+        self.ledger.sweep(self.ledger.commits())
+        return self.progress.counts
+
+    def _report(self) -> Report | None:
+        """Make ``report.html``; a run whose rows are all committed does not fail for its report."""
+        try:
+            return write_report(self.job.output)
+        except Exception as fault:  # whatever it is, the results are there
+            self.progress.say(
+                "warning",
+                f"no report: {type(fault).__name__}: {fault}; try `uniaudio2 report "
+                f"{self.job.output}`",
             )
-            self._record("finished", result.elapsed_s)
-        return result
+            return None
 
     def _hold(self) -> Lease:
         """Take OUTPUT for this run; the first write, so it also proves that one can write."""
@@ -121,10 +149,9 @@ class Run:
             self.ledger.clear()
         recorded = self.ledger.read_run()
         if recorded is None:
-            self._record("running", None)
+            self._record("running", None, self.progress.counts)
         else:
-            check_same_job(recorded, identity(self.job, self.model), self.job.output)
-            self.started = recorded["started"]
+            self._go_on(recorded)
         commits = self.ledger.commits()
         wanted = {unit.unit: unit.fingerprint for unit in self.plan.units}
         changed = [n for n, commit in commits.items() if wanted.get(n) != commit.fingerprint]
@@ -140,6 +167,12 @@ class Run:
             [unit for unit in self.plan.units if unit.unit not in commits or unit.unit in changed]
         )
 
+    def _go_on(self, recorded: dict[str, Any]) -> None:
+        """Check that the run that is recorded is this job, and keep what it says of the past."""
+        check_same_job(recorded, identity(self.job, self.model), self.job.output)
+        self.started = recorded["started"]
+        self.setup = recorded.get("setup", {})
+
     def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
         """Point units at the tokens that an earlier attempt kept of them."""
         kept = self.ledger.kept()
@@ -151,28 +184,29 @@ class Run:
             for unit in units
         ]
 
-    def _record(self, state: State, elapsed_s: float | None) -> None:
-        facts = run_record(self.job, self.plan, self.model, self.progress.counts)
+    def _record(self, state: State, elapsed_s: float | None, counts: Counts) -> None:
+        facts = run_record(self.job, self.plan, self.model, counts)
         ended = time.time() if state == "finished" else None
         times = {"started": self.started, "ended": ended, "last_run_s": elapsed_s}
-        self.ledger.write_run({"state": state, **facts, **times})
+        self.ledger.write_run({"state": state, **facts, **times, "setup": self.setup})
+
+    def _headline(self) -> str:
+        done = self.progress.counts.units_done
+        return f"{self.job.spec.name}: {self.plan.rows} rows in {len(self.plan.units)} units" + (
+            f" ({done} of {self.progress.counts.units} units were done before)" if done else ""
+        )
 
     def _work(self, pending: list[UnitSpec], lease: Lease, make: StageFactory) -> None:
-        done = self.progress.counts.units_done
-        resumed = f" ({done} of {self.progress.counts.units} units were done before)"
-        self.progress.begin(
-            f"{self.job.spec.name}: {self.plan.rows} rows in {len(self.plan.units)} units"
-            + (resumed if done else "")
-        )
+        self.progress.begin(self._headline())
         if not self.model.trained:
             self.progress.say(
                 "warning",
                 f"model {self.model.name!r} is untrained: its tokens, text and sound mean nothing",
             )
-        start_ray(self.job.address)
-        allotment = fit_pools(
-            self.job, ray.cluster_resources(), elastic=self.job.address is not None
-        )
+        start_ray(self.job.address, self.verbose)
+        cluster = ray.cluster_resources()
+        allotment = fit_pools(self.job, cluster, elastic=self.job.address is not None)
+        self.setup = setup_record(allotment, cluster)
         for note in allotment.notes:
             self.progress.say("note", note)
         fields = travelling_schema(self.plan.schema)
@@ -204,7 +238,7 @@ class Run:
                 self._commit(merge_receipts(number, unit.fingerprint, [receipt]))
         if left:
             reasons = {self._why.get(number, "a worker died") for number in left}
-            if len(left) == len(pending) >= _HOPELESS_UNITS:
+            if len(left) == len(pending) >= self.hopeless_units:
                 raise RunFailed(f"all {len(left)} units failed: {'; '.join(sorted(reasons)[:3])}")
             self.progress.say(
                 "retry",
@@ -217,9 +251,7 @@ class Run:
     ) -> None:
         """Try the rows of stubborn units alone, so that only the poison ones are given up."""
         singles = {
-            (unit.unit, row): replace(unit, row=row)
-            for unit in pending
-            for row in range(unit.row_count)
+            (unit.unit, row): replace(unit, row=row) for unit in pending for row in unit.row_numbers
         }
         receipts: dict[tuple[int, int], dict[str, Any]] = {}
         why: dict[tuple[int, int], str] = {}
@@ -241,7 +273,7 @@ class Run:
                 message = why.get(key, "its worker process died each time this row was tried")
                 receipts[key] = store_crash(self.job.output, spec, kind, message, attempts)
         for unit in pending:
-            group = [receipts[(unit.unit, row)] for row in range(unit.row_count)]
+            group = [receipts[(unit.unit, row)] for row in unit.row_numbers]
             self._commit(merge_receipts(unit.unit, unit.fingerprint, group))
 
     def _commit(self, commit: Commit) -> None:
@@ -276,8 +308,26 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, old)
 
 
+@contextmanager
+def answered() -> Iterator[None]:
+    """Turn what stops a run into the errors that a user is told."""
+    try:
+        with _stoppable():
+            yield
+    except KeyboardInterrupt as stop:
+        raise RunFailed("interrupted; the same command goes on where it was") from stop
+    except UnknownFileSystem as fault:
+        raise UsageError(str(fault)) from fault
+    except OSError as fault:
+        raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault
+
+
 def run_job(
-    job: JobConfig, style: Style = "quiet", fresh: bool = False, make: StageFactory = make_stages
+    job: JobConfig,
+    style: Style = "quiet",
+    fresh: bool = False,
+    make: StageFactory = make_stages,
+    verbose: bool = False,
 ) -> RunResult:
     """Run a job; the same call goes on after a stop and does nothing twice.
 
@@ -286,20 +336,16 @@ def run_job(
         style: what to print.
         fresh: remove a former run's results in OUTPUT first.
         make: builds the stages; only tests give another.
+        verbose: let Ray print what it has to say.
 
     Raises:
         UsageError: the job cannot be run as asked; nothing was started.
         RunFailed: it stopped; the same call goes on.
     """
-    model = _model(job)
-    try:
+    model = checked_model(job)
+    with answered():
         _check_apart(job)
         plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
-        with _stoppable():
-            return Run(job, plan, model, style, fresh).execute(make)
-    except KeyboardInterrupt as stop:
-        raise RunFailed("interrupted; the same command goes on where it was") from stop
-    except UnknownFileSystem as fault:
-        raise UsageError(str(fault)) from fault
-    except OSError as fault:
-        raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault
+        run = Run(job, plan, model, style, fresh)
+        run.verbose = verbose
+        return run.execute(make)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,3 +63,13 @@ def test_a_pipe_is_no_parquet_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "m.parquet")
     with pytest.raises(OSError, match="not a regular file"):
         open_parquet(str(tmp_path / "m.parquet"))
+
+
+def test_some_rows_of_a_unit() -> None:
+    rows = to_stream(pa.table({"id": ["a", "b", "c"]}))
+    some = UnitSpec(4, "", 0, 3, "", "f", rows, only=(0, 2))
+    assert UnitSpec.from_table(some.to_table()) == some
+    assert some.row_count == 2
+    assert some.read()["id"].to_pylist() == ["a", "c"]
+    alone = replace(some, row=2)  # places are those in the whole unit
+    assert (alone.row_numbers, alone.read()["id"].to_pylist()) == ((2,), ["c"])

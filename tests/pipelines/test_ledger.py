@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,10 +103,54 @@ def test_a_withdrawn_unit_can_be_committed_again(ledger: Ledger) -> None:
     assert ledger.commits() == {3: commit(3, "bb")}
 
 
+def test_of_a_units_records_the_last_one_holds(ledger: Ledger) -> None:
+    first, second = commit(3), replace(commit(3, "bb"), generation=1)
+    ledger.commit(commit(2))
+    ledger.commit(first)
+    ledger.commit(second)
+    assert ledger.commits() == {2: commit(2), 3: second}
+    with pytest.raises(RunFailed, match="unit 3 was committed by another run"):
+        ledger.commit(replace(commit(3, "cc"), generation=1))
+    assert [record.unit for record in ledger.each_commit()] == [2, 3]
+    ledger.sweep(ledger.commits())
+    names = [path.rpartition("/")[2] for path in ledger.storage.list("_log/units")]
+    assert names == ["00000002.json", "00000003-0001.json"]
+    assert ledger.commits()[3] == second
+
+
+def test_a_kill_while_records_go_lets_no_older_one_hold(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first record goes, then the process: the second must still hold, with its parts."""
+    second = replace(commit(3, "bb"), generation=1)
+    ledger.write_run({"job": {}})
+    ledger.storage.put("data/part-00000003-bbbbbbbb.parquet", b"x")
+    for remove in (lambda: ledger.withdraw([3]), ledger.clear):
+        if 3 in ledger.commits():
+            ledger.storage.delete(second.path)
+        ledger.commit(commit(3))
+        ledger.commit(second)
+        delete, gone = Storage.delete, []
+
+        def once(storage: Storage, path: str) -> None:
+            if gone:
+                raise KeyboardInterrupt
+            gone.append(path)
+            delete(storage, path)  # noqa: B023 - called within this turn
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Storage, "delete", once)
+            remove()
+        assert ledger.commits() == {3: second}
+        assert ledger.storage.list("data") != []
+
+
 def test_clear_leaves_nothing(ledger: Ledger) -> None:
     ledger.write_run({"job": {}})
     ledger.storage.put("data/part-00000000-aaaaaaaa.parquet", b"x")
+    ledger.storage.put("report.html", b"x")
     ledger.commit(commit(0))
+    ledger.commit(replace(commit(0), generation=1))
     ledger.clear()
     assert ledger.storage.list("") == []
     assert ledger.read_run() is None

@@ -1,0 +1,275 @@
+"""``report.html``: what is told, put together from OUTPUT alone, and rendered."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from actors.storage import Storage
+from pipelines.errors import UsageError
+from pipelines.ledger import REPORT, Ledger
+from pipelines.live import span
+from pipelines.report.pictures import area, bars
+from pipelines.report.rows import RowFacts, read_errors, read_rows
+from pipelines.report.samples import Gallery
+from pipelines.report.stages import Bottleneck, StageLog, Timeline, find_bottleneck
+from uniaudio2.checkpoint.native import model_folder
+from uniaudio2.tasks import get_task
+
+_HISTOGRAM_BINS = 24
+_CARD_CHARACTERS = 60_000
+_NUMBERS = {
+    "input_duration_s": ("duration of input", "s"),
+    "duration_s": ("duration of output", "s"),
+    "reason_codes": ("reasoning frames a row", ""),
+    "recon_codes": ("reconstruction frames a row", ""),
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report that was made.
+
+    Attributes:
+        path: its address.
+        bottleneck: what limited the run; None when no stage's times are recorded.
+        speed: rows and audio a second, in words.
+        size_bytes: its size.
+    """
+
+    path: str
+    bottleneck: Bottleneck | None
+    speed: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Values of one kind: the path of its bars, its ends, and figures in words."""
+
+    title: str
+    path: Markup
+    left: str
+    right: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over all commit records."""
+
+    ok: int
+    errors: int
+    units: int
+    input_s: float
+    output_s: float
+    kinds: Counter[str]
+    data: list[str]
+    error_parts: list[str]
+
+
+def _read_log(ledger: Ledger) -> tuple[Totals, StageLog]:
+    """One walk over the commit records, none of which is kept."""
+    log, kinds, data, error_parts = StageLog(), Counter[str](), list[str](), list[str]()
+    ok = errors = units = 0
+    input_s = output_s = 0.0
+    for commit in ledger.each_commit():
+        log.add(commit)
+        kinds.update(commit.kinds)
+        data.extend(commit.data)
+        error_parts.extend(commit.error_parts)
+        ok, errors, units = ok + commit.ok, errors + commit.errors, units + 1
+        input_s, output_s = input_s + commit.input_s, output_s + commit.output_s
+    return Totals(ok, errors, units, input_s, output_s, kinds, data, error_parts), log
+
+
+def moment(seconds: float | None) -> str:
+    """A point in time as a date, in UTC."""
+    if seconds is None:
+        return "not yet"
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def histogram(title: str, values: Sequence[float], unit: str = "") -> Histogram:
+    """Bars of how often values occur, up to the 99th percentile; the rest is counted in words."""
+    numbers = np.array(values, dtype=np.float64)
+    low, top = float(numbers.min()), float(np.percentile(numbers, 99))
+    low = 0.0 if low < top / 3 else low
+    top = max(top, low + 1e-9, float(numbers.max()) if len(numbers) < 100 else 0.0)
+    counts, _ = np.histogram(np.clip(numbers, low, top), _HISTOGRAM_BINS, (low, top))
+    mark = f" {unit}" if unit else ""
+    middle, mean = float(np.median(numbers)), float(numbers.mean())
+    words = f"median {_short(middle)}{mark}, mean {_short(mean)}{mark}"
+    largest = float(numbers.max())
+    if largest > top:
+        words += f", largest {_short(largest)}{mark} (the last bar holds all from there on)"
+    return Histogram(
+        title, bars(counts.tolist()), f"{_short(low)}{mark}", f"{_short(top)}{mark}", words
+    )
+
+
+def _histograms(facts: RowFacts, log: StageLog) -> list[Histogram]:
+    made = [
+        histogram(title, facts.numbers[name], unit)
+        for name, (title, unit) in _NUMBERS.items()
+        if len(facts.numbers.get(name, ()))
+    ]
+    if len(log.real_time_factors):
+        made.append(histogram("real-time factor of units", log.real_time_factors))
+    return made
+
+
+def _headline(totals: Totals, timeline: Timeline | None, facts: RowFacts) -> list[tuple[str, str]]:
+    """The large numbers and what each one is."""
+    rows = totals.ok + totals.errors
+    numbers = [
+        (f"{totals.ok:,}", "rows with a result"),
+        (f"{totals.errors:,}", "rows in the errors table"),
+    ]
+    if totals.input_s:
+        numbers.append((span(totals.input_s), "of audio read"))
+    if totals.output_s:
+        numbers.append((span(totals.output_s), "of audio made"))
+    if timeline and timeline.active_s:
+        numbers.append((f"{rows / timeline.active_s:.3g}", "rows a second"))
+        longest = max(totals.input_s, totals.output_s)
+        if longest:
+            numbers.append((f"{longest / timeline.active_s:.3g}x", "real time"))
+        numbers.append((span(timeline.active_s), "of work"))
+    if facts.errors.rate is not None:
+        what = f"word error rate against {facts.reference}, {facts.errors.rows:,} rows"
+        numbers.append((f"{facts.errors.rate:.1%}", what))
+    return numbers
+
+
+def _speed(totals: Totals, timeline: Timeline | None) -> str:
+    if timeline is None:
+        return ""
+    rows = (totals.ok + totals.errors) / timeline.active_s
+    real_time = max(totals.input_s, totals.output_s) / timeline.active_s
+    audio = f", {real_time:.3g} times real time" if real_time else ""
+    return f"{rows:.3g} rows/s{audio}, over {span(timeline.active_s)} of work"
+
+
+def _error_groups(storage: Storage, totals: Totals, output: str) -> list[dict[str, Any]]:
+    examples = read_errors(storage, totals.error_parts)
+    retry = f"uniaudio2 retry {shlex.quote(output)}"
+    return [
+        {
+            "kind": kind,
+            "count": count,
+            "examples": examples.get(kind, []),
+            "retry": f"{retry} --only {shlex.quote(kind)}",
+        }
+        for kind, count in totals.kinds.most_common()
+    ]
+
+
+def model_card(model: str) -> Markup:
+    """The model's README as HTML: what is HTML in it is shown as text, and no picture is fetched.
+
+    Args:
+        model: as the job names it; where its folder is out of reach, a line says so.
+    """
+    try:
+        text = (Path(model_folder(model)) / "README.md").read_text(errors="replace")
+    except (OSError, ValueError) as fault:
+        return Markup("<p>{}</p>").format(f"The model's card is out of reach: {fault}")
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
+    return Markup(markdown.render(text[:_CARD_CHARACTERS]))  # noqa: S704 - escaped by the parser
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pipelines.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["span"] = span
+    environment.filters["area"] = area
+    environment.filters["moment"] = moment
+    return environment
+
+
+def render(context: Mapping[str, Any]) -> str:
+    """The page; it may load nothing, run nothing, and has the one style sheet that is hashed."""
+    environment = _environment()
+    loader = environment.loader
+    if loader is None:  # never: it is given above
+        raise RuntimeError("no templates")
+    style = loader.get_source(environment, "style.css")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; media-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    # the style sheet is ours, and escaping it would change its hash
+    page = {**context, "style": Markup(style), "policy": Markup(policy)}  # noqa: S704
+    return environment.get_template("report.html").render(page)
+
+
+def write_report(output: str) -> Report:
+    """Make ``report.html`` from what OUTPUT holds.
+
+    Rows are read one part at a time, of very large outputs an even sample of the parts; the page
+    stays below some ten megabytes.
+
+    Args:
+        output: OUTPUT of a run, local or any fsspec URL.
+
+    Raises:
+        UsageError: no run was ever started there.
+        OSError: storage did not answer.
+    """
+    storage = Storage(output)
+    ledger = Ledger(storage)
+    run = ledger.read_run()
+    if run is None:
+        raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
+    totals, log = _read_log(ledger)
+    setup = run.get("setup", {})
+    timeline = log.timeline(setup)
+    task = get_task(run["job"]["task"])
+    facts = read_rows(storage, totals.data, task.name)
+    bottleneck = find_bottleneck(timeline, setup) if timeline else None
+    gallery = Gallery(storage, run["input"]["sources"], task.output, task.columns)
+    page = render(
+        {
+            "run": run,
+            "output": output,
+            "task": task,
+            "totals": totals,
+            "rows_left": run["input"]["rows"] - totals.ok - totals.errors,
+            "headline": _headline(totals, timeline, facts),
+            "timeline": timeline,
+            "bottleneck": bottleneck,
+            "histograms": _histograms(facts, log),
+            "facts": facts,
+            "errors": _error_groups(storage, totals, output),
+            "retry": f"uniaudio2 retry {shlex.quote(output)}",
+            "samples": gallery.samples(facts),
+            "config": json.dumps(run["config"], indent=2, sort_keys=True, ensure_ascii=False),
+            "card": model_card(run["config"]["model"]),
+        }
+    ).encode("utf-8", "backslashreplace")
+    storage.put(REPORT, page)
+    return Report(storage.uri(REPORT), bottleneck, _speed(totals, timeline), len(page))

@@ -1,0 +1,201 @@
+"""What a report tells of rows: a bounded number of parts is read, the same ones each time."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import io
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jiwer
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actors.storage import Storage
+
+MOST_PARTS = 1500
+SAMPLES = 8
+WORST_SAMPLES = 4
+EXAMPLES_PER_KIND = 3
+REFERENCES = {"asr": "input_text", "audio_caption": "caption"}  # what `text` should equal
+_LENGTHS = ("reason_codes", "recon_codes")
+_NUMBERS = ("input_duration_s", "duration_s")
+
+
+@dataclass(frozen=True, order=True)
+class Pick:
+    """A row that is shown.
+
+    Attributes:
+        rank: those of the lowest ranks are shown.
+        part: path of its data part.
+        row: its place there.
+    """
+
+    rank: float
+    part: str
+    row: int
+
+
+@dataclass
+class WordErrors:
+    """Words wrong and words in all of texts with a reference."""
+
+    wrong: int = 0
+    words: int = 0
+    rows: int = 0
+
+    @property
+    def rate(self) -> float | None:
+        """Word error rate; None when no text has a reference."""
+        return self.wrong / self.words if self.words else None
+
+
+@dataclass
+class RowFacts:
+    """What was seen of the rows that were read.
+
+    Attributes:
+        reference: the column that `text` should equal, if the task has one.
+        read: rows read.
+        numbers: values by column, durations in seconds and lengths in frames.
+        finish: rows by finish reason.
+        errors: of words, where texts have references.
+    """
+
+    reference: str | None = None
+    read: int = 0
+    numbers: dict[str, array[float]] = field(default_factory=dict)
+    finish: Counter[str] = field(default_factory=Counter)
+    errors: WordErrors = field(default_factory=WordErrors)
+    _picked: list[Pick] = field(default_factory=list)
+    _worst: list[Pick] = field(default_factory=list)
+
+    @property
+    def samples(self) -> list[Pick]:
+        """Rows to show: some at random, the same ones each time, then the worst texts."""
+        picked = sorted(self._picked)
+        known = {(pick.part, pick.row) for pick in picked}
+        worst = [pick for pick in sorted(self._worst) if (pick.part, pick.row) not in known]
+        return picked + worst[:WORST_SAMPLES]
+
+    def add(self, part: str, table: pa.Table) -> None:
+        """Take in the rows of a data part."""
+        self.read += table.num_rows
+        names = set(table.column_names)
+        for name in names.intersection(_NUMBERS):
+            values = table.column(name).drop_null().to_pylist()
+            self.numbers.setdefault(name, array("d")).extend(values)
+        for name in names.intersection(_LENGTHS):
+            lengths = pc.list_value_length(table.column(name)).drop_null().to_pylist()
+            self.numbers.setdefault(name, array("d")).extend(lengths)
+        if "finish_reason" in names:
+            self.finish.update(table.column("finish_reason").drop_null().to_pylist())
+        ranks = [rank_of(str(name)) for name in table.column("id").to_pylist()]
+        self._keep(self._picked, SAMPLES, (Pick(r, part, row) for row, r in enumerate(ranks)))
+        if self.reference in names:
+            self._judge(part, table, str(self.reference))
+
+    def _judge(self, part: str, table: pa.Table, reference: str) -> None:
+        worst = []
+        pairs = zip(
+            table.column(reference).to_pylist(), table.column("text").to_pylist(), strict=True
+        )
+        for row, (wanted, heard) in enumerate(pairs):
+            judged = word_errors(wanted, heard)
+            if judged is None:
+                continue
+            wrong, words = judged
+            self.errors.wrong += wrong
+            self.errors.words += words
+            self.errors.rows += 1
+            if wrong:
+                worst.append(Pick(-wrong / words, part, row))
+        self._keep(self._worst, SAMPLES + WORST_SAMPLES, worst)
+
+    @staticmethod
+    def _keep(kept: list[Pick], count: int, more: Iterable[Pick]) -> None:
+        kept[:] = heapq.nsmallest(count, [*kept, *more])
+
+
+def rank_of(row_id: str) -> float:
+    """A number that an id alone decides, so that the same rows are shown each time."""
+    data = row_id.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=6).digest(), "big") / 2**48
+
+
+def word_errors(wanted: Any, heard: Any) -> tuple[int, int] | None:
+    """Words wrong and words wanted; None without a reference."""
+    if not isinstance(wanted, str) or not wanted.strip() or not isinstance(heard, str):
+        return None
+    found = jiwer.process_words(wanted, heard)
+    wrong = found.substitutions + found.deletions + found.insertions
+    return wrong, found.substitutions + found.deletions + found.hits
+
+
+def read_part(storage: Storage, path: str, columns: Iterable[str] | None = None) -> pa.Table:
+    """A part, or those of the columns that it has."""
+    file = pq.ParquetFile(io.BytesIO(storage.read(path)))
+    wanted = None if columns is None else set(columns).intersection(file.schema_arrow.names)
+    return file.read(columns=None if wanted is None else sorted(wanted))
+
+
+def spread(items: list[str], most: int) -> list[str]:
+    """At most so many items, evenly spread."""
+    if len(items) <= most:
+        return items
+    return [items[place * len(items) // most] for place in range(most)]
+
+
+def read_rows(storage: Storage, parts: list[str], task: str) -> RowFacts:
+    """Read data parts, one in memory at a time, at most `MOST_PARTS` of them.
+
+    Args:
+        storage: OUTPUT.
+        parts: paths of its data parts.
+        task: says which column `text` should equal.
+    """
+    facts = RowFacts(REFERENCES.get(task))
+    text = ("text", facts.reference) if facts.reference else ()
+    for path in spread(parts, MOST_PARTS):
+        table = read_part(storage, path, ("id", "finish_reason", *_NUMBERS, *_LENGTHS, *text))
+        facts.add(path, table)
+    return facts
+
+
+@dataclass(frozen=True)
+class ErrorExample:
+    """A row of the errors table, cut to what can be shown."""
+
+    row_id: str
+    stage: str
+    message: str
+    attempts: int
+    input: str
+
+
+def read_errors(storage: Storage, parts: list[str]) -> dict[str, list[ErrorExample]]:
+    """A few examples of each kind of error, from at most `MOST_PARTS` errors parts."""
+    found: dict[str, list[tuple[float, ErrorExample]]] = {}
+    for path in spread(parts, MOST_PARTS):
+        for row in read_part(storage, path).to_pylist():
+            example = ErrorExample(
+                cut(row["id"], 120), row["stage"], cut(row["message"], 400), row["attempts"],
+                cut(row["input"], 300),
+            )  # fmt: skip
+            kept = found.setdefault(row["kind"], [])
+            kept.append((rank_of(str(row["id"])), example))
+            kept.sort(key=lambda entry: entry[0])
+            del kept[EXAMPLES_PER_KIND:]
+    return {kind: [example for _, example in kept] for kind, kept in found.items()}
+
+
+def cut(value: Any, characters: int) -> str:
+    """A value as a text of bounded length."""
+    text = str(value)
+    return text if len(text) <= characters else f"{text[:characters]}…"

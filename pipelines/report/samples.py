@@ -1,0 +1,163 @@
+"""Rows to look at and listen to: what went in beside what came out."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+from torch import Tensor
+
+from actors.load import AUDIO_COLUMNS, SPAN_COLUMNS, load_audio
+from actors.sounds import read_sound
+from actors.storage import Storage
+from actors.table import read_codes
+from pipelines.report.pictures import data_address, spectrogram, tokens, waveform
+from pipelines.report.rows import Pick, RowFacts, cut, read_part, word_errors
+from uniaudio2.audio import SAMPLE_RATE, decode_audio, encode_audio
+from uniaudio2.errors import BadRow
+
+SHOWN_S = 10.0
+MOST_MEDIA_BYTES = 5_000_000
+_MOST_INPUT_BYTES = 64 << 20
+_MOST_INPUT_S = 600.0
+_MOST_BASES = 4
+_TEXT_CHARACTERS = 600
+_INPUT_TEXTS = ("input_text", "caption", "question", "lyric", "instruction")
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound as it is shown.
+
+    Attributes:
+        duration_s: of the whole sound; None when it could not be read.
+        wave: path of its envelope.
+        spectrogram: address of a picture.
+        player: address of the sound itself, "" when the page has no room for it.
+        note: what a reader should know.
+    """
+
+    duration_s: float | None = None
+    wave: str = ""
+    spectrogram: str = ""
+    player: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of the results.
+
+    Attributes:
+        row_id: its id.
+        texts: labels and texts, those that went in first.
+        word_errors: wrong and all words, None without a reference.
+        sound_in: what was heard.
+        sound_out: what was made.
+        streams: labels, lengths and pictures of the token streams.
+        finish_reason: why generation ended.
+    """
+
+    row_id: str
+    texts: tuple[tuple[str, str], ...]
+    word_errors: tuple[int, int] | None
+    sound_in: Sound | None
+    sound_out: Sound | None
+    streams: tuple[tuple[str, int, str], ...]
+    finish_reason: str
+
+
+@dataclass
+class Gallery:
+    """Makes samples, and minds how much sound the page may hold.
+
+    Args:
+        storage: OUTPUT.
+        sources: addresses of the manifest's files; relative paths start in their folders.
+        output: what the task yields.
+        columns: what the task reads.
+    """
+
+    storage: Storage
+    sources: Sequence[str]
+    output: str
+    columns: Sequence[str]
+    _left: int = MOST_MEDIA_BYTES
+    _parts: dict[str, pa.Table] = field(default_factory=dict)
+
+    def samples(self, facts: RowFacts) -> list[Sample]:
+        """The rows that `facts` has picked."""
+        return [self._sample(pick, facts.reference) for pick in facts.samples]
+
+    def _sample(self, pick: Pick, reference: str | None) -> Sample:
+        if pick.part not in self._parts:
+            self._parts = {pick.part: read_part(self.storage, pick.part)}
+        single = self._parts[pick.part].slice(pick.row, 1)
+        codes = read_codes(single, 0)
+        plain = [name for name in single.column_names if not name.endswith("_codes")]
+        row = single.select(plain).to_pylist()[0]
+        return Sample(
+            row_id=cut(row["id"], 120),
+            texts=self._texts(row, reference),
+            word_errors=word_errors(row.get(reference), row.get("text")) if reference else None,
+            sound_in=self._sound_in(row) if "audio" in self.columns else None,
+            sound_out=self._sound_out(row) if row.get("audio_path") else None,
+            streams=tuple(
+                (name, len(stream), tokens(stream))
+                for name, stream in (("reasoning", codes.reason), ("reconstruction", codes.recon))
+                if len(stream)
+            ),
+            finish_reason=str(row.get("finish_reason") or ""),
+        )
+
+    def _texts(self, row: Mapping[str, Any], reference: str | None) -> tuple[tuple[str, str], ...]:
+        heard = self.output == "text"
+        names = [*_INPUT_TEXTS, *(() if heard else ("text",))]
+        texts = [
+            ("reference" if name == reference else name.removeprefix("input_"), row[name])
+            for name in names
+            if isinstance(row.get(name), str) and row[name]
+        ]
+        if heard:
+            texts.append(("result", row.get("text") or ""))
+        return tuple((label, cut(text, _TEXT_CHARACTERS)) for label, text in texts)
+
+    def _sound_in(self, row: Mapping[str, Any]) -> Sound:
+        wanted = {name: row.get(name) for name in (*AUDIO_COLUMNS, *SPAN_COLUMNS)}
+        bases = list(dict.fromkeys(posixpath.dirname(source) for source in self.sources))
+        found = Sound(note="the manifest holds the sound itself")
+        if not any(isinstance(wanted[name], str) for name in AUDIO_COLUMNS):
+            return found
+        for base in bases[:_MOST_BASES]:
+            found = self._shown(
+                lambda base=base: load_audio(wanted, base, _MOST_INPUT_S, _MOST_INPUT_BYTES)  # type: ignore[misc]
+            )
+            if found.duration_s is not None:
+                break
+        return found
+
+    def _sound_out(self, row: Mapping[str, Any]) -> Sound:
+        return self._shown(lambda: decode_audio(read_sound(self.storage, row["audio_path"])))
+
+    def _shown(self, read: Callable[[], Tensor]) -> Sound:
+        try:
+            whole = read()
+            wave = whole[: round(SHOWN_S * SAMPLE_RATE)]
+            data = encode_audio(wave, "flac")
+        except BadRow as fault:
+            return Sound(note=f"not to be had now: {cut(fault.message, 160)}")
+        except (OSError, KeyError) as fault:
+            return Sound(note=f"not to be had now: {cut(fault, 160)}")
+        notes = [f"the first {SHOWN_S:g} s"] if len(whole) > len(wave) else []
+        player = ""
+        if len(data) <= self._left:
+            self._left -= len(data)
+            player = data_address("audio/flac", data)
+        else:
+            notes.append("no player, to keep this page small")
+        return Sound(
+            len(whole) / SAMPLE_RATE, waveform(wave), spectrogram(wave), player, ", ".join(notes)
+        )

@@ -1,0 +1,291 @@
+"""What each stage did over time, from the calls in the commit records, and which one limits."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.ledger import Commit
+from pipelines.watch import TASK_STAGES
+
+STAGES = ("load", "encode", "generate", "decode", "write")
+BINS = 72
+_FEWEST_BINS = 6
+_PAUSE_S = 60.0  # nothing at work for so long: the run had stopped
+_IDLE_SHARE = 0.5
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class StageUse:
+    """How much of its time a stage worked.
+
+    Attributes:
+        name: of the stage.
+        workers: processes that worked for it; of tasks, how many there is room for at once.
+        calls: units that it worked on.
+        rows: rows that were good after it.
+        failed: rows that it gave up.
+        busy_s: seconds of work, those of calls side by side in one worker once.
+        utilisation: share of the workers' time that was work.
+        wait_s: mean time that a unit waited for it.
+        over_time: utilisation by time, ``[BINS]``.
+    """
+
+    name: str
+    workers: float
+    calls: int
+    rows: int
+    failed: int
+    busy_s: float
+    utilisation: float
+    wait_s: float
+    over_time: Floats
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A run over the time in which it worked; pauses between its runs are cut out.
+
+    Attributes:
+        active_s: seconds in which anything was at work.
+        pauses: how many pauses were cut out.
+        rows_per_s: rows committed a second by time, at most ``[BINS]``.
+        audio_per_s: seconds of audio a second, likewise.
+        stages: use of every stage, in the order of the stream.
+    """
+
+    active_s: float
+    pauses: int
+    rows_per_s: Floats
+    audio_per_s: Floats
+    stages: tuple[StageUse, ...]
+
+
+@dataclass
+class _Calls:
+    """The calls of one stage: times in seconds since 1970."""
+
+    begin: array[float] = field(default_factory=lambda: array("d"))
+    busy_s: array[float] = field(default_factory=lambda: array("d"))
+    worker: list[str] = field(default_factory=list)
+    waited_s: float = 0.0
+    rows: int = 0
+    failed: int = 0
+
+
+class StageLog:
+    """Collects the calls of commit records, a few numbers each, and makes a timeline of them."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, _Calls] = {}
+        self._ends = array("d")
+        self._rows = array("d")
+        self._audio_s = array("d")
+        self.real_time_factors = array("d")
+
+    def add(self, commit: Commit) -> None:
+        """Take in what a record tells of its unit."""
+        if not commit.stages:
+            return
+        self._arrived(commit)
+        longest_s = max(commit.input_s, commit.output_s)
+        if longest_s > 0:
+            self.real_time_factors.append(sum(call.busy_s for call in commit.stages) / longest_s)
+        before_end: float | None = None
+        for call in commit.stages:
+            calls = self._stages.setdefault(call.stage, _Calls())
+            calls.begin.append(call.begin)
+            calls.busy_s.append(call.busy_s)
+            calls.worker.append(sys.intern(call.worker))
+            calls.rows += call.rows
+            calls.failed += call.failed
+            # another try of some rows begins anew
+            if call.stage != STAGES[0] and before_end is not None:
+                calls.waited_s += max(call.begin - before_end, 0.0)
+            before_end = call.end
+
+    def _arrived(self, commit: Commit) -> None:
+        """When the unit's rows came out: at once, or those of a retry later than the others."""
+        written = [call for call in commit.stages if call.stage == STAGES[-1]]
+        ends = [call.end for call in written] or [max(call.end for call in commit.stages)]
+        rows = [call.rows for call in written] or [0]
+        rows[-1] += commit.ok + commit.errors - sum(rows)
+        audio_s = commit.input_s + commit.output_s
+        self._ends.extend(ends)
+        self._rows.extend(rows)
+        self._audio_s.extend(audio_s * count / max(sum(rows), 1) for count in rows)
+
+    def timeline(self, setup: Mapping[str, Any]) -> Timeline | None:
+        """The run over time; None when no record tells of any call.
+
+        Args:
+            setup: of ``run.json``: the CPUs, and the pools that share them.
+        """
+        if not self._stages:
+            return None
+        spans = _active_spans(self._stages)
+        active_s = float(np.diff(spans, axis=1).sum())
+        edges = np.linspace(0.0, active_s, BINS + 1)
+        # units come in lumps: of few units, many bins would show nothing but these
+        bins = min(max(len(self._ends) // 3, _FEWEST_BINS), BINS)
+        width_s = max(active_s / bins, 1e-9)
+        ends = _active_time(np.array(self._ends), spans)
+        rows, _ = np.histogram(ends, bins, (0.0, active_s), weights=np.array(self._rows))
+        audio, _ = np.histogram(ends, bins, (0.0, active_s), weights=np.array(self._audio_s))
+        uses = [
+            _use(name, calls, spans, edges, _room(name, calls, setup))
+            for name, calls in sorted(self._stages.items(), key=lambda item: _place(item[0]))
+        ]
+        return Timeline(active_s, len(spans) - 1, rows / width_s, audio / width_s, tuple(uses))
+
+
+def _place(name: str) -> int:
+    return STAGES.index(name) if name in STAGES else len(STAGES)
+
+
+def _active_spans(stages: Mapping[str, _Calls]) -> Floats:
+    """Spans in which any stage worked, short gaps closed, ``[S, 2]`` seconds since 1970."""
+    begin = np.concatenate([np.array(calls.begin) for calls in stages.values()])
+    end = begin + np.concatenate([np.array(calls.busy_s) for calls in stages.values()])
+    order = np.argsort(begin)
+    begin, reach = begin[order], np.maximum.accumulate(end[order])
+    starts = np.concatenate([[True], begin[1:] - reach[:-1] > _PAUSE_S])
+    lasts = np.concatenate([starts[1:], [True]])
+    return np.stack([begin[starts], np.maximum(reach[lasts], begin[starts] + 1e-3)], axis=1)
+
+
+def _active_time(moments: Floats, spans: Floats) -> Floats:
+    """Seconds of work before each moment."""
+    before = np.concatenate([[0.0], np.cumsum(np.diff(spans, axis=1)[:, 0])])
+    place = np.clip(np.searchsorted(spans[:, 0], moments, side="right") - 1, 0, None)
+    inside = np.clip(moments - spans[place, 0], 0.0, spans[place, 1] - spans[place, 0])
+    return np.asarray(before[place] + inside)
+
+
+def _merged(begin: Floats, end: Floats) -> tuple[Floats, Floats]:
+    """Calls side by side in one worker as one stretch of work."""
+    order = np.argsort(begin)
+    begin, reach = begin[order], np.maximum.accumulate(end[order])
+    starts = np.concatenate([[True], begin[1:] > reach[:-1]])
+    return begin[starts], reach[np.concatenate([starts[1:], [True]])]
+
+
+def _busy_by_bin(begin: Floats, end: Floats, edges: Floats) -> Floats:
+    """Seconds of work in each bin, ``[BINS]``: differences of the work done before each edge."""
+    done = np.array([(np.minimum(end, edge) - np.minimum(begin, edge)).sum() for edge in edges])
+    return np.asarray(np.diff(done))
+
+
+def _room(name: str, calls: _Calls, setup: Mapping[str, Any]) -> float:
+    """Workers of a stage: actors that were seen; for tasks, how many the other CPUs can hold."""
+    seen = float(len(set(calls.worker)))
+    if name not in TASK_STAGES or not setup.get("task_cpus"):
+        return seen
+    held: float = sum(pool["min_size"] * pool["num_cpus"] for pool in setup.get("pools", ()))
+    room: float = (setup.get("cpus", 0.0) - held) / setup["task_cpus"]
+    return max(room, 1.0)
+
+
+def _use(name: str, calls: _Calls, spans: Floats, edges: Floats, workers: float) -> StageUse:
+    begin = np.array(calls.begin)
+    end = begin + np.array(calls.busy_s)
+    names = np.array(calls.worker)
+    parts = [_merged(begin[names == one], end[names == one]) for one in sorted(set(calls.worker))]
+    begin = _active_time(np.concatenate([part[0] for part in parts]), spans)
+    end = _active_time(np.concatenate([part[1] for part in parts]), spans)
+    active_s = max(float(edges[-1]), 1e-9)
+    busy_s = float((end - begin).sum())
+    return StageUse(
+        name=name,
+        workers=workers,
+        calls=len(calls.begin),
+        rows=calls.rows,
+        failed=calls.failed,
+        busy_s=busy_s,
+        utilisation=min(busy_s / (workers * active_s), 1.0),
+        wait_s=calls.waited_s / len(calls.begin),
+        over_time=np.clip(
+            _busy_by_bin(begin, end, edges) * (len(edges) - 1) / (workers * active_s), 0.0, 1.0
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """The stage that limits a run.
+
+    Attributes:
+        stage: its name.
+        words: what was seen, and which setting widens it.
+        setting: that setting, as ``--set`` takes it; "" when none would help.
+    """
+
+    stage: str
+    words: str
+    setting: str
+
+
+def find_bottleneck(timeline: Timeline, setup: Mapping[str, Any]) -> Bottleneck:
+    """Name the stage that worked the largest share of its time, and what would widen it."""
+    limit = max(timeline.stages, key=lambda use: use.utilisation)
+    others = [use for use in timeline.stages if use is not limit]
+    share = f"{limit.utilisation:.0%}"
+    seen = f"{limit.name} worked {share} of the time"
+    after = [use.name for use in others if _place(use.name) > _place(limit.name)]
+    before = [use.name for use in others if _place(use.name) < _place(limit.name)]
+    if limit.utilisation < _IDLE_SHARE:
+        return Bottleneck(
+            limit.name,
+            f"No stage limited this run: the busiest, {limit.name}, worked {share} of the time. "
+            "The rest went into starting, and into waiting for single units; more rows, or smaller "
+            "units (unit_rows), keep the stages busier.",
+            "",
+        )
+    starved = f" {_listed(after)} starved behind it" if after else ""
+    blocked = f" {_listed(before)} could have gone on sooner" if before else ""
+    effect = f";{starved}{' and' if starved and blocked else ''}{blocked}" if others else ""
+    words, setting = _remedy(limit, setup)
+    return Bottleneck(
+        limit.name, f"{limit.name} is the bottleneck: it {seen[len(limit.name) + 1 :]}{effect}. "
+        f"{words}", setting,
+    )  # fmt: skip
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _remedy(limit: StageUse, setup: Mapping[str, Any]) -> tuple[str, str]:
+    """What widens a stage, in words and as a setting."""
+    if limit.name in TASK_STAGES:
+        return (
+            "It runs as tasks on the CPUs that the pools leave free: give the pools fewer "
+            "(their num_cpus), or the cluster more; "
+            + ("a nearer storage helps most when files are small." if limit.name == "load" else ""),
+            "load.num_cpus=0.25",
+        )
+    pools = {pool["name"]: pool for pool in setup.get("pools", ())}
+    pool = pools.get(limit.name, {})
+    more = max(int(limit.workers), 1) + 1
+    setting = f"{limit.name}.min_size={more}"
+    if setup.get("gpus", 0.0) == 0 and pool:
+        return (
+            f"It has {limit.workers:g} "
+            f"actor{'s' if limit.workers > 1 else ''} of {pool['num_cpus']:g} CPUs "
+            f"and no GPU: a GPU widens it most; more CPUs do too ({limit.name}.num_cpus for one "
+            f"actor, {limit.name}.min_size for more of them).",
+            setting,
+        )
+    return (
+        f"Give it more actors ({limit.name}.min_size, {limit.name}.max_size) if the cluster has "
+        f"room, or larger batches ({limit.name}.batch) if its GPUs have memory.",
+        setting,
+    )

@@ -1,0 +1,233 @@
+"""`retry_job`: run the rows of the errors table again, and let what comes of them hold instead.
+
+A unit whose failed rows were tried again gets a new commit record: its parts so far, the new ones,
+and one errors part with what still fails. That record alone makes both visible, so that every row
+is in data or in errors, once, whenever a retry is killed.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actors.error_rows import ERRORS_SCHEMA
+from actors.storage import Storage
+from actors.unit import UnitSpec, row_ids
+from actors.write import parquet_bytes, store
+from pipelines.config import JobConfig, make_job
+from pipelines.errors import RunFailed, UsageError
+from pipelines.graph import make_stages
+from pipelines.ledger import RESULTS, SWEPT, Commit, Ledger
+from pipelines.plan import Plan, make_plan
+from pipelines.progress import Counts, Style
+from pipelines.run import Run, RunResult, StageFactory, answered, checked_model
+from uniaudio2.config import ModelConfig
+
+
+class Retry(Run):
+    """A run of failed rows alone, into the OUTPUT that has them.
+
+    Args:
+        only: try rows that failed with this kind; None tries all.
+    """
+
+    hopeless_units = sys.maxsize  # each unit may well hold the row that kills its worker again
+
+    def __init__(
+        self, job: JobConfig, plan: Plan, model: ModelConfig, style: Style, only: str | None
+    ) -> None:
+        super().__init__(job, plan, model, style, fresh=False)
+        self.only = only
+        self.before: dict[int, Commit] = {}
+        self.tried = 0
+        self.mended = 0
+
+    def _headline(self) -> str:
+        return f"{self.job.spec.name}: {self.tried} failed rows again, in {len(self.before)} units"
+
+    def _resume(self) -> list[UnitSpec]:
+        """Units with rows that failed, cut down to these rows."""
+        recorded = self.ledger.read_run()
+        if recorded is None:
+            raise UsageError(f"{self.job.output} holds no run.json; give the OUTPUT of a run")
+        self._go_on(recorded)
+        planned = {unit.unit: unit for unit in self.plan.units}
+        commits = self.ledger.commits()
+        self._check_kind(commits)
+        pending, changed = [], 0
+        for number, commit in sorted(commits.items()):
+            if not commit.errors or (self.only and self.only not in commit.kinds):
+                continue
+            unit = planned.get(number)
+            if unit is None or unit.fingerprint != commit.fingerprint:
+                changed += 1
+                continue
+            self.before[number] = commit
+            pending.append(self._failed_rows(unit, commit))
+        if changed:
+            raise UsageError(
+                f"the input rows of {changed} units with failed rows are no longer what they were; "
+                "`uniaudio2 run` with the same arguments does those units again"
+            )
+        self.tried = sum(unit.row_count for unit in pending)
+        self.progress.counts = Counts(rows=self.tried, units=len(pending))
+        return pending
+
+    def _check_kind(self, commits: dict[int, Commit]) -> None:
+        kinds = sum((Counter(commit.kinds) for commit in commits.values()), Counter[str]())
+        if self.only and kinds and self.only not in kinds:
+            there = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common())
+            raise UsageError(f"no row failed with kind {self.only!r}; there are {there}")
+
+    def _errors(self, paths: tuple[str, ...]) -> pa.Table:
+        """Rows of errors parts."""
+        parts = [pq.read_table(io.BytesIO(self.ledger.storage.read(path))) for path in paths]
+        return pa.concat_tables([ERRORS_SCHEMA.empty_table(), *parts])
+
+    def _split(self, errors: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """The rows that are tried again, and those that are left as they are."""
+        if self.only is None:
+            return errors, errors.slice(0, 0)
+        chosen = pc.equal(errors["kind"], self.only)
+        return errors.filter(chosen), errors.filter(pc.invert(chosen))
+
+    def _failed_rows(self, unit: UnitSpec, commit: Commit) -> UnitSpec:
+        tried, _ = self._split(self._errors(commit.error_parts))
+        wanted = set(tried["id"].to_pylist())
+        places = tuple(row for row, name in enumerate(_ids_of(unit)) if name in wanted)
+        if len(places) != tried.num_rows:
+            raise RunFailed(
+                f"unit {unit.unit}: {tried.num_rows} rows failed and {len(places)} of them are in "
+                "the input; check the input, or run with --fresh"
+            )
+        return replace(unit, only=places)
+
+    def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
+        return units  # kept tokens are those of whole units
+
+    def _commit(self, commit: Commit) -> None:
+        """Let the unit's new state hold in the place of the one that is committed."""
+        before = self.before[commit.unit]
+        self.ledger.commit(self._merged(before, commit))
+        for path in (*before.error_parts, *commit.error_parts):
+            self.ledger.storage.delete(path)
+        self.mended += commit.ok
+        self.progress.committed(commit)
+
+    def _merged(self, before: Commit, tried: Commit) -> Commit:
+        again, left = self._split(self._errors(before.error_parts))
+        if tried.ok + tried.errors != again.num_rows:
+            raise RunFailed(
+                f"unit {tried.unit}: {again.num_rows} rows were tried, {tried.ok + tried.errors} "
+                "came back; the same command tries them again"
+            )
+        failed = _with_attempts(self._errors(tried.error_parts), again)
+        errors = pa.concat_tables([left, failed])
+        old = {*before.error_parts, *tried.error_parts}
+        files = {
+            path: mark for path, mark in {**before.files, **tried.files}.items() if path not in old
+        }
+        parts: tuple[str, ...] = ()
+        if errors.num_rows:
+            parts = (f"errors/part-{tried.unit:08d}-{uuid.uuid4().hex[:8]}.parquet",)
+            files[parts[0]] = store(self.ledger.storage, parts[0], parquet_bytes(errors))
+        return replace(
+            tried,
+            ok=before.ok + tried.ok,
+            errors=errors.num_rows,
+            data=(*before.data, *tried.data),
+            error_parts=parts,
+            audio=(*before.audio, *tried.audio),
+            input_s=before.input_s + tried.input_s,
+            output_s=before.output_s + tried.output_s,
+            kinds=dict(Counter(errors["kind"].to_pylist())),
+            files=files,
+            stages=(*before.stages, *tried.stages),
+            generation=before.generation + 1,
+        )
+
+    def _finish(self) -> Counts:
+        """Remove what no commit names, but tokens kept for units that are still to be done."""
+        commits = self.ledger.commits()
+        self.ledger.sweep(commits, RESULTS if len(commits) < len(self.plan.units) else SWEPT)
+        counts = Counts(rows=self.plan.rows, units=len(self.plan.units))
+        for commit in commits.values():
+            counts.add(commit)
+        return counts
+
+
+def _ids_of(unit: UnitSpec) -> Iterator[str]:
+    try:
+        rows = unit.read()
+    except (pa.ArrowException, OSError):
+        rows = unit.read(["id"])  # some other column cannot be read
+    return (str(name) for name in row_ids(rows))
+
+
+def _with_attempts(failed: pa.Table, before: pa.Table) -> pa.Table:
+    """Errors rows with the attempts made so far added to theirs."""
+    earlier = dict(zip(before["id"].to_pylist(), before["attempts"].to_pylist(), strict=True))
+    counts = [
+        attempts + earlier.get(name, 0)
+        for name, attempts in zip(
+            failed["id"].to_pylist(), failed["attempts"].to_pylist(), strict=True
+        )
+    ]
+    place = failed.column_names.index("attempts")
+    return failed.set_column(place, "attempts", pa.array(counts, pa.int32()))
+
+
+def recorded_job(output: str, sets: tuple[str, ...] = (), address: str | None = None) -> JobConfig:
+    """The job that made an OUTPUT, from its ``run.json``.
+
+    Args:
+        output: OUTPUT of a run.
+        sets: settings to change, ``key=value``; one that changes results is refused later.
+        address: Ray cluster to join.
+
+    Raises:
+        UsageError: no run was ever started there, or its settings are not understood.
+    """
+    facts = Ledger(Storage(output)).read_run()
+    if facts is None:
+        raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
+    recorded = {**facts["config"], "output": output, "max_errors": None, "address": None}
+    return make_job({"address": address}, sets=sets, recorded=recorded)
+
+
+def retry_job(
+    job: JobConfig,
+    only: str | None = None,
+    style: Style = "quiet",
+    make: StageFactory = make_stages,
+    verbose: bool = False,
+) -> RunResult:
+    """Run the failed rows of a job again; those that succeed leave the errors table.
+
+    Args:
+        job: as it was run, see `recorded_job`.
+        only: try rows that failed with this kind; None tries all.
+        style: what to print.
+        make: builds the stages; only tests give another.
+        verbose: let Ray print what it has to say.
+
+    Raises:
+        UsageError: no such rows, another job, or input that changed; nothing was started.
+        RunFailed: it stopped; the same call goes on.
+    """
+    with answered():
+        model = checked_model(job)
+        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
+        retry = Retry(job, plan, model, style, only)
+        retry.verbose = verbose
+        # what is kept of a unit is kept of all its rows: a retry keeps nothing
+        result = retry.execute(lambda *given: replace(make(*given), shelved=()))
+    return replace(result, tried=retry.tried, mended=retry.mended)
