@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 
-from benchmarks import encode, flow, lm, nano
+from benchmarks import encode, flow, gpu, lm, nano, pipeline
 
-BENCHMARKS = {"encode": encode.run, "flow": flow.run, "lm": lm.run, "nano": nano.run}
+BENCHMARKS = {
+    "encode": encode.run,
+    "flow": flow.run,
+    "gpu": gpu.run,
+    "lm": lm.run,
+    "nano": nano.run,
+    "pipeline": pipeline.run,
+}
 
 
 def main() -> None:

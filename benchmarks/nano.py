@@ -6,37 +6,22 @@ committed after it.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
-from itertools import cycle, islice
 from pathlib import Path
 
+from benchmarks.pipeline import speech_manifest
 from pipelines import JobConfig, run_job
-from pipelines.demo import EXAMPLES
 from pipelines.ledger import Commit
 
 _ROWS = 100
 
 
-def _manifest(folder: Path, rows: int) -> Path:
-    """The bundled recordings of speech, in turn, as many as are wanted."""
-    lines = (EXAMPLES / "speech.jsonl").read_text().splitlines()
-    path = folder / "speech.jsonl"
-    with path.open("w") as manifest:
-        for number, line in enumerate(islice(cycle(lines), rows)):
-            row = json.loads(line)
-            audio = str(EXAMPLES / row["audio"])
-            print(json.dumps({"id": str(number), "audio": audio, "text": row["text"]}),
-                  file=manifest)  # fmt: skip
-    return path
-
-
 def run(quick: bool) -> dict[str, float]:
     """Measure and print; returns the figures by name."""
     with tempfile.TemporaryDirectory() as scratch:
-        manifest = _manifest(Path(scratch), _ROWS // 4 if quick else _ROWS)
+        manifest = speech_manifest(Path(scratch), _ROWS // 4 if quick else _ROWS)
         output = Path(scratch) / "out"
         begun = time.time()
         run_job(JobConfig(task="asr", input=str(manifest), output=str(output)))

@@ -37,7 +37,8 @@ from uniaudio2.config import ModelConfig
 START_TIMEOUT_S = 300.0
 NO_PROGRESS_TIMEOUT_S = 1800.0
 _BLOCKS_WAITING = 1
-_CALLS_AT_ONCE: Mapping[PoolName, int] = {"generate": 2}  # so that no slot waits for a unit's tail
+# so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
+_CALLS_AT_ONCE: Mapping[PoolName, int] = {"encode": 2, "generate": 2, "decode": 2}
 _TASK_RETRIES = 1
 
 

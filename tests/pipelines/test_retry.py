@@ -144,9 +144,7 @@ def test_what_cannot_be_retried_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("inline")
-def test_a_retry_of_nothing_or_of_other_rows(
-    tmp_path: Path, broken: Callable[[str], Path]
-) -> None:
+def test_a_retry_of_nothing_or_of_other_rows(tmp_path: Path, broken: Callable[[str], Path]) -> None:
     out = first_run(tmp_path)
     with pytest.raises(UsageError, match=r"no row failed with kind 'crash'; there are missing_fil"):
         retry_job(recorded_job(out), only="crash")

@@ -1,0 +1,162 @@
+"""Full-size shapes with random weights on one GPU, each figure with its bound.
+
+Without a GPU the same code runs on narrow shapes, which shows that it works and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from actors.storage import Storage
+from benchmarks.encode import bench_codec
+from benchmarks.flow import bench_decoder
+from benchmarks.lm import bench_lm, frame_bytes, seconds_per_frame
+from benchmarks.machine import copy_bandwidth, flops, gemm_rate, seconds
+from benchmarks.pipeline import timed_run
+from pipelines import JobConfig
+from pipelines.ledger import Ledger
+from uniaudio2.budget import calibrate
+from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.codec.encoder import CodecEncoder
+from uniaudio2.codes import Codes
+from uniaudio2.config import (
+    RECON_RATE_HZ,
+    CodecConfig,
+    FlowConfig,
+    LmConfig,
+    ModelConfig,
+    ScalarConfig,
+)
+from uniaudio2.flow.decoder import FlowDecoder
+from uniaudio2.lm.model import UniAudioLM
+
+_FRAMES_PER_SECOND = 17.5  # 5 reasoning and 12.5 reconstruction frames
+_SLOTS = (1, 32, 128, 256)
+_SEGMENT_S, _ROW_S = 30.0, 5.0
+_LONGEST_BATCH = 64
+
+
+@contextmanager
+def _built_on(device: str, dtype: torch.dtype) -> Iterator[None]:
+    """New parameters are made on a device in some precision."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _language_model(device: str, slots: tuple[int, ...], frames: int) -> dict[str, float]:
+    if device == "cuda":
+        with _built_on(device, torch.bfloat16):
+            lm = UniAudioLM(LmConfig()).eval()
+    else:
+        lm = bench_lm(small=True)
+    size = lm.audio_head.element_size()
+    bound_s = frame_bytes(lm) / 4 * size / copy_bandwidth(device)
+    print(f"language model: weights alone {1e3 * bound_s:.2f} ms a frame")
+    best = 0.0
+    for count in slots:
+        spent_s = seconds_per_frame(lm, count, frames, "audio")
+        audio = count / spent_s / _FRAMES_PER_SECOND
+        best = max(best, audio)
+        print(f"  {count:>4} slots  {1e3 * spent_s:>7.2f} ms a frame  {audio:>8.1f} s of audio a s")
+    return {"gpu.lm_audio_s_per_s": best}
+
+
+def _stage(name: str, work: Callable[[int], Any], unit_s: float, device: str) -> float:
+    """Best rate of a stage over batches of growing size; returns seconds of audio a second."""
+    batch = calibrate(work, _LONGEST_BATCH)
+    spent_s = seconds(lambda: work(batch))
+    bound_s = flops(lambda: work(1)) * batch / gemm_rate(torch.float32, device, 4096)
+    rate = batch * unit_s / spent_s
+    print(
+        f"{name}: {batch} at once  {rate:.1f} x real time  (bound {batch * unit_s / bound_s:.1f})"
+    )
+    return rate
+
+
+def _encoder(device: str) -> dict[str, float]:
+    if device == "cuda":
+        with _built_on(device, torch.float32):
+            encoder = CodecEncoder(CodecConfig())
+    else:
+        encoder = bench_codec()
+    clip = 0.1 * torch.randn(int(_SEGMENT_S * encoder.config.sample_rate) - 1)
+    rate = _stage("encoder", lambda n: encoder.encode([clip] * n, n), _SEGMENT_S, device)
+    return {"gpu.encode_realtime_factor": rate}
+
+
+def _decoder(device: str) -> dict[str, float]:
+    if device == "cuda":
+        with _built_on(device, torch.float32):
+            decoder = FlowDecoder(FlowConfig(), CodecConfig(), ScalarConfig()).eval()
+    else:
+        decoder = bench_decoder()
+    codes = torch.zeros(int(_ROW_S * RECON_RATE_HZ), 8, dtype=torch.int64)
+    row = Codes(codes[:0], codes)
+    rate = _stage(
+        "decoder",
+        lambda n: decoder.decode([row] * n, range(n), windows="fitted", windows_per_batch=n),
+        _ROW_S,
+        device,
+    )
+    return {"gpu.decode_realtime_factor": rate}
+
+
+def _model_folder(folder: Path, device: str) -> str:
+    """A model whose weights its actors draw from a seed; on the CPU, a narrow one."""
+    full = ModelConfig(name="full-size", trained=False, seed=0)
+    if device == "cpu":
+        narrow = load_config(model_folder("tiny"))
+        full = narrow.model_copy(update={"name": "narrow"})
+    shutil.copytree(model_folder("tiny") / "tokenizer", folder / "tokenizer")
+    (folder / "config.json").write_text(full.model_dump_json())
+    return str(folder)
+
+
+def _storage_to_storage(folder: Path, model: str, rows: int, task: str) -> float:
+    """Seconds of audio a second of a whole run, after start-up."""
+    texts = folder / f"{task}.jsonl"
+    source = Path(__file__).parents[1] / "pipelines/examples/audio/speech-1.wav"
+    texts.write_text(
+        "".join(
+            json.dumps({"id": str(row), "text": "seven on happy", "audio": str(source)}) + "\n"
+            for row in range(rows)
+        )
+    )
+    job = JobConfig(
+        task=task, input=str(texts), output=str(folder / task), model=model, unit_rows=8,
+        encode={"batch": "auto"}, decode={"batch": "auto"}, flow={"windows": "fitted"},
+        sampling={"max_frames": 88},
+    )  # fmt: skip
+    wall_s, _ = timed_run(job)
+    commits = list(Ledger(Storage(job.output)).each_commit())
+    return sum(max(commit.input_s, commit.output_s) for commit in commits) / wall_s
+
+
+@torch.no_grad()
+def run(quick: bool) -> dict[str, float]:
+    """Measure and print; returns the figures by name."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(torch.cuda.get_device_name() if device == "cuda" else "no GPU: narrow shapes on the CPU")
+    figures = _language_model(device, _SLOTS[:2] if quick else _SLOTS, 8 if quick else 64)
+    figures |= _encoder(device) | _decoder(device)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        model = _model_folder(folder / "model", device)
+        for task in ("tokenize", "tts"):
+            rate = _storage_to_storage(folder, model, 16 if quick else 512, task)
+            print(f"{task}, storage to storage: {rate:.1f} s of audio a s")
+            figures[f"gpu.{task}_audio_s_per_s"] = rate
+    return figures

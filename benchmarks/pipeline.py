@@ -1,0 +1,133 @@
+"""The whole pipeline: how much of the workers' time is work of the stages.
+
+Efficiency is the time that the stages need by themselves, one after the other in one process with
+one thread each, divided by the pipeline's time and the number of workers. The pipeline's time goes
+from the first call of any stage (Ray and the actors have started) to the last commit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from actors.encode import Encoder
+from actors.storage import Storage
+from pipelines import JobConfig, run_job
+from pipelines.demo import EXAMPLES
+from pipelines.graph import Stages, make_stages
+from pipelines.ledger import Ledger
+from pipelines.plan import make_plan
+from pipelines.resources import Allotment, fit_pools
+from pipelines.run import StageFactory
+from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.config import ModelConfig
+
+_ROWS, _UNIT_ROWS = 512, 8
+_BLOCKS, _BLOCK_S = 60, 0.5
+
+
+def speech_manifest(folder: Path, rows: int) -> Path:
+    """The bundled recordings of speech, in turn, as many as are wanted."""
+    lines = (EXAMPLES / "speech.jsonl").read_text().splitlines()
+    path = folder / "speech.jsonl"
+    with path.open("w") as manifest:
+        for number, line in enumerate(islice(cycle(lines), rows)):
+            row = json.loads(line)
+            audio = str(EXAMPLES / row["audio"])
+            print(json.dumps({"id": str(number), "audio": audio, "text": row["text"]}),
+                  file=manifest)  # fmt: skip
+    return path
+
+
+class DeviceEncoder(Encoder):
+    """An encoder on a device that needs half a second for every block and no CPU."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        coded = super().__call__(table)
+        time.sleep(_BLOCK_S)
+        return coded
+
+
+def simulated_stages(
+    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: ModelConfig
+) -> Stages:
+    """The real stages, but for the encoder's device."""
+    stages = make_stages(job, allotment, schema, model)
+    arguments = stages.pools["encode"][1]
+    return replace(stages, pools={"encode": (DeviceEncoder, arguments)})
+
+
+def timed_run(
+    job: JobConfig, make: StageFactory = make_stages
+) -> tuple[float, Mapping[str, float]]:
+    """Run a job; returns its time after start-up, and what each stage was busy in it."""
+    run_job(job, make=make)
+    commits = list(Ledger(Storage(job.output)).each_commit())
+    calls = [call for commit in commits for call in commit.stages]
+    records = Path(job.output).glob("_log/units/*.json")
+    ended = max(record.stat().st_mtime for record in records)
+    busy: dict[str, float] = {}
+    for call in calls:
+        busy[call.stage] = busy.get(call.stage, 0.0) + call.busy_s
+    return ended - min(call.begin for call in calls), busy
+
+
+def bare_seconds(job: JobConfig) -> Mapping[str, float]:
+    """What each stage needs for all units by itself."""
+    model = load_config(model_folder(job.model))
+    plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
+    stages = make_stages(job, fit_pools(job, {"CPU": 1.0}), plan.schema, model)
+    chain: dict[str, Any] = {"load": stages.load}
+    chain |= {name: kind(**{**args, "threads": 1}) for name, (kind, args) in stages.pools.items()}
+    chain["write"] = stages.write
+    spent = dict.fromkeys(chain, 0.0)
+    for turn in range(2):  # the first unit pays for set-up, and is done again
+        for unit in plan.units[: 1 if turn == 0 else None]:
+            table = unit.to_table()
+            for name, stage in chain.items():
+                begun = time.perf_counter()
+                table = stage(table)
+                spent[name] += (time.perf_counter() - begun) * turn
+    return spent
+
+
+def run(quick: bool) -> dict[str, float]:
+    """Measure and print; returns the ratios by name."""
+    torch.set_num_threads(1)
+    workers = os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        rows = _ROWS // 8 if quick else _ROWS
+        job = JobConfig(
+            task="asr", input=str(speech_manifest(folder, rows)), output=str(folder / "asr"),
+            unit_rows=_UNIT_ROWS,
+        )  # fmt: skip
+        wall_s, busy = timed_run(job)
+        bare = bare_seconds(job.model_copy(update={"output": str(folder / "bare")}))
+        nano = sum(bare.values()) / (wall_s * workers)
+        print(f"asr, nano: {rows} rows in {wall_s:.1f} s, {workers} CPUs")
+        print(f"{'stage':>8}  {'bare s':>6}  {'in the run s':>12}")
+        for name, seconds in bare.items():
+            print(f"{name:>8}  {seconds:>6.2f}  {busy[name]:>12.2f}")
+        print(f"efficiency {nano:.3f}")
+        blocks = _BLOCKS // 6 if quick else _BLOCKS
+        job = JobConfig(
+            task="tokenize", input=str(speech_manifest(folder, blocks)),
+            output=str(folder / "simulated"), unit_rows=1, encode={"max_size": 1},
+        )  # fmt: skip
+        wall_s, busy = timed_run(job, simulated_stages)
+        simulated = blocks * _BLOCK_S / wall_s
+        print(f"simulated device: {blocks} blocks of {_BLOCK_S:g} s in {wall_s:.1f} s, busy for "
+              f"{busy['encode']:.1f} s")  # fmt: skip
+        print(f"efficiency {simulated:.3f}")
+    return {"pipeline.efficiency_nano": nano, "pipeline.efficiency_simulated": simulated}
