@@ -24,9 +24,11 @@ from actors.table import (
     write_codes,
 )
 from actors.unit import UnitSpec, row_ids
-from uniaudio2.audio import MAX_DURATION_S, SAMPLE_RATE, decode_audio
+from uniaudio2.audio import decode_audio
+from uniaudio2.audio_stream import MAX_DURATION_S
 from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
+from uniaudio2.resampling import SAMPLE_RATE
 from uniaudio2.tasks import TaskSpec
 
 FAULT_COLUMN = "_manifest_fault"

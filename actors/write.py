@@ -23,7 +23,8 @@ from actors.sounds import AudioLayout, lay_out
 from actors.storage import Storage
 from actors.table import CODES_TYPE, alive, each_row, mark_errors, read_wave, scatter
 from actors.unit import UnitSpec
-from uniaudio2.audio import SAMPLE_RATE, encode_audio
+from uniaudio2.audio import encode_audio
+from uniaudio2.resampling import SAMPLE_RATE
 from uniaudio2.seeds import row_seed
 from uniaudio2.tasks import TaskSpec
 

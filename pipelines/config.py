@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from actors.fetch import MAX_BYTES
 from pipelines.errors import UsageError
-from uniaudio2.audio import MAX_DURATION_S
+from uniaudio2.audio_stream import MAX_DURATION_S
 from uniaudio2.checkpoint.native import DEFAULT_MODEL
 from uniaudio2.config import ModelConfig
 from uniaudio2.frozen import Frozen
