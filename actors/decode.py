@@ -90,6 +90,9 @@ class Decoder:
         samples = table.column("input_samples").to_pylist()
         cut: dict[int, Tensor] = {}
         for row, wave in waves.items():
+            if samples[row] is None:  # it came as codes
+                cut[row] = wave
+                continue
             short = max(samples[row] - len(wave), 0)
             cut[row] = torch.nn.functional.pad(wave[: samples[row]], (0, short))
         return cut

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from actors.table import alive, read_wave, write_codes
+from actors.table import alive, read_codes, read_wave, write_codes
 from uniaudio2.model import UniAudio2
 
 
@@ -22,9 +22,11 @@ class Encoder:
         self.segments_per_batch = segments_per_batch
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Encode the rows that are still good."""
-        rows = alive(table)
+        """Encode the rows that are still good and bring no codes of their own."""
+        brought = {row: read_codes(table, row) for row in alive(table)}
+        given = {row: codes for row, codes in brought.items() if len(codes.recon)}
+        rows = [row for row in alive(table) if row not in given]
         clips = [read_wave(table, "wave", row) for row in rows]
-        codes = self.model.encode(clips, segments_per_batch=self.segments_per_batch)
-        table = write_codes(table, dict(zip(rows, codes, strict=True)))
+        made = self.model.encode(clips, segments_per_batch=self.segments_per_batch)
+        table = write_codes(table, given | dict(zip(rows, made, strict=True)))
         return table.drop_columns(["wave"])

@@ -77,6 +77,7 @@ class Generator:
 
     def _request(self, row: dict[str, Any], codes: Codes, row_id: str) -> Request:
         values: dict[str, str | Codes] = {}
+        self._check_codes(codes)
         for column in self.task.columns:
             values[column] = codes if column == "audio" else read_text(row, column, self.task)
         instruction = row.get("instruction") or self.instruction
@@ -86,6 +87,14 @@ class Generator:
             )
         except ValueError as fault:
             raise BadRow("too_long", str(fault)) from fault
+
+    def _check_codes(self, codes: Codes) -> None:
+        """Codes that a row brought may be another model's."""
+        try:
+            if len(codes.recon):
+                self.model.check_codes(codes)
+        except ValueError as fault:
+            raise BadRow("bad_codes", str(fault)) from fault
 
     def _with_results(self, table: pa.Table, generated: dict[int, Generated]) -> pa.Table:
         count = table.num_rows

@@ -11,7 +11,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from actors.cells import plain_value, shown_value, valid_column
-from actors.codes import CODE_COLUMNS, load_codes
+from actors.codes import CODE_COLUMNS, CODE_SOURCES, has_codes, load_codes
 from actors.fetch import MAX_BYTES, fetch, resolve
 from actors.shelf import read_kept
 from actors.table import (
@@ -78,7 +78,7 @@ class Loader:
             lengths = {row: len(wave) for row, wave in waves.items()}
             result = set_column(result, "input_samples", scatter(lengths, raw.num_rows, pa.int64()))
         codes = {row: value for row, value in loaded.items() if isinstance(value, Codes)}
-        return write_codes(result, codes) if "recon_codes" in self.task.columns else result
+        return write_codes(result, codes) if codes or "recon_codes" in self.task.columns else result
 
     def _load_rows(
         self, raw: pa.Table, base: str
@@ -99,9 +99,9 @@ class Loader:
         if "generate" in self.task.stages:
             wanted += ("instruction",)
         if "audio" in wanted:
-            wanted += (*AUDIO_COLUMNS, *SPAN_COLUMNS)
+            wanted += (*AUDIO_COLUMNS, *SPAN_COLUMNS, *CODE_SOURCES)
         if "recon_codes" in wanted:
-            wanted += (*CODE_COLUMNS, *CODE_COLUMNS.values())
+            wanted += CODE_SOURCES
         return wanted
 
     def _load_row(self, cells: dict[str, pa.Scalar], base: str) -> Tensor | Codes | None:
@@ -114,11 +114,31 @@ class Loader:
                 read_text(row, column, self.task)
         if row.get("instruction") is not None:
             check_text(row["instruction"], "instruction")
+        if "recon_codes" in self.task.columns or self._brings_codes(row):
+            return self._load_codes(row, base)
         if "audio" in self.task.columns:
             return load_audio(row, base, self.max_duration_s, self.max_bytes)
-        if "recon_codes" in self.task.columns:
-            return load_codes(row, base)
         return None
+
+    def _brings_codes(self, row: Mapping[str, Any]) -> bool:
+        """Whether codes stand in for the row's audio.
+
+        A task that only makes codes makes them anew wherever there is audio.
+        """
+        if "audio" not in self.task.columns or not has_codes(row):
+            return False
+        makes_codes = self.task.output == "codes" and "generate" not in self.task.stages
+        return not (makes_codes and any(row.get(name) is not None for name in AUDIO_COLUMNS))
+
+    def _load_codes(self, row: Mapping[str, Any], base: str) -> Codes:
+        codes = load_codes(row, base)
+        if not len(codes.reason) and any(part.kind == "reason" for part in self.task.prompt):
+            raise BadRow(
+                "missing_value",
+                f"'reason_codes' is null or empty; task {self.task.name} needs them beside "
+                "'recon_codes'",
+            )
+        return codes
 
     def _travelling(self, raw: pa.Table) -> pa.Array:
         """The input columns as one struct, audio bytes replaced by the path beside them."""

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.codes import CODE_COLUMNS
 from actors.error_rows import crash_table, errors_table
 from actors.load import seconds
 from actors.sounds import AudioLayout, lay_out
@@ -194,7 +195,8 @@ class Writer:
         }
         if "input_samples" in good_rows.column_names:
             samples = good_rows.column("input_samples").to_pylist()
-            made["input_duration_s"] = pa.array([seconds(n) for n in samples], pa.float64())
+            durations = [None if n is None else seconds(n) for n in samples]
+            made["input_duration_s"] = pa.array(durations, pa.float64())
         columns = {
             field.name: made[field.name] if field.name in made else good_rows.column(field.name)
             for field in self.fields
@@ -207,8 +209,11 @@ class Writer:
         return pa.table(columns)
 
     def _carried_as_result(self, name: str) -> bool:
-        """Codes that came in as columns are the result's own codes columns already."""
-        return name in ("reason_codes", "recon_codes") and "recon_codes" in self.task.columns
+        """Codes that came in as columns are the result's own codes columns already, unless the
+        task makes other ones of them."""
+        makes_others = "generate" in self.task.stages and self.task.output != "text"
+        is_result = any(field.name == name for field in self.fields)
+        return name in CODE_COLUMNS and is_result and not makes_others
 
 
 def store_crash(

@@ -21,6 +21,24 @@ from uniaudio2.tasks import TaskSpec, get_task
 SHARE_FROM_ROWS = 100
 
 
+PoolName = Literal["encode", "generate", "decode"]
+
+
+def cut_behind(task: TaskSpec, stage: PoolName) -> TaskSpec:
+    """A task that ends after one of its stages.
+
+    Raises:
+        ValueError: it has no such stage.
+    """
+    if stage not in task.stages:
+        known = ", ".join(task.stages[1:])
+        raise ValueError(f"until {stage!r}: task {task.name} has no such stage; one of {known}")
+    stages = task.stages[: task.stages.index(stage) + 1]
+    keeps_output = stages == task.stages or (task.output == "text" and "generate" in stages)
+    output = task.output if keeps_output else "codes"
+    return task.model_copy(update={"stages": stages, "output": output})
+
+
 class PoolConfig(Frozen):
     """An actor pool of one stage.
 
@@ -91,6 +109,7 @@ class JobConfig(Frozen):
     Attributes:
         unit_rows: rows that are committed together; None chooses by the size of the manifest.
         limit: use the first rows alone.
+        until: last stage to run; its codes are the result.
         max_attempts: how often a unit is tried before its rows are tried one by one.
         max_errors: stop when more rows than this have failed; a number, or a share such as
             ``"5%"`` of the rows done (judged from 100 rows on).
@@ -106,6 +125,7 @@ class JobConfig(Frozen):
     seed: int = 0
     instruction: str | None = None
     limit: int | None = Field(None, ge=1)
+    until: PoolName | None = None
     unit_rows: int | None = Field(None, ge=1, le=4096)
     audio_format: Literal["flac", "wav"] = "flac"
     audio_layout: Literal["files", "tar"] = "files"
@@ -139,15 +159,16 @@ class JobConfig(Frozen):
 
     @property
     def spec(self) -> TaskSpec:
-        """The task's row of the table."""
-        return get_task(self.task)
+        """The task's row of the table, cut behind the last stage to run."""
+        task = get_task(self.task)
+        return task if self.until is None else cut_behind(task, self.until)
 
     def identity(self) -> dict[str, Any]:
         """The settings that change results: two runs that differ here are different jobs."""
         facts = self.model_dump(
             mode="json",
             include={
-                "input", "seed", "instruction", "limit", "unit_rows", "audio_format",
+                "input", "seed", "instruction", "limit", "until", "unit_rows", "audio_format",
                 "audio_layout", "keep", "flow", "sampling",
             },
         )  # fmt: skip

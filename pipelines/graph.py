@@ -27,8 +27,8 @@ from actors.shelf import Shelf
 from actors.table import Stage
 from actors.unit import UnitSpec
 from actors.write import Writer
-from pipelines.config import JobConfig
-from pipelines.resources import Allotment, Pool, PoolName
+from pipelines.config import JobConfig, PoolName
+from pipelines.resources import Allotment, Pool
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
 

@@ -23,7 +23,7 @@ from pipelines.errors import RunFailed, UsageError
 from pipelines.graph import Stages, make_stages, start_ray, stream_units
 from pipelines.lease import Lease
 from pipelines.ledger import Commit, Ledger, merge_receipts
-from pipelines.plan import Plan, make_plan, travelling_schema
+from pipelines.plan import Plan, idle_stages, make_plan, travelling_schema
 from pipelines.progress import Counts, Progress, Style
 from pipelines.record import State, check_same_job, identity, run_record
 from pipelines.resources import Allotment, fit_pools
@@ -171,7 +171,10 @@ class Run:
             )
         start_ray(self.job.address)
         allotment = fit_pools(
-            self.job, ray.cluster_resources(), elastic=self.job.address is not None
+            self.job,
+            ray.cluster_resources(),
+            elastic=self.job.address is not None,
+            idle=idle_stages(self.plan.schema),
         )
         for note in allotment.notes:
             self.progress.say("note", note)

@@ -162,6 +162,32 @@ def test_a_unit_of_codes() -> None:
     assert table["error_kind"].to_pylist() == [None, "missing_value"]
 
 
+def test_tokens_stand_in_for_audio(tmp_path: Path) -> None:
+    torch.save(torch.full((8, 3), 5, dtype=torch.int32), tmp_path / "d_semantic.pt")
+    torch.save(torch.full((2, 8), 6, dtype=torch.int32), tmp_path / "d_reason.pt")
+    frames = [[1] * 8, [2] * 8]
+    rows = pa.table(
+        {
+            "id": ["a", "b", "c", "d"],
+            "audio": pa.array([GOOD, GOOD, None, None], pa.binary()),
+            "recon_codes": [None, frames, frames, None],
+            "reason_codes": [None, frames, None, None],
+            "recon_path": [None, None, None, str(tmp_path / "d_semantic.pt")],
+            "reason_path": [None, None, None, str(tmp_path / "d_reason.pt")],
+        }
+    )
+    heard = Loader(get_task("asr"), rows.schema.remove(0))(unit_of(rows))
+    assert heard["error_kind"].to_pylist() == [None, None, "missing_value", None]
+    assert heard["input_samples"].to_pylist() == [6000, None, None, None]
+    assert [len(read_codes(heard, row).recon) for row in range(4)] == [0, 2, 0, 3]
+    assert read_codes(heard, 3).reason.tolist() == [[6] * 8] * 2
+    # what makes codes alone makes them of the audio, and passes on the others
+    made = Loader(get_task("tokenize"), rows.schema.remove(0))(unit_of(rows))
+    assert made["error_kind"].to_pylist() == [None] * 4
+    assert made["input_samples"].to_pylist() == [6000, 6000, None, None]
+    assert [len(read_codes(made, row).recon) for row in range(4)] == [0, 0, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("row", "kind"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,6 +45,31 @@ def test_hostile_ids_stay_inside(tmp_path: Path, row_id: str) -> None:
     assert row["id"] == row_id
     assert (tmp_path / "out" / row["audio_path"]).is_file()
     assert set(tmp_path.parent.iterdir()) == outside
+
+
+def test_codes_that_came_in_are_the_result_s_or_stand_beside_it(tmp_path: Path) -> None:
+    codes = Codes(torch.full((1, 8), 1), torch.full((2, 8), 2))
+    inputs = pa.array([{"recon_codes": [[7] * 8], "recon_path": "a.pt"}])
+    schema = pa.schema([("recon_codes", inputs.type.field(0).type), ("recon_path", pa.string())])
+
+    def written(task: str) -> dict[str, Any]:
+        table = write_codes(start_table(["a"], inputs, 0), {0: codes})
+        table = table.append_column("input_samples", pa.array([None], pa.int64()))
+        for name in ("text", "finish_reason"):
+            table = table.append_column(name, pa.array(["stop"]))
+        table = table.append_column("output_wave", wave_column({0: torch.zeros(1920)}, 1))
+        receipt = json.loads(Writer(str(tmp_path), get_task(task), schema, "m", 0)(table)
+                             ["receipt"][0].as_py())  # fmt: skip
+        row: dict[str, Any] = pq.read_table(tmp_path / receipt["data"][0]).to_pylist()[0]
+        assert row["input_duration_s"] is None
+        assert row["recon_path"] == "a.pt"
+        return row
+
+    assert "input_recon_codes" not in written("reconstruct")
+    assert written("asr")["recon_codes"] == [[7] * 8]
+    answered = written("speech_s2s")
+    assert answered["input_recon_codes"] == [[7] * 8]
+    assert answered["recon_codes"] == [[2] * 8] * 2
 
 
 def test_columns_that_a_result_needs_are_kept_beside_it() -> None:
