@@ -6,6 +6,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from actors.model_source import local_model
 from actors.table import (
     WAVE_TYPE,
     alive,
@@ -25,7 +26,7 @@ class Decoder:
     """Add the `output_wave` column.
 
     Args:
-        model: what `UniAudio2.load` takes.
+        model: what `local_model` takes.
         seed: the job's seed.
         steps: Euler steps; None for the model's own number.
         guidance: guidance scale; None for the model's own.
@@ -44,7 +45,7 @@ class Decoder:
         windows_per_batch: int = 8,
         threads: int | None = None,
     ) -> None:
-        self.model = UniAudio2.load(model, parts=("decoder",), threads=threads)
+        self.model = UniAudio2.load(local_model(model), parts=("decoder",), threads=threads)
         self.seed = seed
         self.steps = steps
         self.guidance = guidance

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from actors.model_source import local_model
 from actors.table import alive, read_codes, read_wave, write_codes
 from uniaudio2.model import UniAudio2
 
@@ -12,13 +13,13 @@ class Encoder:
     """Replace the `wave` column by the two codes columns.
 
     Args:
-        model: what `UniAudio2.load` takes.
+        model: what `local_model` takes.
         segments_per_batch: segments that go through the encoders at once.
         threads: CPU threads of this actor; None leaves torch's choice.
     """
 
     def __init__(self, model: str, segments_per_batch: int = 6, threads: int | None = None) -> None:
-        self.model = UniAudio2.load(model, parts=("encoder",), threads=threads)
+        self.model = UniAudio2.load(local_model(model), parts=("encoder",), threads=threads)
         self.segments_per_batch = segments_per_batch
 
     def __call__(self, table: pa.Table) -> pa.Table:

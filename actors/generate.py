@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from actors.cells import plain_value
 from actors.load import read_text
+from actors.model_source import local_model
 from actors.shared_engine import SharedEngine
 from actors.table import (
     alive,
@@ -31,7 +32,7 @@ class Generator:
     """Add `text` or both codes columns, and `finish_reason`; units may come from many threads.
 
     Args:
-        model: what `UniAudio2.load` takes.
+        model: what `local_model` takes.
         task: lays out the prompt and says what comes out.
         sampling: how tokens are chosen, and how many at most.
         seed: the job's seed.
@@ -50,7 +51,7 @@ class Generator:
         slots: int = 16,
         threads: int | None = None,
     ) -> None:
-        self.model = UniAudio2.load(model, parts=("lm",), threads=threads)
+        self.model = UniAudio2.load(local_model(model), parts=("lm",), threads=threads)
         self.task = task
         self.sampling = sampling
         self.seed = seed

@@ -14,6 +14,7 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayError
 
+from actors.model_source import local_model
 from actors.shelf import shelf_path
 from actors.storage import Storage, UnknownFileSystem
 from actors.unit import UnitSpec
@@ -56,13 +57,15 @@ class RunResult:
 def _model(job: JobConfig) -> ModelConfig:
     """The model's configuration, with the job's settings checked against it."""
     try:
-        config = load_config(model_folder(job.model))
+        config = load_config(model_folder(local_model(job.model, parts=False)))
         if "generate" in job.spec.stages:
             sampling = job.sampling.for_task(job.spec, config)
             sampling.check_fits(config.lm)
             sampling.check_serves("text" if job.spec.output == "text" else "audio")
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
+    except OSError as fault:
+        raise RunFailed(f"model {job.model}: {fault}; the same command goes on") from fault
     return config
 
 
