@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from actors.codes import CODE_COLUMNS
 from actors.error_rows import crash_table, errors_table
 from actors.load import seconds
+from actors.pieces import SPAN_TEXTS_TYPE
 from actors.sounds import AudioLayout, lay_out
 from actors.storage import Storage
 from actors.table import CODES_TYPE, alive, each_row, mark_errors, read_wave, scatter
@@ -47,6 +48,8 @@ def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
     fields = [("id", pa.string()), ("task", pa.string())]
     if task.output == "text":
         fields.append(("text", pa.string()))
+        if task.long_audio == "spans":
+            fields.append(("spans", SPAN_TEXTS_TYPE))
     if task.output != "text" or (keep_codes and "encode" in task.stages):
         fields += [("reason_codes", CODES_TYPE), ("recon_codes", CODES_TYPE)]
     if decodes:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from actors.fetch import MAX_BYTES
 from pipelines.errors import UsageError
-from uniaudio2.audio_stream import MAX_DURATION_S
+from uniaudio2.audio_stream import LONGEST_STREAM_S, MAX_DURATION_S
 from uniaudio2.checkpoint.native import DEFAULT_MODEL
 from uniaudio2.config import ModelConfig
 from uniaudio2.frozen import Frozen
@@ -68,11 +68,29 @@ class PoolConfig(Frozen):
 
 
 class LoadConfig(Frozen):
-    """Reading and decoding input audio."""
+    """Reading and decoding input audio.
+
+    Attributes:
+        max_duration_s: longest audio of a row; None allows a day where memory does not grow with
+            it, else an hour.
+        max_bytes: largest audio file.
+    """
 
     num_cpus: float | None = Field(None, gt=0)
-    max_duration_s: float = Field(MAX_DURATION_S, gt=0)
+    max_duration_s: float | None = Field(None, gt=0)
     max_bytes: int = Field(MAX_BYTES, gt=0)
+
+
+class SpanOptions(Frozen):
+    """How audio that is too long for one prompt is cut; None follows from the model.
+
+    Attributes:
+        max_s: longest span; not more than one prompt holds.
+        pause_s: a silence of this length always ends a span.
+    """
+
+    max_s: float | None = Field(None, gt=0.5)
+    pause_s: float | None = Field(None, gt=0.2)
 
 
 class FlowOptions(Frozen):
@@ -138,6 +156,7 @@ class JobConfig(Frozen):
     encode: PoolConfig = PoolConfig()
     generate: PoolConfig = PoolConfig(batch=16)
     decode: PoolConfig = PoolConfig()
+    spans: SpanOptions = SpanOptions()
     flow: FlowOptions = FlowOptions()
     sampling: SamplingOptions = SamplingOptions()
 
@@ -163,17 +182,23 @@ class JobConfig(Frozen):
         task = get_task(self.task)
         return task if self.until is None else cut_behind(task, self.until)
 
+    @property
+    def max_duration_s(self) -> float:
+        """Longest audio of a row. What is decoded to a wave again is in memory as a whole."""
+        default = MAX_DURATION_S if "decode" in self.spec.stages else LONGEST_STREAM_S
+        return self.load.max_duration_s or default
+
     def identity(self) -> dict[str, Any]:
         """The settings that change results: two runs that differ here are different jobs."""
         facts = self.model_dump(
             mode="json",
             include={
                 "input", "seed", "instruction", "limit", "until", "unit_rows", "audio_format",
-                "audio_layout", "keep", "flow", "sampling",
+                "audio_layout", "keep", "spans", "flow", "sampling",
             },
         )  # fmt: skip
         facts["task"] = self.spec.name
-        facts["max_duration_s"] = self.load.max_duration_s
+        facts["max_duration_s"] = self.max_duration_s
         return facts
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from actors.load import AUDIO_COLUMNS, FAULT_COLUMN
+from actors.audio_rows import AUDIO_COLUMNS
+from actors.load import FAULT_COLUMN
 from actors.unit import UnitSpec, to_stream
 from pipelines.errors import UsageError
 from pipelines.manifest import Source, find_sources

@@ -24,6 +24,7 @@ from pipelines.errors import RunFailed, UsageError
 from pipelines.graph import Stages, make_stages, start_ray, stream_units
 from pipelines.lease import Lease
 from pipelines.ledger import Commit, Ledger, merge_receipts
+from pipelines.long_audio import span_rule
 from pipelines.plan import Plan, idle_stages, make_plan, travelling_schema
 from pipelines.progress import Counts, Progress, Style
 from pipelines.record import State, check_same_job, identity, run_record
@@ -62,6 +63,7 @@ def _model(job: JobConfig) -> ModelConfig:
             sampling = job.sampling.for_task(job.spec, config)
             sampling.check_fits(config.lm)
             sampling.check_serves("text" if job.spec.output == "text" else "audio")
+            span_rule(job, config)
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     except OSError as fault:

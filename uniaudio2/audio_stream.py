@@ -16,6 +16,7 @@ from uniaudio2.errors import BadRow
 from uniaudio2.resampling import SAMPLE_RATE, resampled
 
 MAX_DURATION_S = 3600.0
+LONGEST_STREAM_S = 86_400.0
 _BLOCK_VALUES = 1 << 20
 _MAX_CHANNELS = 1024
 _MAX_RATE = 1_000_000

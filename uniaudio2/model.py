@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
@@ -109,6 +109,15 @@ class UniAudio2:
             reconstruction frames.
         """
         return _need(self._encoder, "encoder").encode(clips, segments_per_batch)
+
+    def encode_stream(
+        self, blocks: Iterable[Tensor], samples: int, segments_per_batch: int = 6
+    ) -> Codes:
+        """Tokenize one clip of `samples` samples that comes in blocks, in bounded memory.
+
+        The codes are those that `encode` gives for the whole clip.
+        """
+        return _need(self._encoder, "encoder").encode_stream(blocks, samples, segments_per_batch)
 
     def request(
         self,

@@ -10,7 +10,10 @@ import pyarrow as pa
 import pytest
 import torch
 
-from actors.load import Loader, load_audio, load_codes, read_text, resolve
+from actors.audio_rows import load_audio
+from actors.codes import load_codes
+from actors.fetch import resolve
+from actors.load import Loader, read_text
 from actors.table import read_codes
 from actors.unit import UnitSpec, to_stream
 from tests.conftest import tone, wav_bytes
@@ -31,7 +34,7 @@ def kind_of(action: Callable[[], Any]) -> str:
     "value", [GOOD, {"bytes": GOOD, "path": None}, {"bytes": GOOD, "path": "somewhere.wav"}]
 )
 def test_audio_as_bytes_or_struct(value: object) -> None:
-    assert len(load_audio({"audio": value}, "", 60)) == 6000
+    assert load_audio({"audio": value}, "", 60).samples == 6000
 
 
 def test_audio_as_path_uri_and_span(make_audio: Callable[..., Path], bucket: str) -> None:
@@ -39,13 +42,13 @@ def test_audio_as_path_uri_and_span(make_audio: Callable[..., Path], bucket: str
 
     path = make_audio("clips/a.wav", 1.0)
     base = str(path.parents[1])
-    assert len(load_audio({"audio": "clips/a.wav"}, base, 60)) == 24_000
-    assert len(load_audio({"audio": str(path), "start_s": 0.5}, "/elsewhere", 60)) == 12_000
+    assert load_audio({"audio": "clips/a.wav"}, base, 60).samples == 24_000
+    assert load_audio({"audio": str(path), "start_s": 0.5}, "/elsewhere", 60).samples == 12_000
     nemo = {"audio_filepath": "clips/a.wav", "offset": 0.25, "duration": 0.5}
-    assert len(load_audio(nemo, base, 60)) == 12_000
+    assert load_audio(nemo, base, 60).samples == 12_000
     Storage(bucket).put("x/a.wav", GOOD)
-    assert len(load_audio({"audio": f"{bucket}/x/a.wav"}, "", 60)) == 6000
-    assert len(load_audio({"audio": "a.wav"}, f"{bucket}/x", 60)) == 6000
+    assert load_audio({"audio": f"{bucket}/x/a.wav"}, "", 60).samples == 6000
+    assert load_audio({"audio": "a.wav"}, f"{bucket}/x", 60).samples == 6000
 
 
 @pytest.mark.parametrize(
@@ -208,7 +211,7 @@ def test_paths_as_json_of_a_mixed_column(make_audio: Callable[..., Path], tmp_pa
     make_audio("a.wav")
     make_audio("{b}.wav")
     for value in ('{"path": "a.wav", "bytes": null}', "{b}.wav"):
-        assert len(load_audio({"audio": value}, str(tmp_path), 60)) == 12_000
+        assert load_audio({"audio": value}, str(tmp_path), 60).samples == 12_000
 
 
 @pytest.mark.parametrize("value", [True, ["a"], {"a": 1}, b"text"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from uniaudio2.codec.segments import (
     reason_tokens,
     recon_tokens,
     segments_needed,
+    stream_segments,
 )
 from uniaudio2.codec.thinking import Thinking
 from uniaudio2.codes import Codes
@@ -92,6 +94,26 @@ class CodecEncoder(nn.Module):
             for (row, _), codes in zip(batch, self._encode_waves(waves), strict=True):
                 parts[row].append(codes)
         return [self._join(own, clip.shape[0]) for own, clip in zip(parts, clips, strict=True)]
+
+    @torch.no_grad()
+    def encode_stream(
+        self, blocks: Iterable[Tensor], samples: int, segments_per_batch: int = 6
+    ) -> Codes:
+        """Encode one clip of any length that comes in blocks; the codes are those of `encode`.
+
+        Args:
+            blocks: ``[N]`` float32 each, mono, at the codec's sample rate.
+            samples: length of the whole clip, at least 1.
+            segments_per_batch: segments that go through the encoders at once, at least 1.
+
+        Raises:
+            RuntimeError: the blocks hold more or fewer samples.
+        """
+        segments = stream_segments(blocks, samples, self.config)
+        parts: list[Codes] = []
+        while batch := list(islice(segments, segments_per_batch)):
+            parts += self._encode_waves(batch)
+        return self._join(parts, samples)
 
     @torch.no_grad()
     def encode_padded(self, clip: Tensor) -> Codes:

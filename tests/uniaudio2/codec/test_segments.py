@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.uniaudio2.codec.small import CONFIG
 from uniaudio2.codec.segments import (
@@ -11,6 +13,7 @@ from uniaudio2.codec.segments import (
     reason_tokens,
     recon_tokens,
     segments_needed,
+    stream_segments,
 )
 from uniaudio2.config import CodecConfig
 
@@ -83,3 +86,21 @@ def test_padding_refuses_more_than_a_segment() -> None:
 def test_clips_that_cannot_be_encoded(clip: torch.Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_clip(clip)
+
+
+@given(
+    samples=st.integers(1, 6_000),
+    block=st.integers(50, 3_000),
+    extra=st.sampled_from([0, 7, 240]),
+)
+@settings(deadline=None, max_examples=80)
+def test_a_stream_has_the_segments_of_the_whole_clip(samples: int, block: int, extra: int) -> None:
+    sizes = {"sample_rate": 2_500, "segment_frames": 10, "segment_extra_samples": extra}
+    config = CONFIG.model_copy(update=sizes)
+    clip = torch.arange(float(samples))
+    segments = list(stream_segments(clip.split(block), samples, config))
+    assert len(segments) == segments_needed(samples, config)
+    for index, segment in enumerate(segments):
+        assert torch.equal(segment, periodic_segment(clip, index, config))
+    with pytest.raises(RuntimeError, match="where"):
+        list(stream_segments(clip.split(block), samples + 1, config))
