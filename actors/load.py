@@ -126,7 +126,7 @@ class Loader:
             raise BadRow(
                 "too_long",
                 f"{seconds(heard.samples):.1f} s of audio; a prompt of task {self.task.name} "
-                f"holds less than {self.prompt_s:.0f} s; cut it with start_s and end_s",
+                f"holds less than {self.prompt_s:.1f} s; cut it with start_s and end_s",
             )
         return heard
 

@@ -165,6 +165,14 @@ def test_a_unit_of_codes() -> None:
     assert table["error_kind"].to_pylist() == [None, "missing_value"]
 
 
+def test_audio_that_no_prompt_holds_is_refused_before_it_is_encoded() -> None:
+    rows = pa.table({"id": ["a", "b"], "audio": pa.array([GOOD, wav_bytes(tone(1.0))])})
+    loader = Loader(get_task("audio_caption"), rows.schema.remove(0), prompt_s=0.9)
+    table = loader(unit_of(rows))
+    assert table["error_kind"].to_pylist() == [None, "too_long"]
+    assert "holds less than 0.9 s; cut it" in table["error_message"][1].as_py()
+
+
 def test_tokens_stand_in_for_audio(tmp_path: Path) -> None:
     torch.save(torch.full((8, 3), 5, dtype=torch.int32), tmp_path / "d_semantic.pt")
     torch.save(torch.full((2, 8), 6, dtype=torch.int32), tmp_path / "d_reason.pt")
