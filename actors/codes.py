@@ -21,6 +21,7 @@ from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
 
 CODE_COLUMNS = {"reason_codes": "reason_path", "recon_codes": "recon_path"}
+CODE_SOURCES = (*CODE_COLUMNS, *CODE_COLUMNS.values())
 MAX_FRAMES = 1_000_000  # 22 hours of reconstruction codes
 _MAX_FILE_BYTES = MAX_FRAMES * CODEBOOKS * 8 + (1 << 20)
 _MAX_PICKLE_BYTES = 1 << 16
@@ -33,8 +34,33 @@ _TENSOR_GLOBALS = {
     "torch ShortStorage",
     "torch CharStorage",
     "torch ByteStorage",
-    "torch UInt16Storage",
 }
+# How torch writes a tensor of a kind that its older readers do not know; the names and the order
+# of all instructions are fixed, because one of the names could also be called for any memory.
+_UINT16_GLOBALS = [
+    "torch._utils _rebuild_tensor_v3",
+    "torch.storage UntypedStorage",
+    "collections OrderedDict",
+    "torch uint16",
+]
+_UINT16_OPCODES = (
+    "PROTO GLOBAL MARK MARK BINUNICODE GLOBAL BINUNICODE BINUNICODE INT TUPLE BINPERSID INT INT "
+    "INT TUPLE2 INT INT TUPLE2 NEWFALSE GLOBAL EMPTY_TUPLE REDUCE GLOBAL TUPLE REDUCE STOP"
+).split()
+
+
+def has_codes(row: Mapping[str, Any]) -> bool:
+    """Whether a row brings reconstruction codes; values may still be Arrow cells."""
+    names = ("recon_codes", CODE_COLUMNS["recon_codes"])
+    return any(_is_given(row.get(name)) for name in names)
+
+
+def _is_given(value: Any) -> bool:
+    if isinstance(value, pa.ListScalar):
+        return bool(value.is_valid) and len(value) > 0
+    if isinstance(value, pa.Scalar):
+        value = plain_value(value)
+    return value is not None and not (isinstance(value, str) and not value.strip())
 
 
 def load_codes(row: Mapping[str, Any], base: str = "") -> Codes:
@@ -140,8 +166,19 @@ def _check_archive(data: bytes) -> None:
         pickles = [member for member in members if member.filename.endswith("data.pkl")]
         if len(pickles) != 1 or pickles[0].file_size > _MAX_PICKLE_BYTES:
             raise ValueError("no single small pickle")
-        for opcode, argument, _ in pickletools.genops(archive.read(pickles[0])):
-            if opcode.name in _FORBIDDEN:
-                raise ValueError(opcode.name)
-            if opcode.name == "GLOBAL" and argument not in _TENSOR_GLOBALS:
-                raise ValueError(str(argument))
+        _check_pickle(archive.read(pickles[0]))
+
+
+def _check_pickle(data: bytes) -> None:
+    steps = [(opcode.name, argument) for opcode, argument, _ in pickletools.genops(data)]
+    names = [argument for opcode, argument in steps if opcode == "GLOBAL"]
+    if names == _UINT16_GLOBALS:
+        kinds = ["INT" if name.startswith(("BININT", "LONG")) else name for name, _ in steps]
+        if [name for name in kinds if "PUT" not in name] != _UINT16_OPCODES:
+            raise ValueError("not as torch writes a tensor")
+        return
+    for opcode, argument in steps:
+        if opcode in _FORBIDDEN:
+            raise ValueError(opcode)
+        if opcode == "GLOBAL" and argument not in _TENSOR_GLOBALS:
+            raise ValueError(str(argument))

@@ -6,6 +6,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from actors.model_source import local_model
 from actors.table import (
     WAVE_TYPE,
     alive,
@@ -29,7 +30,7 @@ class Decoder:
     """Add the `output_wave` column.
 
     Args:
-        model: what `UniAudio2.load` takes.
+        model: what `local_model` takes.
         seed: the job's seed.
         steps: Euler steps; None for the model's own number.
         guidance: guidance scale; None for the model's own.
@@ -54,7 +55,7 @@ class Decoder:
         batch: int | None = 8,
         threads: int | None = None,
     ) -> None:
-        self.model = UniAudio2.load(model, parts=("decoder",), threads=threads)
+        self.model = UniAudio2.load(local_model(model), parts=("decoder",), threads=threads)
         self.seed = seed
         self.steps = steps
         self.guidance = guidance
@@ -107,6 +108,9 @@ class Decoder:
         samples = table.column("input_samples").to_pylist()
         cut: dict[int, Tensor] = {}
         for row, wave in waves.items():
+            if samples[row] is None:  # it came as codes
+                cut[row] = wave
+                continue
             short = max(samples[row] - len(wave), 0)
             cut[row] = torch.nn.functional.pad(wave[: samples[row]], (0, short))
         return cut

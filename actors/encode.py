@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pyarrow as pa
 import torch
 
-from actors.table import alive, read_wave, write_codes
+from actors.ahead import ahead
+from actors.audio_rows import Heard, read_heard
+from actors.model_source import local_model
+from actors.table import alive, each_row, mark_errors, read_codes, write_codes
 from uniaudio2.budget import Budget, calibrate
+from uniaudio2.codes import Codes
 from uniaudio2.config import Context
 from uniaudio2.model import UniAudio2
+from uniaudio2.spans import cut_spans
 
 _MOST_SEGMENTS = 256
 
 
 class Encoder:
-    """Replace the `wave` column by the two codes columns.
+    """Replace the columns of loaded audio by the two codes columns.
 
     Args:
-        model: what `UniAudio2.load` takes.
+        model: what `local_model` takes.
         batch: whole segments, or as many samples of cut ones, that go through the encoders at
             once; None measures what serves this machine best.
         context: "periodic" as published, or "tight".
@@ -34,17 +41,45 @@ class Encoder:
         context: Context = "periodic",
         threads: int | None = None,
     ) -> None:
-        self.model = UniAudio2.load(model, parts=("encoder",), threads=threads)
+        self.model = UniAudio2.load(local_model(model), parts=("encoder",), threads=threads)
         self.context = context
         self.budget = Budget(batch if batch else calibrate(self._encode_silence, _MOST_SEGMENTS))
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Encode the rows that are still good."""
-        rows = alive(table)
-        clips = [read_wave(table, "wave", row) for row in rows]
-        codes = self.model.encode(clips, segments_per_batch=self.budget, context=self.context)
-        table = write_codes(table, dict(zip(rows, codes, strict=True)))
-        return table.drop_columns(["wave"])
+        """Encode the rows that are still good and bring no codes of their own."""
+        brought = {row: read_codes(table, row) for row in alive(table)}
+        codes = {row: own for row, own in brought.items() if len(own.recon)}
+        heard = {row: read_heard(table, row) for row in brought if row not in codes}
+        codes |= self._encode_waves(heard)
+        long = {row: one for row, one in heard.items() if one.wave is None}
+        streamed, errors = each_row(long, lambda row: self._encode_stream(long[row]))
+        table = write_codes(mark_errors(table, "encode", errors), codes | streamed)
+        return table.drop_columns(["wave", "source"])
+
+    def _encode_waves(self, heard: dict[int, Heard]) -> dict[int, Codes]:
+        """Encode what is in memory, the spans of all rows together."""
+        clips = [
+            (row, clip)
+            for row, one in heard.items()
+            if one.wave is not None
+            for clip in ([one.wave] if one.spans is None else cut_spans([one.wave], one.spans))
+        ]
+        made = self.model.encode([clip for _, clip in clips], self.budget, self.context)
+        parts: dict[int, list[Codes]] = {row: [] for row in heard if heard[row].wave is not None}
+        for (row, _), codes in zip(clips, made, strict=True):
+            parts[row].append(codes)
+        return {row: Codes.join(own) for row, own in parts.items()}
+
+    def _encode_stream(self, one: Heard) -> Codes:
+        """Encode long audio while it is read; memory does not grow with its length."""
+        assert one.source is not None  # noqa: S101 - long audio has one
+        with one.source.open() as stream, ahead(stream.blocks()) as blocks:
+            if one.spans is None:
+                return self.model.encode_stream(blocks, one.samples, self.budget, self.context)
+            clips, parts = cut_spans(blocks, one.spans), list[Codes]()
+            while batch := list(islice(clips, self.budget.room(1.0))):
+                parts += self.model.encode(batch, self.budget, self.context)
+            return Codes.join(parts)
 
     def _encode_silence(self, segments: int) -> None:
         codec = self.model.config.codec

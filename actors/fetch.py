@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import posixpath
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -16,6 +18,8 @@ from actors.storage import retrying, split_uri
 from uniaudio2.errors import BadRow
 
 MAX_BYTES = 4 << 30
+PIECES_FROM = 32 << 20
+_PIECE_BYTES = 8 << 20
 _SHOWN_CHARACTERS = 200
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO, errno.EINVAL)
@@ -31,9 +35,6 @@ def resolve(path: str, base: str) -> str:
 def fetch(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     """Read a whole object that a row names.
 
-    Local names must lead to a regular file: a pipe, a device or a folder is told apart before it
-    is read. The size is asked for first, and no more than that is read.
-
     Args:
         uri: a local path, or a URI of any fsspec file system.
         max_bytes: largest object that is accepted.
@@ -41,6 +42,29 @@ def fetch(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     Raises:
         BadRow: `missing_file`, `unreadable_file` or `too_large`.
         OSError: storage did not answer; trying again may help.
+    """
+    with open_uri(uri, max_bytes, pieces_from=max_bytes + 1) as file:
+        return file.read()  # of what has been read already
+
+
+@contextmanager
+def open_uri(
+    uri: str, max_bytes: int = MAX_BYTES, pieces_from: int = PIECES_FROM
+) -> Iterator[BinaryIO]:
+    """Open an object that a row names.
+
+    Local names must lead to a regular file: a pipe, a device or a folder is told apart before it
+    is read. The size is asked for first, and no more than that is read.
+
+    Args:
+        uri: a local path, or a URI of any fsspec file system.
+        max_bytes: largest object that is accepted.
+        pieces_from: objects of this size are read piece by piece, smaller ones at once.
+
+    Raises:
+        BadRow: `missing_file`, `unreadable_file` or `too_large`.
+        OSError: storage did not answer; trying again may help. Also at the end of the block, if
+            a library in it took a missing answer for the end of the file.
     """
     shown = repr(uri[:_SHOWN_CHARACTERS])
     try:
@@ -53,15 +77,97 @@ def fetch(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
         ) from fault
     try:
         if isinstance(fs, LocalFileSystem):
-            return _read_local(path, shown, max_bytes)
-        path = str(fs._strip_protocol(uri))  # for HTTP the whole URL
-        size = _ask(lambda: fs.info(path), f"looking at {shown}").get("size")
-        if size is None:
-            raise BadRow("unreadable_file", f"{shown}: storage gives no size; copy the file first")
-        _check_size(int(size), shown, max_bytes)
-        return bytes(_ask(lambda: fs.cat_file(path), f"reading {shown}"))
+            file = _open_local(path, shown, max_bytes, pieces_from)
+        else:
+            path = str(fs._strip_protocol(uri))  # for HTTP the whole URL
+            file = _open_remote(fs, path, shown, max_bytes, pieces_from)
     except (OSError, ValueError) as fault:
         raise _bad_row(fault, shown) from fault
+    with file:
+        pieces = file.raw if isinstance(file, io.BufferedReader) else None
+        try:
+            yield file
+        except BadRow:
+            if isinstance(pieces, _Pieces) and pieces.fault:
+                raise pieces.fault from None
+            raise
+        if isinstance(pieces, _Pieces) and pieces.fault:
+            raise pieces.fault
+
+
+def _open_remote(fs: Any, path: str, shown: str, max_bytes: int, pieces_from: int) -> BinaryIO:
+    size = _ask(lambda: fs.info(path), f"looking at {shown}").get("size")
+    if size is None:
+        raise BadRow("unreadable_file", f"{shown}: storage gives no size; copy the file first")
+    _check_size(int(size), shown, max_bytes)
+    if size < pieces_from:
+        return io.BytesIO(bytes(_ask(lambda: fs.cat_file(path), f"reading {shown}")))
+
+    def piece(start: int, stop: int) -> bytes:
+        what = f"reading {shown}"
+        return bytes(_ask(lambda: fs.cat_file(path, start=start, end=stop), what))
+
+    return io.BufferedReader(_Pieces(piece, int(size)), _PIECE_BYTES)
+
+
+def _open_local(path: str, shown: str, max_bytes: int, pieces_from: int) -> BinaryIO:
+    require_regular(path)
+    # not blocking, in case it became a pipe since
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    try:
+        size = os.fstat(file.fileno()).st_size
+        _check_size(size, shown, max_bytes)
+        if size < pieces_from:
+            with file:
+                return io.BytesIO(file.read(size))
+    except BaseException:
+        file.close()
+        raise
+
+    def piece(start: int, stop: int) -> bytes:
+        return os.pread(file.fileno(), stop - start, start)
+
+    return io.BufferedReader(_Pieces(piece, size), _PIECE_BYTES)
+
+
+class _Pieces(io.RawIOBase):
+    """An object that is read where it is asked for.
+
+    Args:
+        piece: reads the bytes from one position to another.
+        size: of the object.
+
+    Attributes:
+        fault: why a read gave nothing; C libraries take an exception for the end of the file.
+    """
+
+    def __init__(self, piece: Callable[[int, int], bytes], size: int) -> None:
+        self.fault: OSError | None = None
+        self._piece, self._size, self._at = piece, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = max(start + offset, 0)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        stop = min(self._at + len(buffer), self._size)
+        if stop <= self._at or self.fault:
+            return 0
+        try:
+            data = self._piece(self._at, stop)
+        except (OSError, ValueError) as fault:
+            self.fault = fault if isinstance(fault, OSError) else OSError(str(fault))
+            return 0
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def _ask(action: Callable[[], Any], what: str) -> Any:
@@ -78,15 +184,6 @@ def _ask(action: Callable[[], Any], what: str) -> Any:
             raise
 
     return retrying(once, what)
-
-
-def _read_local(path: str, shown: str, max_bytes: int) -> bytes:
-    require_regular(path)
-    # not blocking, in case it became a pipe since
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        _check_size(size, shown, max_bytes)
-        return file.read(size)
 
 
 def require_regular(path: str) -> None:

@@ -8,12 +8,20 @@ import pyarrow as pa
 
 from actors.cells import plain_value
 from actors.load import read_text
+from actors.model_source import local_model
+from actors.pieces import (
+    SPAN_TEXTS_TYPE,
+    Piece,
+    joined_reason,
+    joined_text,
+    pieces_of,
+    span_texts,
+)
 from actors.shared_engine import SharedEngine
 from actors.table import (
     alive,
     each_row,
     mark_errors,
-    read_codes,
     scatter,
     set_column,
     write_codes,
@@ -23,7 +31,6 @@ from uniaudio2.errors import BadRow
 from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.sampling import Sampling
 from uniaudio2.model import UniAudio2
-from uniaudio2.seeds import row_seed
 from uniaudio2.tasks import TaskSpec
 
 
@@ -31,7 +38,7 @@ class Generator:
     """Add `text` or both codes columns, and `finish_reason`; units may come from many threads.
 
     Args:
-        model: what `UniAudio2.load` takes.
+        model: what `local_model` takes.
         task: lays out the prompt and says what comes out.
         sampling: how tokens are chosen, and how many at most.
         seed: the job's seed.
@@ -50,7 +57,7 @@ class Generator:
         slots: int = 16,
         threads: int | None = None,
     ) -> None:
-        self.model = UniAudio2.load(model, parts=("lm",), threads=threads)
+        self.model = UniAudio2.load(local_model(model), parts=("lm",), threads=threads)
         self.task = task
         self.sampling = sampling
         self.seed = seed
@@ -59,15 +66,17 @@ class Generator:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Generate for the rows that are still good."""
-        ids = table.column("id").to_pylist()
+        codec = self.model.config.codec
+        pieces = {row: pieces_of(table, row, codec, self.seed) for row in alive(table)}
 
-        def request(row: int) -> Request:
-            return self._request(self._inputs(table, row), read_codes(table, row), ids[row])
+        def requests_of(row: int) -> list[Request]:
+            inputs = self._inputs(table, row)
+            return [self._request(inputs, piece) for piece in pieces[row]]
 
-        requests, errors = each_row(alive(table), request)
-        generated = dict(zip(requests, self.engine.answer(list(requests.values())), strict=True))
-        table = mark_errors(table, "generate", errors)
-        return self._with_results(table, generated)
+        requests, errors = each_row(pieces, requests_of)
+        answers = iter(self.engine.answer([one for own in requests.values() for one in own]))
+        generated = {row: [next(answers) for _ in own] for row, own in requests.items()}
+        return self._with_results(mark_errors(table, "generate", errors), pieces, generated)
 
     def _inputs(self, table: pa.Table, row: int) -> dict[str, Any]:
         """What the task reads of a row's own columns; the others may hold anything."""
@@ -75,23 +84,43 @@ class Generator:
         wanted = {*self.task.columns, *self.task.fallback.values(), "instruction"}
         return {name: plain_value(cells[name]) for name in wanted.intersection(cells)}
 
-    def _request(self, row: dict[str, Any], codes: Codes, row_id: str) -> Request:
+    def _request(self, row: dict[str, Any], piece: Piece) -> Request:
         values: dict[str, str | Codes] = {}
+        self._check_codes(piece.codes)
         for column in self.task.columns:
-            values[column] = codes if column == "audio" else read_text(row, column, self.task)
+            values[column] = piece.codes if column == "audio" else read_text(row, column, self.task)
         instruction = row.get("instruction") or self.instruction
         try:
             return self.model.request(
-                self.task, values, str(instruction), row_seed(self.seed, row_id), self.sampling
+                self.task, values, str(instruction), piece.seed, self.sampling
             )
         except ValueError as fault:
             raise BadRow("too_long", str(fault)) from fault
 
-    def _with_results(self, table: pa.Table, generated: dict[int, Generated]) -> pa.Table:
+    def _check_codes(self, codes: Codes) -> None:
+        """Codes that a row brought may be another model's."""
+        try:
+            if len(codes.recon):
+                self.model.check_codes(codes)
+        except ValueError as fault:
+            raise BadRow("bad_codes", str(fault)) from fault
+
+    def _with_results(
+        self,
+        table: pa.Table,
+        pieces: dict[int, list[Piece]],
+        generated: dict[int, list[Generated]],
+    ) -> pa.Table:
         count = table.num_rows
-        reasons = {row: result.finish_reason for row, result in generated.items()}
+        reasons = {row: joined_reason(own) for row, own in generated.items()}
         table = set_column(table, "finish_reason", scatter(reasons, count, pa.string()))
-        if self.task.output == "text":
-            texts = {row: self.model.text_of(result.text_ids) for row, result in generated.items()}
-            return set_column(table, "text", scatter(texts, count, pa.string()))
-        return write_codes(table, {row: result.codes for row, result in generated.items()})
+        if self.task.output != "text":
+            return write_codes(table, {row: own[0].codes for row, own in generated.items()})
+        texts = {
+            row: [self.model.text_of(answer.text_ids) for answer in own]
+            for row, own in generated.items()
+        }
+        whole = {row: joined_text(own) for row, own in texts.items()}
+        table = set_column(table, "text", scatter(whole, count, pa.string()))
+        spans = {row: span_texts(pieces[row], own) for row, own in texts.items()}
+        return set_column(table, "spans", scatter(spans, count, SPAN_TEXTS_TYPE))

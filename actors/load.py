@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from typing import Any
 
 import pyarrow as pa
-from torch import Tensor
 
+from actors.audio_rows import AUDIO_COLUMNS, Heard, load_audio, write_heard
 from actors.cells import plain_value, shown_value, valid_column
-from actors.codes import CODE_COLUMNS, load_codes
-from actors.fetch import MAX_BYTES, fetch, resolve
+from actors.codes import CODE_COLUMNS, CODE_SOURCES, has_codes, load_codes
+from actors.fetch import MAX_BYTES
 from actors.shelf import read_kept
 from actors.table import (
     each_row,
     mark_errors,
-    scatter,
-    set_column,
     start_table,
-    wave_column,
     write_codes,
 )
 from actors.unit import UnitSpec, row_ids
-from uniaudio2.audio import MAX_DURATION_S, SAMPLE_RATE, decode_audio
+from uniaudio2.audio_stream import MAX_DURATION_S
 from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
+from uniaudio2.resampling import SAMPLE_RATE
+from uniaudio2.spans import SpanRule
 from uniaudio2.tasks import TaskSpec
 
 FAULT_COLUMN = "_manifest_fault"
-AUDIO_COLUMNS = ("audio", "audio_filepath")
 TEXT_COLUMNS = ("text", "caption", "question", "lyric")
 SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration")
 MAX_TEXT_CHARACTERS = 1_000_000
@@ -45,6 +43,8 @@ class Loader:
         schema: columns of the whole manifest; every unit is brought to it.
         max_duration_s: longest audio that is accepted.
         max_bytes: largest audio file that is accepted.
+        rule: cuts audio that is too long for one prompt; None leaves it in one piece.
+        prompt_s: longest audio that any prompt can hold, where audio is not cut.
     """
 
     def __init__(
@@ -53,7 +53,11 @@ class Loader:
         schema: pa.Schema,
         max_duration_s: float = MAX_DURATION_S,
         max_bytes: int = MAX_BYTES,
+        rule: SpanRule | None = None,
+        prompt_s: float = inf,
     ) -> None:
+        self.prompt_s = prompt_s
+        self.rule = rule
         self.task = task
         self.schema = schema
         self.max_duration_s = max_duration_s
@@ -70,21 +74,19 @@ class Loader:
         inputs = self._travelling(raw)
         result = start_table(ids, inputs, spec.unit, spec.row, spec.fingerprint)
         result = mark_errors(result, "load", errors)
-        waves = {row: value for row, value in loaded.items() if isinstance(value, Tensor)}
-        if waves or "audio" in self.task.columns:
-            result = result.append_column("wave", wave_column(waves, raw.num_rows))
-            lengths = {row: len(wave) for row, wave in waves.items()}
-            result = set_column(result, "input_samples", scatter(lengths, raw.num_rows, pa.int64()))
+        if "audio" in self.task.columns:
+            heard = {row: value for row, value in loaded.items() if isinstance(value, Heard)}
+            result = write_heard(result, heard)
         codes = {row: value for row, value in loaded.items() if isinstance(value, Codes)}
-        return write_codes(result, codes) if "recon_codes" in self.task.columns else result
+        return write_codes(result, codes) if codes or "recon_codes" in self.task.columns else result
 
     def _load_rows(
         self, raw: pa.Table, base: str
-    ) -> tuple[dict[int, Tensor | Codes | None], dict[int, BadRow]]:
+    ) -> tuple[dict[int, Heard | Codes | None], dict[int, BadRow]]:
         wanted = {FAULT_COLUMN, *self._wanted_columns()}
         names = [name for name in raw.column_names if name in wanted]
 
-        def work(row: int) -> Tensor | Codes | None:
+        def work(row: int) -> Heard | Codes | None:
             return self._load_row({name: raw.column(name)[row] for name in names}, base)
 
         with ThreadPoolExecutor(_FETCH_THREADS) as pool:
@@ -97,12 +99,12 @@ class Loader:
         if "generate" in self.task.stages:
             wanted += ("instruction",)
         if "audio" in wanted:
-            wanted += (*AUDIO_COLUMNS, *SPAN_COLUMNS)
+            wanted += (*AUDIO_COLUMNS, *SPAN_COLUMNS, *CODE_SOURCES)
         if "recon_codes" in wanted:
-            wanted += (*CODE_COLUMNS, *CODE_COLUMNS.values())
+            wanted += CODE_SOURCES
         return wanted
 
-    def _load_row(self, cells: dict[str, pa.Scalar], base: str) -> Tensor | Codes | None:
+    def _load_row(self, cells: dict[str, pa.Scalar], base: str) -> Heard | Codes | None:
         row = {name: cells[name] if name in CODE_COLUMNS else plain_value(cells[name])
                for name in cells}  # fmt: skip
         if row.get(FAULT_COLUMN):
@@ -112,11 +114,41 @@ class Loader:
                 read_text(row, column, self.task)
         if row.get("instruction") is not None:
             check_text(row["instruction"], "instruction")
+        if "recon_codes" in self.task.columns or self._brings_codes(row):
+            return self._load_codes(row, base)
         if "audio" in self.task.columns:
-            return load_audio(row, base, self.max_duration_s, self.max_bytes)
-        if "recon_codes" in self.task.columns:
-            return load_codes(row, base)
+            return self._load_audio(row, base)
         return None
+
+    def _load_audio(self, row: Mapping[str, Any], base: str) -> Heard:
+        heard = load_audio(row, base, self.max_duration_s, self.max_bytes, self.rule)
+        if seconds(heard.samples) > self.prompt_s:
+            raise BadRow(
+                "too_long",
+                f"{seconds(heard.samples):.1f} s of audio; a prompt of task {self.task.name} "
+                f"holds less than {self.prompt_s:.1f} s; cut it with start_s and end_s",
+            )
+        return heard
+
+    def _brings_codes(self, row: Mapping[str, Any]) -> bool:
+        """Whether codes stand in for the row's audio.
+
+        A task that only makes codes makes them anew wherever there is audio.
+        """
+        if "audio" not in self.task.columns or not has_codes(row):
+            return False
+        makes_codes = self.task.output == "codes" and "generate" not in self.task.stages
+        return not (makes_codes and any(row.get(name) is not None for name in AUDIO_COLUMNS))
+
+    def _load_codes(self, row: Mapping[str, Any], base: str) -> Codes:
+        codes = load_codes(row, base)
+        if not len(codes.reason) and any(part.kind == "reason" for part in self.task.prompt):
+            raise BadRow(
+                "missing_value",
+                f"'reason_codes' is null or empty; task {self.task.name} needs them beside "
+                "'recon_codes'",
+            )
+        return codes
 
     def _travelling(self, raw: pa.Table) -> pa.Array:
         """The input columns as one struct, audio bytes replaced by the path beside them."""
@@ -186,64 +218,6 @@ def check_text(value: Any, column: str) -> str:
             f"column {column!r} has {len(text)} characters; at most {MAX_TEXT_CHARACTERS}; cut it",
         )
     return text
-
-
-def _span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
-    """Wanted span of a row: `start_s`/`end_s`, or `offset`/`duration` of a NeMo manifest."""
-    try:
-        start = row.get("start_s")
-        end = row.get("end_s")
-        if start is None and end is None and row.get("offset") is not None:
-            start = float(row["offset"])
-            duration = row.get("duration")
-            end = None if duration is None else start + float(duration)
-        return float(start or 0.0), None if end is None else float(end)
-    except (TypeError, ValueError, OverflowError) as fault:
-        raise BadRow("bad_span", f"{fault}; start_s and end_s are numbers of seconds") from fault
-
-
-def _audio_value(row: Mapping[str, Any]) -> bytes | str:
-    """What names or holds the audio of a row."""
-    value = next((row[name] for name in AUDIO_COLUMNS if row.get(name) is not None), None)
-    if isinstance(value, str) and value.startswith("{"):
-        try:  # a column of mixed kinds arrives as JSON
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
-    if value is None or value == "":
-        raise BadRow("missing_value", "column 'audio' is null or empty; give a path, URI or bytes")
-    if not isinstance(value, bytes | str):
-        raise BadRow(
-            "bad_manifest_row",
-            f"column 'audio' holds a {type(value).__name__}; give a path, a URI, bytes or "
-            "{bytes, path}",
-        )
-    return value
-
-
-def load_audio(
-    row: Mapping[str, Any], base: str, max_duration_s: float, max_bytes: int = MAX_BYTES
-) -> Tensor:
-    """Fetch and decode the audio of a row.
-
-    Args:
-        row: a manifest row; `audio` is a path, a URI, bytes or ``{"bytes", "path"}``.
-        base: what a relative path is relative to.
-        max_duration_s: longest span that is accepted.
-        max_bytes: largest file that is accepted.
-
-    Returns:
-        ``[N]`` float32 at 24 kHz.
-
-    Raises:
-        BadRow: `missing_value`, `bad_manifest_row`, or what `fetch` and `decode_audio` find.
-    """
-    value = _audio_value(row)
-    start_s, end_s = _span_of(row)
-    data = value if isinstance(value, bytes) else fetch(resolve(value, base), max_bytes)
-    return decode_audio(data, start_s, end_s, max_duration_s)
 
 
 def seconds(samples: int) -> float:

@@ -52,6 +52,8 @@ def _filesystem(protocol: str, process_id: int) -> fsspec.AbstractFileSystem:
             "use_listings_cache": False,
             "skip_instance_cache": True,
         }
+    if protocol == "hf":
+        options = {"endpoint": os.environ.get("HF_ENDPOINT"), "skip_instance_cache": True}
     return fsspec.filesystem(protocol, **options)
 
 

@@ -17,13 +17,16 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.codes import CODE_COLUMNS
 from actors.error_rows import crash_table, errors_table
 from actors.load import seconds
+from actors.pieces import SPAN_TEXTS_TYPE
 from actors.sounds import AudioLayout, lay_out
 from actors.storage import Storage
 from actors.table import CODES_TYPE, alive, each_row, mark_errors, read_wave, scatter
 from actors.unit import UnitSpec
-from uniaudio2.audio import SAMPLE_RATE, encode_audio
+from uniaudio2.audio import encode_audio
+from uniaudio2.resampling import SAMPLE_RATE
 from uniaudio2.seeds import row_seed
 from uniaudio2.tasks import TaskSpec
 
@@ -45,6 +48,8 @@ def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
     fields = [("id", pa.string()), ("task", pa.string())]
     if task.output == "text":
         fields.append(("text", pa.string()))
+        if task.long_audio == "spans":
+            fields.append(("spans", SPAN_TEXTS_TYPE))
     if task.output != "text" or (keep_codes and "encode" in task.stages):
         fields += [("reason_codes", CODES_TYPE), ("recon_codes", CODES_TYPE)]
     if decodes:
@@ -193,7 +198,8 @@ class Writer:
         }
         if "input_samples" in good_rows.column_names:
             samples = good_rows.column("input_samples").to_pylist()
-            made["input_duration_s"] = pa.array([seconds(n) for n in samples], pa.float64())
+            durations = [None if n is None else seconds(n) for n in samples]
+            made["input_duration_s"] = pa.array(durations, pa.float64())
         columns = {
             field.name: made[field.name] if field.name in made else good_rows.column(field.name)
             for field in self.fields
@@ -206,8 +212,11 @@ class Writer:
         return pa.table(columns)
 
     def _carried_as_result(self, name: str) -> bool:
-        """Codes that came in as columns are the result's own codes columns already."""
-        return name in ("reason_codes", "recon_codes") and "recon_codes" in self.task.columns
+        """Codes that came in as columns are the result's own codes columns already, unless the
+        task makes other ones of them."""
+        makes_others = "generate" in self.task.stages and self.task.output != "text"
+        is_result = any(field.name == name for field in self.fields)
+        return name in CODE_COLUMNS and is_result and not makes_others
 
 
 def store_crash(

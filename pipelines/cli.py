@@ -43,6 +43,9 @@ def run(
         typer.Option("--set", help="one setting, dotted: sampling.top_k=20"),
     ] = None,
     limit: Annotated[Optional[int], typer.Option(help="use the first rows alone")] = None,
+    until: Annotated[
+        Optional[str], typer.Option(help="stop after this stage and keep its codes")
+    ] = None,
     seed: Annotated[Optional[int], typer.Option(help="seed of every random draw")] = None,
     max_errors: Annotated[
         Optional[str],
@@ -60,7 +63,7 @@ def run(
 
     given = {
         "task": task, "input": source, "output": output, "model": model, "limit": limit,
-        "seed": seed, "address": address,
+        "until": until, "seed": seed, "address": address,
         "max_errors": max_errors,
     }  # fmt: skip
     job = make_job(given, config, tuple(sets or ()))

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from actors.fetch import MAX_BYTES
 from pipelines.errors import UsageError
-from uniaudio2.audio import MAX_DURATION_S
+from uniaudio2.audio_stream import LONGEST_STREAM_S, MAX_DURATION_S
 from uniaudio2.checkpoint.native import DEFAULT_MODEL
 from uniaudio2.config import Context, ModelConfig, Windows
 from uniaudio2.frozen import Frozen
@@ -20,6 +20,24 @@ from uniaudio2.lm.sampling import Sampling
 from uniaudio2.tasks import TaskSpec, get_task
 
 SHARE_FROM_ROWS = 100
+
+
+PoolName = Literal["encode", "generate", "decode"]
+
+
+def cut_behind(task: TaskSpec, stage: PoolName) -> TaskSpec:
+    """A task that ends after one of its stages.
+
+    Raises:
+        ValueError: it has no such stage.
+    """
+    if stage not in task.stages:
+        known = ", ".join(task.stages[1:])
+        raise ValueError(f"until {stage!r}: task {task.name} has no such stage; one of {known}")
+    stages = task.stages[: task.stages.index(stage) + 1]
+    keeps_output = stages == task.stages or (task.output == "text" and "generate" in stages)
+    output = task.output if keeps_output else "codes"
+    return task.model_copy(update={"stages": stages, "output": output})
 
 
 class PoolConfig(Frozen):
@@ -74,11 +92,29 @@ class GenerateConfig(PoolConfig):
 
 
 class LoadConfig(Frozen):
-    """Reading and decoding input audio."""
+    """Reading and decoding input audio.
+
+    Attributes:
+        max_duration_s: longest audio of a row; None allows a day where memory does not grow with
+            it, else an hour.
+        max_bytes: largest audio file.
+    """
 
     num_cpus: float | None = Field(None, gt=0)
-    max_duration_s: float = Field(MAX_DURATION_S, gt=0)
+    max_duration_s: float | None = Field(None, gt=0)
     max_bytes: int = Field(MAX_BYTES, gt=0)
+
+
+class SpanOptions(Frozen):
+    """How audio that is too long for one prompt is cut; None follows from the model.
+
+    Attributes:
+        max_s: longest span; not more than one prompt holds.
+        pause_s: a silence of this length always ends a span.
+    """
+
+    max_s: float | None = Field(None, gt=0.5)
+    pause_s: float | None = Field(None, gt=0.2)
 
 
 class FlowOptions(Frozen):
@@ -122,6 +158,7 @@ class JobConfig(Frozen):
     Attributes:
         unit_rows: rows that are committed together; None chooses by the size of the manifest.
         limit: use the first rows alone.
+        until: last stage to run; its codes are the result.
         max_attempts: how often a unit is tried before its rows are tried one by one.
         max_errors: stop when more rows than this have failed; a number, or a share such as
             ``"5%"`` of the rows done (judged from 100 rows on).
@@ -137,6 +174,7 @@ class JobConfig(Frozen):
     seed: int = 0
     instruction: str | None = None
     limit: int | None = Field(None, ge=1)
+    until: PoolName | None = None
     unit_rows: int | None = Field(None, ge=1, le=4096)
     audio_format: Literal["flac", "wav"] = "flac"
     audio_layout: Literal["files", "tar"] = "files"
@@ -149,6 +187,7 @@ class JobConfig(Frozen):
     encode: EncodeConfig = EncodeConfig()
     generate: GenerateConfig = GenerateConfig()
     decode: PoolConfig = PoolConfig()
+    spans: SpanOptions = SpanOptions()
     flow: FlowOptions = FlowOptions()
     sampling: SamplingOptions = SamplingOptions()
 
@@ -170,21 +209,28 @@ class JobConfig(Frozen):
 
     @property
     def spec(self) -> TaskSpec:
-        """The task's row of the table."""
-        return get_task(self.task)
+        """The task's row of the table, cut behind the last stage to run."""
+        task = get_task(self.task)
+        return task if self.until is None else cut_behind(task, self.until)
+
+    @property
+    def max_duration_s(self) -> float:
+        """Longest audio of a row. What is decoded to a wave again is in memory as a whole."""
+        default = MAX_DURATION_S if "decode" in self.spec.stages else LONGEST_STREAM_S
+        return self.load.max_duration_s or default
 
     def identity(self) -> dict[str, Any]:
         """The settings that change results: two runs that differ here are different jobs."""
         facts = self.model_dump(
             mode="json",
             include={
-                "input", "seed", "instruction", "limit", "unit_rows", "audio_format",
-                "audio_layout", "keep", "flow", "sampling",
+                "input", "seed", "instruction", "limit", "until", "unit_rows", "audio_format",
+                "audio_layout", "keep", "spans", "flow", "sampling",
             },
         )  # fmt: skip
         facts["task"] = self.spec.name
         facts["context"] = self.encode.context
-        facts["max_duration_s"] = self.load.max_duration_s
+        facts["max_duration_s"] = self.max_duration_s
         return facts
 
 

@@ -23,12 +23,13 @@ def convert_model(
     """
     import torch
 
+    from actors.model_source import fetched_folder, is_remote
     from uniaudio2.checkpoint.published import convert_published
 
-    folder = Path(source)
-    if not folder.is_dir():
-        raise UsageError(f"SRC {source!r} is no folder; name a published checkpoint folder")
     try:
+        folder = fetched_folder(source) if is_remote(source) else Path(source)
+        if not folder.is_dir():
+            raise UsageError(f"SRC {source!r} is no folder; name a published checkpoint folder")
         return convert_published(folder, Path(target), getattr(torch, dtype), ignore=tuple(ignore))
     except ValueError as fault:
         raise UsageError(str(fault)) from fault

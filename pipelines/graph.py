@@ -28,8 +28,9 @@ from actors.table import Stage
 from actors.times import TIMES_COLUMN, times_from_json
 from actors.unit import UnitSpec
 from actors.write import Writer
-from pipelines.config import JobConfig
-from pipelines.resources import Allotment, Pool, PoolName
+from pipelines.config import JobConfig, PoolName
+from pipelines.long_audio import prompt_seconds, span_rule
+from pipelines.resources import Allotment, Pool
 from pipelines.watch import StageWatch, expect_stages
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
@@ -103,7 +104,8 @@ def make_stages(
         job.output, task, schema, model_fingerprint(model), job.seed, job.audio_format,
         job.audio_layout, keep,
     )  # fmt: skip
-    loader = Loader(task, schema, job.load.max_duration_s, job.load.max_bytes)
+    rule, prompt_s = span_rule(job, model), prompt_seconds(job, model)
+    loader = Loader(task, schema, job.max_duration_s, job.load.max_bytes, rule, prompt_s)
     shelved = tuple(pool.name for pool in allotment.pools[:-1]) if keep else ()
     return Stages(loader, writer, pools, job.stage_timeout_s, job.output, shelved)
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipelines.errors import UsageError
-from uniaudio2.checkpoint.layout import describe_folder, is_published
+from actors.model_source import is_remote, local_model
+from actors.remote_folder import list_folder
+from pipelines.errors import RunFailed, UsageError
+from uniaudio2.checkpoint.layout import are_published, describe_files, files_of
 from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.flow.decoder import FlowDecoder
@@ -21,17 +23,20 @@ def _millions(module: nn.Module) -> str:
 
 def describe(source: str) -> str:
     """Sizes, limits, ids and fingerprint of a model, counted on the meta device; of a published
-    folder, which files are there.
+    folder, which files are there. Of a URL only the listing and the configuration are fetched.
 
     Raises:
         UsageError: no such model.
     """
     try:
-        if is_published(Path(source)):
-            return _table(_published(source))
-        config = load_config(model_folder(source))
+        files = _files(source)
+        if are_published(files):
+            return _table(_published(source, files))
+        config = load_config(model_folder(local_model(source, parts=False)))
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
+    except OSError as fault:
+        raise RunFailed(f"{source}: {fault}") from fault
     with torch.device("meta"):
         sizes = {
             "encoder": CodecEncoder(config.codec),
@@ -54,10 +59,17 @@ def describe(source: str) -> str:
     return _table(rows)
 
 
-def _published(source: str) -> list[tuple[str, str]]:
+def _files(source: str) -> dict[str, int]:
+    """Sizes of a folder's files; none where the model is bundled or absent."""
+    if is_remote(source):
+        return {name: file.size for name, file in list_folder(source).items()}
+    return files_of(Path(source)) if Path(source).is_dir() else {}
+
+
+def _published(source: str, files: dict[str, int]) -> list[tuple[str, str]]:
     return [
-        ("published", f"{source}; make a model of it with `uniaudio2 convert {source} TARGET`"),
-        *describe_folder(Path(source)),
+        ("published", f"{source}; --model {source} runs it, `uniaudio2 convert` makes a folder"),
+        *describe_files(files),
     ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from actors.audio_rows import AUDIO_COLUMNS
 from actors.load import FAULT_COLUMN
 from actors.unit import UnitSpec, to_stream
 from pipelines.errors import UsageError
@@ -17,7 +18,8 @@ from uniaudio2.tasks import TaskSpec
 
 _SMALLEST_RUN_UNITS = 8
 _LARGEST_UNIT_ROWS = 32
-_STAND_INS = {"audio": ("audio_filepath",), "recon_codes": ("recon_path",)}
+_CODES = ("recon_codes", "recon_path")
+_STAND_INS = {"audio": (*AUDIO_COLUMNS[1:], *_CODES), "recon_codes": _CODES[1:]}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ def check_columns(schema: pa.Schema, task: TaskSpec) -> None:
                 f"column {column!r}{also} is missing; task {task.name} needs "
                 f"{', '.join(task.columns)}, the manifest has {', '.join(sorted(names)) or 'none'}"
             )
+
+
+def idle_stages(schema: pa.Schema) -> tuple[str, ...]:
+    """Stages that have nothing to do: where no row can name audio, none is encoded."""
+    return () if set(AUDIO_COLUMNS) & set(schema.names) else ("encode",)
 
 
 def common_schema(sources: list[Source]) -> pa.Schema:

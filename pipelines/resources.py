@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
-from pipelines.config import JobConfig, PoolConfig
+from pipelines.config import JobConfig, PoolConfig, PoolName
 from pipelines.errors import UsageError
 
-PoolName = Literal["encode", "generate", "decode"]
 POOLS: tuple[PoolName, ...] = ("encode", "generate", "decode")
 _READ_SHARE = 0.25
 _LARGEST_ACTOR_CPUS = 4.0
@@ -64,7 +63,12 @@ def _size(
     return Pool(name, config.min_size, ceiling, cpus, gpus, dict(config.resources))
 
 
-def fit_pools(job: JobConfig, cluster: Mapping[str, float], elastic: bool = False) -> Allotment:
+def fit_pools(
+    job: JobConfig,
+    cluster: Mapping[str, float],
+    elastic: bool = False,
+    idle: Collection[str] = (),
+) -> Allotment:
     """Size the pools of a job's stages so that all of them can run at once.
 
     A pool that does not name its CPUs gets a fair share of what is left once a quarter is set
@@ -75,11 +79,12 @@ def fit_pools(job: JobConfig, cluster: Mapping[str, float], elastic: bool = Fals
         job: its pools may fix numbers or leave them open.
         cluster: total resources, ``{"CPU": 2.0, "GPU": 0.0}``.
         elastic: the cluster can grow; what does not fit yet is noted, not refused.
+        idle: stages that no row of the manifest needs.
 
     Raises:
         UsageError: what was asked for cannot fit.
     """
-    names = [name for name in POOLS if name in job.spec.stages]
+    names = [name for name in POOLS if name in job.spec.stages and name not in idle]
     configs = {name: cast(PoolConfig, getattr(job, name)) for name in names}
     cpus, gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
     task_cpus = job.load.num_cpus or min(1.0, _floor(cpus * _READ_SHARE / 2))

@@ -14,6 +14,7 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayError
 
+from actors.model_source import local_model
 from actors.shelf import shelf_path
 from actors.storage import Storage, UnknownFileSystem
 from actors.unit import UnitSpec
@@ -23,7 +24,8 @@ from pipelines.errors import RunFailed, UsageError
 from pipelines.graph import Stages, make_stages, start_ray, stream_units
 from pipelines.lease import Lease
 from pipelines.ledger import Commit, Ledger, merge_receipts
-from pipelines.plan import Plan, make_plan, travelling_schema
+from pipelines.long_audio import span_rule
+from pipelines.plan import Plan, idle_stages, make_plan, travelling_schema
 from pipelines.progress import Counts, Progress, Style
 from pipelines.record import State, check_same_job, identity, run_record, setup_record
 from pipelines.report import Report, write_report
@@ -62,13 +64,16 @@ class RunResult:
 def checked_model(job: JobConfig) -> ModelConfig:
     """The model's configuration, with the job's settings checked against it."""
     try:
-        config = load_config(model_folder(job.model))
+        config = load_config(model_folder(local_model(job.model, parts=False)))
         if "generate" in job.spec.stages:
             sampling = job.sampling.for_task(job.spec, config)
             sampling.check_fits(config.lm)
             sampling.check_serves("text" if job.spec.output == "text" else "audio")
+            span_rule(job, config)
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
+    except OSError as fault:
+        raise RunFailed(f"model {job.model}: {fault}; the same command goes on") from fault
     return config
 
 
@@ -205,7 +210,12 @@ class Run:
             )
         start_ray(self.job.address, self.verbose)
         cluster = ray.cluster_resources()
-        allotment = fit_pools(self.job, cluster, elastic=self.job.address is not None)
+        allotment = fit_pools(
+            self.job,
+            cluster,
+            elastic=self.job.address is not None,
+            idle=idle_stages(self.plan.schema),
+        )
         self.setup = setup_record(allotment, cluster)
         for note in allotment.notes:
             self.progress.say("note", note)

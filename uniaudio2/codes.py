@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,15 @@ class Codes:
 
     reason: Tensor
     recon: Tensor
+
+    @staticmethod
+    def join(parts: Sequence[Codes]) -> Codes:
+        """The codes of several clips, one behind the other."""
+        if not parts:
+            return Codes.empty()
+        return Codes(
+            torch.cat([part.reason for part in parts]), torch.cat([part.recon for part in parts])
+        )
 
     @staticmethod
     def empty() -> Codes:

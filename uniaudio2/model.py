@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import torch
@@ -116,6 +116,20 @@ class UniAudio2:
             reconstruction frames.
         """
         return _need(self._encoder, "encoder").encode(clips, segments_per_batch, context)
+
+    def encode_stream(
+        self,
+        blocks: Iterable[Tensor],
+        samples: int,
+        segments_per_batch: int | Budget = 6,
+        context: Context = "periodic",
+    ) -> Codes:
+        """Tokenize one clip of `samples` samples that comes in blocks, in bounded memory.
+
+        The codes are those that `encode` gives for the whole clip.
+        """
+        encoder = _need(self._encoder, "encoder")
+        return encoder.encode_stream(blocks, samples, segments_per_batch, context)
 
     def request(
         self,

@@ -43,6 +43,8 @@ class TaskSpec(Frozen):
         output: what a row yields.
         output_tag: the tag that the model puts around its text.
         greedy: decode without sampling unless the job asks otherwise.
+        long_audio: what becomes of audio that one prompt cannot hold: it is refused, or cut at
+            silences into spans whose texts are joined.
         max_frames: most frames or text tokens generated for a row.
     """
 
@@ -58,6 +60,7 @@ class TaskSpec(Frozen):
     output: Output
     output_tag: str | None = None
     greedy: bool = False
+    long_audio: Literal["refuse", "spans"] = "refuse"
     max_frames: int = Field(500, gt=0)
 
 
@@ -105,6 +108,7 @@ _ROWS = (
         output="text",
         output_tag="transcription",
         greedy=True,
+        long_audio="spans",
     ),
     TaskSpec(
         name="audio_caption",

@@ -5,19 +5,22 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 from torch import Tensor
 
-from actors.load import AUDIO_COLUMNS, SPAN_COLUMNS, load_audio
+from actors.audio_rows import AUDIO_COLUMNS, source_of
+from actors.load import SPAN_COLUMNS
 from actors.sounds import read_sound
 from actors.storage import Storage
 from actors.table import read_codes
 from pipelines.report.pictures import data_address, spectrogram, tokens, waveform
 from pipelines.report.rows import Pick, RowFacts, cut, read_part, word_errors
-from uniaudio2.audio import SAMPLE_RATE, decode_audio, encode_audio
+from uniaudio2.audio import decode_audio, encode_audio, whole
 from uniaudio2.errors import BadRow
+from uniaudio2.resampling import SAMPLE_RATE
 
 SHOWN_S = 10.0
 MOST_MEDIA_BYTES = 5_000_000
@@ -132,9 +135,7 @@ class Gallery:
         if not any(isinstance(wanted[name], str) for name in AUDIO_COLUMNS):
             return found
         for base in bases[:_MOST_BASES]:
-            found = self._shown(
-                lambda base=base: load_audio(wanted, base, _MOST_INPUT_S, _MOST_INPUT_BYTES)  # type: ignore[misc]
-            )
+            found = self._shown(partial(_read_input, wanted, base))
             if found.duration_s is not None:
                 break
         return found
@@ -144,14 +145,14 @@ class Gallery:
 
     def _shown(self, read: Callable[[], Tensor]) -> Sound:
         try:
-            whole = read()
-            wave = whole[: round(SHOWN_S * SAMPLE_RATE)]
+            heard = read()
+            wave = heard[: round(SHOWN_S * SAMPLE_RATE)]
             data = encode_audio(wave, "flac")
         except BadRow as fault:
             return Sound(note=f"not to be had now: {cut(fault.message, 160)}")
         except (OSError, KeyError) as fault:
             return Sound(note=f"not to be had now: {cut(fault, 160)}")
-        notes = [f"the first {SHOWN_S:g} s"] if len(whole) > len(wave) else []
+        notes = [f"the first {SHOWN_S:g} s"] if len(heard) > len(wave) else []
         player = ""
         if len(data) <= self._left:
             self._left -= len(data)
@@ -159,5 +160,11 @@ class Gallery:
         else:
             notes.append("no player, to keep this page small")
         return Sound(
-            len(whole) / SAMPLE_RATE, waveform(wave), spectrogram(wave), player, ", ".join(notes)
+            len(heard) / SAMPLE_RATE, waveform(wave), spectrogram(wave), player, ", ".join(notes)
         )
+
+
+def _read_input(wanted: Mapping[str, Any], base: str) -> Tensor:
+    """The wave that a row names, ``[N]`` float32 at 24 kHz."""
+    with source_of(wanted, base).open(_MOST_INPUT_S, _MOST_INPUT_BYTES) as stream:
+        return whole(stream)

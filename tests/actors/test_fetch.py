@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from actors import storage
-from actors.fetch import fetch
+from actors.fetch import fetch, open_uri
 from actors.storage import Storage
 from uniaudio2.errors import BadRow
 
@@ -107,3 +108,36 @@ def test_http(web: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "ATTEMPTS", 1)
     with pytest.raises(OSError, match="Cannot connect"):
         fetch("http://127.0.0.1:9/a.wav")
+
+
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_large_objects_are_read_where_they_are_asked_for(
+    where: str, bucket: str, tmp_path: Path
+) -> None:
+    data = bytes(range(256)) * 40
+    storage = Storage(bucket if where == "s3" else str(tmp_path))
+    storage.put("a", data)
+    with open_uri(storage.uri("a"), pieces_from=100) as file:
+        assert isinstance(file, io.BufferedReader)
+        assert file.read(10) == data[:10]
+        assert file.seek(-6, io.SEEK_END) == len(data) - 6
+        assert file.read() == data[-6:]
+        file.seek(300)
+        file.seek(200, io.SEEK_CUR)
+        assert file.read(5000) == data[500:5500]
+    with pytest.raises(BadRow, match="the limit is 100 bytes"), open_uri(storage.uri("a"), 100):
+        pass
+
+
+def test_a_fault_while_reading_is_not_the_end_of_the_file(tmp_path: Path) -> None:
+    """A library in between takes the missing answer for a short file, and says so."""
+    (tmp_path / "a").write_bytes(bytes(5000))
+    with pytest.raises(OSError, match="gone"), open_uri(str(tmp_path / "a"), pieces_from=1) as file:
+        assert isinstance(file, io.BufferedReader)
+
+        def piece(start: int, stop: int) -> bytes:
+            raise OSError(f"gone at {start}")
+
+        file.raw._piece = piece  # type: ignore[attr-defined]
+        assert file.read() == b""
+        raise BadRow("unreadable_audio", "the file is cut")

@@ -10,7 +10,10 @@ import pyarrow as pa
 import pytest
 import torch
 
-from actors.load import Loader, load_audio, load_codes, read_text, resolve
+from actors.audio_rows import load_audio
+from actors.codes import load_codes
+from actors.fetch import resolve
+from actors.load import Loader, read_text
 from actors.table import read_codes
 from actors.unit import UnitSpec, to_stream
 from tests.conftest import tone, wav_bytes
@@ -31,7 +34,7 @@ def kind_of(action: Callable[[], Any]) -> str:
     "value", [GOOD, {"bytes": GOOD, "path": None}, {"bytes": GOOD, "path": "somewhere.wav"}]
 )
 def test_audio_as_bytes_or_struct(value: object) -> None:
-    assert len(load_audio({"audio": value}, "", 60)) == 6000
+    assert load_audio({"audio": value}, "", 60).samples == 6000
 
 
 def test_audio_as_path_uri_and_span(make_audio: Callable[..., Path], bucket: str) -> None:
@@ -39,13 +42,13 @@ def test_audio_as_path_uri_and_span(make_audio: Callable[..., Path], bucket: str
 
     path = make_audio("clips/a.wav", 1.0)
     base = str(path.parents[1])
-    assert len(load_audio({"audio": "clips/a.wav"}, base, 60)) == 24_000
-    assert len(load_audio({"audio": str(path), "start_s": 0.5}, "/elsewhere", 60)) == 12_000
+    assert load_audio({"audio": "clips/a.wav"}, base, 60).samples == 24_000
+    assert load_audio({"audio": str(path), "start_s": 0.5}, "/elsewhere", 60).samples == 12_000
     nemo = {"audio_filepath": "clips/a.wav", "offset": 0.25, "duration": 0.5}
-    assert len(load_audio(nemo, base, 60)) == 12_000
+    assert load_audio(nemo, base, 60).samples == 12_000
     Storage(bucket).put("x/a.wav", GOOD)
-    assert len(load_audio({"audio": f"{bucket}/x/a.wav"}, "", 60)) == 6000
-    assert len(load_audio({"audio": "a.wav"}, f"{bucket}/x", 60)) == 6000
+    assert load_audio({"audio": f"{bucket}/x/a.wav"}, "", 60).samples == 6000
+    assert load_audio({"audio": "a.wav"}, f"{bucket}/x", 60).samples == 6000
 
 
 @pytest.mark.parametrize(
@@ -162,6 +165,40 @@ def test_a_unit_of_codes() -> None:
     assert table["error_kind"].to_pylist() == [None, "missing_value"]
 
 
+def test_audio_that_no_prompt_holds_is_refused_before_it_is_encoded() -> None:
+    rows = pa.table({"id": ["a", "b"], "audio": pa.array([GOOD, wav_bytes(tone(1.0))])})
+    loader = Loader(get_task("audio_caption"), rows.schema.remove(0), prompt_s=0.9)
+    table = loader(unit_of(rows))
+    assert table["error_kind"].to_pylist() == [None, "too_long"]
+    assert "holds less than 0.9 s; cut it" in table["error_message"][1].as_py()
+
+
+def test_tokens_stand_in_for_audio(tmp_path: Path) -> None:
+    torch.save(torch.full((8, 3), 5, dtype=torch.int32), tmp_path / "d_semantic.pt")
+    torch.save(torch.full((2, 8), 6, dtype=torch.int32), tmp_path / "d_reason.pt")
+    frames = [[1] * 8, [2] * 8]
+    rows = pa.table(
+        {
+            "id": ["a", "b", "c", "d"],
+            "audio": pa.array([GOOD, GOOD, None, None], pa.binary()),
+            "recon_codes": [None, frames, frames, None],
+            "reason_codes": [None, frames, None, None],
+            "recon_path": [None, None, None, str(tmp_path / "d_semantic.pt")],
+            "reason_path": [None, None, None, str(tmp_path / "d_reason.pt")],
+        }
+    )
+    heard = Loader(get_task("asr"), rows.schema.remove(0))(unit_of(rows))
+    assert heard["error_kind"].to_pylist() == [None, None, "missing_value", None]
+    assert heard["input_samples"].to_pylist() == [6000, None, None, None]
+    assert [len(read_codes(heard, row).recon) for row in range(4)] == [0, 2, 0, 3]
+    assert read_codes(heard, 3).reason.tolist() == [[6] * 8] * 2
+    # what makes codes alone makes them of the audio, and passes on the others
+    made = Loader(get_task("tokenize"), rows.schema.remove(0))(unit_of(rows))
+    assert made["error_kind"].to_pylist() == [None] * 4
+    assert made["input_samples"].to_pylist() == [6000, 6000, None, None]
+    assert [len(read_codes(made, row).recon) for row in range(4)] == [0, 0, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("row", "kind"),
     [
@@ -182,7 +219,7 @@ def test_paths_as_json_of_a_mixed_column(make_audio: Callable[..., Path], tmp_pa
     make_audio("a.wav")
     make_audio("{b}.wav")
     for value in ('{"path": "a.wav", "bytes": null}', "{b}.wav"):
-        assert len(load_audio({"audio": value}, str(tmp_path), 60)) == 12_000
+        assert load_audio({"audio": value}, str(tmp_path), 60).samples == 12_000
 
 
 @pytest.mark.parametrize("value", [True, ["a"], {"a": 1}, b"text"])

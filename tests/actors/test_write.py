@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.pieces import SPAN_TEXTS_TYPE
 from actors.table import mark_errors, scatter, start_table, wave_column, write_codes
 from actors.unit import UnitSpec
 from actors.write import Writer, file_stem, result_fields, store_crash, travelling_names
@@ -46,6 +48,32 @@ def test_hostile_ids_stay_inside(tmp_path: Path, row_id: str) -> None:
     assert set(tmp_path.parent.iterdir()) == outside
 
 
+def test_codes_that_came_in_are_the_result_s_or_stand_beside_it(tmp_path: Path) -> None:
+    codes = Codes(torch.full((1, 8), 1), torch.full((2, 8), 2))
+    inputs = pa.array([{"recon_codes": [[7] * 8], "recon_path": "a.pt"}])
+    schema = pa.schema([("recon_codes", inputs.type.field(0).type), ("recon_path", pa.string())])
+
+    def written(task: str) -> dict[str, Any]:
+        table = write_codes(start_table(["a"], inputs, 0), {0: codes})
+        table = table.append_column("input_samples", pa.array([None], pa.int64()))
+        for name in ("text", "finish_reason"):
+            table = table.append_column(name, pa.array(["stop"]))
+        table = table.append_column("spans", pa.nulls(1, SPAN_TEXTS_TYPE))
+        table = table.append_column("output_wave", wave_column({0: torch.zeros(1920)}, 1))
+        receipt = json.loads(Writer(str(tmp_path), get_task(task), schema, "m", 0)(table)
+                             ["receipt"][0].as_py())  # fmt: skip
+        row: dict[str, Any] = pq.read_table(tmp_path / receipt["data"][0]).to_pylist()[0]
+        assert row["input_duration_s"] is None
+        assert row["recon_path"] == "a.pt"
+        return row
+
+    assert "input_recon_codes" not in written("reconstruct")
+    assert written("asr")["recon_codes"] == [[7] * 8]
+    answered = written("speech_s2s")
+    assert answered["input_recon_codes"] == [[7] * 8]
+    assert answered["recon_codes"] == [[2] * 8] * 2
+
+
 def test_columns_that_a_result_needs_are_kept_beside_it() -> None:
     names = travelling_names(["id", "text", "input_text"], ["text", "speaker"])
     assert names == {"text": "input_input_text", "speaker": "speaker"}
@@ -62,6 +90,8 @@ def test_results_and_errors_of_one_unit(tmp_path: Path) -> None:
     table = mark_errors(table, "encode", {1: BadRow("too_long", "cut it")})
     table = table.append_column("input_samples", pa.array([24_000, None], pa.int64()))
     table = table.append_column("text", scatter({0: "hallo"}, 2, pa.string()))
+    spans = {0: [{"start_s": 0.0, "end_s": 1.0, "text": "hallo"}]}
+    table = table.append_column("spans", scatter(spans, 2, SPAN_TEXTS_TYPE))
     table = table.append_column("finish_reason", scatter({0: "stop"}, 2, pa.string()))
     receipt = json.loads(
         Writer(str(tmp_path), get_task("asr"), schema, "m-1", 9)(table)["receipt"][0].as_py()
@@ -69,7 +99,7 @@ def test_results_and_errors_of_one_unit(tmp_path: Path) -> None:
     assert (receipt["ok"], receipt["errors"], receipt["input_s"]) == (1, 1, 1.0)
     (good,) = pq.read_table(tmp_path / receipt["data"][0]).to_pylist()
     assert good | {"seed": 0} == {
-        "id": "a", "task": "asr", "text": "hallo", "input_duration_s": 1.0,
+        "id": "a", "task": "asr", "text": "hallo", "spans": spans[0], "input_duration_s": 1.0,
         "finish_reason": "stop", "seed": 0, "model": "m-1", "input_text": "hello", "n": 1,
     }  # fmt: skip
     (bad,) = pq.read_table(tmp_path / receipt["error_parts"][0]).to_pylist()

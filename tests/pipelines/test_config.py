@@ -33,6 +33,8 @@ def test_file_then_set_then_given(tmp_path: Path) -> None:
         (("nonsense",), "key=value"),
         (("seed=2", "seed.x=1"), "'seed' is a value"),
         (("max_errors=lots",), "a number of rows or a share like '5%'"),
+        (("until=decode",), "task asr has no such stage; one of encode, generate"),
+        (("until=load",), "'encode', 'generate' or 'decode'"),
         (("keep=everything",), "'nothing' or 'tokens'"),
     ],
 )
@@ -64,6 +66,25 @@ def test_when_a_job_is_past_hope(
 
 def test_published_spellings() -> None:
     assert make_job({**GIVEN, "task": "ASR"}).spec.name == "asr"
+
+
+@pytest.mark.parametrize(
+    ("task", "until", "stages", "output"),
+    [
+        ("tts", "generate", ("load", "generate"), "codes"),
+        ("tts", "decode", ("load", "generate", "decode"), "audio"),
+        ("asr", "encode", ("load", "encode"), "codes"),
+        ("asr", "generate", ("load", "encode", "generate"), "text"),
+        ("speech_s2s", "generate", ("load", "encode", "generate"), "codes"),
+        ("reconstruct", "encode", ("load", "encode"), "codes"),
+    ],
+)
+def test_a_job_may_stop_after_a_stage(
+    task: str, until: str, stages: tuple[str, ...], output: str
+) -> None:
+    job = make_job({**GIVEN, "task": task, "until": until})
+    assert (job.spec.stages, job.spec.output) == (stages, output)
+    assert job.identity() != make_job({**GIVEN, "task": task}).identity()
 
 
 def test_identity_holds_what_changes_results_and_nothing_else() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from actors.unit import row_ids
 from pipelines.errors import UsageError
-from pipelines.plan import make_plan
+from pipelines.plan import idle_stages, make_plan
 from uniaudio2.tasks import get_task
 
 TTS = get_task("tts")
@@ -73,8 +73,17 @@ def test_missing_column_names_what_is_there(tmp_path: Path) -> None:
     uri = write(tmp_path / "a.parquet", pa.table({"words": ["a"]}))
     with pytest.raises(UsageError, match=r"'text' is missing.*has words"):
         make_plan(uri, TTS)
-    with pytest.raises(UsageError, match=r"'audio' \(or audio_filepath\)"):
+    with pytest.raises(UsageError, match=r"'audio' \(or audio_filepath, recon_codes, "):
         make_plan(uri, get_task("asr"))
+
+
+@pytest.mark.parametrize(("column", "idle"), [("recon_codes", ("encode",)), ("audio", ())])
+def test_tokens_serve_where_audio_is_absent(
+    tmp_path: Path, column: str, idle: tuple[str, ...]
+) -> None:
+    uri = write(tmp_path / "a.parquet", pa.table({column: [None]}))
+    plan = make_plan(uri, get_task("asr"))
+    assert (plan.rows, idle_stages(plan.schema)) == (1, idle)
 
 
 def test_text_serves_where_a_caption_is_absent(tmp_path: Path) -> None:

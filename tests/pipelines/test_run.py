@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+import torch
 
 from actors.sounds import read_sound
 from actors.storage import Storage, read_uri
@@ -22,6 +23,9 @@ from pipelines.demo import EXAMPLES, read_results
 from pipelines.ledger import committed_parts
 from pipelines.status import read_status, verify
 from tests.conftest import tone, wav_bytes
+from uniaudio2 import UniAudio2
+from uniaudio2.codes import Codes
+from uniaudio2.seeds import row_seed
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -79,6 +83,30 @@ def test_codes_go_back_to_the_same_sound(tmp_path: Path) -> None:
         assert len(second) == 1920 * len(again["recon_codes"])
         assert np.abs(first - second[: len(first)]).max() < 1e-3
         assert again["caption"] == whole["caption"]
+
+
+def test_a_run_may_stop_at_tokens_and_another_go_on_from_there(tmp_path: Path) -> None:
+    texts = put_parquet(str(tmp_path / "t.parquet"), pa.table({"id": ["a"], "text": ["one"]}))
+    short = {"sampling": {"max_frames": 20}, "seed": 3}
+    tokens = run("tts", texts, str(tmp_path / "tokens"), until="generate", **short)
+    (row,) = read_results(tokens.output)
+    assert "audio_path" not in row
+    sound = run("detokenize", f"{tokens.output}/data", str(tmp_path / "sound"), seed=3)
+    wave, _ = soundfile.read(tmp_path / "sound" / read_results(sound.output)[0]["audio_path"])
+    both = [torch.tensor(row[name]) for name in ("reason_codes", "recon_codes")]
+    (expected,) = UniAudio2.load("tiny", ("decoder",)).decode([Codes(*both)], [row_seed(3, "a")])
+    assert np.abs(wave - expected.clamp(-1, 1).numpy()).max() < 1e-3
+    # and as the published tool keeps them
+    (tmp_path / "pairs").mkdir()
+    for stream, kind in (("reason", "int32"), ("recon", "uint16")):
+        codes = torch.from_numpy(np.array(row[f"{stream}_codes"], dtype=kind).T.copy())
+        name = "reason" if stream == "reason" else "semantic"
+        torch.save(codes, tmp_path / f"pairs/a_{name}.pt")
+    heard = run("asr", str(tmp_path / "pairs"), str(tmp_path / "text"), keep="tokens", **short)
+    assert heard.exit_code == 0
+    (heard_row,) = read_results(heard.output)
+    assert heard_row["recon_codes"] == row["recon_codes"]
+    assert isinstance(heard_row["text"], str)
 
 
 def test_asr_from_parquet_on_s3_to_s3(bucket: str) -> None:

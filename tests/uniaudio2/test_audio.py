@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import tone, wav_bytes
-from uniaudio2 import audio
-from uniaudio2.audio import decode_audio, encode_audio, resample
+from uniaudio2 import resampling
+from uniaudio2.audio import decode_audio, encode_audio
 from uniaudio2.errors import BadRow
+from uniaudio2.resampling import resample
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
@@ -130,9 +131,9 @@ def test_chunks_give_what_the_whole_wave_gives(
     wave = torch.from_numpy(np.random.default_rng(rate).standard_normal(round(rate * seconds)))
     wave = wave.float()
     whole = resample(wave, rate)
-    monkeypatch.setattr(audio, "_CHUNK_SAMPLES", 2048)
+    monkeypatch.setattr(resampling, "_CHUNK_SAMPLES", 2048)
     assert torch.allclose(resample(wave, rate), whole, atol=1e-5)
-    parts = torch.cat(list(audio._resampled(wave.split(777), rate, 24_000)))
+    parts = torch.cat(list(resampling.resampled(wave.split(777), rate, 24_000)))
     assert len(parts) == len(whole) == -(-len(wave) * 24_000 // rate)
     assert torch.allclose(parts, whole, atol=1e-5)
 

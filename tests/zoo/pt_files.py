@@ -45,12 +45,22 @@ class _Call:
         return self.call
 
 
+# the names of an unsigned tensor, in their order, but the storage is called for memory
+_UNSIGNED_CALL = (
+    b"\x80\x02ctorch._utils\n_rebuild_tensor_v3\nctorch.storage\nUntypedStorage\n"
+    b"J\x00\x00\x00\x7f\x85R0ccollections\nOrderedDict\nctorch\nuint16\n."
+)
+
+
 def pt_files() -> Iterator[tuple[str, bytes, frozenset[str]]]:
     """Name, contents and acceptable outcomes of every file."""
     good = torch.arange(24).reshape(8, 3)
     data = saved(good)
     yield "good", data, OK
     yield "good-int32", saved(good.T.contiguous().int()), OK
+    for kind in (torch.int16, torch.uint16, torch.uint8):
+        yield f"good-{kind}", saved(good.to(kind)), OK
+        yield f"good-{kind}-turned", saved(good.T.contiguous().to(kind)), OK
     yield "good-view", saved(good[:, ::2]), OK
     for name, tensor in {
         "float": good.float(), "bool": good.bool(), "bfloat16": good.bfloat16(),
@@ -78,6 +88,9 @@ def pt_files() -> Iterator[tuple[str, bytes, frozenset[str]]]:
         yield f"{name}-bare", pickle.dumps(value), BAD
         yield f"{name}-inside", repacked(data, pickle.dumps(value)), BAD
         yield f"{name}-old", saved(value, _use_new_zipfile_serialization=False), BAD
+    unsigned = saved(good.to(torch.uint16))
+    yield "unsigned-large", saved(torch.full((8, 3), 65_535).to(torch.uint16)), OK
+    yield "unsigned-with-a-call", repacked(unsigned, _UNSIGNED_CALL), BAD
     yield "old-format", saved(good, _use_new_zipfile_serialization=False), BAD
     yield "squeezed", repacked(data, squeeze=True), OK | BAD | {"too_large"}
     bomb = repacked(data, squeeze=True, **{"archive/data/9": bytes(50_000_000)})

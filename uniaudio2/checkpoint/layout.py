@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 _MARKS = ("llm_config.yaml", "ReasoningCodec.checkpoint", "sqcodec.pth", "llm_ep*.checkpoint")
@@ -52,6 +54,12 @@ PUBLISHED_FILES = (
         needed=False,
     ),
     PublishedFile(
+        "base",
+        ("base_config.yaml",),
+        "our settings for what the other files do not tell, where it is no model of published size",
+        needed=False,
+    ),
+    PublishedFile(
         "small_codec",
         ("ReasoningCodec_1024.checkpoint",),
         "a codec that the LLM does not know; not used",
@@ -60,28 +68,43 @@ PUBLISHED_FILES = (
 )
 
 
+def files_of(folder: Path) -> dict[str, int]:
+    """Sizes in bytes of the files of a folder and of the folders in it, by their names."""
+    found = sorted(path for depth in ("*", "*/*") for path in folder.glob(depth) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
+
+
+def _fits(name: str, pattern: str) -> bool:
+    parts, wanted = name.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+
+
+def are_published(names: Iterable[str]) -> bool:
+    """Whether names are those of a published checkpoint folder: any of its own is among them."""
+    return any(_fits(name, mark) for name in names for mark in _MARKS)
+
+
 def is_published(folder: Path) -> bool:
-    """Whether a folder looks like a published checkpoint: any of its own files is there."""
-    return folder.is_dir() and any(any(folder.glob(mark)) for mark in _MARKS)
+    """Whether a folder looks like a published checkpoint."""
+    return folder.is_dir() and are_published(files_of(folder))
 
 
-def find(folder: Path, file: PublishedFile) -> Path | None:
-    """Where a folder holds a published file; None if it does not.
+def find(names: Iterable[str], file: PublishedFile) -> str | None:
+    """Which of the names of a folder's files is a published one; None if no one is.
 
     Raises:
-        ValueError: several files answer, and nothing tells which is meant.
+        ValueError: several answer, and nothing tells which is meant.
     """
     for pattern in file.patterns:
         found = sorted(
-            path
-            for path in folder.glob(pattern)
-            if path.is_file() and path.parent.name not in file.not_in
+            name
+            for name in names
+            if _fits(name, pattern) and name.rpartition("/")[0] not in file.not_in
         )
         if len(found) > 1:
-            names = ", ".join(str(path.relative_to(folder)) for path in found)
             raise ValueError(
-                f"{folder} holds {len(found)} files {pattern} ({names}), where one is needed; "
-                "leave only the one that is meant"
+                f"the folder holds {len(found)} files {pattern} ({', '.join(found)}), where one is "
+                "needed; leave only the one that is meant"
             )
         if found:
             return found[0]
@@ -94,7 +117,8 @@ def find_all(folder: Path) -> dict[str, Path]:
     Raises:
         ValueError: a file that is needed is missing; the message lists them all.
     """
-    places = {file.name: find(folder, file) for file in PUBLISHED_FILES}
+    names = files_of(folder)
+    places = {file.name: find(names, file) for file in PUBLISHED_FILES}
     missing = [
         f"{file.patterns[0]} ({file.says})"
         for file in PUBLISHED_FILES
@@ -105,21 +129,23 @@ def find_all(folder: Path) -> dict[str, Path]:
             f"{folder} lacks {', '.join(missing)}; a published checkpoint folder has all of them: "
             "download what is missing into it"
         )
-    return {name: place for name, place in places.items() if place is not None}
+    return {name: folder / place for name, place in places.items() if place is not None}
 
 
-def describe_folder(folder: Path) -> list[tuple[str, str]]:
+def describe_files(files: Mapping[str, int]) -> list[tuple[str, str]]:
     """What a published folder holds: pattern of every file, and its path, size or absence.
+
+    Args:
+        files: sizes in bytes by name.
 
     Raises:
         ValueError: several files answer for one.
     """
-    return [(file.patterns[0], _state(folder, file)) for file in PUBLISHED_FILES]
+    return [(file.patterns[0], _state(files, file)) for file in PUBLISHED_FILES]
 
 
-def _state(folder: Path, file: PublishedFile) -> str:
-    place = find(folder, file)
-    if place is None:
+def _state(files: Mapping[str, int], file: PublishedFile) -> str:
+    name = find(files, file)
+    if name is None:
         return f"{'MISSING' if file.needed else 'absent'}: {file.says}"
-    size = place.stat().st_size / 1e6
-    return f"{place.relative_to(folder)}, {size:.1f} MB: {file.says}"
+    return f"{name}, {files[name] / 1e6:.1f} MB: {file.says}"

@@ -39,22 +39,19 @@ def read_tensors(path: Path, entry: str | None) -> dict[str, Tensor]:
     """Read the named tensors of a torch file, memory-mapped where the file allows it.
 
     Args:
-        path: a file of ``torch.save`` in its zip format.
+        path: a file of ``torch.save``: in its zip format, or in the older one, which is then read
+            into memory and may hold nothing but tensors, containers, numbers and texts.
         entry: the key below which the tensors lie; None where the file is the mapping itself.
 
     Returns:
         Names to tensors on the CPU, of the stored dtypes. What is no tensor is left out.
 
     Raises:
-        ValueError: the file is in the old format, damaged, or has no such entry.
+        ValueError: the file is damaged, names classes in the older format, or has no such entry.
     """
     with path.open("rb") as file:
-        if file.read(len(_ZIP_START)) != _ZIP_START:
-            raise ValueError(
-                f"{path} is no torch zip file; files from before torch 1.6 are not read: load it "
-                "where you trust it and save it again with a newer torch"
-            )
-    content = _read(path)
+        is_zip = file.read(len(_ZIP_START)) == _ZIP_START
+    content = _read(path) if is_zip else _read_older(path)
     found = content if entry is None else _member(content, entry, path)
     if not isinstance(found, Mapping):
         raise ValueError(
@@ -88,6 +85,16 @@ def _read(path: Path) -> object:
         return _read_inert(path)
     except Exception as fault:
         raise _damaged(path, fault) from fault
+
+
+def _read_older(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as fault:
+        raise ValueError(
+            f"{path} is no torch zip file, and as one from before torch 1.6 it holds more than "
+            "weights or is damaged: load it where you trust it and save it again with a newer torch"
+        ) from fault
 
 
 def _damaged(path: Path, fault: Exception) -> ValueError:

@@ -13,6 +13,7 @@ from torch import Tensor
 from uniaudio2.checkpoint.layout import find_all
 from uniaudio2.checkpoint.native import QUANTIZERS, SHARED_PREFIX, write_folder
 from uniaudio2.checkpoint.published_config import build_config
+from uniaudio2.checkpoint.published_settings import checked, read_settings
 from uniaudio2.checkpoint.published_weights import (
     CodecWeights,
     left_out,
@@ -45,7 +46,8 @@ def convert_published(
         target: must not exist, or be empty.
         dtype: of the language model's weights. The codec stays float32, because codes near a
             decision boundary depend on precision.
-        base: numbers that no published file tells; None for the published full-size model.
+        base: numbers that no published file tells; None for what ``base_config.yaml`` in the
+            folder says, or for the published full-size model.
         ignore: beginnings of published names that may be left out though nothing knows them.
 
     Returns:
@@ -58,6 +60,8 @@ def convert_published(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} is not empty; choose a folder that does not exist yet")
     files = find_all(source)
+    if base is None and "base" in files:
+        base = checked(ModelConfig, files["base"], **read_settings(files["base"]))
     lm, codec = read_lm(files["llm"]), read_codec(files, ignore)
     config = build_config(files, lm, codec, base)
     check_tokenizer(files["tokenizer"], config.lm)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from uniaudio2.codec.segments import (
     reason_tokens,
     recon_tokens,
     segments_needed,
+    stream_segments,
     tight_samples,
 )
 from uniaudio2.codec.thinking import Thinking
@@ -134,6 +136,37 @@ class CodecEncoder(nn.Module):
         if tight:
             return tight_samples(samples, segment, self.config)
         return self.config.segment_samples
+
+    @torch.no_grad()
+    def encode_stream(
+        self,
+        blocks: Iterable[Tensor],
+        samples: int,
+        segments_per_batch: int | Budget = 6,
+        context: Context = "periodic",
+    ) -> Codes:
+        """Encode one clip of any length that comes in blocks; the codes are those of `encode`.
+
+        Args:
+            blocks: ``[N]`` float32 each, mono, at the codec's sample rate.
+            samples: length of the whole clip, at least 1.
+            segments_per_batch: segments that go through the encoders at once, at least 1.
+            context: as for `encode`.
+
+        Raises:
+            RuntimeError: the blocks hold more or fewer samples.
+        """
+        budget, tight = Budget.of(segments_per_batch), context == "tight"
+        last = segments_needed(samples, self.config) - 1
+        segments = (
+            segment[: self._samples(samples, index, tight)]
+            for index, segment in enumerate(stream_segments(blocks, samples, self.config))
+        )
+        parts: list[Codes] = []
+        while batch := list(islice(segments, min(budget.room(1.0), max(last - len(parts), 1)))):
+            # the last segment may be shorter than those before it, and goes alone
+            parts += budget.run(lambda waves: self._encode_waves(waves, tight), batch)
+        return self._join(parts, samples)
 
     @torch.no_grad()
     def encode_padded(self, clip: Tensor) -> Codes:

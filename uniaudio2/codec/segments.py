@@ -5,6 +5,8 @@ Counts use whole numbers; the published floating-point formula is one too small 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -91,6 +93,46 @@ def periodic_segment(
     stop = start + (config.segment_samples if samples is None else samples)
     positions = torch.arange(start, stop, device=clip.device)
     return clip[positions % clip.shape[0]]
+
+
+def stream_segments(
+    blocks: Iterable[Tensor], samples: int, config: CodecConfig
+) -> Iterator[Tensor]:
+    """The needed segments of a clip that comes in blocks, as `periodic_segment` cuts them.
+
+    Only a segment and the beginning of the clip, where the last segments go on, are in memory.
+
+    Args:
+        blocks: ``[N]`` float32 each.
+        samples: length of the whole clip.
+        config: the codec's configuration.
+
+    Yields:
+        ``[segment_samples]`` each, in order.
+
+    Raises:
+        RuntimeError: the blocks hold more or fewer samples.
+    """
+    length, needed = config.segment_samples, segments_needed(samples, config)
+    # the segments behind the last whole one start up to this far behind the end of the clip
+    reach = min(length + needed * config.segment_extra_samples, samples)
+    head, held = torch.zeros(0), torch.zeros(0)
+    come = given = 0
+    for block in blocks:
+        come += len(block)
+        head = torch.cat([head, block[: reach - len(head)]]) if len(head) < reach else head
+        held = torch.cat([held, block])
+        while len(held) >= length and given < needed:
+            yield held[:length].clone()
+            held, given = held[length:].clone(), given + 1
+    if come != samples:
+        raise RuntimeError(f"{come} samples came where {samples} were found before; not one file")
+    tail = torch.cat([held, head])  # starts at sample `given * length`
+    for place in range(needed - given):
+        positions = torch.arange(place * length, (place + 1) * length)
+        repeats = positions >= len(tail)
+        positions[repeats] = len(held) + (positions[repeats] - len(held)) % samples
+        yield tail[positions]
 
 
 def padded_clip(clip: Tensor, config: CodecConfig) -> Tensor:

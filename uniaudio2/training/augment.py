@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from uniaudio2.audio import SAMPLE_RATE
+from uniaudio2.resampling import SAMPLE_RATE
 from uniaudio2.training.corpus import Clip
 from uniaudio2.training.domain import symbols_of
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uniaudio2.audio import SAMPLE_RATE
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.codec.features import Features
 from uniaudio2.codec.thinking import Thinking, ThinkingBlock
 from uniaudio2.config import ModelConfig
 from uniaudio2.flow.windows import FRAMES_PER_CODE
+from uniaudio2.resampling import SAMPLE_RATE
 from uniaudio2.training.augment import Packed, pack
 from uniaudio2.training.bands import BandAnalysis
 from uniaudio2.training.corpus import Corpus

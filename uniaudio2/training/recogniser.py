@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from uniaudio2.audio import SAMPLE_RATE
 from uniaudio2.codec.features import to_16k
 from uniaudio2.codec.mel import WHISPER_HOP, whisper_log_mel
+from uniaudio2.resampling import SAMPLE_RATE
 from uniaudio2.training.augment import Packed, disturb
 from uniaudio2.training.codec import SymbolHead, symbol_loss
 from uniaudio2.training.corpus import Corpus

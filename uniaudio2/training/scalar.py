@@ -13,9 +13,9 @@ import torchaudio.functional
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uniaudio2.audio import SAMPLE_RATE
 from uniaudio2.config import ScalarConfig
 from uniaudio2.flow.scalar import ScalarCodec
+from uniaudio2.resampling import SAMPLE_RATE
 from uniaudio2.training.bands import SLOTS, BandAnalysis, band_centres
 from uniaudio2.training.corpus import Clip, Corpus
 from uniaudio2.training.loop import Loop, Losses, Schedule, dice_of

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from uniaudio2.audio import SAMPLE_RATE
+from uniaudio2.resampling import SAMPLE_RATE
 from uniaudio2.training.domain import THEN
 
 DURATIONS_S = (0.8, 1.5)

@@ -109,6 +109,11 @@ def write_lm(folder: Path, pair: GoldenPair) -> None:
     (folder / "audio_tasks_prompts.json").write_text(json.dumps({"TTS": ["text to speech"]}))
 
 
+def write_base(folder: Path, base: ModelConfig) -> None:
+    """Our own settings for what the other files do not tell."""
+    (folder / "base_config.yaml").write_text(yaml.safe_dump(base.model_dump(mode="json")))
+
+
 MARKERS = r"parallel_number|(reason|semantic|text|audio_prompt)_(bos|eos|pad_token)"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import builtins
 import functools
 import io
@@ -176,10 +177,22 @@ def test_what_a_file_does_to_stand_ins_stays_in_that_file(tmp_path: Path) -> Non
     assert list(read_tensors(assemble(tmp_path / "own.pt", program), None)) == ["a"]
 
 
+def test_weights_in_the_older_format_are_read(tmp_path: Path) -> None:
+    path, expected = tmp_path / "file.pt", weights()
+    torch.save({"model": expected, "epoch": 3}, path, _use_new_zipfile_serialization=False)
+    read = read_tensors(path, "model")
+    assert list(read) == list(expected)
+    assert all(torch.equal(read[name], tensor) for name, tensor in expected.items())
+
+
 def test_other_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / "file.pt"
-    torch.save({"model": weights()}, path, _use_new_zipfile_serialization=False)
+    older = {"_use_new_zipfile_serialization": False}
+    torch.save({"model": weights(), "args": argparse.Namespace()}, path, **older)
     with pytest.raises(ValueError, match=r"before torch 1\.6.*save it again"):
+        read_tensors(path, "model")
+    path.write_text("weights\n")
+    with pytest.raises(ValueError, match=r"no torch zip file.*damaged"):
         read_tensors(path, "model")
     torch.save({"other": weights()}, path)
     with pytest.raises(ValueError, match=r"no entry 'model', it holds \['other'\]"):

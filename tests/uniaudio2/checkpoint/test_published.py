@@ -23,11 +23,12 @@ from tests.uniaudio2.checkpoint.published_folder import (
     Recorded,
     codec_weights,
     recorded,
+    write_base,
     write_published,
 )
 from uniaudio2 import UniAudio2
 from uniaudio2.checkpoint import native
-from uniaudio2.checkpoint.layout import describe_folder, is_published
+from uniaudio2.checkpoint.layout import describe_files, files_of, is_published
 from uniaudio2.checkpoint.native import load_config
 from uniaudio2.checkpoint.published import convert_published
 from uniaudio2.checkpoint.published_weights import read_codec
@@ -278,6 +279,16 @@ def test_unknown_tensors_may_be_ignored_on_request(source: Recorded, copy: Path)
     assert "1 tensors left out: ignored on request" in (target / "README.md").read_text()
 
 
+def test_a_folder_may_say_itself_what_its_files_do_not_tell(
+    source: Recorded, copy: Path, converted: Path
+) -> None:
+    write_base(copy, source.base())
+    assert convert_published(copy, copy.with_name("ours")) == load_config(converted)
+    (copy / "base_config.yaml").write_text("name: x\nflow: {window_code: 4}")
+    with pytest.raises(ValueError, match=r"base_config.yaml: .*did you mean 'window_codes'"):
+        convert_published(copy, copy.with_name("again"))
+
+
 def test_a_taken_target_is_refused(source: Recorded, published: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not empty"):
@@ -320,11 +331,12 @@ def test_folders_are_told_apart(published: Path, converted: Path, tmp_path: Path
     assert not is_published(tmp_path / "absent")
     (tmp_path / "sqcodec.pth").touch()
     assert is_published(tmp_path)
-    facts = dict(describe_folder(tmp_path))
+    facts = dict(describe_files(files_of(tmp_path)))
     assert facts["sqcodec.pth"].startswith("sqcodec.pth, 0.0 MB")
     assert facts["music_ssl.pt"] == "MISSING: MusicFM"
     assert facts["ReasoningCodec_1024.checkpoint"].startswith("absent")
-    assert not any(fact.startswith("MISSING") for fact in dict(describe_folder(published)).values())
+    whole = dict(describe_files(files_of(published)))
+    assert not any(fact.startswith("MISSING") for fact in whole.values())
 
 
 def test_both_halves_of_the_codec_are_read(source: Recorded, published: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.uniaudio2.codec.small import CONFIG
@@ -13,6 +13,7 @@ from uniaudio2.codec.segments import (
     reason_tokens,
     recon_tokens,
     segments_needed,
+    stream_segments,
     tight_samples,
 )
 from uniaudio2.config import CodecConfig
@@ -106,3 +107,21 @@ def test_tight_segments_have_few_lengths() -> None:
     config = CodecConfig()
     lengths = {tight_samples(samples, 0, config) for samples in range(1, 720_000, 500)}
     assert len(lengths) <= 22
+
+
+@given(
+    samples=st.integers(1, 6_000),
+    block=st.integers(50, 3_000),
+    extra=st.sampled_from([0, 7, 240]),
+)
+@settings(deadline=None, max_examples=80)
+def test_a_stream_has_the_segments_of_the_whole_clip(samples: int, block: int, extra: int) -> None:
+    sizes = {"sample_rate": 2_500, "segment_frames": 10, "segment_extra_samples": extra}
+    config = CONFIG.model_copy(update=sizes)
+    clip = torch.arange(float(samples))
+    segments = list(stream_segments(clip.split(block), samples, config))
+    assert len(segments) == segments_needed(samples, config)
+    for index, segment in enumerate(segments):
+        assert torch.equal(segment, periodic_segment(clip, index, config))
+    with pytest.raises(RuntimeError, match="where"):
+        list(stream_segments(clip.split(block), samples + 1, config))

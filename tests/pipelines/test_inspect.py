@@ -1,0 +1,42 @@
+"""What a model is, told in words, wherever it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.storage import Storage
+from pipelines.errors import UsageError
+from pipelines.inspect import describe
+from uniaudio2.checkpoint.native import BUNDLED
+
+
+def test_the_bundled_model_and_the_same_on_s3(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIAUDIO2_CACHE", str(tmp_path))
+    told = describe("nano")
+    assert "nano-" in told and "context" in told
+    config = (BUNDLED / "nano/config.json").read_bytes()
+    Storage(bucket).put("m/config.json", config)
+    Storage(bucket).put("m/lm.safetensors", b"not needed")
+    assert describe(f"{bucket}/m") == told
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_published_folder_on_s3_is_only_listed(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIAUDIO2_CACHE", str(tmp_path))
+    Storage(bucket).put("ckpt/llm_ep2.checkpoint", bytes(300_000))
+    lines = describe(f"{bucket}/ckpt").splitlines()
+    assert any("llm_ep2.checkpoint, 0.3 MB" in line for line in lines)
+    assert any("MISSING: MusicFM" in line for line in lines)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("source", ["nan", "/absent", "s3://absent-bucket-of-nobody/x"])
+def test_what_is_no_model(source: str, s3_server: str) -> None:
+    with pytest.raises(UsageError, match=source.split("/")[-1]):
+        describe(source)
