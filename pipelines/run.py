@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import FrameType
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +12,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.shelf import shelf_path
-from actors.storage import Storage, UnknownFileSystem
+from actors.storage import Storage
 from actors.unit import UnitSpec
 from actors.write import store_crash
 from pipelines.config import JobConfig
@@ -28,10 +25,12 @@ from pipelines.progress import Counts, Progress, Style
 from pipelines.record import State, check_same_job, identity, run_record, setup_record
 from pipelines.report import Report, write_report
 from pipelines.resources import Allotment, fit_pools
+from pipelines.stop import answered, stoppable
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
 
 ISOLATED_ATTEMPTS = 2
+_BEGINS_KEPT = 1000
 
 StageFactory = Callable[[JobConfig, Allotment, pa.Schema, ModelConfig], Stages]
 
@@ -97,6 +96,8 @@ class Run:
         self.progress = Progress(Counts(rows=plan.rows, units=len(plan.units)), style)
         self.fresh = fresh
         self.started = time.time()
+        self.state: State = "running"
+        self.begins: list[float] = []
         self.setup: dict[str, Any] = {}
         self._why: dict[int, str] = {}
 
@@ -107,18 +108,23 @@ class Run:
             pending = self._resume()
             if pending:
                 self._work(pending, lease, make)
-            counts = self._finish()
+            self._sweep()
+            counts = self._counts()
             elapsed_s = time.monotonic() - begun
-            done = counts.units_done == counts.units
-            self._record("finished" if done else "running", elapsed_s, counts)
+            if counts.units_done == counts.units:
+                self.state = "finished"
+            self._record(elapsed_s)
         report = self._report()
         return RunResult(
             self.job.output, counts, elapsed_s, 3 if counts.errors else 0, report=report
         )
 
-    def _finish(self) -> Counts:
-        """Remove what no commit names; returns the whole job's counts."""
+    def _sweep(self) -> None:
+        """Remove what no commit names."""
         self.ledger.sweep(self.ledger.commits())
+
+    def _counts(self) -> Counts:
+        """Those of the whole job."""
         return self.progress.counts
 
     def _report(self) -> Report | None:
@@ -149,7 +155,7 @@ class Run:
             self.ledger.clear()
         recorded = self.ledger.read_run()
         if recorded is None:
-            self._record("running", None, self.progress.counts)
+            self._record()
         else:
             self._go_on(recorded)
         commits = self.ledger.commits()
@@ -172,6 +178,7 @@ class Run:
         check_same_job(recorded, identity(self.job, self.model), self.job.output)
         self.started = recorded["started"]
         self.setup = recorded.get("setup", {})
+        self.begins = recorded.get("begins", [])
 
     def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
         """Point units at the tokens that an earlier attempt kept of them."""
@@ -184,11 +191,12 @@ class Run:
             for unit in units
         ]
 
-    def _record(self, state: State, elapsed_s: float | None, counts: Counts) -> None:
-        facts = run_record(self.job, self.plan, self.model, counts)
-        ended = time.time() if state == "finished" else None
+    def _record(self, elapsed_s: float | None = None) -> None:
+        facts = run_record(self.job, self.plan, self.model, self._counts())
+        ended = time.time() if self.state == "finished" else None
         times = {"started": self.started, "ended": ended, "last_run_s": elapsed_s}
-        self.ledger.write_run({"state": state, **facts, **times, "setup": self.setup})
+        facts |= {"setup": self.setup, "begins": self.begins[-_BEGINS_KEPT:]}
+        self.ledger.write_run({"state": self.state, **facts, **times})
 
     def _headline(self) -> str:
         done = self.progress.counts.units_done
@@ -207,12 +215,14 @@ class Run:
         cluster = ray.cluster_resources()
         allotment = fit_pools(self.job, cluster, elastic=self.job.address is not None)
         self.setup = setup_record(allotment, cluster)
+        self.begins.append(time.time())
+        self._record()
         for note in allotment.notes:
             self.progress.say("note", note)
         fields = travelling_schema(self.plan.schema)
         stages = make(self.job, allotment, fields, self.model)
         try:
-            with _stoppable():  # again: Ray puts its own handler in place when it starts
+            with stoppable():  # again: Ray puts its own handler in place when it starts
                 for _ in range(self.job.max_attempts):
                     pending = self._pass(pending, stages, allotment, lease)
                     if not pending:
@@ -288,38 +298,6 @@ class Run:
                 f"{counts.errors} of {done} rows failed ({kinds}), more than max_errors "
                 f"{self.job.max_errors}; look at {self.job.output}/errors, mend the input, go on"
             )
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM stops a run as Ctrl-C does."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        old = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: the caller handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)
-
-
-@contextmanager
-def answered() -> Iterator[None]:
-    """Turn what stops a run into the errors that a user is told."""
-    try:
-        with _stoppable():
-            yield
-    except KeyboardInterrupt as stop:
-        raise RunFailed("interrupted; the same command goes on where it was") from stop
-    except UnknownFileSystem as fault:
-        raise UsageError(str(fault)) from fault
-    except OSError as fault:
-        raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault
 
 
 def run_job(

@@ -206,6 +206,7 @@ def _environment() -> Environment:
     )
     environment.filters["span"] = span
     environment.filters["area"] = area
+    environment.filters["bars"] = bars
     environment.filters["moment"] = moment
     return environment
 
@@ -247,7 +248,7 @@ def write_report(output: str) -> Report:
         raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
     totals, log = _read_log(ledger)
     setup = run.get("setup", {})
-    timeline = log.timeline(setup)
+    timeline = log.timeline(setup, run.get("begins", ()))
     task = get_task(run["job"]["task"])
     facts = read_rows(storage, totals.data, task.name)
     bottleneck = find_bottleneck(timeline, setup) if timeline else None
