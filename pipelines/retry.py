@@ -27,8 +27,9 @@ from pipelines.errors import RunFailed, UsageError
 from pipelines.graph import make_stages
 from pipelines.ledger import RESULTS, SWEPT, Commit, Ledger
 from pipelines.plan import Plan, make_plan
+from pipelines.preflight import checked_model
 from pipelines.progress import Counts, Style
-from pipelines.run import Run, RunResult, StageFactory, checked_model
+from pipelines.run import Run, RunResult, StageFactory
 from pipelines.stop import answered
 from uniaudio2.config import ModelConfig
 

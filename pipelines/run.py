@@ -21,12 +21,12 @@ from pipelines.graph import Stages, make_stages, start_ray, stream_units
 from pipelines.lease import Lease
 from pipelines.ledger import Commit, Ledger, merge_receipts
 from pipelines.plan import Plan, make_plan, travelling_schema
+from pipelines.preflight import check_apart, checked_model
 from pipelines.progress import Counts, Progress, Style
 from pipelines.record import State, check_same_job, identity, run_record, setup_record
 from pipelines.report import Report, write_report
 from pipelines.resources import Allotment, fit_pools
 from pipelines.stop import answered, stoppable
-from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
 
 ISOLATED_ATTEMPTS = 2
@@ -56,28 +56,6 @@ class RunResult:
     report: Report | None = None
     tried: int | None = None
     mended: int = 0
-
-
-def checked_model(job: JobConfig) -> ModelConfig:
-    """The model's configuration, with the job's settings checked against it."""
-    try:
-        config = load_config(model_folder(job.model))
-        if "generate" in job.spec.stages:
-            sampling = job.sampling.for_task(job.spec, config)
-            sampling.check_fits(config.lm)
-            sampling.check_serves("text" if job.spec.output == "text" else "audio")
-    except ValueError as fault:
-        raise UsageError(str(fault)) from fault
-    return config
-
-
-def _check_apart(job: JobConfig) -> None:
-    """Refuse an OUTPUT inside a folder that is INPUT: its files would be input the next time."""
-    if Storage(job.output).root.startswith(Storage(job.input).root + "/"):
-        raise UsageError(
-            f"OUTPUT {job.output} lies inside INPUT {job.input}; results would become input: "
-            "choose a folder beside it"
-        )
 
 
 class Run:
@@ -322,7 +300,7 @@ def run_job(
     """
     model = checked_model(job)
     with answered():
-        _check_apart(job)
+        check_apart(job)
         plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
         run = Run(job, plan, model, style, fresh)
         run.verbose = verbose
