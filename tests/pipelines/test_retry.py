@@ -18,7 +18,6 @@ from pipelines.ledger import Ledger
 from pipelines.retry import recorded_job, retry_job
 from pipelines.status import read_status, verify
 from tests.pipelines.faulty import faulty_stages
-from tests.pipelines.inline import inline  # noqa: F401 - a fixture
 from tests.pipelines.test_faults import job
 from tests.pipelines.test_run import read_errors, run
 
