@@ -223,7 +223,7 @@ class Run:
                 self._why[number] = receipt["fault"]
             elif number in left:
                 unit = left.pop(number)
-                self._commit(merge_receipts(number, unit.fingerprint, [receipt]))
+                self._commit(_merged(unit, [receipt]))
         if left:
             reasons = {self._why.get(number, "a worker died") for number in left}
             if len(left) == len(pending) >= self.hopeless_units:
@@ -262,7 +262,7 @@ class Run:
                 receipts[key] = store_crash(self.job.output, spec, kind, message, attempts)
         for unit in pending:
             group = [receipts[(unit.unit, row)] for row in unit.row_numbers]
-            self._commit(merge_receipts(unit.unit, unit.fingerprint, group))
+            self._commit(_merged(unit, group))
 
     def _commit(self, commit: Commit) -> None:
         """Make a unit visible, count it, and stop a job that is past hope."""
@@ -276,6 +276,11 @@ class Run:
                 f"{counts.errors} of {done} rows failed ({kinds}), more than max_errors "
                 f"{self.job.max_errors}; look at {self.job.output}/errors, mend the input, go on"
             )
+
+
+def _merged(unit: UnitSpec, receipts: list[dict[str, Any]]) -> Commit:
+    commit = merge_receipts(unit.unit, unit.fingerprint, receipts)
+    return replace(commit, source=unit.source, start=unit.start)
 
 
 def run_job(

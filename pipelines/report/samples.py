@@ -10,10 +10,12 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
+from actors.cells import plain_value
 from actors.load import AUDIO_COLUMNS, SPAN_COLUMNS, load_audio
 from actors.sounds import read_sound
 from actors.storage import Storage
 from actors.table import read_codes
+from actors.unit import read_parquet_rows, row_ids
 from pipelines.report.pictures import data_address, spectrogram, tokens, waveform
 from pipelines.report.rows import Pick, RowFacts, cut, read_part, word_errors
 from uniaudio2.audio import SAMPLE_RATE, decode_audio, encode_audio
@@ -25,6 +27,7 @@ _MOST_INPUT_BYTES = 64 << 20
 _MOST_INPUT_S = 600.0
 _MOST_BASES = 4
 _TEXT_CHARACTERS = 600
+_SOUND_COLUMNS = (*AUDIO_COLUMNS, *SPAN_COLUMNS)
 _INPUT_TEXTS = ("input_text", "caption", "question", "lyric", "instruction")
 
 
@@ -77,12 +80,14 @@ class Gallery:
     Args:
         storage: OUTPUT.
         sources: addresses of the manifest's files; relative paths start in their folders.
+        addresses: where input rows are that hold their sound themselves, by unit.
         output: what the task yields.
         columns: what the task reads.
     """
 
     storage: Storage
     sources: Sequence[str]
+    addresses: Mapping[int, tuple[str, int, int]]
     output: str
     columns: Sequence[str]
     _left: int = MOST_MEDIA_BYTES
@@ -103,7 +108,7 @@ class Gallery:
             row_id=cut(row["id"], 120),
             texts=self._texts(row, reference),
             word_errors=word_errors(row.get(reference), row.get("text")) if reference else None,
-            sound_in=self._sound_in(row) if "audio" in self.columns else None,
+            sound_in=self._sound_in(row, pick.part) if "audio" in self.columns else None,
             sound_out=self._sound_out(row) if row.get("audio_path") else None,
             streams=tuple(
                 (name, len(stream), tokens(stream))
@@ -125,12 +130,12 @@ class Gallery:
             texts.append(("result", row.get("text") or ""))
         return tuple((label, cut(text, _TEXT_CHARACTERS)) for label, text in texts)
 
-    def _sound_in(self, row: Mapping[str, Any]) -> Sound:
-        wanted = {name: row.get(name) for name in (*AUDIO_COLUMNS, *SPAN_COLUMNS)}
+    def _sound_in(self, row: Mapping[str, Any], part: str) -> Sound:
+        if not any(isinstance(row.get(name), str) for name in AUDIO_COLUMNS):
+            return self._shown(lambda: self._held(row["id"], part))
+        wanted = {name: row.get(name) for name in _SOUND_COLUMNS}
         bases = list(dict.fromkeys(posixpath.dirname(source) for source in self.sources))
-        found = Sound(note="the manifest holds the sound itself")
-        if not any(isinstance(wanted[name], str) for name in AUDIO_COLUMNS):
-            return found
+        found = Sound()
         for base in bases[:_MOST_BASES]:
             found = self._shown(
                 lambda base=base: load_audio(wanted, base, _MOST_INPUT_S, _MOST_INPUT_BYTES)  # type: ignore[misc]
@@ -138,6 +143,17 @@ class Gallery:
             if found.duration_s is not None:
                 break
         return found
+
+    def _held(self, row_id: str, part: str) -> Tensor:
+        """The sound of a row whose manifest holds it, instead of its name."""
+        source, start, stop = self.addresses.get(unit_of(part), ("", 0, 0))
+        if not source:
+            raise KeyError("the manifest holds the sound itself")
+        rows = read_parquet_rows(source, start, stop)
+        place = row_ids(rows).index(row_id)
+        names = [name for name in rows.column_names if name in _SOUND_COLUMNS]
+        row = {name: plain_value(rows[name][place]) for name in names}
+        return load_audio(row, posixpath.dirname(source), _MOST_INPUT_S, _MOST_INPUT_BYTES)
 
     def _sound_out(self, row: Mapping[str, Any]) -> Sound:
         return self._shown(lambda: decode_audio(read_sound(self.storage, row["audio_path"])))
@@ -149,7 +165,7 @@ class Gallery:
             data = encode_audio(wave, "flac")
         except BadRow as fault:
             return Sound(note=f"not to be had now: {cut(fault.message, 160)}")
-        except (OSError, KeyError) as fault:
+        except (OSError, LookupError, ValueError) as fault:
             return Sound(note=f"not to be had now: {cut(fault, 160)}")
         notes = [f"the first {SHOWN_S:g} s"] if len(whole) > len(wave) else []
         player = ""
@@ -161,3 +177,8 @@ class Gallery:
         return Sound(
             len(whole) / SAMPLE_RATE, waveform(wave), spectrogram(wave), player, ", ".join(notes)
         )
+
+
+def unit_of(part: str) -> int:
+    """The number of the unit that a part belongs to, from its name."""
+    return int(posixpath.basename(part).split("-")[1])

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from actors.storage import Storage
@@ -160,6 +162,23 @@ def test_generated_sound_is_beside_what_went_in(
     text = (tmp_path / "out/report.html").read_text()
     assert text.count("<audio ") == 0
     assert text.count("no player, to keep this page small") == 6
+
+
+def test_a_sound_that_the_manifest_holds_is_shown(tmp_path: Path, inline: None) -> None:
+    rows = [{"id": f"{n}", "audio": {"bytes": wav_bytes(tone(0.2 + n / 10)), "path": None},
+             "end_s": 0.3} for n in range(5)]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "m.parquet")
+    job = JobConfig(
+        task="tokenize", input=str(tmp_path / "m.parquet"), output=str(tmp_path / "out"),
+        model="tiny", unit_rows=2,
+    )  # fmt: skip
+    run_job(job)
+    text = (tmp_path / "out/report.html").read_text()
+    assert (text.count("<audio "), text.count(">in, 0.3 s<"), text.count(">in, 0.2 s<")) == (
+        5,
+        4,
+        1,
+    )
 
 
 def small_gallery(*given: object) -> page.Gallery:
