@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
@@ -168,6 +169,8 @@ def status(
     _print(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
     for kind, count in sorted(facts.kinds.items()):
         _print(f"error  {kind}: {count}")
+    if facts.kinds:
+        _print(f"next   uniaudio2 retry {shlex.quote(output)}")
     if verify and not problems:
         _print("verify every committed object is as its record says")
     for problem in problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class Sample:
         texts: labels and texts, those that went in first.
         word_errors: wrong and all words, None without a reference.
         sound_in: what was heard.
-        sound_out: what was made.
+        sounds_out: what was made.
         streams: labels, lengths and pictures of the token streams.
         finish_reason: why generation ended.
     """
@@ -68,7 +69,7 @@ class Sample:
     texts: tuple[tuple[str, str], ...]
     word_errors: tuple[int, int] | None
     sound_in: Sound | None
-    sound_out: Sound | None
+    sounds_out: tuple[Sound, ...]
     streams: tuple[tuple[str, int, str], ...]
     finish_reason: str
 
@@ -102,14 +103,18 @@ class Gallery:
             self._parts = {pick.part: read_part(self.storage, pick.part)}
         single = self._parts[pick.part].slice(pick.row, 1)
         codes = read_codes(single, 0)
-        plain = [name for name in single.column_names if not name.endswith("_codes")]
+        plain = [name for name in single.column_names if "_codes" not in name]
         row = single.select(plain).to_pylist()[0]
         return Sample(
             row_id=cut(row["id"], 120),
             texts=self._texts(row, reference),
             word_errors=word_errors(row.get(reference), row.get("text")) if reference else None,
             sound_in=self._sound_in(row, pick.part) if "audio" in self.columns else None,
-            sound_out=self._sound_out(row) if row.get("audio_path") else None,
+            sounds_out=tuple(
+                self._sound_out(row[name])
+                for name in plain
+                if name.startswith("audio_path") and isinstance(row[name], str)
+            ),
             streams=tuple(
                 (name, len(stream), tokens(stream))
                 for name, stream in (("reasoning", codes.reason), ("reconstruction", codes.recon))
@@ -137,9 +142,7 @@ class Gallery:
         bases = list(dict.fromkeys(posixpath.dirname(source) for source in self.sources))
         found = Sound()
         for base in bases[:_MOST_BASES]:
-            found = self._shown(
-                lambda base=base: load_audio(wanted, base, _MOST_INPUT_S, _MOST_INPUT_BYTES)  # type: ignore[misc]
-            )
+            found = self._shown(functools.partial(_input_wave, wanted, base))
             if found.duration_s is not None:
                 break
         return found
@@ -153,10 +156,10 @@ class Gallery:
         place = row_ids(rows).index(row_id)
         names = [name for name in rows.column_names if name in _SOUND_COLUMNS]
         row = {name: plain_value(rows[name][place]) for name in names}
-        return load_audio(row, posixpath.dirname(source), _MOST_INPUT_S, _MOST_INPUT_BYTES)
+        return _input_wave(row, posixpath.dirname(source))
 
-    def _sound_out(self, row: Mapping[str, Any]) -> Sound:
-        return self._shown(lambda: decode_audio(read_sound(self.storage, row["audio_path"])))
+    def _sound_out(self, audio_path: str) -> Sound:
+        return self._shown(lambda: decode_audio(read_sound(self.storage, audio_path)))
 
     def _shown(self, read: Callable[[], Tensor]) -> Sound:
         try:
@@ -177,6 +180,11 @@ class Gallery:
         return Sound(
             len(whole) / SAMPLE_RATE, waveform(wave), spectrogram(wave), player, ", ".join(notes)
         )
+
+
+def _input_wave(row: Mapping[str, Any], base: str) -> Tensor:
+    """The sound that a row names or holds, ``[N]`` at 24 kHz."""
+    return load_audio(row, base, _MOST_INPUT_S, _MOST_INPUT_BYTES)
 
 
 def unit_of(part: str) -> int:
