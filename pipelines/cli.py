@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -114,7 +115,7 @@ def retry(
 def report(
     output: Annotated[str, typer.Argument(metavar="OUTPUT")],
     open_: Annotated[
-        bool, typer.Option("--open", help="show it in the browser, if there is one")
+        bool, typer.Option("--open", help="show it in the browser of this desktop, too")
     ] = False,
 ) -> int:
     """Make report.html again, from storage alone, and print where it is."""
@@ -122,7 +123,9 @@ def report(
 
     made = write_report(output)
     _print(made.path)
-    if open_ and "://" not in made.path:
+    # without a desktop, a browser would take over the terminal
+    desktop = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"}.intersection(os.environ)
+    if open_ and desktop and "://" not in made.path:
         import webbrowser
 
         webbrowser.open(f"file://{made.path}")

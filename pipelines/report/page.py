@@ -238,8 +238,8 @@ def render(context: Mapping[str, Any]) -> str:
 def write_report(output: str) -> Report:
     """Make ``report.html`` from what OUTPUT holds.
 
-    Rows are read one part at a time, of very large outputs an even sample of the parts; the page
-    stays below some ten megabytes.
+    A few parts are in memory at a time, and of very large outputs an even sample is read; the
+    page stays below some ten megabytes.
 
     Args:
         output: OUTPUT of a run, local or any fsspec URL.
