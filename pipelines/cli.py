@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
@@ -116,7 +118,7 @@ def retry(
 def report(
     output: Annotated[str, typer.Argument(metavar="OUTPUT")],
     open_: Annotated[
-        bool, typer.Option("--open", help="show it in the browser, if there is one")
+        bool, typer.Option("--open", help="show it in the browser of this desktop, too")
     ] = False,
 ) -> int:
     """Make report.html again, from storage alone, and print where it is."""
@@ -124,7 +126,9 @@ def report(
 
     made = write_report(output)
     _print(made.path)
-    if open_ and "://" not in made.path:
+    # without a desktop, a browser would take over the terminal
+    desktop = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"}.intersection(os.environ)
+    if open_ and desktop and "://" not in made.path:
         import webbrowser
 
         webbrowser.open(f"file://{made.path}")
@@ -171,6 +175,8 @@ def status(
     _print(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
     for kind, count in sorted(facts.kinds.items()):
         _print(f"error  {kind}: {count}")
+    if facts.kinds:
+        _print(f"next   uniaudio2 retry {shlex.quote(output)}")
     if verify and not problems:
         _print("verify every committed object is as its record says")
     for problem in problems:

@@ -127,5 +127,8 @@ def run_demo(output: str) -> int:
     console.print(table, soft_wrap=True)
     console.print()
     console.print(f"word error rates of {model.name}: {', '.join(judged)}", soft_wrap=True)
-    console.print(f"Look at {output}/*/data (Parquet) and {output}/*/audio (FLAC).")
+    console.print(
+        f"Look at {output}/*/report.html, {output}/*/data (Parquet) and {output}/*/audio (FLAC).",
+        soft_wrap=True,
+    )
     return max(result.exit_code for result in results)

@@ -60,6 +60,8 @@ class Commit:
         stages: when which stage worked on it, and for how long.
         generation: 0 for the run itself; a retry of failed rows writes the next, which holds
             for readers in the place of those before it.
+        source: the Parquet file that holds its input rows, or "".
+        start: the first of them there.
     """
 
     unit: int
@@ -75,6 +77,8 @@ class Commit:
     files: dict[str, list[int | str]]
     stages: tuple[StageTime, ...] = ()
     generation: int = 0
+    source: str = ""
+    start: int = 0
 
     @property
     def path(self) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipelines.ledger import Commit
 
-_SURE_UNITS = 4  # so many units, over so many turns of the slowest stage, show a steady rate
-_SURE_TURNS = 2.0
+_GUESS_TURNS = (
+    4  # what the slowest stage's turn says counts as much as so many turns that were seen
+)
 
 
 @dataclass
 class Pace:
     """Time left of a run.
 
-    The first units tell how long the slowest stage takes for a row; later ones, how many rows a
-    second really come out. The time that the first unit needs to come through all stages is
-    not held against the others.
+    At first the turn of the slowest stage tells when the next unit comes; the more units have come,
+    the more the time between them counts. The time that the first one needs to come through all
+    stages is not held against the others.
 
     Args:
         rows: rows that this run has to do.
@@ -48,22 +50,24 @@ class Pace:
             self._busy_s[call.stage] = self._busy_s.get(call.stage, 0.0) + call.busy_s
             self._workers.setdefault(call.stage, set()).add(call.worker)
 
-    def left_s(self, now: float) -> float | None:
+    def left_s(self, now: float, workers: Mapping[str, int]) -> float | None:
         """Seconds until the last row is done; None before the first unit is.
 
         Args:
             now: in seconds since 1970.
+            workers: actors by stage, as far as they are known; not all have brought a unit yet.
         """
         if not self._last_end or not self._done:
             return None
-        left = (self.rows - self._done) * self._row_s() - max(now - self._last_end, 0.0)
+        left = (self.rows - self._done) * self._row_s(workers) - max(now - self._last_end, 0.0)
         return max(left, 0.0)
 
-    def _row_s(self) -> float:
+    def _row_s(self, workers: Mapping[str, int]) -> float:
         """Seconds that pass between two rows."""
-        turns = [busy_s / len(self._workers[name]) for name, busy_s in self._busy_s.items()]
-        turn_s = max(turns) / self._units  # of the slowest stage, for a unit
-        steady_s = self._last_end - self._first_end
-        if self._units >= _SURE_UNITS and steady_s >= _SURE_TURNS * turn_s:
-            return steady_s / max(self._done - self._first_rows, 1)
-        return turn_s * self._units / self._done
+        pools = {name: max(len(at), workers.get(name, 0)) for name, at in self._workers.items()}
+        slowest = max(pools, key=lambda name: self._busy_s[name] / pools[name])
+        # in a turn every worker of a pool brings a unit
+        guess_s = _GUESS_TURNS * self._busy_s[slowest] / self._units
+        guess_rows = _GUESS_TURNS * pools[slowest] * self._done / self._units
+        came_s, came_rows = self._last_end - self._first_end, self._done - self._first_rows
+        return (guess_s + came_s) / (guess_rows + came_rows)

@@ -100,6 +100,7 @@ class Progress:
         counts, elapsed = self.counts, max(time.monotonic() - self._started, 1e-3)
         began = self._pace.began
         working = max(time.time() - began, 1e-3) if began else elapsed
+        stages = stage_states()
         audio_s = counts.input_s + counts.output_s - self._before_s
         return Moment(
             rows=counts.rows,
@@ -110,8 +111,8 @@ class Progress:
             rows_per_s=(counts.done - self._before) / working,
             audio_per_s=audio_s / working,
             audio_per_row_s=audio_s / max(counts.done - self._before, 1),
-            left_s=self._pace.left_s(time.time()),
-            stages=stage_states(),
+            left_s=self._pace.left_s(time.time(), {s.name: s.ready for s in stages}),
+            stages=stages,
             failed=dict(self._failed),
         )
 

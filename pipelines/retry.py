@@ -27,8 +27,10 @@ from pipelines.errors import RunFailed, UsageError
 from pipelines.graph import make_stages
 from pipelines.ledger import RESULTS, SWEPT, Commit, Ledger
 from pipelines.plan import Plan, make_plan
+from pipelines.preflight import checked_model
 from pipelines.progress import Counts, Style
-from pipelines.run import Run, RunResult, StageFactory, answered, checked_model
+from pipelines.run import Run, RunResult, StageFactory
+from pipelines.stop import answered
 from uniaudio2.config import ModelConfig
 
 
@@ -59,6 +61,7 @@ class Retry(Run):
         if recorded is None:
             raise UsageError(f"{self.job.output} holds no run.json; give the OUTPUT of a run")
         self._go_on(recorded)
+        self.state = recorded["state"]
         planned = {unit.unit: unit for unit in self.plan.units}
         commits = self.ledger.commits()
         self._check_kind(commits)
@@ -154,12 +157,14 @@ class Retry(Run):
             generation=before.generation + 1,
         )
 
-    def _finish(self) -> Counts:
+    def _sweep(self) -> None:
         """Remove what no commit names, but tokens kept for units that are still to be done."""
         commits = self.ledger.commits()
         self.ledger.sweep(commits, RESULTS if len(commits) < len(self.plan.units) else SWEPT)
+
+    def _counts(self) -> Counts:
         counts = Counts(rows=self.plan.rows, units=len(self.plan.units))
-        for commit in commits.values():
+        for commit in self.ledger.each_commit():
             counts.add(commit)
         return counts
 

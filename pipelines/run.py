@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import FrameType
 from typing import Any
 
 import pyarrow as pa
 import ray
 from ray.exceptions import RayError
 
-from actors.model_source import local_model
 from actors.shelf import shelf_path
-from actors.storage import Storage, UnknownFileSystem
+from actors.storage import Storage
 from actors.unit import UnitSpec
 from actors.write import store_crash
 from pipelines.config import JobConfig
@@ -24,16 +20,17 @@ from pipelines.errors import RunFailed, UsageError
 from pipelines.graph import Stages, make_stages, start_ray, stream_units
 from pipelines.lease import Lease
 from pipelines.ledger import Commit, Ledger, merge_receipts
-from pipelines.long_audio import span_rule
 from pipelines.plan import Plan, idle_stages, make_plan, travelling_schema
+from pipelines.preflight import check_apart, checked_model
 from pipelines.progress import Counts, Progress, Style
 from pipelines.record import State, check_same_job, identity, run_record, setup_record
 from pipelines.report import Report, write_report
 from pipelines.resources import Allotment, fit_pools
-from uniaudio2.checkpoint.native import load_config, model_folder
+from pipelines.stop import answered, stoppable
 from uniaudio2.config import ModelConfig
 
 ISOLATED_ATTEMPTS = 2
+_BEGINS_KEPT = 1000
 
 StageFactory = Callable[[JobConfig, Allotment, pa.Schema, ModelConfig], Stages]
 
@@ -61,31 +58,6 @@ class RunResult:
     mended: int = 0
 
 
-def checked_model(job: JobConfig) -> ModelConfig:
-    """The model's configuration, with the job's settings checked against it."""
-    try:
-        config = load_config(model_folder(local_model(job.model, parts=False)))
-        if "generate" in job.spec.stages:
-            sampling = job.sampling.for_task(job.spec, config)
-            sampling.check_fits(config.lm)
-            sampling.check_serves("text" if job.spec.output == "text" else "audio")
-            span_rule(job, config)
-    except ValueError as fault:
-        raise UsageError(str(fault)) from fault
-    except OSError as fault:
-        raise RunFailed(f"model {job.model}: {fault}; the same command goes on") from fault
-    return config
-
-
-def _check_apart(job: JobConfig) -> None:
-    """Refuse an OUTPUT inside a folder that is INPUT: its files would be input the next time."""
-    if Storage(job.output).root.startswith(Storage(job.input).root + "/"):
-        raise UsageError(
-            f"OUTPUT {job.output} lies inside INPUT {job.input}; results would become input: "
-            "choose a folder beside it"
-        )
-
-
 class Run:
     """One run of a job: owns the plan, the ledger and the progress; `execute` does the work."""
 
@@ -102,6 +74,8 @@ class Run:
         self.progress = Progress(Counts(rows=plan.rows, units=len(plan.units)), style)
         self.fresh = fresh
         self.started = time.time()
+        self.state: State = "running"
+        self.begins: list[float] = []
         self.setup: dict[str, Any] = {}
         self._why: dict[int, str] = {}
 
@@ -112,18 +86,23 @@ class Run:
             pending = self._resume()
             if pending:
                 self._work(pending, lease, make)
-            counts = self._finish()
+            self._sweep()
+            counts = self._counts()
             elapsed_s = time.monotonic() - begun
-            done = counts.units_done == counts.units
-            self._record("finished" if done else "running", elapsed_s, counts)
+            if counts.units_done == counts.units:
+                self.state = "finished"
+            self._record(elapsed_s)
         report = self._report()
         return RunResult(
             self.job.output, counts, elapsed_s, 3 if counts.errors else 0, report=report
         )
 
-    def _finish(self) -> Counts:
-        """Remove what no commit names; returns the whole job's counts."""
+    def _sweep(self) -> None:
+        """Remove what no commit names."""
         self.ledger.sweep(self.ledger.commits())
+
+    def _counts(self) -> Counts:
+        """Those of the whole job."""
         return self.progress.counts
 
     def _report(self) -> Report | None:
@@ -154,7 +133,7 @@ class Run:
             self.ledger.clear()
         recorded = self.ledger.read_run()
         if recorded is None:
-            self._record("running", None, self.progress.counts)
+            self._record()
         else:
             self._go_on(recorded)
         commits = self.ledger.commits()
@@ -177,6 +156,7 @@ class Run:
         check_same_job(recorded, identity(self.job, self.model), self.job.output)
         self.started = recorded["started"]
         self.setup = recorded.get("setup", {})
+        self.begins = recorded.get("begins", [])
 
     def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
         """Point units at the tokens that an earlier attempt kept of them."""
@@ -189,11 +169,12 @@ class Run:
             for unit in units
         ]
 
-    def _record(self, state: State, elapsed_s: float | None, counts: Counts) -> None:
-        facts = run_record(self.job, self.plan, self.model, counts)
-        ended = time.time() if state == "finished" else None
+    def _record(self, elapsed_s: float | None = None) -> None:
+        facts = run_record(self.job, self.plan, self.model, self._counts())
+        ended = time.time() if self.state == "finished" else None
         times = {"started": self.started, "ended": ended, "last_run_s": elapsed_s}
-        self.ledger.write_run({"state": state, **facts, **times, "setup": self.setup})
+        facts |= {"setup": self.setup, "begins": self.begins[-_BEGINS_KEPT:]}
+        self.ledger.write_run({"state": self.state, **facts, **times})
 
     def _headline(self) -> str:
         done = self.progress.counts.units_done
@@ -217,12 +198,14 @@ class Run:
             idle=idle_stages(self.plan.schema),
         )
         self.setup = setup_record(allotment, cluster)
+        self.begins.append(time.time())
+        self._record()
         for note in allotment.notes:
             self.progress.say("note", note)
         fields = travelling_schema(self.plan.schema)
         stages = make(self.job, allotment, fields, self.model)
         try:
-            with _stoppable():  # again: Ray puts its own handler in place when it starts
+            with stoppable():  # again: Ray puts its own handler in place when it starts
                 for _ in range(self.job.max_attempts):
                     pending = self._pass(pending, stages, allotment, lease)
                     if not pending:
@@ -245,7 +228,7 @@ class Run:
                 self._why[number] = receipt["fault"]
             elif number in left:
                 unit = left.pop(number)
-                self._commit(merge_receipts(number, unit.fingerprint, [receipt]))
+                self._commit(_merged(unit, [receipt]))
         if left:
             reasons = {self._why.get(number, "a worker died") for number in left}
             if len(left) == len(pending) >= self.hopeless_units:
@@ -284,7 +267,7 @@ class Run:
                 receipts[key] = store_crash(self.job.output, spec, kind, message, attempts)
         for unit in pending:
             group = [receipts[(unit.unit, row)] for row in unit.row_numbers]
-            self._commit(merge_receipts(unit.unit, unit.fingerprint, group))
+            self._commit(_merged(unit, group))
 
     def _commit(self, commit: Commit) -> None:
         """Make a unit visible, count it, and stop a job that is past hope."""
@@ -300,36 +283,9 @@ class Run:
             )
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM stops a run as Ctrl-C does."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        old = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread: the caller handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)
-
-
-@contextmanager
-def answered() -> Iterator[None]:
-    """Turn what stops a run into the errors that a user is told."""
-    try:
-        with _stoppable():
-            yield
-    except KeyboardInterrupt as stop:
-        raise RunFailed("interrupted; the same command goes on where it was") from stop
-    except UnknownFileSystem as fault:
-        raise UsageError(str(fault)) from fault
-    except OSError as fault:
-        raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault
+def _merged(unit: UnitSpec, receipts: list[dict[str, Any]]) -> Commit:
+    commit = merge_receipts(unit.unit, unit.fingerprint, receipts)
+    return replace(commit, source=unit.source, start=unit.start)
 
 
 def run_job(
@@ -354,7 +310,7 @@ def run_job(
     """
     model = checked_model(job)
     with answered():
-        _check_apart(job)
+        check_apart(job)
         plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
         run = Run(job, plan, model, style, fresh)
         run.verbose = verbose

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import shlex
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -79,11 +80,13 @@ class Totals:
     kinds: Counter[str]
     data: list[str]
     error_parts: list[str]
+    addresses: dict[int, tuple[str, int, int]]
 
 
 def _read_log(ledger: Ledger) -> tuple[Totals, StageLog]:
     """One walk over the commit records, none of which is kept."""
     log, kinds, data, error_parts = StageLog(), Counter[str](), list[str](), list[str]()
+    addresses: dict[int, tuple[str, int, int]] = {}
     ok = errors = units = 0
     input_s = output_s = 0.0
     for commit in ledger.each_commit():
@@ -91,9 +94,13 @@ def _read_log(ledger: Ledger) -> tuple[Totals, StageLog]:
         kinds.update(commit.kinds)
         data.extend(commit.data)
         error_parts.extend(commit.error_parts)
+        if commit.source:
+            stop = commit.start + commit.ok + commit.errors
+            addresses[commit.unit] = (sys.intern(commit.source), commit.start, stop)
         ok, errors, units = ok + commit.ok, errors + commit.errors, units + 1
         input_s, output_s = input_s + commit.input_s, output_s + commit.output_s
-    return Totals(ok, errors, units, input_s, output_s, kinds, data, error_parts), log
+    totals = Totals(ok, errors, units, input_s, output_s, kinds, data, error_parts, addresses)
+    return totals, log
 
 
 def moment(seconds: float | None) -> str:
@@ -206,6 +213,7 @@ def _environment() -> Environment:
     )
     environment.filters["span"] = span
     environment.filters["area"] = area
+    environment.filters["bars"] = bars
     environment.filters["moment"] = moment
     return environment
 
@@ -230,8 +238,8 @@ def render(context: Mapping[str, Any]) -> str:
 def write_report(output: str) -> Report:
     """Make ``report.html`` from what OUTPUT holds.
 
-    Rows are read one part at a time, of very large outputs an even sample of the parts; the page
-    stays below some ten megabytes.
+    A few parts are in memory at a time, and of very large outputs an even sample is read; the
+    page stays below some ten megabytes.
 
     Args:
         output: OUTPUT of a run, local or any fsspec URL.
@@ -247,11 +255,12 @@ def write_report(output: str) -> Report:
         raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
     totals, log = _read_log(ledger)
     setup = run.get("setup", {})
-    timeline = log.timeline(setup)
+    timeline = log.timeline(setup, run.get("begins", ()))
     task = get_task(run["job"]["task"])
     facts = read_rows(storage, totals.data, task.name)
     bottleneck = find_bottleneck(timeline, setup) if timeline else None
-    gallery = Gallery(storage, run["input"]["sources"], task.output, task.columns)
+    sources = run["input"]["sources"]
+    gallery = Gallery(storage, sources, totals.addresses, task.output, task.columns)
     page = render(
         {
             "run": run,

@@ -6,8 +6,9 @@ import hashlib
 import heapq
 import io
 from array import array
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ MOST_PARTS = 1500
 SAMPLES = 8
 WORST_SAMPLES = 4
 EXAMPLES_PER_KIND = 3
+_READ_THREADS = 8
 REFERENCES = {"asr": "input_text", "audio_caption": "caption"}  # what `text` should equal
 _LENGTHS = ("reason_codes", "recon_codes")
 _NUMBERS = ("input_duration_s", "duration_s")
@@ -145,6 +147,23 @@ def read_part(storage: Storage, path: str, columns: Iterable[str] | None = None)
     return file.read(columns=None if wanted is None else sorted(wanted))
 
 
+def _each_part(
+    storage: Storage, parts: list[str], columns: Iterable[str] | None = None
+) -> Iterator[tuple[str, pa.Table]]:
+    """At most `MOST_PARTS` parts with their paths; the next ones are on their way meanwhile."""
+    paths = spread(parts, MOST_PARTS)
+    with ThreadPoolExecutor(_READ_THREADS) as pool:
+        coming: deque[tuple[str, Future[pa.Table]]] = deque()
+        for path in paths:
+            coming.append((path, pool.submit(read_part, storage, path, columns)))
+            if len(coming) > _READ_THREADS:
+                done, table = coming.popleft()
+                yield done, table.result()
+        while coming:
+            done, table = coming.popleft()
+            yield done, table.result()
+
+
 def spread(items: list[str], most: int) -> list[str]:
     """At most so many items, evenly spread."""
     if len(items) <= most:
@@ -153,7 +172,7 @@ def spread(items: list[str], most: int) -> list[str]:
 
 
 def read_rows(storage: Storage, parts: list[str], task: str) -> RowFacts:
-    """Read data parts, one in memory at a time, at most `MOST_PARTS` of them.
+    """Read data parts, few in memory at a time, at most `MOST_PARTS` of them.
 
     Args:
         storage: OUTPUT.
@@ -162,8 +181,8 @@ def read_rows(storage: Storage, parts: list[str], task: str) -> RowFacts:
     """
     facts = RowFacts(REFERENCES.get(task))
     text = ("text", facts.reference) if facts.reference else ()
-    for path in spread(parts, MOST_PARTS):
-        table = read_part(storage, path, ("id", "finish_reason", *_NUMBERS, *_LENGTHS, *text))
+    columns = ("id", "finish_reason", *_NUMBERS, *_LENGTHS, *text)
+    for path, table in _each_part(storage, parts, columns):
         facts.add(path, table)
     return facts
 
@@ -182,8 +201,8 @@ class ErrorExample:
 def read_errors(storage: Storage, parts: list[str]) -> dict[str, list[ErrorExample]]:
     """A few examples of each kind of error, from at most `MOST_PARTS` errors parts."""
     found: dict[str, list[tuple[float, ErrorExample]]] = {}
-    for path in spread(parts, MOST_PARTS):
-        for row in read_part(storage, path).to_pylist():
+    for _, table in _each_part(storage, parts):
+        for row in table.to_pylist():
             example = ErrorExample(
                 cut(row["id"], 120), row["stage"], cut(row["message"], 400), row["attempts"],
                 cut(row["input"], 300),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
 from torch import Tensor
 
 from actors.audio_rows import AUDIO_COLUMNS, source_of
+from actors.cells import plain_value
 from actors.load import SPAN_COLUMNS
 from actors.sounds import read_sound
 from actors.storage import Storage
 from actors.table import read_codes
+from actors.unit import read_parquet_rows, row_ids
 from pipelines.report.pictures import data_address, spectrogram, tokens, waveform
 from pipelines.report.rows import Pick, RowFacts, cut, read_part, word_errors
 from uniaudio2.audio import decode_audio, encode_audio, whole
@@ -28,6 +30,7 @@ _MOST_INPUT_BYTES = 64 << 20
 _MOST_INPUT_S = 600.0
 _MOST_BASES = 4
 _TEXT_CHARACTERS = 600
+_SOUND_COLUMNS = (*AUDIO_COLUMNS, *SPAN_COLUMNS)
 _INPUT_TEXTS = ("input_text", "caption", "question", "lyric", "instruction")
 
 
@@ -59,7 +62,7 @@ class Sample:
         texts: labels and texts, those that went in first.
         word_errors: wrong and all words, None without a reference.
         sound_in: what was heard.
-        sound_out: what was made.
+        sounds_out: what was made.
         streams: labels, lengths and pictures of the token streams.
         finish_reason: why generation ended.
     """
@@ -68,7 +71,7 @@ class Sample:
     texts: tuple[tuple[str, str], ...]
     word_errors: tuple[int, int] | None
     sound_in: Sound | None
-    sound_out: Sound | None
+    sounds_out: tuple[Sound, ...]
     streams: tuple[tuple[str, int, str], ...]
     finish_reason: str
 
@@ -80,12 +83,14 @@ class Gallery:
     Args:
         storage: OUTPUT.
         sources: addresses of the manifest's files; relative paths start in their folders.
+        addresses: where input rows are that hold their sound themselves, by unit.
         output: what the task yields.
         columns: what the task reads.
     """
 
     storage: Storage
     sources: Sequence[str]
+    addresses: Mapping[int, tuple[str, int, int]]
     output: str
     columns: Sequence[str]
     _left: int = MOST_MEDIA_BYTES
@@ -100,14 +105,18 @@ class Gallery:
             self._parts = {pick.part: read_part(self.storage, pick.part)}
         single = self._parts[pick.part].slice(pick.row, 1)
         codes = read_codes(single, 0)
-        plain = [name for name in single.column_names if not name.endswith("_codes")]
+        plain = [name for name in single.column_names if "_codes" not in name]
         row = single.select(plain).to_pylist()[0]
         return Sample(
             row_id=cut(row["id"], 120),
             texts=self._texts(row, reference),
             word_errors=word_errors(row.get(reference), row.get("text")) if reference else None,
-            sound_in=self._sound_in(row) if "audio" in self.columns else None,
-            sound_out=self._sound_out(row) if row.get("audio_path") else None,
+            sound_in=self._sound_in(row, pick.part) if "audio" in self.columns else None,
+            sounds_out=tuple(
+                self._sound_out(row[name])
+                for name in plain
+                if name.startswith("audio_path") and isinstance(row[name], str)
+            ),
             streams=tuple(
                 (name, len(stream), tokens(stream))
                 for name, stream in (("reasoning", codes.reason), ("reconstruction", codes.recon))
@@ -128,20 +137,31 @@ class Gallery:
             texts.append(("result", row.get("text") or ""))
         return tuple((label, cut(text, _TEXT_CHARACTERS)) for label, text in texts)
 
-    def _sound_in(self, row: Mapping[str, Any]) -> Sound:
-        wanted = {name: row.get(name) for name in (*AUDIO_COLUMNS, *SPAN_COLUMNS)}
+    def _sound_in(self, row: Mapping[str, Any], part: str) -> Sound:
+        if not any(isinstance(row.get(name), str) for name in AUDIO_COLUMNS):
+            return self._shown(lambda: self._held(row["id"], part))
+        wanted = {name: row.get(name) for name in _SOUND_COLUMNS}
         bases = list(dict.fromkeys(posixpath.dirname(source) for source in self.sources))
-        found = Sound(note="the manifest holds the sound itself")
-        if not any(isinstance(wanted[name], str) for name in AUDIO_COLUMNS):
-            return found
+        found = Sound()
         for base in bases[:_MOST_BASES]:
-            found = self._shown(partial(_read_input, wanted, base))
+            found = self._shown(functools.partial(_input_wave, wanted, base))
             if found.duration_s is not None:
                 break
         return found
 
-    def _sound_out(self, row: Mapping[str, Any]) -> Sound:
-        return self._shown(lambda: decode_audio(read_sound(self.storage, row["audio_path"])))
+    def _held(self, row_id: str, part: str) -> Tensor:
+        """The sound of a row whose manifest holds it, instead of its name."""
+        source, start, stop = self.addresses.get(unit_of(part), ("", 0, 0))
+        if not source:
+            raise KeyError("the manifest holds the sound itself")
+        rows = read_parquet_rows(source, start, stop)
+        place = row_ids(rows).index(row_id)
+        names = [name for name in rows.column_names if name in _SOUND_COLUMNS]
+        row = {name: plain_value(rows[name][place]) for name in names}
+        return _input_wave(row, posixpath.dirname(source))
+
+    def _sound_out(self, audio_path: str) -> Sound:
+        return self._shown(lambda: decode_audio(read_sound(self.storage, audio_path)))
 
     def _shown(self, read: Callable[[], Tensor]) -> Sound:
         try:
@@ -150,7 +170,7 @@ class Gallery:
             data = encode_audio(wave, "flac")
         except BadRow as fault:
             return Sound(note=f"not to be had now: {cut(fault.message, 160)}")
-        except (OSError, KeyError) as fault:
+        except (OSError, LookupError, ValueError) as fault:
             return Sound(note=f"not to be had now: {cut(fault, 160)}")
         notes = [f"the first {SHOWN_S:g} s"] if len(heard) > len(wave) else []
         player = ""
@@ -164,7 +184,12 @@ class Gallery:
         )
 
 
-def _read_input(wanted: Mapping[str, Any], base: str) -> Tensor:
-    """The wave that a row names, ``[N]`` float32 at 24 kHz."""
-    with source_of(wanted, base).open(_MOST_INPUT_S, _MOST_INPUT_BYTES) as stream:
+def _input_wave(row: Mapping[str, Any], base: str) -> Tensor:
+    """The sound that a row names or holds, ``[N]`` at 24 kHz."""
+    with source_of(row, base).open(_MOST_INPUT_S, _MOST_INPUT_BYTES) as stream:
         return whole(stream)
+
+
+def unit_of(part: str) -> int:
+    """The number of the unit that a part belongs to, from its name."""
+    return int(posixpath.basename(part).split("-")[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,6 @@ from pipelines.watch import TASK_STAGES
 STAGES = ("load", "encode", "generate", "decode", "write")
 BINS = 72
 _FEWEST_BINS = 6
-_PAUSE_S = 60.0  # nothing at work for so long: the run had stopped
 _IDLE_SHARE = 0.5
 
 Floats = npt.NDArray[np.float64]
@@ -123,15 +122,16 @@ class StageLog:
         self._rows.extend(rows)
         self._audio_s.extend(audio_s * count / max(sum(rows), 1) for count in rows)
 
-    def timeline(self, setup: Mapping[str, Any]) -> Timeline | None:
+    def timeline(self, setup: Mapping[str, Any], begins: Sequence[float] = ()) -> Timeline | None:
         """The run over time; None when no record tells of any call.
 
         Args:
             setup: of ``run.json``: the CPUs, and the pools that share them.
+            begins: when it was begun, gone on with, or failed rows were tried again.
         """
         if not self._stages:
             return None
-        spans = _active_spans(self._stages)
+        spans = _active_spans(self._stages, begins)
         active_s = float(np.diff(spans, axis=1).sum())
         edges = np.linspace(0.0, active_s, BINS + 1)
         # units come in lumps: of few units, many bins would show nothing but these
@@ -151,13 +151,19 @@ def _place(name: str) -> int:
     return STAGES.index(name) if name in STAGES else len(STAGES)
 
 
-def _active_spans(stages: Mapping[str, _Calls]) -> Floats:
-    """Spans in which any stage worked, short gaps closed, ``[S, 2]`` seconds since 1970."""
+def _active_spans(stages: Mapping[str, _Calls], begins: Sequence[float]) -> Floats:
+    """Spans in which a run was at work, ``[S, 2]`` seconds since 1970.
+
+    Between two spans nothing worked and a run began: a gap in which none began belongs to the
+    work, for something kept it waiting.
+    """
     begin = np.concatenate([np.array(calls.begin) for calls in stages.values()])
     end = begin + np.concatenate([np.array(calls.busy_s) for calls in stages.values()])
     order = np.argsort(begin)
     begin, reach = begin[order], np.maximum.accumulate(end[order])
-    starts = np.concatenate([[True], begin[1:] - reach[:-1] > _PAUSE_S])
+    new = np.sort(np.array(begins, dtype=np.float64))
+    begun = np.searchsorted(new, begin[1:]) > np.searchsorted(new, reach[:-1])
+    starts = np.concatenate([[True], begun & (begin[1:] > reach[:-1])])
     lasts = np.concatenate([starts[1:], [True]])
     return np.stack([begin[starts], np.maximum(reach[lasts], begin[starts] + 1e-3)], axis=1)
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
-
-import pytest
 
 from actors.guard import Guard
 from actors.times import read_times
 from actors.unit import UnitSpec
-from pipelines import run
 from pipelines.graph import Stages
 from pipelines.resources import Allotment
-
-RESOURCES = {"CPU": 2.0}
 
 
 def stream_inline(
@@ -33,11 +27,3 @@ def stream_inline(
             yield json.loads(table["fault"][0].as_py())
         else:
             yield {**json.loads(table["receipt"][0].as_py()), "stages": read_times(table)}
-
-
-@pytest.fixture
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs of this test need no Ray."""
-    monkeypatch.setattr(run, "ray", SimpleNamespace(cluster_resources=lambda: RESOURCES))
-    monkeypatch.setattr(run, "start_ray", lambda *_: None)
-    monkeypatch.setattr(run, "stream_units", stream_inline)

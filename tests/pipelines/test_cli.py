@@ -30,6 +30,9 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["run", "tts", "/not/there.parquet", "{out}"], "no such file"),
         (["run", "asr", "{in}", "{out}"], "column 'audio'"),
         (["status", "{out}"], "no run.json"),
+        (["report", "{out}"], "no run.json"),
+        (["retry", "{out}"], "no run.json"),
+        (["retry", "{out}", "--set", "nothing"], "no run.json"),
         (["inspect", "nothing"], "neither bundled nor a folder"),
         (["convert", "{in}", "{out}"], "is no folder"),
         (["convert", "{half}", "{out}"], "lacks llm_config.yaml"),
@@ -102,5 +105,14 @@ def test_json_lines_and_exit_code_3(tmp_path: Path) -> None:
     assert events[-1]["event"] == "end"
     assert (events[-1]["ok"], events[-1]["errors"], events[-1]["exit_code"]) == (1, 1, 3)
     assert events[-1]["kinds"] == {"empty_text": 1}
+    assert events[-1]["next"] == f"uniaudio2 retry {tmp_path}/out"
+    progress = [event for event in events if event["event"] == "progress"]
+    assert [stage["name"] for stage in progress[-1]["stages"]] == [
+        "load", "generate", "decode", "write",
+    ]  # fmt: skip
+    assert result.stderr == ""  # Ray's own chatter is not ours
     status = json.loads(cli("status", str(tmp_path / "out"), "--json").stdout)
     assert (status["ok"], status["errors"], status["left"]) == (1, 1, 0)
+    (tmp_path / "out/report.html").unlink()
+    assert cli("report", str(tmp_path / "out")).stdout == f"{tmp_path}/out/report.html\n"
+    assert (tmp_path / "out/report.html").exists()

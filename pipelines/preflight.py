@@ -1,0 +1,36 @@
+"""What is refused before anything is started."""
+
+from __future__ import annotations
+
+from actors.model_source import local_model
+from actors.storage import Storage
+from pipelines.config import JobConfig
+from pipelines.errors import RunFailed, UsageError
+from pipelines.long_audio import span_rule
+from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.config import ModelConfig
+
+
+def checked_model(job: JobConfig) -> ModelConfig:
+    """The model's configuration, with the job's settings checked against it."""
+    try:
+        config = load_config(model_folder(local_model(job.model, parts=False)))
+        if "generate" in job.spec.stages:
+            sampling = job.sampling.for_task(job.spec, config)
+            sampling.check_fits(config.lm)
+            sampling.check_serves("text" if job.spec.output == "text" else "audio")
+            span_rule(job, config)
+    except ValueError as fault:
+        raise UsageError(str(fault)) from fault
+    except OSError as fault:
+        raise RunFailed(f"model {job.model}: {fault}; the same command goes on") from fault
+    return config
+
+
+def check_apart(job: JobConfig) -> None:
+    """Refuse an OUTPUT inside a folder that is INPUT: its files would be input the next time."""
+    if Storage(job.output).root.startswith(Storage(job.input).root + "/"):
+        raise UsageError(
+            f"OUTPUT {job.output} lies inside INPUT {job.input}; results would become input: "
+            "choose a folder beside it"
+        )
