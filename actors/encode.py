@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import torch
 
+from actors.other_audio import encode_others
 from actors.table import alive, read_wave, write_codes
 from uniaudio2.budget import Budget, calibrate
 from uniaudio2.config import Context
@@ -44,6 +45,12 @@ class Encoder:
         clips = [read_wave(table, "wave", row) for row in rows]
         codes = self.model.encode(clips, segments_per_batch=self.budget, context=self.context)
         table = write_codes(table, dict(zip(rows, codes, strict=True)))
+        table = encode_others(
+            table,
+            lambda waves: self.model.encode(
+                waves, segments_per_batch=self.budget, context=self.context
+            ),
+        )
         return table.drop_columns(["wave"])
 
     def _encode_silence(self, segments: int) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+from torch import Tensor
 
 from actors.cells import plain_value
+from actors.examples import Example, lay_out_examples
+from actors.instructions import choose_instruction
 from actors.load import read_text
+from actors.other_audio import other_suffix
 from actors.shared_engine import SharedEngine
 from actors.table import (
     alive,
@@ -16,15 +21,18 @@ from actors.table import (
     read_codes,
     scatter,
     set_column,
+    sound_suffixes,
     write_codes,
 )
 from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
+from uniaudio2.frames import Prompt
+from uniaudio2.lm.limits import DoesNotFit
 from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.sampling import Sampling
 from uniaudio2.model import UniAudio2
 from uniaudio2.seeds import row_seed
-from uniaudio2.tasks import TaskSpec
+from uniaudio2.task_spec import AUDIO, TaskSpec
 
 
 class Generator:
@@ -35,7 +43,9 @@ class Generator:
         task: lays out the prompt and says what comes out.
         sampling: how tokens are chosen, and how many at most.
         seed: the job's seed.
-        instruction: task prompt of the job; None for the task's own.
+        instructions: task prompts of the job, one of which is chosen by a row's seed; None for
+            the task's own.
+        examples: worked examples that stand before every row; their audio is encoded here, once.
         slots: rows decoded together; the next row takes the place of one that is finished.
         threads: CPU threads of this actor; None leaves torch's choice.
     """
@@ -46,7 +56,8 @@ class Generator:
         task: TaskSpec,
         sampling: Sampling,
         seed: int,
-        instruction: str | None = None,
+        instructions: Sequence[str] | None = None,
+        examples: Sequence[Example] = (),
         slots: int = 16,
         threads: int | None = None,
     ) -> None:
@@ -54,38 +65,73 @@ class Generator:
         self.task = task
         self.sampling = sampling
         self.seed = seed
-        self.instruction = instruction or task.instruction
-        self.engine = SharedEngine(lambda: self.model.engine(sampling, slots))
+        self.instructions = instructions or (task.instruction,)
+        self.prefix = self._lay_out(examples, model) if examples else None
+        self.engine = SharedEngine(lambda: self.model.engine(sampling, slots, self.prefix))
+
+    def _lay_out(self, examples: Sequence[Example], model: str) -> Prompt:
+        def encode(waves: Sequence[Tensor]) -> Sequence[Codes]:
+            # only for this call: rows come as codes, so the encoder has no further work here
+            return UniAudio2.load(model, parts=("encoder",)).encode(waves)
+
+        return lay_out_examples(
+            examples, self.task, self.instructions, self.seed, self.model.prompts, encode
+        )
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Generate for the rows that are still good."""
         ids = table.column("id").to_pylist()
 
         def request(row: int) -> Request:
-            return self._request(self._inputs(table, row), read_codes(table, row), ids[row])
+            return self._request(self._inputs(table, row), self._heard(table, row), ids[row])
 
         requests, errors = each_row(alive(table), request)
-        generated = dict(zip(requests, self.engine.answer(list(requests.values())), strict=True))
-        table = mark_errors(table, "generate", errors)
+        answers = dict(zip(requests, self.engine.answer(list(requests.values())), strict=True))
+        generated, empty = each_row(answers, lambda row: self._checked(answers[row]))
+        table = mark_errors(table, "generate", errors | empty)
         return self._with_results(table, generated)
+
+    def _heard(self, table: pa.Table, row: int) -> dict[str, Codes]:
+        """The codes of the row's audio columns."""
+        codes = {name: read_codes(table, row, other_suffix(name)) for name in self.task.other_audio}
+        return {AUDIO: read_codes(table, row), **codes} if self.task.audio_columns else {}
 
     def _inputs(self, table: pa.Table, row: int) -> dict[str, Any]:
         """What the task reads of a row's own columns; the others may hold anything."""
         cells = table.column("input")[row]
-        wanted = {*self.task.columns, *self.task.fallback.values(), "instruction"}
+        wanted = {*self.task.text_columns, *self.task.fallback.values(), "instruction"}
         return {name: plain_value(cells[name]) for name in wanted.intersection(cells)}
 
-    def _request(self, row: dict[str, Any], codes: Codes, row_id: str) -> Request:
-        values: dict[str, str | Codes] = {}
-        for column in self.task.columns:
-            values[column] = codes if column == "audio" else read_text(row, column, self.task)
-        instruction = row.get("instruction") or self.instruction
+    def _request(self, row: dict[str, Any], heard: dict[str, Codes], row_id: str) -> Request:
+        texts = {column: read_text(row, column, self.task) for column in self.task.text_columns}
+        instruction = choose_instruction(
+            row.get("instruction"), self.instructions, self.seed, row_id
+        )
         try:
             return self.model.request(
-                self.task, values, str(instruction), row_seed(self.seed, row_id), self.sampling
+                self.task,
+                {**texts, **heard},
+                instruction,
+                row_seed(self.seed, row_id),
+                self.sampling,
+                self.prefix,
             )
-        except ValueError as fault:
+        except DoesNotFit as fault:
             raise BadRow("too_long", str(fault)) from fault
+        except ValueError as fault:
+            raise BadRow("bad_codes", str(fault)) from fault
+
+    def _checked(self, answer: Generated) -> Generated:
+        """An empty text is an answer; a sound without its last stream is none."""
+        last = self.task.answer[-1]
+        whole = [sound for sound in answer.sounds if len(getattr(sound, last))]
+        if len(whole) < self.task.sounds:
+            raise BadRow(
+                "nothing_generated",
+                f"{len(whole)} of {self.task.sounds} sounds came out in {answer.frames} frames; "
+                "raise sampling.max_frames or change the seed",
+            )
+        return answer
 
     def _with_results(self, table: pa.Table, generated: dict[int, Generated]) -> pa.Table:
         count = table.num_rows
@@ -94,4 +140,7 @@ class Generator:
         if self.task.output == "text":
             texts = {row: self.model.text_of(result.text_ids) for row, result in generated.items()}
             return set_column(table, "text", scatter(texts, count, pa.string()))
-        return write_codes(table, {row: result.codes for row, result in generated.items()})
+        for place, suffix in enumerate(sound_suffixes(self.task.sounds)):
+            codes = {row: result.sounds[place] for row, result in generated.items()}
+            table = write_codes(table, codes, suffix)
+        return table

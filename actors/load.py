@@ -13,6 +13,7 @@ from torch import Tensor
 from actors.cells import plain_value, shown_value, valid_column
 from actors.codes import CODE_COLUMNS, load_codes
 from actors.fetch import MAX_BYTES, fetch, resolve
+from actors.other_audio import load_others
 from actors.shelf import read_kept
 from actors.table import (
     each_row,
@@ -27,11 +28,10 @@ from actors.unit import UnitSpec, row_ids
 from uniaudio2.audio import MAX_DURATION_S, SAMPLE_RATE, decode_audio
 from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
-from uniaudio2.tasks import TaskSpec
+from uniaudio2.task_spec import TaskSpec
 
 FAULT_COLUMN = "_manifest_fault"
 AUDIO_COLUMNS = ("audio", "audio_filepath")
-TEXT_COLUMNS = ("text", "caption", "question", "lyric")
 SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration")
 MAX_TEXT_CHARACTERS = 1_000_000
 _FETCH_THREADS = 4
@@ -75,8 +75,14 @@ class Loader:
             result = result.append_column("wave", wave_column(waves, raw.num_rows))
             lengths = {row: len(wave) for row, wave in waves.items()}
             result = set_column(result, "input_samples", scatter(lengths, raw.num_rows, pa.int64()))
+        result = load_others(
+            result, raw, self.task.other_audio, lambda v: self._other(v, spec.base)
+        )
         codes = {row: value for row, value in loaded.items() if isinstance(value, Codes)}
         return write_codes(result, codes) if "recon_codes" in self.task.columns else result
+
+    def _other(self, value: object, base: str) -> Tensor:
+        return load_audio({"audio": value}, base, self.max_duration_s, self.max_bytes)
 
     def _load_rows(
         self, raw: pa.Table, base: str
@@ -93,7 +99,9 @@ class Loader:
 
     def _wanted_columns(self) -> tuple[str, ...]:
         """The columns that are looked at; the others may hold anything."""
-        wanted = (*self.task.columns, *self.task.fallback.values())
+        heard = self.task.other_audio  # looked at by themselves
+        wanted = tuple(name for name in self.task.columns if name not in heard)
+        wanted += tuple(self.task.fallback.values())
         if "generate" in self.task.stages:
             wanted += ("instruction",)
         if "audio" in wanted:
@@ -107,9 +115,8 @@ class Loader:
                for name in cells}  # fmt: skip
         if row.get(FAULT_COLUMN):
             raise BadRow("bad_manifest_row", str(row[FAULT_COLUMN]))
-        for column in self.task.columns:
-            if column in TEXT_COLUMNS:
-                read_text(row, column, self.task)
+        for column in self.task.text_columns:
+            read_text(row, column, self.task)
         if row.get("instruction") is not None:
             check_text(row["instruction"], "instruction")
         if "audio" in self.task.columns:
@@ -123,7 +130,7 @@ class Loader:
         columns: list[pa.Array] = []
         fields: list[pa.Field] = []
         for field in self.schema:
-            if field.name in AUDIO_COLUMNS:
+            if field.name in (*AUDIO_COLUMNS, *self.task.other_audio):
                 cells = raw.column(field.name) if field.name in raw.column_names else []
                 values = [_audio_name(cell) for cell in cells] or [None] * raw.num_rows
                 field = pa.field(field.name, pa.string())

@@ -25,6 +25,7 @@ from pipelines.lease import Lease
 from pipelines.ledger import Commit, Ledger, merge_receipts
 from pipelines.plan import Plan, make_plan, travelling_schema
 from pipelines.progress import Counts, Progress, Style
+from pipelines.prompting import check_prompting
 from pipelines.record import State, check_same_job, identity, run_record
 from pipelines.resources import Allotment, fit_pools
 from uniaudio2.checkpoint.native import load_config, model_folder
@@ -56,11 +57,17 @@ class RunResult:
 def _model(job: JobConfig) -> ModelConfig:
     """The model's configuration, with the job's settings checked against it."""
     try:
-        config = load_config(model_folder(job.model))
+        folder = model_folder(job.model)
+        config = load_config(folder)
         if "generate" in job.spec.stages:
             sampling = job.sampling.for_task(job.spec, config)
             sampling.check_fits(config.lm)
-            sampling.check_serves("text" if job.spec.output == "text" else "audio")
+            sampling.check_serves("text" if job.spec.output == "text" else "audio", job.spec.answer)
+            tokenizer = folder / "tokenizer/tokenizer.json"
+            check_prompting(
+                job.spec, job.instructions, job.worked_examples, sampling, job.seed, config,
+                tokenizer,
+            )  # fmt: skip
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     return config
