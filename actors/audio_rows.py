@@ -128,6 +128,17 @@ def load_audio(
         return Heard(samples, source=source, spans=spans)
 
 
+def load_wave(
+    row: Mapping[str, Any], base: str, max_duration_s: float, max_bytes: int = MAX_BYTES
+) -> Tensor:
+    """Fetch and decode the audio of a row as a whole, ``[N]`` float32 at 24 kHz.
+
+    Args and errors are those of `load_audio`.
+    """
+    with source_of(row, base).open(max_duration_s, max_bytes) as stream:
+        return whole(stream)
+
+
 def _spans_of(wave: Tensor, rule: SpanRule | None) -> Spans | None:
     if rule is None:
         return None

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from actors.model_source import local_model
 from actors.table import (
-    WAVE_TYPE,
     alive,
     each_row,
     mark_errors,
     read_codes,
     set_column,
+    sound_suffixes,
     wave_column,
 )
 from uniaudio2.budget import Budget, calibrate
@@ -22,12 +22,17 @@ from uniaudio2.config import CODEBOOKS, Windows
 from uniaudio2.errors import BadRow
 from uniaudio2.model import UniAudio2
 from uniaudio2.seeds import row_seed
+from uniaudio2.task_spec import MOST_SOUNDS
 
 _MOST_WINDOWS = 256
 
 
+def _has_sound(table: pa.Table, suffix: str) -> bool:
+    return not suffix or f"recon_codes{suffix}" in table.column_names
+
+
 class Decoder:
-    """Add the `output_wave` column.
+    """Add the `output_wave` column, and one more for every further sound of a row.
 
     Args:
         model: what `local_model` takes.
@@ -65,30 +70,37 @@ class Decoder:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Decode the rows that are still good; a reconstruction is cut to its input's length."""
-        codes, errors = each_row(alive(table), lambda row: self._checked(table, row))
+        suffixes = [one for one in sound_suffixes(MOST_SOUNDS) if _has_sound(table, one)]
+
+        def read(row: int) -> list[Codes]:
+            return [self._checked(table, row, suffix) for suffix in suffixes]
+
+        codes, errors = each_row(alive(table), read)
         ids = table.column("id").to_pylist()
         waves = self.model.decode(
-            list(codes.values()),
-            seeds=[row_seed(self.seed, ids[row]) for row in codes],
+            [one for sounds in codes.values() for one in sounds],
+            # the first sound's noise does not depend on whether there are others
+            seeds=[row_seed(self.seed, ids[row], one) for row in codes for one in suffixes],
             steps=self.steps,
             guidance=self.guidance,
             compat=self.compat,
             windows=self.windows,
             windows_per_batch=self.budget,
         )
-        by_row = self._cut(table, dict(zip(codes, waves, strict=True)))
         table = mark_errors(table, "decode", errors)
-        if by_row:
-            return set_column(table, "output_wave", wave_column(by_row, table.num_rows))
-        return set_column(table, "output_wave", pa.nulls(table.num_rows, WAVE_TYPE))
+        for place, suffix in enumerate(suffixes):
+            own = dict(zip(codes, waves[place :: len(suffixes)], strict=True))
+            column = wave_column(self._cut(table, own), table.num_rows)
+            table = set_column(table, f"output_wave{suffix}", column)
+        return table
 
     def _decode_hum(self, windows: int) -> None:
         hum = torch.zeros(self.model.config.flow.window_codes, CODEBOOKS, dtype=torch.int64)
         codes = Codes(hum[:0], hum)
         self.model.decode([codes] * windows, [0] * windows, steps=1, windows_per_batch=windows)
 
-    def _checked(self, table: pa.Table, row: int) -> Codes:
-        codes = read_codes(table, row)
+    def _checked(self, table: pa.Table, row: int, suffix: str) -> Codes:
+        codes = read_codes(table, row, suffix)
         if len(codes.recon) == 0:
             raise BadRow(
                 "nothing_generated",

@@ -10,6 +10,7 @@ import torch
 from actors.ahead import ahead
 from actors.audio_rows import Heard, read_heard
 from actors.model_source import local_model
+from actors.other_audio import encode_others
 from actors.table import alive, each_row, mark_errors, read_codes, write_codes
 from uniaudio2.budget import Budget, calibrate
 from uniaudio2.codes import Codes
@@ -54,6 +55,9 @@ class Encoder:
         long = {row: one for row, one in heard.items() if one.wave is None}
         streamed, errors = each_row(long, lambda row: self._encode_stream(long[row]))
         table = write_codes(mark_errors(table, "encode", errors), codes | streamed)
+        table = encode_others(
+            table, lambda waves: self.model.encode(waves, self.budget, self.context)
+        )
         return table.drop_columns(["wave", "source"])
 
     def _encode_waves(self, heard: dict[int, Heard]) -> dict[int, Codes]:

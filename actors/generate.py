@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+from torch import Tensor
 
 from actors.cells import plain_value
+from actors.examples import Example, lay_out_examples
+from actors.instructions import choose_instruction
 from actors.load import read_text
 from actors.model_source import local_model
+from actors.other_audio import other_suffix
 from actors.pieces import (
     SPAN_TEXTS_TYPE,
     Piece,
@@ -22,16 +27,20 @@ from actors.table import (
     alive,
     each_row,
     mark_errors,
+    read_codes,
     scatter,
     set_column,
+    sound_suffixes,
     write_codes,
 )
 from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
+from uniaudio2.frames import Prompt
+from uniaudio2.lm.limits import DoesNotFit
 from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.sampling import Sampling
 from uniaudio2.model import UniAudio2
-from uniaudio2.tasks import TaskSpec
+from uniaudio2.task_spec import AUDIO, TaskSpec
 
 
 class Generator:
@@ -42,7 +51,9 @@ class Generator:
         task: lays out the prompt and says what comes out.
         sampling: how tokens are chosen, and how many at most.
         seed: the job's seed.
-        instruction: task prompt of the job; None for the task's own.
+        instructions: task prompts of the job, one of which is chosen by a row's seed; None for
+            the task's own.
+        examples: worked examples that stand before every row; their audio is encoded here, once.
         slots: rows decoded together; the next row takes the place of one that is finished.
         threads: CPU threads of this actor; None leaves torch's choice.
     """
@@ -53,7 +64,8 @@ class Generator:
         task: TaskSpec,
         sampling: Sampling,
         seed: int,
-        instruction: str | None = None,
+        instructions: Sequence[str] | None = None,
+        examples: Sequence[Example] = (),
         slots: int = 16,
         threads: int | None = None,
     ) -> None:
@@ -61,8 +73,18 @@ class Generator:
         self.task = task
         self.sampling = sampling
         self.seed = seed
-        self.instruction = instruction or task.instruction
-        self.engine = SharedEngine(lambda: self.model.engine(sampling, slots))
+        self.instructions = instructions or (task.instruction,)
+        self.prefix = self._lay_out(examples, model) if examples else None
+        self.engine = SharedEngine(lambda: self.model.engine(sampling, slots, self.prefix))
+
+    def _lay_out(self, examples: Sequence[Example], model: str) -> Prompt:
+        def encode(waves: Sequence[Tensor]) -> Sequence[Codes]:
+            # only for this call: rows come as codes, so the encoder has no further work here
+            return UniAudio2.load(model, parts=("encoder",)).encode(waves)
+
+        return lay_out_examples(
+            examples, self.task, self.instructions, self.seed, self.model.prompts, encode
+        )
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Generate for the rows that are still good."""
@@ -70,32 +92,58 @@ class Generator:
         pieces = {row: pieces_of(table, row, codec, self.seed) for row in alive(table)}
 
         def requests_of(row: int) -> list[Request]:
-            inputs = self._inputs(table, row)
-            return [self._request(inputs, piece) for piece in pieces[row]]
+            inputs, others = self._inputs(table, row), self._others(table, row)
+            return [self._request(inputs, others, piece) for piece in pieces[row]]
 
         requests, errors = each_row(pieces, requests_of)
         answers = iter(self.engine.answer([one for own in requests.values() for one in own]))
         generated = {row: [next(answers) for _ in own] for row, own in requests.items()}
-        return self._with_results(mark_errors(table, "generate", errors), pieces, generated)
+        whole, empty = each_row(generated, lambda row: self._checked(generated[row]))
+        return self._with_results(mark_errors(table, "generate", errors | empty), pieces, whole)
+
+    def _others(self, table: pa.Table, row: int) -> dict[str, Codes]:
+        """The codes of the row's audio columns beside `AUDIO`."""
+        return {name: read_codes(table, row, other_suffix(name)) for name in self.task.other_audio}
 
     def _inputs(self, table: pa.Table, row: int) -> dict[str, Any]:
         """What the task reads of a row's own columns; the others may hold anything."""
         cells = table.column("input")[row]
-        wanted = {*self.task.columns, *self.task.fallback.values(), "instruction"}
+        wanted = {*self.task.text_columns, *self.task.fallback.values(), "instruction"}
         return {name: plain_value(cells[name]) for name in wanted.intersection(cells)}
 
-    def _request(self, row: dict[str, Any], piece: Piece) -> Request:
-        values: dict[str, str | Codes] = {}
+    def _request(self, row: dict[str, Any], others: dict[str, Codes], piece: Piece) -> Request:
         self._check_codes(piece.codes)
-        for column in self.task.columns:
-            values[column] = piece.codes if column == "audio" else read_text(row, column, self.task)
-        instruction = row.get("instruction") or self.instruction
+        texts = {column: read_text(row, column, self.task) for column in self.task.text_columns}
+        heard = {AUDIO: piece.codes, **others} if self.task.audio_columns else {}
+        instruction = choose_instruction(
+            row.get("instruction"), self.instructions, self.seed, piece.row_id
+        )
         try:
             return self.model.request(
-                self.task, values, str(instruction), piece.seed, self.sampling
+                self.task,
+                {**texts, **heard},
+                instruction,
+                piece.seed,
+                self.sampling,
+                self.prefix,
             )
-        except ValueError as fault:
+        except DoesNotFit as fault:
             raise BadRow("too_long", str(fault)) from fault
+        except ValueError as fault:
+            raise BadRow("bad_codes", str(fault)) from fault
+
+    def _checked(self, answers: list[Generated]) -> list[Generated]:
+        """An empty text is an answer; a sound without its last stream is none."""
+        last = self.task.answer[-1]
+        for answer in answers:
+            whole = [sound for sound in answer.sounds if len(getattr(sound, last))]
+            if len(whole) < self.task.sounds:
+                raise BadRow(
+                    "nothing_generated",
+                    f"{len(whole)} of {self.task.sounds} sounds came out in {answer.frames} "
+                    "frames; raise sampling.max_frames or change the seed",
+                )
+        return answers
 
     def _check_codes(self, codes: Codes) -> None:
         """Codes that a row brought may be another model's."""
@@ -115,7 +163,10 @@ class Generator:
         reasons = {row: joined_reason(own) for row, own in generated.items()}
         table = set_column(table, "finish_reason", scatter(reasons, count, pa.string()))
         if self.task.output != "text":
-            return write_codes(table, {row: own[0].codes for row, own in generated.items()})
+            for place, suffix in enumerate(sound_suffixes(self.task.sounds)):
+                codes = {row: own[0].sounds[place] for row, own in generated.items()}
+                table = write_codes(table, codes, suffix)
+            return table
         texts = {
             row: [self.model.text_of(answer.text_ids) for answer in own]
             for row, own in generated.items()

@@ -8,11 +8,13 @@ from math import inf
 from typing import Any
 
 import pyarrow as pa
+from torch import Tensor
 
-from actors.audio_rows import AUDIO_COLUMNS, Heard, load_audio, write_heard
+from actors.audio_rows import AUDIO_COLUMNS, Heard, load_audio, load_wave, write_heard
 from actors.cells import plain_value, shown_value, valid_column
 from actors.codes import CODE_COLUMNS, CODE_SOURCES, has_codes, load_codes
 from actors.fetch import MAX_BYTES
+from actors.other_audio import load_others
 from actors.shelf import read_kept
 from actors.table import (
     each_row,
@@ -26,10 +28,9 @@ from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
 from uniaudio2.resampling import SAMPLE_RATE
 from uniaudio2.spans import SpanRule
-from uniaudio2.tasks import TaskSpec
+from uniaudio2.task_spec import AUDIO, TaskSpec
 
 FAULT_COLUMN = "_manifest_fault"
-TEXT_COLUMNS = ("text", "caption", "question", "lyric")
 SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration")
 MAX_TEXT_CHARACTERS = 1_000_000
 _FETCH_THREADS = 4
@@ -77,8 +78,15 @@ class Loader:
         if "audio" in self.task.columns:
             heard = {row: value for row, value in loaded.items() if isinstance(value, Heard)}
             result = write_heard(result, heard)
+        result = load_others(
+            result, raw, self.task.other_audio, lambda v: self._other(v, spec.base)
+        )
         codes = {row: value for row, value in loaded.items() if isinstance(value, Codes)}
         return write_codes(result, codes) if codes or "recon_codes" in self.task.columns else result
+
+    def _other(self, value: object, base: str) -> Tensor:
+        longest_s = min(self.max_duration_s, MAX_DURATION_S)
+        return load_wave({AUDIO: value}, base, longest_s, self.max_bytes)
 
     def _load_rows(
         self, raw: pa.Table, base: str
@@ -95,7 +103,9 @@ class Loader:
 
     def _wanted_columns(self) -> tuple[str, ...]:
         """The columns that are looked at; the others may hold anything."""
-        wanted = (*self.task.columns, *self.task.fallback.values())
+        heard = self.task.other_audio  # looked at by themselves
+        wanted = tuple(name for name in self.task.columns if name not in heard)
+        wanted += tuple(self.task.fallback.values())
         if "generate" in self.task.stages:
             wanted += ("instruction",)
         if "audio" in wanted:
@@ -109,9 +119,8 @@ class Loader:
                for name in cells}  # fmt: skip
         if row.get(FAULT_COLUMN):
             raise BadRow("bad_manifest_row", str(row[FAULT_COLUMN]))
-        for column in self.task.columns:
-            if column in TEXT_COLUMNS:
-                read_text(row, column, self.task)
+        for column in self.task.text_columns:
+            read_text(row, column, self.task)
         if row.get("instruction") is not None:
             check_text(row["instruction"], "instruction")
         if "recon_codes" in self.task.columns or self._brings_codes(row):
@@ -155,7 +164,7 @@ class Loader:
         columns: list[pa.Array] = []
         fields: list[pa.Field] = []
         for field in self.schema:
-            if field.name in AUDIO_COLUMNS:
+            if field.name in (*AUDIO_COLUMNS, *self.task.other_audio):
                 cells = raw.column(field.name) if field.name in raw.column_names else []
                 values = [_audio_name(cell) for cell in cells] or [None] * raw.num_rows
                 field = pa.field(field.name, pa.string())

@@ -14,6 +14,7 @@ from uniaudio2.checkpoint.layout import are_published, files_of, is_published
 from uniaudio2.checkpoint.native import bundled_models
 
 _CONFIG = "config.json"
+_TOKENIZER = "tokenizer/"
 _OTHER_FRAMEWORKS = (".h5", ".msgpack", ".onnx", ".tflite", ".gguf")
 
 
@@ -28,7 +29,7 @@ def local_model(source: str, parts: bool = True) -> str:
     Args:
         source: name of a bundled model, a folder in our format or in the published one, or the
             ``s3://``, ``hf://`` or other URL of such a folder.
-        parts: false where only the configuration is wanted; weights are fetched if it takes them.
+        parts: false where only configuration and tokenizer are wanted; weights are fetched if it takes them.
 
     Returns:
         the name or a folder in our format. A published folder is converted once into the cache,
@@ -49,7 +50,7 @@ def fetched_folder(uri: str, parts: bool = True) -> Path:
     files = list_folder(uri)
     wanted = set(needed_files(files))
     if not parts and _CONFIG in files and not are_published(files):
-        wanted = {_CONFIG}
+        wanted = {name for name in wanted if name == _CONFIG or name.startswith(_TOKENIZER)}
     return fetch_folder(uri, files, wanted.__contains__)
 
 

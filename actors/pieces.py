@@ -31,12 +31,14 @@ class Piece:
         start_s: where it begins in the row's audio.
         end_s: where it ends.
         seed: of its draws.
+        row_id: of the row that it is of.
     """
 
     codes: Codes
     start_s: float
     end_s: float
     seed: int
+    row_id: str
 
 
 def pieces_of(table: pa.Table, row: int, codec: CodecConfig, job_seed: int) -> list[Piece]:
@@ -51,14 +53,14 @@ def pieces_of(table: pa.Table, row: int, codec: CodecConfig, job_seed: int) -> l
     codes, row_id = read_codes(table, row), table.column("id")[row].as_py()
     cuts = read_cuts(table, row)
     if cuts is None:
-        return [Piece(codes, 0.0, _length_s(table, row, codes), row_seed(job_seed, row_id))]
+        return [Piece(codes, 0.0, _length_s(table, row, codes), row_seed(job_seed, row_id), row_id)]
     pieces = []
     for start, stop in cuts:
         frames = reason_tokens(stop - start, codec), recon_tokens(stop - start, codec)
         own = Codes(codes.reason[: frames[0]], codes.recon[: frames[1]])
         codes = Codes(codes.reason[frames[0] :], codes.recon[frames[1] :])
         seed = row_seed(job_seed, row_id, f"span at {start}")
-        pieces.append(Piece(own, start / SAMPLE_RATE, stop / SAMPLE_RATE, seed))
+        pieces.append(Piece(own, start / SAMPLE_RATE, stop / SAMPLE_RATE, seed, row_id))
     return pieces
 
 

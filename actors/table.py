@@ -104,18 +104,30 @@ def _codes_cell(table: pa.Table, name: str, row: int) -> Tensor:
     return torch.from_numpy(flat).reshape(-1, CODEBOOKS)  # [T, 8]
 
 
-def read_codes(table: pa.Table, row: int) -> Codes:
-    """The codes of a row; a stream that is absent or null comes back empty."""
+def sound_suffixes(sounds: int) -> list[str]:
+    """What the names of a sound's columns end with: nothing for the first, ``_2`` and so on."""
+    return ["" if number == 1 else f"_{number}" for number in range(1, sounds + 1)]
+
+
+def read_codes(table: pa.Table, row: int, suffix: str = "") -> Codes:
+    """The codes of a row; a stream that is absent or null comes back empty.
+
+    Args:
+        table: holds them.
+        row: position of the row.
+        suffix: which codes: of `sound_suffixes`, or ``:NAME`` for another audio column.
+    """
     return Codes(
-        reason=_codes_cell(table, "reason_codes", row), recon=_codes_cell(table, "recon_codes", row)
+        reason=_codes_cell(table, f"reason_codes{suffix}", row),
+        recon=_codes_cell(table, f"recon_codes{suffix}", row),
     )
 
 
-def write_codes(table: pa.Table, codes: Mapping[int, Codes]) -> pa.Table:
-    """Set both codes columns from the codes by row."""
+def write_codes(table: pa.Table, codes: Mapping[int, Codes], suffix: str = "") -> pa.Table:
+    """Set both codes columns from the codes by row; `suffix` as of `read_codes`."""
     for name, stream in (
-        ("reason_codes", {row: value.reason for row, value in codes.items()}),
-        ("recon_codes", {row: value.recon for row, value in codes.items()}),
+        (f"reason_codes{suffix}", {row: value.reason for row, value in codes.items()}),
+        (f"recon_codes{suffix}", {row: value.recon for row, value in codes.items()}),
     ):
         table = set_column(table, name, codes_column(stream, table.num_rows))
     return table

@@ -23,12 +23,21 @@ from actors.load import seconds
 from actors.pieces import SPAN_TEXTS_TYPE
 from actors.sounds import AudioLayout, lay_out
 from actors.storage import Storage
-from actors.table import CODES_TYPE, alive, each_row, mark_errors, read_wave, scatter
+from actors.table import (
+    CODES_TYPE,
+    alive,
+    each_row,
+    mark_errors,
+    read_wave,
+    scatter,
+    sound_suffixes,
+)
 from actors.unit import UnitSpec
 from uniaudio2.audio import encode_audio
+from uniaudio2.codes import PAIR
 from uniaudio2.resampling import SAMPLE_RATE
 from uniaudio2.seeds import row_seed
-from uniaudio2.tasks import TaskSpec
+from uniaudio2.task_spec import AUDIO, TaskSpec
 
 AudioFormat = Literal["flac", "wav"]
 FileMark = list[int | str]
@@ -50,11 +59,14 @@ def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
         fields.append(("text", pa.string()))
         if task.long_audio == "spans":
             fields.append(("spans", SPAN_TEXTS_TYPE))
+    streams = task.answer if generates and task.output != "text" else PAIR
     if task.output != "text" or (keep_codes and "encode" in task.stages):
-        fields += [("reason_codes", CODES_TYPE), ("recon_codes", CODES_TYPE)]
+        for suffix in sound_suffixes(max(task.sounds, 1)):
+            fields += [(f"{one}_codes{suffix}", CODES_TYPE) for one in PAIR if one in streams]
     if decodes:
-        fields += [("audio_path", pa.string()), ("duration_s", pa.float64())]
-    if "audio" in task.columns:
+        for suffix in sound_suffixes(task.sounds):
+            fields += [(f"audio_path{suffix}", pa.string()), (f"duration_s{suffix}", pa.float64())]
+    if AUDIO in task.columns:
         fields.append(("input_duration_s", pa.float64()))
     if generates:
         fields.append(("finish_reason", pa.string()))
@@ -139,7 +151,7 @@ class Writer:
         unit = units.pop()
         place = f"{unit:08d}-{uuid.uuid4().hex[:8]}"
         files: dict[str, FileMark] = {}
-        table, audio = self._store_audio(table, place, files)
+        table, output_s = self._store_audio(table, place, files)
         good = alive(table)
         bad = sorted(set(range(table.num_rows)) - set(good))
         receipt: dict[str, Any] = {"unit": unit, "row": table.column("row")[0].as_py()}
@@ -149,11 +161,11 @@ class Writer:
         receipt["data"] = self._put(f"data/part-{place}.parquet", results, files)
         receipt["error_parts"] = self._put(f"errors/part-{place}.parquet", errors, files)
         tar = ".tar" if self.audio_layout == "tar" else ""
-        receipt["audio"] = f"audio/{place}{tar}" if audio else None
+        receipt["audio"] = f"audio/{place}{tar}" if output_s else None
         if "input_samples" in table.column_names:
             samples = table.column("input_samples").to_pylist()
             receipt["input_s"] = seconds(sum(samples[row] or 0 for row in good))
-        receipt["output_s"] = sum(audio.values())
+        receipt["output_s"] = output_s
         return pa.table({"receipt": [json.dumps(receipt)]})
 
     def _put(self, path: str, table: pa.Table, files: dict[str, FileMark]) -> list[str]:
@@ -164,29 +176,38 @@ class Writer:
 
     def _store_audio(
         self, table: pa.Table, place: str, files: dict[str, FileMark]
-    ) -> tuple[pa.Table, dict[int, float]]:
-        """Write the generated waves; returns the table with their paths, and seconds by row."""
+    ) -> tuple[pa.Table, float]:
+        """Write the generated waves; returns the table with their paths, and seconds in all."""
         if "decode" not in self.task.stages:
-            return table, {}
-        ids = table.column("id").to_pylist()
+            return table, 0.0
+        ids, suffixes = table.column("id").to_pylist(), sound_suffixes(self.task.sounds)
 
-        def encode(row: int) -> tuple[bytes, float]:
-            wave = read_wave(table, "output_wave", row)
-            return encode_audio(wave, self.audio_format), len(wave) / SAMPLE_RATE
+        def encode(row: int) -> list[tuple[bytes, float]]:
+            waves = [read_wave(table, f"output_wave{suffix}", row) for suffix in suffixes]
+            return [(encode_audio(w, self.audio_format), len(w) / SAMPLE_RATE) for w in waves]
 
         encoded, errors = each_row(alive(table), encode)
-        names = {row: f"{file_stem(ids[row])}.{self.audio_format}" for row in encoded}
-        sounds = {names[row]: data for row, (data, _) in encoded.items()}
+        names = {
+            row: [f"{file_stem(ids[row])}{suffix}.{self.audio_format}" for suffix in suffixes]
+            for row in encoded
+        }
+        sounds = {
+            name: data
+            for row in encoded
+            for name, (data, _) in zip(names[row], encoded[row], strict=True)
+        }
         folder, objects = lay_out(place, sounds, self.audio_layout)
         for path, data in objects.items():
             files[path] = store(self.storage, path, data)
-        paths = {row: f"{folder}/{name}" for row, name in names.items()}
-        durations = {row: duration_s for row, (_, duration_s) in encoded.items()}
-        table = mark_errors(table, "write", errors)
-        count = table.num_rows
-        table = table.append_column("audio_path", scatter(paths, count, pa.string()))
-        table = table.append_column("duration_s", scatter(durations, count, pa.float64()))
-        return table, durations
+        table, count = mark_errors(table, "write", errors), table.num_rows
+        for place_of, suffix in enumerate(suffixes):
+            paths = {row: f"{folder}/{own[place_of]}" for row, own in names.items()}
+            durations = {row: own[place_of][1] for row, own in encoded.items()}
+            column = scatter(paths, count, pa.string())
+            table = table.append_column(f"audio_path{suffix}", column)
+            column = scatter(durations, count, pa.float64())
+            table = table.append_column(f"duration_s{suffix}", column)
+        return table, sum(duration_s for own in encoded.values() for _, duration_s in own)
 
     def _results(self, table: pa.Table, good: list[int]) -> pa.Table:
         good_rows = table.take(pa.array(good, pa.int64()))

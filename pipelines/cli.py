@@ -33,7 +33,9 @@ def _print(text: str) -> None:
 
 @app.command()
 def run(
-    task: Annotated[str, typer.Argument(help="what to do; `uniaudio2 tasks` lists them")],
+    task: Annotated[
+        str, typer.Argument(help="what to do: one of `uniaudio2 tasks`, or a YAML file of your own")
+    ],
     source: Annotated[
         str, typer.Argument(metavar="INPUT", help="manifest or folder, local or URL")
     ],
@@ -136,19 +138,20 @@ def report(
 
 
 @app.command()
-def tasks() -> int:
-    """List the tasks: what each reads, yields and is limited to."""
-    from rich.console import Console
-    from rich.table import Table
-
+def tasks(
+    task: Annotated[
+        Optional[str], typer.Argument(help="one task in full: a name, or a YAML file of your own")
+    ] = None,
+) -> int:
+    """List the tasks: what each reads, its layout, what it yields and is limited to."""
+    from pipelines.listing import show_task, show_tasks
+    from pipelines.prompting import find_task
     from uniaudio2.tasks import TASKS
 
-    table = Table("task", "reads", "yields", "limit", "what it does", box=None, pad_edge=False)
-    for task in TASKS.values():
-        limit = f"{task.max_frames} frames" if "generate" in task.stages else ""
-        names = ", ".join([task.name, *task.aliases])
-        table.add_row(names, ", ".join(task.columns), task.output, limit, task.summary)
-    Console().print(table)
+    if task is None:
+        show_tasks(TASKS.values())
+    else:
+        show_task(find_task(task))
     return 0
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import copy
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from actors.examples import Example
 from actors.fetch import MAX_BYTES
 from pipelines.errors import UsageError
+from pipelines.prompting import find_task, read_examples, read_prompts
 from uniaudio2.audio_stream import LONGEST_STREAM_S, MAX_DURATION_S
 from uniaudio2.checkpoint.native import DEFAULT_MODEL
 from uniaudio2.config import Context, ModelConfig, Windows
-from uniaudio2.frozen import Frozen
+from uniaudio2.frozen import Frozen, explain
 from uniaudio2.lm.sampling import Sampling
-from uniaudio2.tasks import TaskSpec, get_task
+from uniaudio2.task_spec import TaskSpec
 
 SHARE_FROM_ROWS = 100
 
@@ -135,7 +138,7 @@ class FlowOptions(Frozen):
 class SamplingOptions(Frozen):
     """How tokens are chosen; None takes what the task and the model recommend.
 
-    `top_k` 0 keeps every id.
+    `top_k` 0 keeps every id; what the others mean, `Sampling` says.
     """
 
     greedy: bool | None = None
@@ -143,6 +146,8 @@ class SamplingOptions(Frozen):
     top_k: int | None = Field(None, ge=0)
     guidance: float | None = Field(None, ge=1.0)
     max_frames: int | None = Field(None, gt=0)
+    no_repeat_ngram_size: int | None = Field(None, ge=2)
+    repetition_penalty: float | None = Field(None, ge=1.0)
 
     def for_task(self, task: TaskSpec, model: ModelConfig) -> Sampling:
         """The language model's sampling settings for a task."""
@@ -152,10 +157,26 @@ class SamplingOptions(Frozen):
         return Sampling(**Sampling.of_model(model, task).model_dump() | asked)
 
 
+class ExamplesConfig(Frozen):
+    """Worked examples that stand before every row.
+
+    Attributes:
+        input: a manifest whose rows have the task's inputs and their answers.
+        count: how many of its first rows are used; None uses all.
+    """
+
+    input: str
+    count: int | None = Field(None, ge=1)
+
+
 class JobConfig(Frozen):
     """One run: a task over an input into an output.
 
     Attributes:
+        task: name of a task, or a YAML file that defines one.
+        instruction: asked of every row that brings none of its own; None takes the task's.
+        prompts: JSON file of instructions by task, ``{"asr": [..]}``; a row's seed chooses.
+        examples: worked examples that stand before every row.
         unit_rows: rows that are committed together; None chooses by the size of the manifest.
         limit: use the first rows alone.
         until: last stage to run; its codes are the result.
@@ -173,6 +194,8 @@ class JobConfig(Frozen):
     model: str = DEFAULT_MODEL
     seed: int = 0
     instruction: str | None = None
+    prompts: str | None = None
+    examples: ExamplesConfig | None = None
     limit: int | None = Field(None, ge=1)
     until: PoolName | None = None
     unit_rows: int | None = Field(None, ge=1, le=4096)
@@ -207,10 +230,17 @@ class JobConfig(Frozen):
             return done >= SHARE_FROM_ROWS and errors > share * done
         return self.max_errors is not None and errors > self.max_errors
 
-    @property
+    @model_validator(mode="after")
+    def _one_source_of_instructions(self) -> JobConfig:
+        if self.instruction is not None and self.prompts is not None:
+            raise ValueError("instruction and prompts are both given; leave one out")
+        return self
+
+    @cached_property
     def spec(self) -> TaskSpec:
-        """The task's row of the table, cut behind the last stage to run."""
-        task = get_task(self.task)
+        """The task, a row of the table or what its file defines, cut behind the last stage to run;
+        read once."""
+        task = find_task(self.task)
         return task if self.until is None else cut_behind(task, self.until)
 
     @property
@@ -219,16 +249,37 @@ class JobConfig(Frozen):
         default = MAX_DURATION_S if "decode" in self.spec.stages else LONGEST_STREAM_S
         return self.load.max_duration_s or default
 
+    @cached_property
+    def instructions(self) -> tuple[str, ...]:
+        """What rows are asked that bring no instruction of their own; read once."""
+        if self.prompts is not None:
+            return read_prompts(self.prompts, self.spec)
+        return (self.spec.instruction if self.instruction is None else self.instruction,)
+
+    @cached_property
+    def worked_examples(self) -> tuple[Example, ...]:
+        """The examples, decoded; read once."""
+        if self.examples is None:
+            return ()
+        asked = self.examples
+        return read_examples(asked.input, asked.count, self.spec, self.max_duration_s)
+
     def identity(self) -> dict[str, Any]:
-        """The settings that change results: two runs that differ here are different jobs."""
+        """The settings that change results: two runs that differ here are different jobs.
+
+        Files that a job names count by their contents.
+        """
         facts = self.model_dump(
             mode="json",
             include={
-                "input", "seed", "instruction", "limit", "until", "unit_rows", "audio_format",
+                "input", "seed", "limit", "until", "unit_rows", "audio_format",
                 "audio_layout", "keep", "spans", "flow", "sampling",
             },
         )  # fmt: skip
         facts["task"] = self.spec.name
+        facts["definition"] = self.spec.model_dump(mode="json", exclude={"summary", "aliases"})
+        facts["instructions"] = list(self.instructions)
+        facts["examples"] = [example.fingerprint for example in self.worked_examples]
         facts["context"] = self.encode.context
         facts["max_duration_s"] = self.max_duration_s
         return facts
@@ -249,15 +300,6 @@ def _set_dotted(values: dict[str, Any], assignment: str) -> None:
         place[last] = yaml.safe_load(text)
     except yaml.YAMLError as fault:
         raise UsageError(f"--set {assignment!r}: {text!r} is not a YAML value") from fault
-
-
-def _explain(fault: ValidationError) -> str:
-    problems = []
-    for error in fault.errors(include_url=False):
-        where = ".".join(str(part) for part in error["loc"])
-        message = error["msg"].removeprefix("Value error, ")
-        problems.append(f"{where}: {message}" if where else message)
-    return "; ".join(problems)
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -300,7 +342,7 @@ def make_job(
         job = JobConfig(**values)
         job.spec.name  # noqa: B018 - an unknown task is refused here
     except ValidationError as fault:
-        raise UsageError(_explain(fault)) from fault
+        raise UsageError(explain(fault)) from fault
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     return job

@@ -7,6 +7,7 @@ from actors.storage import Storage
 from pipelines.config import JobConfig
 from pipelines.errors import RunFailed, UsageError
 from pipelines.long_audio import span_rule
+from pipelines.prompting import check_prompting
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
 
@@ -14,11 +15,17 @@ from uniaudio2.config import ModelConfig
 def checked_model(job: JobConfig) -> ModelConfig:
     """The model's configuration, with the job's settings checked against it."""
     try:
-        config = load_config(model_folder(local_model(job.model, parts=False)))
+        folder = model_folder(local_model(job.model, parts=False))
+        config = load_config(folder)
         if "generate" in job.spec.stages:
             sampling = job.sampling.for_task(job.spec, config)
             sampling.check_fits(config.lm)
-            sampling.check_serves("text" if job.spec.output == "text" else "audio")
+            sampling.check_serves("text" if job.spec.output == "text" else "audio", job.spec.answer)
+            tokenizer = folder / "tokenizer/tokenizer.json"
+            check_prompting(
+                job.spec, job.instructions, job.worked_examples, sampling, job.seed, config,
+                tokenizer,
+            )  # fmt: skip
             span_rule(job, config)
     except ValueError as fault:
         raise UsageError(str(fault)) from fault

@@ -18,6 +18,7 @@ from uniaudio2.config import ModelConfig
 State = Literal["running", "finished"]
 _PACKAGES = ("uniaudio2-batch", "ray", "torch", "torchaudio", "transformers", "pyarrow")
 _SOURCES_LISTED = 100
+_SHOWN_CHARACTERS = 100
 
 
 def identity(job: JobConfig, model: ModelConfig) -> dict[str, Any]:
@@ -31,17 +32,30 @@ def check_same_job(recorded: dict[str, Any], wanted: dict[str, Any], output: str
     Raises:
         UsageError: names every field that differs.
     """
-    old = recorded["job"]
+    old, new = _flat(recorded["job"]), _flat(wanted)
     differing = [
-        f"{key} {old.get(key)!r} there, {wanted.get(key)!r} now"
-        for key in sorted({*old, *wanted})
-        if old.get(key) != wanted.get(key)
+        f"{key} {_short(old.get(key))} there, {_short(new.get(key))} now"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
     ]
     if differing:
         raise UsageError(
             f"{output} holds another job: {'; '.join(differing)}; "
             "choose another OUTPUT, or --fresh to remove the old results"
         )
+
+
+def _flat(facts: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Groups of facts as dotted keys, so that a difference is named where it is."""
+    flat: dict[str, Any] = {}
+    for key, value in facts.items():
+        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def run_record(job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts) -> dict[str, Any]:

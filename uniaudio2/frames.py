@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from uniaudio2.codes import Codes
+from uniaudio2.codes import PAIR, Codes, Stream
 from uniaudio2.config import CODEBOOKS, LmConfig
 
 PADDING, TEXT, AUDIO = 0, 1, 2
@@ -157,24 +157,36 @@ def pad_prompts(prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, Tensor]:
     return tokens, kind, length
 
 
-def parse_frames(frames: Tensor, config: LmConfig) -> Codes:
-    """Split generated audio frames into the two streams.
+def parse_answer(
+    frames: Tensor, config: LmConfig, answer: tuple[Stream, ...] = PAIR
+) -> tuple[Codes, ...]:
+    """Split generated audio frames into their streams, sound by sound.
 
-    The reasoning stream runs to the first frame that is reason eos in all codebooks, the
-    reconstruction stream from there to the frame that is semantic eos in all codebooks (which
-    also ends a reasoning stream). The first frame of either is its bos and is dropped,
-    whatever it holds. Streams that were never reached are empty.
+    A reasoning stream runs to the first frame that is reason eos in all codebooks, a
+    reconstruction stream to the first that is semantic eos in all codebooks (which also ends a
+    reasoning stream, and the answer with it). The first frame of either is its bos and is
+    dropped, whatever it holds. Streams that were never reached are empty.
 
     Args:
         frames: ``[F, 8]`` int64 joint ids in the order of generation.
         config: markers and cards.
+        answer: the streams in their order.
     """
     frames = frames.cpu().to(torch.int64)
-    is_stop = (frames == config.ids.semantic_eos + config.reason_card).all(dim=1)
-    frames = frames[: _first(is_stop)]
-    is_switch = (frames == config.ids.reason_eos).all(dim=1)
-    switch = _first(is_switch)
-    return Codes(frames[1:switch], frames[switch + 2 :] - config.reason_card)
+    sounds: list[Codes] = []
+    for stream in answer:
+        is_stop = (frames == config.ids.semantic_eos + config.reason_card).all(dim=1)
+        end = stop = _first(is_stop)
+        if stream == "reason":
+            end = min(stop, _first((frames == config.ids.reason_eos).all(dim=1)))
+            sounds.append(Codes(frames[1:end], frames[:0]))
+            frames = frames[:0] if end == stop else frames[end + 1 :]
+            continue
+        recon = frames[1:end] - config.reason_card
+        reason = sounds.pop().reason if answer[0] == "reason" else frames[:0]
+        sounds.append(Codes(reason, recon))
+        frames = frames[end + 1 :]
+    return tuple(sounds)
 
 
 def _first(flags: Tensor) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 def nearest(name: str, valid: list[str]) -> str:
@@ -22,6 +23,27 @@ def nearest(name: str, valid: list[str]) -> str:
     if close:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"
     return "valid names: " + ", ".join(sorted(valid))
+
+
+def known(value: Any, valid: Sequence[str], what: str) -> Any:
+    """Let a value pass that is one of the valid ones.
+
+    Raises:
+        ValueError: it is none; the message names the nearest.
+    """
+    if value not in valid:
+        raise ValueError(f"{what} {value!r} is unknown; {nearest(str(value), list(valid))}")
+    return value
+
+
+def explain(fault: ValidationError) -> str:
+    """What is wrong with settings, in one line."""
+    problems = []
+    for error in fault.errors(include_url=False):
+        where = ".".join(str(part) for part in error["loc"])
+        message = error["msg"].removeprefix("Value error, ")
+        problems.append(f"{where}: {message}" if where else message)
+    return "; ".join(problems)
 
 
 class Frozen(BaseModel):

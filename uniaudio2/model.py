@@ -11,14 +11,16 @@ from torch import Tensor
 from uniaudio2.checkpoint.native import DEFAULT_MODEL, load_config, load_part, model_folder
 from uniaudio2.codes import Codes
 from uniaudio2.config import Context, ModelConfig, Windows
-from uniaudio2.tasks import TaskSpec
+from uniaudio2.task_spec import TaskSpec
 
 if TYPE_CHECKING:
     from uniaudio2.budget import Budget
     from uniaudio2.codec.encoder import CodecEncoder
     from uniaudio2.flow.decoder import FlowDecoder
+    from uniaudio2.frames import Prompt
     from uniaudio2.lm.engine import Engine
     from uniaudio2.lm.model import UniAudioLM
+    from uniaudio2.lm.prompt import PromptMaker
     from uniaudio2.lm.request import Generated, Request
     from uniaudio2.lm.sampling import Sampling
     from uniaudio2.lm.tokenizer import TextTokenizer
@@ -138,31 +140,40 @@ class UniAudio2:
         instruction: str,
         seed: int,
         sampling: Sampling,
+        prefix: Prompt | None = None,
     ) -> Request:
         """Build what `generate` takes for one row.
 
         Args:
             task: lays out the prompt.
             values: text or codes by input column.
-            instruction: the task prompt.
+            instruction: the task prompt; "" leaves it out.
             seed: the row's seed.
             sampling: its `max_frames` and guidance shape the request.
+            prefix: worked examples, laid out before the row.
 
         Raises:
-            ValueError: the prompt leaves no room for generation in the context.
+            DoesNotFit: the prompt leaves no room for generation in the context.
+            ValueError: a value is missing or of the wrong kind, or codes are out of range.
         """
+        from uniaudio2.frames import Prompt
         from uniaudio2.lm.limits import check_length
-        from uniaudio2.lm.prompt import build_prompt
         from uniaudio2.lm.request import Request
 
-        tokenizer = _need(self._tokenizer, "lm")
-        ids: dict[str, list[int] | Codes] = {
-            name: tokenizer.encode(value) if isinstance(value, str) else value
-            for name, value in values.items()
-        }
-        prompt = build_prompt(task, tokenizer.instruction(instruction), ids, self.config.lm)
-        check_length(prompt, sampling.max_frames, self.config.lm)
-        return Request(prompt, seed, "text" if task.output == "text" else "audio")
+        prompt = self.prompts.prompt(task, values, instruction)
+        if prefix:
+            prompt = Prompt.join([prefix, prompt])
+        before = len(prefix) if prefix else 0
+        check_length(prompt, sampling.max_frames, self.config.lm, task.answer, before)
+        output: Literal["text", "audio"] = "text" if task.output == "text" else "audio"
+        return Request(prompt, seed, output, answer=task.answer)
+
+    @property
+    def prompts(self) -> PromptMaker:
+        """Lays out prompts and worked examples."""
+        from uniaudio2.lm.prompt import PromptMaker
+
+        return PromptMaker(_need(self._tokenizer, "lm"), self.config.lm)
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, slots: int | None = None
@@ -182,11 +193,12 @@ class UniAudio2:
 
         return generate(_need(self._lm, "lm"), requests, sampling, slots)
 
-    def engine(self, sampling: Sampling, slots: int) -> Engine:
-        """An engine of the language model, for requests that come one by one."""
+    def engine(self, sampling: Sampling, slots: int, prefix: Prompt | None = None) -> Engine:
+        """An engine of the language model, for requests that come one by one; what they all begin
+        with is computed once."""
         from uniaudio2.lm.engine import Engine
 
-        return Engine(_need(self._lm, "lm"), sampling, slots)
+        return Engine(_need(self._lm, "lm"), sampling, slots, prefix=prefix)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of generated ids, without tags and other special tokens."""

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
-from actors.audio_rows import AUDIO_COLUMNS, source_of
+from actors.audio_rows import AUDIO_COLUMNS, load_wave
 from actors.cells import plain_value
 from actors.load import SPAN_COLUMNS
 from actors.sounds import read_sound
@@ -20,7 +20,7 @@ from actors.table import read_codes
 from actors.unit import read_parquet_rows, row_ids
 from pipelines.report.pictures import data_address, spectrogram, tokens, waveform
 from pipelines.report.rows import Pick, RowFacts, cut, read_part, word_errors
-from uniaudio2.audio import decode_audio, encode_audio, whole
+from uniaudio2.audio import decode_audio, encode_audio
 from uniaudio2.errors import BadRow
 from uniaudio2.resampling import SAMPLE_RATE
 
@@ -186,8 +186,7 @@ class Gallery:
 
 def _input_wave(row: Mapping[str, Any], base: str) -> Tensor:
     """The sound that a row names or holds, ``[N]`` at 24 kHz."""
-    with source_of(row, base).open(_MOST_INPUT_S, _MOST_INPUT_BYTES) as stream:
-        return whole(stream)
+    return load_wave(row, base, _MOST_INPUT_S, _MOST_INPUT_BYTES)
 
 
 def unit_of(part: str) -> int:

@@ -12,7 +12,7 @@ from uniaudio2.frames import (
     Prompt,
     audio_prompt_segment,
     pad_prompts,
-    parse_frames,
+    parse_answer,
     reason_segment,
     semantic_segment,
     text_segment,
@@ -134,8 +134,8 @@ S = [[CARD + number] * 8 for number in range(11)]  # reconstruction codes, joint
         ([], [], []),
     ],
 )
-def test_parse_frames(given: list[list[int]], reason: list[int], recon: list[int]) -> None:
-    parsed = parse_frames(frames(*given), CONFIG)
+def test_parse_answer(given: list[list[int]], reason: list[int], recon: list[int]) -> None:
+    (parsed,) = parse_answer(frames(*given), CONFIG)
     assert parsed.reason.shape == (len(reason), 8)
     assert parsed.recon.shape == (len(recon), 8)
     assert parsed.reason[:, 3].tolist() == reason
@@ -144,6 +144,6 @@ def test_parse_frames(given: list[list[int]], reason: list[int], recon: list[int
 
 def test_a_partial_marker_is_a_frame_like_any_other() -> None:
     partial = [*REASON_EOS[:7], 3]
-    parsed = parse_frames(frames(R[0], partial, R[2], REASON_EOS, S[0], S[4]), CONFIG)
+    (parsed,) = parse_answer(frames(R[0], partial, R[2], REASON_EOS, S[0], S[4]), CONFIG)
     assert parsed.reason.tolist() == [partial, R[2]]
     assert parsed.recon.tolist() == [[4] * 8]

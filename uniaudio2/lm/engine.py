@@ -10,7 +10,8 @@ from torch import Tensor
 
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.frames import AUDIO, COLUMNS, TEXT, TEXT_COLUMN, Prompt, unconditional
-from uniaudio2.lm.grammar import Grammar, reason_limit
+from uniaudio2.lm.grammar import Grammar, phases_of
+from uniaudio2.lm.guards import guard
 from uniaudio2.lm.joining import Joining, PrefixShelf
 from uniaudio2.lm.limits import row_limit
 from uniaudio2.lm.model import LogitsOf, Pick, UniAudioLM
@@ -50,13 +51,20 @@ class Engine:
         sampling: settings of all rows.
         slots: rows that are decoded together, at least 1.
         prefill_rows: prompt rows that are run between two frames, about.
+        prefix: rows that most prompts begin with, computed once; None looks for what prompts
+            share.
 
     Raises:
         ValueError: the settings do not suit the model, or there are no slots.
     """
 
     def __init__(
-        self, lm: UniAudioLM, sampling: Sampling, slots: int, prefill_rows: int = 4096
+        self,
+        lm: UniAudioLM,
+        sampling: Sampling,
+        slots: int,
+        prefill_rows: int = 4096,
+        prefix: Prompt | None = None,
     ) -> None:
         sampling.check_fits(lm.config)
         if slots < 1:
@@ -66,7 +74,8 @@ class Engine:
         self.halves = 2 if sampling.guidance > 1 else 1
         self.read_every = _READ_EVERY_ON_GPU if lm.device.type == "cuda" else 1
         self.grammar = Grammar.build(lm.config, sampling.constrained, lm.device)
-        self.shelf = PrefixShelf(lm, self.halves)
+        first = [prefix, unconditional(prefix, lm.config)][: self.halves] if prefix else None
+        self.shelf = PrefixShelf(lm, self.halves, first)
         self.queue: deque[_Asked] = deque()
         self.coming: list[_Asked] = []
         self.live: list[_Asked] = []
@@ -170,7 +179,10 @@ class Engine:
         rows = Rows.start(
             [asked.request.seed for asked in self.coming],
             limits,
-            [reason_limit(self.sampling.reason_limit, limit) for limit in limits],
+            [
+                phases_of(asked.request.answer, self.sampling.reason_limit, asked.limit)
+                for asked in self.coming
+            ],
             self.lm.device,
         )
         self.seats.add(rows, joining)
@@ -227,10 +239,11 @@ class Engine:
 
     def _fill_text(self, frame: Tensor, stopped: Tensor, hidden: Tensor, at: Tensor | None) -> None:
         rows, lanes = self._of(self.seats.rows, at), self._lanes(at)
-        logits = self.lm.text_head(hidden if lanes is None else hidden[lanes])
-        ids = choose(
-            self._guided(logits), self.sampling, rows.seed, rows.frames, TEXT_COLUMN
-        )  # [B]
+        logits = self._guided(self.lm.text_head(hidden if lanes is None else hidden[lanes]))
+        if self.sampling.guards_texts:
+            texts = self.seats.texts()
+            logits = guard(logits, self.sampling, texts if at is None else texts[at], rows.frames)
+        ids = choose(logits, self.sampling, rows.seed, rows.frames, TEXT_COLUMN)  # [B]
         where = slice(None) if at is None else at
         frame[where, TEXT_COLUMN] = ids
         stopped[where] = ids == self.lm.config.ids.text_eos
@@ -280,7 +293,7 @@ class Engine:
             elif done[slot]:
                 chosen, limited = self.seats.chosen_by(slot)
                 self._answers[asked.ticket] = Generated.of_rows(
-                    chosen, asked.request.output, limited, self.lm.config
+                    chosen, asked.request.output, limited, self.lm.config, asked.request.answer
                 )
         kept = self.seats.close_gaps(done)
         self.live = [self.live[slot] for slot in kept]

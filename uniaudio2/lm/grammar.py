@@ -1,7 +1,8 @@
-"""Which audio frames may follow which: the two phases of an answer and their marker frames.
+"""Which audio frames may follow which: the phases of an answer and their marker frames.
 
-An answer is: reason bos, reasoning frames, reason eos, semantic bos, reconstruction frames,
-semantic eos; a marker frame holds its id in all eight codebooks.
+The answer of most tasks is: reason bos, reasoning frames, reason eos, semantic bos,
+reconstruction frames, semantic eos; a marker frame holds its id in all eight codebooks. Where
+several sounds are asked for, they follow one another; where one stream is, the other is left out.
 """
 
 from __future__ import annotations
@@ -11,30 +12,40 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from uniaudio2.codes import Stream
 from uniaudio2.config import CODEBOOKS, LmConfig
-from uniaudio2.lm.rows import REASON, SEMANTIC, Rows
-
-SHORTEST_ANSWER = 5
-"""Frames of the shortest answer that holds audio: bos, a frame, eos, bos, a frame."""
+from uniaudio2.lm.rows import REASON, SEMANTIC, Phases, Rows
 
 _REASON_SHARE = (2, 7)  # 5 Hz of reasoning for 12.5 Hz of reconstruction: 5 / 17.5
 
 
-def reason_limit(asked: int | None, max_frames: int) -> int:
-    """Reasoning frames after which the phase is ended so that audio still fits.
+def shortest_answer(answer: tuple[Stream, ...]) -> int:
+    """Frames of the shortest answer that holds all streams: bos and a frame of each, and eos
+    between them."""
+    return 3 * len(answer) - 1
+
+
+def phases_of(answer: tuple[Stream, ...], asked: int | None, max_frames: int) -> Phases:
+    """The phases of an answer, each limited so that all that follows still fits.
 
     Args:
+        answer: the streams that are asked for.
         asked: `Sampling.reason_limit`.
         max_frames: frames that the row has in all, markers included.
 
     Returns:
-        What was asked for, or else the reasoning share of an answer that fills `max_frames`;
-        never so much that no reconstruction frame would fit.
+        The reasoning limit is what was asked for, or else its share of an answer that fills
+        `max_frames`; never so much that no reconstruction frame would fit. Several sounds get
+        equal parts.
     """
-    room = max_frames - SHORTEST_ANSWER + 1
+    sounds = max(len(answer) // 2, 1)
+    frames = (max_frames - 2 * len(answer) + 1) // sounds  # of one sound, without markers
     share, whole = _REASON_SHARE
+    room = frames - 1
     wanted = asked if asked is not None else room * share // whole
-    return max(1, min(wanted, room))
+    reason = max(1, min(wanted, room))
+    first = REASON if answer[0] == "reason" else SEMANTIC
+    return Phases(first, len(answer), reason, max(1, frames - reason))
 
 
 @dataclass(frozen=True)
@@ -137,7 +148,8 @@ class Grammar:
         bos, eos = self.bos[rows.phase], self.eos[rows.phase]  # [B]
         is_first = rows.in_phase == 0
         chose_end = frame[:, 0] == eos
-        must_end = (rows.phase == REASON) & (rows.in_phase > rows.reason_limit)
+        limit = torch.where(rows.phase == REASON, rows.reason_limit, rows.recon_limit)
+        must_end = (rows.left > 1) & (rows.in_phase > limit)
         rows.limited |= must_end & ~chose_end & ~rows.done
         frame = torch.where((chose_end | must_end)[:, None], eos[:, None], frame)
         return torch.where(is_first[:, None], bos[:, None], frame)
@@ -147,14 +159,17 @@ class Grammar:
 
         Args:
             frame: ``[B, 8]`` int64 as fed back.
-            rows: their state; `phase` and `in_phase` are updated.
+            rows: their state; `phase`, `in_phase` and `left` are updated.
 
         Returns:
-            ``[B]`` bool: rows whose answer ends with this frame, in either phase.
+            ``[B]`` bool: rows whose answer ends with this frame: the end of the last phase, or
+            the end of reconstruction while it still was to begin.
         """
-        is_reason_end, is_stop = (
-            (frame == self.eos[phase]).sum(dim=1) == CODEBOOKS for phase in (REASON, SEMANTIC)
-        )
-        rows.phase = torch.where(is_reason_end, SEMANTIC, rows.phase)
-        rows.in_phase = torch.where(is_reason_end, 0, rows.in_phase + 1)
+        is_end = (frame == self.eos[rows.phase][:, None]).sum(dim=1) == CODEBOOKS
+        is_early = (frame == self.eos[SEMANTIC]).sum(dim=1) == CODEBOOKS
+        is_stop = (is_end & (rows.left == 1)) | (is_early & (rows.phase == REASON))
+        goes_on = is_end & ~is_stop
+        rows.phase = torch.where(goes_on, 1 - rows.phase, rows.phase)
+        rows.in_phase = torch.where(goes_on, 0, rows.in_phase + 1)
+        rows.left = rows.left - goes_on.long()
         return is_stop

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from uniaudio2.frames import Prompt, pad_prompts
+from uniaudio2.frames import AUDIO, Prompt, pad_prompts
 from uniaudio2.lm.cache import LmCache
 from uniaudio2.lm.model import UniAudioLM
 
@@ -49,19 +49,26 @@ class PrefixShelf:
     Args:
         lm: the model.
         halves: 2 with guidance, whose conditional and blank prompts alternate, else 1.
+        known: a prefix of each half that is known beforehand; it is kept for good.
 
     Attributes:
         computed_rows: prefix rows that were run, of all sequences together.
     """
 
-    def __init__(self, lm: UniAudioLM, halves: int) -> None:
-        self.lm, self.halves = lm, halves
+    def __init__(self, lm: UniAudioLM, halves: int, known: Sequence[Prompt] | None = None) -> None:
+        self.lm, self.halves, self._known = lm, halves, known
+        self.kept: Prefix | None = None
         self.prefix: Prefix | None = None
         self.computed_rows = 0
 
     def find(self, tokens: Tensor, kind: Tensor, lengths: Tensor) -> Prefix | None:
         """A prefix that opens all prompts ``[M, S, 9]``, made now if it will pay."""
         shortest = int(lengths.min())
+        if self._known:
+            tokens_of, kind_of, _ = pad_prompts(self._known)
+            self.kept, self._known = self._computed(tokens_of, kind_of), None
+        if self.kept and self.kept.opens(tokens, kind, shortest):
+            return self.kept
         if self.prefix and self.prefix.opens(tokens, kind, shortest):
             return self.prefix
         if len(tokens) <= self.halves:
@@ -69,12 +76,15 @@ class PrefixShelf:
         shared = min(self._shared(tokens, kind), shortest - 1)
         if shared < _WORTH_SHARING:
             return None
-        first, first_kind = tokens[: self.halves, :shared], kind[: self.halves, :shared]
-        cache = self.lm.new_cache(self.halves, shared)
-        self.lm.prefill(first.to(self.lm.device), first_kind, cache)
-        self.computed_rows += self.halves * shared
-        self.prefix = Prefix(first, first_kind, cache)
+        self.prefix = self._computed(tokens[: self.halves, :shared], kind[: self.halves, :shared])
         return self.prefix
+
+    def _computed(self, tokens: Tensor, kind: Tensor) -> Prefix:
+        """Run the rows ``[halves, P, 9]`` of a prefix."""
+        cache = self.lm.new_cache(self.halves, tokens.shape[1])
+        self.lm.prefill(tokens.to(self.lm.device), kind, cache)
+        self.computed_rows += self.halves * tokens.shape[1]
+        return Prefix(tokens, kind, cache)
 
     def _shared(self, tokens: Tensor, kind: Tensor) -> int:
         """Rows that all prompts of the same half begin with."""
@@ -118,7 +128,8 @@ class Joining:
         stop = min(self.at + max(rows // len(self.lengths), 1), self.stop)
         if stop > self.at:
             piece = self.tokens[:, self.at : stop].to(self.lm.device)
-            self.lm.prefill(piece, self.kind[:, self.at : stop], self.cache, self.at)
+            after_audio = bool((self.kind[:, : self.at] == AUDIO).any())
+            self.lm.prefill(piece, self.kind[:, self.at : stop], self.cache, self.at, after_audio)
         self.at = stop
 
     def last_rows(self) -> tuple[Tensor, Tensor]:

@@ -141,10 +141,17 @@ class UniAudioLM(nn.Module):
         )
 
     @torch.no_grad()
-    def prefill(self, tokens: Tensor, kind: Tensor, cache: LmCache, start: int = 0) -> None:
+    def prefill(
+        self,
+        tokens: Tensor,
+        kind: Tensor,
+        cache: LmCache,
+        start: int = 0,
+        after_audio: bool = False,
+    ) -> None:
         """Store rows of right-padded prompts; no logits are computed.
 
-        What padding stores is overwritten by `step` before it can be seen. Without any audio
+        What padding stores is overwritten by `step` before it can be seen. Up to the first audio
         row the experts would store zeros, which the cache holds already, so they do not run.
 
         Args:
@@ -152,8 +159,9 @@ class UniAudioLM(nn.Module):
             kind: ``[B, S]`` uint8, on any device.
             cache: of at least ``start + S`` rows, zero from `start` on.
             start: position of the first of these rows; the cache holds what is before it.
+            after_audio: there is an audio row among those before.
         """
-        if bool((kind == AUDIO).any()):
+        if after_audio or bool((kind == AUDIO).any()):
             self.hidden(tokens, kind.to(tokens.device), cache, start)
         else:
             is_text = (kind == TEXT)[..., None].to(tokens.device)

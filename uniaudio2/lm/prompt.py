@@ -1,4 +1,4 @@
-"""A prompt from a row of the task table."""
+"""A prompt from a row of the task table, and worked examples before it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from uniaudio2.frames import (
     semantic_segment,
     text_segment,
 )
-from uniaudio2.tasks import Segment, TaskSpec
+from uniaudio2.lm.tokenizer import TextTokenizer
+from uniaudio2.task_spec import Segment, TaskSpec
 
 
 def build_prompt(
@@ -21,27 +22,30 @@ def build_prompt(
     instruction_ids: Sequence[int],
     values: Mapping[str, list[int] | Codes],
     config: LmConfig,
+    fixed: Mapping[str, list[int]] | None = None,
 ) -> Prompt:
     """Lay out the instruction, then the task's segments in their order.
 
     Args:
         task: row of the task table.
-        instruction_ids: text ids of the task prompt, its bos and eos included.
+        instruction_ids: text ids of the task prompt, its bos and eos included; none leaves it out.
         values: what fills the segments, by column: text ids or codes.
         config: markers and cards.
+        fixed: text ids of the task's fixed texts, by text.
 
     Raises:
         ValueError: a column is missing or holds the other kind, or an id is out of range.
     """
     parts = [text_segment(instruction_ids, config)]
-    parts += [_segment(segment, values, config, task.name) for segment in task.prompt]
+    for segment in task.prompt:
+        parts += _segment(segment, {**(fixed or {}), **values}, config, task.name)
     return Prompt.join(parts)
 
 
 def _segment(
     segment: Segment, values: Mapping[str, list[int] | Codes], config: LmConfig, task: str
-) -> Prompt:
-    value = values.get(segment.column)
+) -> list[Prompt]:
+    value = values.get(segment.column or segment.text or "")
     wants_text = segment.kind == "text"
     if value is None or isinstance(value, Codes) == wants_text:
         given = "nothing" if value is None else type(value).__name__
@@ -50,9 +54,91 @@ def _segment(
             f"{'text ids' if wants_text else 'codes'} there"
         )
     if not isinstance(value, Codes):
-        return text_segment(value, config, segment.tag)
-    if segment.kind == "reason":
-        return reason_segment(value.reason, config)
-    if segment.kind == "recon":
-        return semantic_segment(value.recon, config)
-    return audio_prompt_segment(value.recon, config)
+        is_closed = value[-1:] == [config.ids.text_eos]
+        ids = value[:-1] if segment.open and is_closed else value
+        return [text_segment(ids, config, segment.tag)]
+    if segment.kind == "audio_prompt":
+        return [audio_prompt_segment(value.recon, config)]
+    parts = []
+    if segment.kind in ("audio", "reason"):
+        parts.append(reason_segment(value.reason, config))
+    if segment.kind in ("audio", "recon"):
+        parts.append(semantic_segment(value.recon, config))
+    return parts
+
+
+def answer_segments(
+    task: TaskSpec, answer: list[int] | Sequence[Codes], config: LmConfig
+) -> list[Prompt]:
+    """An answer as the model would give it: text ids between the task's tags, or the streams of
+    every sound.
+
+    Raises:
+        ValueError: an id is out of range.
+    """
+    parts = []
+    ids = [value for value in answer if isinstance(value, int)]
+    sounds = [value for value in answer if isinstance(value, Codes)]
+    if task.output == "text":
+        goes_on = task.prompt[-1].open and not task.output_tag
+        return [text_segment(ids[1:] if goes_on else ids, config, task.output_tag)]
+    for sound in sounds:
+        if "reason" in task.answer:
+            parts.append(reason_segment(sound.reason, config))
+        if "recon" in task.answer:
+            parts.append(semantic_segment(sound.recon, config))
+    return parts
+
+
+class PromptMaker:
+    """Prompts from texts and codes.
+
+    Args:
+        tokenizer: of the model.
+        config: of its language model.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer, config: LmConfig) -> None:
+        self.tokenizer, self.config = tokenizer, config
+
+    def prompt(self, task: TaskSpec, values: Mapping[str, str | Codes], instruction: str) -> Prompt:
+        """The prompt of one row.
+
+        Args:
+            task: lays it out.
+            values: text or codes by input column.
+            instruction: the task prompt; "" leaves it out.
+
+        Raises:
+            ValueError: a column is missing or holds the other kind, or codes are out of range.
+        """
+        encode = self.tokenizer.encode
+        ids: dict[str, list[int] | Codes] = {
+            name: encode(value) if isinstance(value, str) else value
+            for name, value in values.items()
+        }
+        fixed = {one.text: encode(one.text) for one in task.prompt if one.text is not None}
+        asked = self.tokenizer.instruction(instruction) if instruction.strip() else []
+        return build_prompt(task, asked, ids, self.config, fixed)
+
+    def example(
+        self,
+        task: TaskSpec,
+        values: Mapping[str, str | Codes],
+        instruction: str,
+        answer: str | Sequence[Codes],
+    ) -> Prompt:
+        """A row's prompt with its answer behind it.
+
+        Args:
+            task: lays it out.
+            values: text or codes by input column.
+            instruction: the task prompt; "" leaves it out.
+            answer: text, or the codes of every sound.
+
+        Raises:
+            ValueError: as of `prompt`.
+        """
+        told = self.tokenizer.encode(answer) if isinstance(answer, str) else answer
+        parts = answer_segments(task, told, self.config)
+        return Prompt.join([self.prompt(task, values, instruction), *parts])

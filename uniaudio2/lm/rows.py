@@ -10,6 +10,23 @@ from torch import Tensor
 REASON, SEMANTIC = 0, 1
 
 
+@dataclass(frozen=True)
+class Phases:
+    """The phases of one answer; reasoning and reconstruction take turns.
+
+    Attributes:
+        first: `REASON` or `SEMANTIC`.
+        count: how many there are.
+        reason_limit: frames after which a reasoning phase is ended, unless it is the last phase.
+        recon_limit: the same for reconstruction.
+    """
+
+    first: int
+    count: int
+    reason_limit: int
+    recon_limit: int
+
+
 @dataclass
 class Rows:
     """State of B rows; every field is ``[B]``.
@@ -20,7 +37,9 @@ class Rows:
         max_frames: int64, where the row is cut off.
         phase: int64, `REASON` or `SEMANTIC`; audio only.
         in_phase: int64, frames of the phase so far, its bos included; audio only.
-        reason_limit: int64, reasoning frames after which the phase is ended; audio only.
+        left: int64, phases to come, the present one included; audio only.
+        reason_limit: int64, see `Phases`; audio only.
+        recon_limit: int64, see `Phases`; audio only.
         limited: bool, a limit cut or switched the row.
         done: bool, the row needs no further step.
     """
@@ -30,13 +49,15 @@ class Rows:
     max_frames: Tensor
     phase: Tensor
     in_phase: Tensor
+    left: Tensor
     reason_limit: Tensor
+    recon_limit: Tensor
     limited: Tensor
     done: Tensor
 
     @staticmethod
     def start(
-        seeds: list[int], max_frames: list[int], reason_limits: list[int], device: torch.device
+        seeds: list[int], max_frames: list[int], phases: list[Phases], device: torch.device
     ) -> Rows:
         """Rows that have chosen nothing yet."""
 
@@ -48,9 +69,11 @@ class Rows:
             seed=numbers(seeds),
             frames=numbers(zeros),
             max_frames=numbers(max_frames),
-            phase=numbers(zeros),
+            phase=numbers([one.first for one in phases]),
             in_phase=numbers(zeros),
-            reason_limit=numbers(reason_limits),
+            left=numbers([one.count for one in phases]),
+            reason_limit=numbers([one.reason_limit for one in phases]),
+            recon_limit=numbers([one.recon_limit for one in phases]),
             limited=numbers(zeros).bool(),
             done=numbers(zeros).bool(),
         )

@@ -9,11 +9,12 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
+from uniaudio2.codes import PAIR, Stream
 from uniaudio2.config import LmConfig, ModelConfig
 from uniaudio2.frozen import Frozen
-from uniaudio2.lm.grammar import SHORTEST_ANSWER
+from uniaudio2.lm.grammar import shortest_answer
 from uniaudio2.lm.noise import exponential
-from uniaudio2.tasks import TaskSpec
+from uniaudio2.task_spec import TaskSpec
 
 
 class Sampling(Frozen):
@@ -29,6 +30,9 @@ class Sampling(Frozen):
             reconstruction frames that belong to them.
         constrained: allow only ids that the codec can decode, in whole marker frames and two
             phases; false is the published rule, which allows more and may return nothing.
+        no_repeat_ngram_size: texts only: no sequence of so many ids occurs twice in an answer.
+        repetition_penalty: texts only: above 1 it makes ids that an answer holds already less
+            probable; 1 is off.
     """
 
     greedy: bool = False
@@ -38,6 +42,8 @@ class Sampling(Frozen):
     max_frames: int = 500
     reason_limit: int | None = None
     constrained: bool = True
+    no_repeat_ngram_size: int | None = None
+    repetition_penalty: float = 1.0
 
     @model_validator(mode="after")
     def _in_range(self) -> Sampling:
@@ -56,7 +62,21 @@ class Sampling(Frozen):
                 f"reason_limit {self.reason_limit} must be at least 1; leave it null for a share "
                 "of max_frames"
             )
+        if self.no_repeat_ngram_size is not None and self.no_repeat_ngram_size < 2:
+            raise ValueError(
+                f"no_repeat_ngram_size {self.no_repeat_ngram_size} must be at least 2; 3 is usual, "
+                "null turns it off"
+            )
+        if not (self.repetition_penalty >= 1 and math.isfinite(self.repetition_penalty)):
+            raise ValueError(
+                f"repetition_penalty {self.repetition_penalty} must be at least 1; 1 turns it off"
+            )
         return self
+
+    @property
+    def guards_texts(self) -> bool:
+        """Whether what a text holds already changes what may follow."""
+        return self.no_repeat_ngram_size is not None or self.repetition_penalty > 1
 
     @staticmethod
     def of_model(model: ModelConfig, task: TaskSpec) -> Sampling:
@@ -70,16 +90,25 @@ class Sampling(Frozen):
             max_frames=min(task.max_frames, own.max_frames or task.max_frames),
         )
 
-    def check_serves(self, output: Literal["audio", "text"]) -> None:
-        """Refuse a `max_frames` that leaves no room for any audio.
+    def check_serves(
+        self, output: Literal["audio", "text"], answer: tuple[Stream, ...] = PAIR
+    ) -> None:
+        """Refuse what cannot serve an output.
 
         Raises:
-            ValueError: `max_frames` is too low.
+            ValueError: `max_frames` leaves no room for any audio, or audio is to be kept from
+                repeating itself, which is for texts.
         """
-        if output == "audio" and self.constrained and self.max_frames < SHORTEST_ANSWER:
+        shortest = shortest_answer(answer)
+        if output == "audio" and self.constrained and self.max_frames < shortest:
             raise ValueError(
-                f"max_frames {self.max_frames} must be at least {SHORTEST_ANSWER} for audio: three "
-                "marker frames and one frame of each stream; raise it"
+                f"max_frames {self.max_frames} must be at least {shortest} for audio: "
+                f"{2 * len(answer) - 1} marker frames and one frame of each stream; raise it"
+            )
+        if output == "audio" and self.guards_texts:
+            raise ValueError(
+                "no_repeat_ngram_size and repetition_penalty keep texts from repeating themselves; "
+                "this task yields audio: leave them out"
             )
 
     def check_fits(self, config: LmConfig) -> None:

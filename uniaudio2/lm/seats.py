@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from uniaudio2.frames import COLUMNS, TEXT
+from uniaudio2.frames import COLUMNS, TEXT, TEXT_COLUMN
 from uniaudio2.lm.cache import LmCache
 from uniaudio2.lm.joining import Joining
 from uniaudio2.lm.model import UniAudioLM
@@ -124,6 +124,10 @@ class Seats:
         context = self.lm.config.context
         self._ahead = [min(ahead + 1, context) for ahead in self._ahead]
         self._only_text = [True] * self._count
+
+    def texts(self) -> Tensor:
+        """Text ids that the B rows have chosen, ``[B, F]``; row b has ``rows.frames[b]``."""
+        return self.chosen[: self._count, : max(self._frames), TEXT_COLUMN]
 
     # ---- leaving -------------------------------------------------------------------------
 

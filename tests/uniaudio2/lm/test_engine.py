@@ -14,7 +14,7 @@ from tests.uniaudio2.lm.small import CONFIG, audio_prompt, same, small_lm, text_
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.frames import AUDIO, COLUMNS, TEXT, TEXT_COLUMN, Prompt
 from uniaudio2.lm.engine import Engine
-from uniaudio2.lm.grammar import Grammar, reason_limit
+from uniaudio2.lm.grammar import Grammar, phases_of
 from uniaudio2.lm.model import LogitsOf, UniAudioLM
 from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.rows import Rows
@@ -50,7 +50,7 @@ def plain_loop(lm: UniAudioLM, one: Request, sampling: Sampling) -> Generated:
     """No cache, no batch: the whole sequence is run again for every frame."""
     grammar = Grammar.build(CONFIG, sampling.constrained, lm.device)
     most = min(sampling.max_frames, CONFIG.context + 1 - len(one.prompt))
-    rows = Rows.start([one.seed], [most], [reason_limit(None, most)], lm.device)
+    rows = Rows.start([one.seed], [most], [phases_of(one.answer, None, most)], lm.device)
     tokens, kind = one.prompt.tokens[None], one.prompt.kind[None]
     chosen = []
     while not bool(rows.done):
@@ -79,7 +79,8 @@ def plain_loop(lm: UniAudioLM, one: Request, sampling: Sampling) -> Generated:
         tokens = torch.cat([tokens, frame[None]], dim=1)
         next_kind = torch.tensor([[TEXT if one.output == "text" else AUDIO]], dtype=torch.uint8)
         kind = torch.cat([kind, next_kind], dim=1)
-    return Generated.of_rows(torch.stack(chosen), one.output, bool(rows.limited), CONFIG)
+    limited = bool(rows.limited)
+    return Generated.of_rows(torch.stack(chosen), one.output, limited, CONFIG, one.answer)
 
 
 @lru_cache

@@ -16,9 +16,10 @@ from tests.uniaudio2.lm.small import (
     small_lm,
     text_prompt,
 )
+from uniaudio2.codes import PAIR
 from uniaudio2.frames import Prompt, unconditional
 from uniaudio2.lm.generate import generate
-from uniaudio2.lm.grammar import reason_limit
+from uniaudio2.lm.grammar import phases_of
 from uniaudio2.lm.limits import check_length
 from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.sampling import Sampling
@@ -164,7 +165,7 @@ def test_constrained_answers_are_what_the_codec_can_decode() -> None:
     for most in (5, 6, 9, 16):
         for answer in generate(lm, rows, SAMPLED.model_copy(update={"max_frames": most})):
             reason, recon = answer.codes.reason, answer.codes.recon
-            assert 1 <= len(reason) <= reason_limit(None, most)
+            assert 1 <= len(reason) <= phases_of(PAIR, None, most).reason_limit
             assert len(recon) >= 1
             assert int(reason.max()) < CONFIG.reason_codes and int(reason.min()) >= 0
             assert int(recon.max()) < CONFIG.semantic_codes and int(recon.min()) >= 0

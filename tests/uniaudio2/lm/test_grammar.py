@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from tests.uniaudio2.lm.small import CONFIG, IDS, REASON_EOS, SEMANTIC_EOS
-from uniaudio2.lm.grammar import Grammar, Span, reason_limit
-from uniaudio2.lm.rows import REASON, SEMANTIC, Rows
+from uniaudio2.codes import PAIR
+from uniaudio2.lm.grammar import Grammar, Span, phases_of
+from uniaudio2.lm.rows import REASON, SEMANTIC, Phases, Rows
 
 CARD, CPU = CONFIG.reason_card, torch.device("cpu")
 STRICT = Grammar.build(CONFIG, True, CPU)
@@ -15,8 +16,9 @@ RECON_CODES = list(range(CARD, CARD + CONFIG.semantic_codes))
 
 
 def rows(phase: list[int], in_phase: list[int], limit: int = 4) -> Rows:
-    made = Rows.start([0] * len(phase), [50] * len(phase), [limit] * len(phase), CPU)
-    made.phase, made.in_phase = torch.tensor(phase), torch.tensor(in_phase)
+    plans = [Phases(first, 2 - first, limit, 9) for first in phase]
+    made = Rows.start([0] * len(phase), [50] * len(phase), plans, CPU)
+    made.in_phase = torch.tensor(in_phase)
     return made
 
 
@@ -110,13 +112,13 @@ def test_advance_switches_on_a_whole_frame_and_stops_in_either_phase() -> None:
     [(None, 500, 141), (None, 5, 1), (10, 500, 10), (10, 9, 5), (900, 500, 496), (1, 5, 1)],
 )
 def test_reason_limit_leaves_room_for_audio(asked: int | None, most: int, want: int) -> None:
-    assert reason_limit(asked, most) == want
+    assert phases_of(PAIR, asked, most).reason_limit == want
     assert want + 4 <= most
 
 
 def test_the_default_limit_is_the_share_of_reasoning_in_an_answer() -> None:
     """5 Hz beside 12.5 Hz: an answer that fills 500 frames reasons over as many seconds."""
-    limit = reason_limit(None, 500)
+    limit = phases_of(PAIR, None, 500).reason_limit
     recon = 500 - 4 - limit
     assert limit / 5 == pytest.approx(recon / 12.5, rel=0.01)
 

@@ -4,11 +4,13 @@ from dataclasses import fields
 
 import torch
 
-from uniaudio2.lm.rows import Rows
+from uniaudio2.lm.rows import Phases, Rows
 
 
 def start() -> Rows:
-    return Rows.start([7, 8, 9], [2, 5, 1], [1, 2, 3], torch.device("cpu"))
+    return Rows.start(
+        [7, 8, 9], [2, 5, 1], [Phases(0, 2, limit, 9) for limit in (1, 2, 3)], torch.device("cpu")
+    )
 
 
 def test_start() -> None:

@@ -1,0 +1,65 @@
+"""`uniaudio2 tasks`: the table of tasks, and one task in full, built in or of the user's own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from actors.examples import answer_columns
+from uniaudio2.task_spec import TaskSpec
+
+_LEGEND = (
+    "TP instruction, {x} text of column x, <tag>..</tag> text in a tag, R(x) S(x) reasoning and "
+    "reconstruction codes of column x, AP(x) audio prompt of column x"
+)
+
+
+_FILE_WIDTH = 220
+
+
+def _limit(task: TaskSpec) -> str:
+    if "generate" not in task.stages:
+        return ""
+    return f"{task.max_frames} {'ids' if task.output == 'text' else 'frames'}"
+
+
+def show_tasks(tasks: Iterable[TaskSpec], console: Console | None = None) -> None:
+    """Print a line a task: what it reads, its layout, what it yields, its limit."""
+    console = console or Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    table = Table("task", "reads", "layout", "yields", "limit", "what it does", box=None)
+    for task in tasks:
+        names = ", ".join([task.name, *task.aliases])
+        cells = (names, ", ".join(task.columns), task.layout, task.yields, _limit(task))
+        table.add_row(*(Text(cell) for cell in (*cells, task.summary)))
+    console.print(table)
+    console.print(Text(_LEGEND))
+
+
+def show_task(task: TaskSpec, console: Console | None = None) -> None:
+    """Print everything about one task, a fact a line."""
+    console = console or Console()
+    reads = [
+        f"{name} (or {task.fallback[name]})" if name in task.fallback else name
+        for name in task.columns
+    ]
+    facts = {
+        "task": ", ".join([task.name, *task.aliases]),
+        "what": task.summary,
+        "reads": ", ".join([*reads, *(f"{name} (if there)" for name in task.optional)]),
+        "layout": task.layout and f"{task.layout}  ({_LEGEND})",
+        "instruction": task.instruction,
+        "yields": task.yields,
+        "limit": _limit(task),
+        "stages": " > ".join(task.stages),
+    }
+    if task.prompt:
+        answers = "; ".join(" or ".join(names) for names in answer_columns(task))
+        facts["decoding"] = "greedy" if task.greedy else "sampled"
+        facts["examples"] = f"read the same columns, and the answer from {answers}"
+    for name, value in facts.items():
+        if value:
+            console.print(Text(f"{name:<12} {value}"), soft_wrap=True)
