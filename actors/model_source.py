@@ -29,7 +29,8 @@ def local_model(source: str, parts: bool = True) -> str:
     Args:
         source: name of a bundled model, a folder in our format or in the published one, or the
             ``s3://``, ``hf://`` or other URL of such a folder.
-        parts: false where only configuration and tokenizer are wanted; weights are fetched if it takes them.
+        parts: false where only configuration and tokenizer are wanted; weights are fetched if it
+            takes them.
 
     Returns:
         the name or a folder in our format. A published folder is converted once into the cache,
