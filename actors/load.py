@@ -34,6 +34,7 @@ FAULT_COLUMN = "_manifest_fault"
 SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration")
 MAX_TEXT_CHARACTERS = 1_000_000
 _FETCH_THREADS = 4
+_WITH_REASON = ("audio", "reason")
 
 
 class Loader:
@@ -151,7 +152,7 @@ class Loader:
 
     def _load_codes(self, row: Mapping[str, Any], base: str) -> Codes:
         codes = load_codes(row, base)
-        if not len(codes.reason) and any(part.kind == "reason" for part in self.task.prompt):
+        if not len(codes.reason) and any(part.kind in _WITH_REASON for part in self.task.prompt):
             raise BadRow(
                 "missing_value",
                 f"'reason_codes' is null or empty; task {self.task.name} needs them beside "

@@ -10,7 +10,12 @@ from uniaudio2.config import LATENT_RATE_HZ, REASON_RATE_HZ, RECON_RATE_HZ, Mode
 from uniaudio2.spans import FRAME_HZ, SpanRule
 from uniaudio2.tasks import TaskSpec
 
-_ROWS_PER_S = {"reason": REASON_RATE_HZ, "recon": RECON_RATE_HZ, "audio_prompt": RECON_RATE_HZ}
+_ROWS_PER_S = {
+    "audio": REASON_RATE_HZ + RECON_RATE_HZ,
+    "reason": REASON_RATE_HZ,
+    "recon": RECON_RATE_HZ,
+    "audio_prompt": RECON_RATE_HZ,
+}
 _OTHER_ROWS = 128  # instruction and markers
 _SHORTEST_SPAN_S = 1.0
 _PAUSE_SHARE = 8
