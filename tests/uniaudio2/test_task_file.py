@@ -73,7 +73,7 @@ def test_mistakes_name_file_rule_and_remedy(text: str, message: str) -> None:
 
 @given(st.text(max_size=40))
 def test_any_text_is_refused_with_a_value_error(text: str) -> None:
-    with pytest.raises(ValueError, match="task my.yaml"):
+    with pytest.raises(ValueError, match=r"task my\.yaml"):
         parse_task(text, "my.yaml")
 
 
