@@ -17,15 +17,13 @@ def checked_model(job: JobConfig) -> ModelConfig:
     try:
         folder = model_folder(local_model(job.model, parts=False))
         config = load_config(folder)
+        instructions, examples = job.instructions, job.worked_examples  # bad files end it here
         if "generate" in job.spec.stages:
             sampling = job.sampling.for_task(job.spec, config)
             sampling.check_fits(config.lm)
             sampling.check_serves("text" if job.spec.output == "text" else "audio", job.spec.answer)
             tokenizer = folder / "tokenizer/tokenizer.json"
-            check_prompting(
-                job.spec, job.instructions, job.worked_examples, sampling, job.seed, config,
-                tokenizer,
-            )  # fmt: skip
+            check_prompting(job.spec, instructions, examples, sampling, job.seed, config, tokenizer)
             span_rule(job, config)
     except ValueError as fault:
         raise UsageError(str(fault)) from fault

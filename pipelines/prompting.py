@@ -17,6 +17,7 @@ from actors.codes import CODE_COLUMNS
 from actors.examples import Example, answer_columns, lay_out_examples, lengths_alone, read_example
 from actors.fetch import fetch
 from actors.load import FAULT_COLUMN, SPAN_COLUMNS
+from actors.storage import UnknownFileSystem
 from actors.unit import read_parquet_rows, row_ids
 from pipelines.errors import UsageError
 from pipelines.manifest import Source, find_sources
@@ -103,7 +104,11 @@ def read_examples(
     if not task.prompt:
         raise UsageError(f"examples: task {task.name} generates nothing; leave them out")
     examples: list[Example] = []
-    for source in find_sources(uri):
+    try:
+        sources = find_sources(uri)
+    except (UnknownFileSystem, OSError) as fault:
+        raise UsageError(f"examples: {uri}: {fault}; name a manifest that can be read") from fault
+    for source in sources:
         left = source.rows if count is None else min(source.rows, count - len(examples))
         if left > 0:
             examples += _examples_of(source, left, task, max_duration_s)

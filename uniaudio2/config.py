@@ -279,6 +279,9 @@ class ModelConfig(Frozen):
     seed: int | None = Field(None, description="draw the weights from this seed (no weight files)")
     fingerprint: str = ""
     generation: GenerationConfig = GenerationConfig()
+    generation_by_task: dict[str, GenerationConfig] = Field(
+        {}, description="in the place of `generation`, for the tasks that are named"
+    )
     lm: LmConfig = LmConfig()
     codec: CodecConfig = CodecConfig()
     flow: FlowConfig = FlowConfig()

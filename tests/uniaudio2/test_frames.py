@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from tests.uniaudio2.lm.small import CONFIG, IDS, REASON_EOS, SEMANTIC_EOS, codes
+from uniaudio2.codes import PAIR
 from uniaudio2.frames import (
     AUDIO,
     PADDING,
@@ -140,6 +141,18 @@ def test_parse_answer(given: list[list[int]], reason: list[int], recon: list[int
     assert parsed.recon.shape == (len(recon), 8)
     assert parsed.reason[:, 3].tolist() == reason
     assert parsed.recon[:, 3].tolist() == recon
+
+
+def test_parse_several_sounds_and_single_streams() -> None:
+    two = frames(R[0], R[1], REASON_EOS, S[0], S[2], SEMANTIC_EOS, R[0], R[3], REASON_EOS, S[0])
+    first, second = parse_answer(two, CONFIG, PAIR * 2)
+    assert (first.reason[:, 0].tolist(), first.recon[:, 0].tolist()) == ([1], [2])
+    assert (second.reason[:, 0].tolist(), second.recon[:, 0].tolist()) == ([3], [])
+    (recon,) = parse_answer(frames(S[0], S[4], S[5], SEMANTIC_EOS), CONFIG, ("recon",))
+    assert (recon.reason.shape, recon.recon[:, 0].tolist()) == ((0, 8), [4, 5])
+    (reason,) = parse_answer(frames(R[0], R[4], REASON_EOS), CONFIG, ("reason",))
+    assert (reason.reason[:, 0].tolist(), reason.recon.shape) == ([4], (0, 8))
+    assert len(parse_answer(frames(), CONFIG, PAIR * 2)) == 2
 
 
 def test_a_partial_marker_is_a_frame_like_any_other() -> None:

@@ -81,7 +81,7 @@ class Sampling(Frozen):
     @staticmethod
     def of_model(model: ModelConfig, task: TaskSpec) -> Sampling:
         """What a model recommends for a task."""
-        own = model.generation
+        own = model.generation_by_task.get(task.name, model.generation)
         return Sampling(
             greedy=task.greedy,
             temperature=own.temperature,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.uniaudio2.lm.small import CONFIG, audio_prompt, same, small_lm, text_prompt
+from uniaudio2.codes import PAIR, Stream
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.frames import AUDIO, COLUMNS, TEXT, TEXT_COLUMN, Prompt
 from uniaudio2.lm.engine import Engine
@@ -20,17 +22,19 @@ from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.rows import Rows
 from uniaudio2.lm.sampling import Sampling, choose
 
+ANSWERS: tuple[tuple[Stream, ...], ...] = (PAIR, PAIR, PAIR * 2, ("recon",), ("reason",))
 SAMPLED = Sampling(top_k=8, max_frames=14)
 
 
 def request(number: int) -> Request:
-    """Prompts of many lengths, with and without audio, for both outputs."""
+    """Prompts of many lengths, with and without audio, for all outputs."""
     prompt = (
         audio_prompt(1 + number % 3, 2 + number % 5, seed=number)
         if number % 3 == 0
         else text_prompt(2 + number % 7, seed=number)
     )
-    return Request(prompt, 1000 + number, "text" if number % 4 == 1 else "audio")
+    output: Literal["text", "audio"] = "text" if number % 4 == 1 else "audio"
+    return Request(prompt, 1000 + number, output, answer=ANSWERS[number % len(ANSWERS)])
 
 
 def run(engine: Engine, requests: list[Request]) -> list[Generated]:
@@ -206,6 +210,33 @@ def test_a_shared_prefix_is_computed_once() -> None:
                 answers, [alone(lm, one, sampling) for one in requests], strict=True
             )
         )
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_a_known_prefix_is_computed_once_though_rows_come_one_by_one(guidance: float) -> None:
+    lm, sampling = small_lm(), SAMPLED.model_copy(update={"guidance": guidance})
+    # audio, then text: the text rows of the prompts themselves are behind audio
+    prefix = Prompt.join([audio_prompt(3, 4, seed=9), text_prompt(4, seed=3)])
+    rows = [
+        Request(Prompt.join([prefix, text_prompt(2 + n % 3, seed=n)]), n, "audio") for n in range(5)
+    ]
+    engine = Engine(lm, sampling, slots=1, prefix=prefix)
+    answers = run(engine, rows)
+    assert engine.shelf.computed_rows == len(prefix) * engine.halves
+    for row, answer in zip(rows, answers, strict=True):
+        assert same(answer, alone(lm, row, sampling))
+        if guidance == 1:
+            assert same(answer, plain_loop(lm, row, sampling))
+    other = Request(text_prompt(6), 3, "audio")  # and rows without it are answered, too
+    assert same(run(engine, [other])[0], alone(lm, other, sampling))
+
+
+def test_text_behind_audio_passes_the_experts_though_it_comes_in_a_piece_of_its_own() -> None:
+    lm = small_lm()
+    prompt = Prompt.join([audio_prompt(2, 3), text_prompt(9, seed=4)])
+    row = Request(prompt, 5, "audio")
+    engine = Engine(lm, SAMPLED, slots=1, prefill_rows=4)
+    assert same(run(engine, [row])[0], plain_loop(lm, row, SAMPLED))
 
 
 def test_another_prefix_replaces_the_one_that_is_remembered() -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.uniaudio2.lm.small import CONFIG, IDS, REASON_EOS, SEMANTIC_EOS
-from uniaudio2.codes import PAIR
-from uniaudio2.lm.grammar import Grammar, Span, phases_of
+from uniaudio2.codes import PAIR, Stream
+from uniaudio2.lm.grammar import Grammar, Span, phases_of, shortest_answer
 from uniaudio2.lm.rows import REASON, SEMANTIC, Phases, Rows
 
 CARD, CPU = CONFIG.reason_card, torch.device("cpu")
@@ -114,6 +114,41 @@ def test_advance_switches_on_a_whole_frame_and_stops_in_either_phase() -> None:
 def test_reason_limit_leaves_room_for_audio(asked: int | None, most: int, want: int) -> None:
     assert phases_of(PAIR, asked, most).reason_limit == want
     assert want + 4 <= most
+
+
+@pytest.mark.parametrize("sounds", [1, 2, 4])
+@pytest.mark.parametrize("more", [0, 1, 7, 400])
+def test_all_sounds_find_room_when_every_phase_uses_its_limit(sounds: int, more: int) -> None:
+    answer: tuple[Stream, ...] = PAIR * sounds
+    most = shortest_answer(answer) + more
+    plan = phases_of(answer, None, most)
+    assert plan.reason_limit >= 1 and plan.recon_limit >= 1
+    # the last phase has no limit of its own, and must have at least a frame left
+    used = sounds * (plan.reason_limit + 2) + (sounds - 1) * (plan.recon_limit + 2) + 1
+    assert used < most
+
+
+def test_two_sounds_take_turns_and_end_with_the_second() -> None:
+    state = Rows.start([0], [50], [phases_of(PAIR * 2, None, 50)], CPU)
+    ends = [REASON_EOS, SEMANTIC_EOS, REASON_EOS, SEMANTIC_EOS]
+    stops = [bool(STRICT.advance(torch.tensor([end]), state)) for end in ends]
+    assert stops == [False, False, False, True]
+
+
+def test_a_phase_of_the_first_sound_is_ended_so_that_the_second_fits() -> None:
+    state = Rows.start([0], [50], [Phases(SEMANTIC, 3, 4, 6)], CPU)
+    state.in_phase = torch.tensor([7])
+    assert STRICT.settle(torch.full((1, 8), 20), state).tolist() == [SEMANTIC_EOS]
+    assert state.limited.tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("stream", "end"), [("reason", REASON_EOS), ("recon", SEMANTIC_EOS)], ids=["reason", "recon"]
+)
+def test_one_stream_alone_ends_with_its_own_marker(stream: Stream, end: list[int]) -> None:
+    state = Rows.start([0], [50], [phases_of((stream,), None, 50)], CPU)
+    assert STRICT.settle(torch.full((1, 8), 2), state)[0, 0] in (9, 13 + CARD)
+    assert STRICT.advance(torch.tensor([end]), state).tolist() == [True]
 
 
 def test_the_default_limit_is_the_share_of_reasoning_in_an_answer() -> None:
