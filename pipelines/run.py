@@ -59,6 +59,11 @@ def _model(job: JobConfig) -> ModelConfig:
     """The model's configuration, with the job's settings checked against it."""
     try:
         config = load_config(model_folder(local_model(job.model, parts=False)))
+        if "generate" in job.spec.stages and config.codec_only:
+            raise UsageError(
+                f"model {job.model!r} is a codec without a language model; task {job.spec.name} "
+                "needs one: choose another model, or --until encode"
+            )
         if "generate" in job.spec.stages:
             sampling = job.sampling.for_task(job.spec, config)
             sampling.check_fits(config.lm)

@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from uniaudio2.checkpoint.published import check_weights
+from uniaudio2.checkpoint.published import check_codec_weights, check_lm_weights
 from uniaudio2.checkpoint.published_config import build_config
 from uniaudio2.checkpoint.published_weights import CodecWeights, name_lm
 from uniaudio2.codec.encoder import CodecEncoder
@@ -98,7 +98,8 @@ def test_the_published_sizes_are_our_defaults(
     assert config.scalar == ScalarConfig()
     assert config.codec.model_dump(exclude={"wavlm"}) == CodecConfig().model_dump(exclude={"wavlm"})
     assert config.codec.wavlm == {"hidden_size": 768, "num_hidden_layers": 12}
-    check_weights(config, name_lm(lm, config.lm, ()).state, codec)
+    check_codec_weights(config, codec)
+    check_lm_weights(config.lm, name_lm(lm, config.lm, ()).state)
     assert ModelConfig.model_validate_json(config.model_dump_json()) == config
 
 
