@@ -10,6 +10,7 @@ from actors.ahead import ahead
 from actors.audio_rows import Heard, read_heard
 from actors.model_source import local_model
 from actors.table import alive, each_row, mark_errors, read_codes, write_codes
+from uniaudio2.codec.segments import reason_tokens, recon_tokens
 from uniaudio2.codes import Codes
 from uniaudio2.model import UniAudio2
 from uniaudio2.spans import cut_spans
@@ -59,7 +60,12 @@ class Encoder:
         with one.source.open() as stream, ahead(stream.blocks()) as blocks:
             if one.spans is None:
                 return self.model.encode_stream(blocks, one.samples, self.segments_per_batch)
-            clips, parts = cut_spans(blocks, one.spans), list[Codes]()
-            while batch := list(islice(clips, self.segments_per_batch)):
-                parts += self.model.encode(batch, self.segments_per_batch)
-            return Codes.join(parts)
+            clips, size = cut_spans(blocks, one.spans), self.segments_per_batch
+            batches = iter(lambda: list(islice(clips, size)), [])
+            parts = (codes for batch in batches for codes in self.model.encode(batch, size))
+            codec, lengths = self.model.config.codec, [stop - start for start, stop in one.spans]
+            return Codes.gather(
+                parts,
+                sum(reason_tokens(length, codec) for length in lengths),
+                sum(recon_tokens(length, codec) for length in lengths),
+            )

@@ -110,10 +110,10 @@ class CodecEncoder(nn.Module):
             RuntimeError: the blocks hold more or fewer samples.
         """
         segments = stream_segments(blocks, samples, self.config)
-        parts: list[Codes] = []
-        while batch := list(islice(segments, segments_per_batch)):
-            parts += self._encode_waves(batch)
-        return self._join(parts, samples)
+        batches = iter(lambda: list(islice(segments, segments_per_batch)), [])
+        parts = (codes for batch in batches for codes in self._encode_waves(batch))
+        frames = reason_tokens(samples, self.config), recon_tokens(samples, self.config)
+        return Codes.gather(parts, *frames)
 
     @torch.no_grad()
     def encode_padded(self, clip: Tensor) -> Codes:
