@@ -13,6 +13,7 @@ from torch import Tensor
 from uniaudio2.checkpoint.layout import find_all
 from uniaudio2.checkpoint.native import QUANTIZERS, SHARED_PREFIX, write_folder
 from uniaudio2.checkpoint.published_config import build_config
+from uniaudio2.checkpoint.published_lm import marker_notes
 from uniaudio2.checkpoint.published_settings import checked, read_settings
 from uniaudio2.checkpoint.published_weights import (
     CodecWeights,
@@ -75,6 +76,7 @@ def convert_published(
         check_lm_weights(config.lm, named.state)
         weights["lm"] = dict(named.state)
         notes += left_out(files["llm"].name, named)
+        notes += [f"{files['llm_settings'].name}: {note}" for note in marker_notes(config.lm)]
     unfinished = target.with_name(target.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
