@@ -13,6 +13,7 @@ from actors.model_source import local_model
 from actors.other_audio import encode_others
 from actors.table import alive, each_row, mark_errors, read_codes, write_codes
 from uniaudio2.budget import Budget, calibrate
+from uniaudio2.codec.segments import reason_tokens, recon_tokens
 from uniaudio2.codes import Codes
 from uniaudio2.config import Context
 from uniaudio2.model import UniAudio2
@@ -80,10 +81,19 @@ class Encoder:
         with one.source.open() as stream, ahead(stream.blocks()) as blocks:
             if one.spans is None:
                 return self.model.encode_stream(blocks, one.samples, self.budget, self.context)
-            clips, parts = cut_spans(blocks, one.spans), list[Codes]()
-            while batch := list(islice(clips, self.budget.room(1.0))):
-                parts += self.model.encode(batch, self.budget, self.context)
-            return Codes.join(parts)
+            clips = cut_spans(blocks, one.spans)
+            batches = iter(lambda: list(islice(clips, self.budget.room(1.0))), [])
+            parts = (
+                codes
+                for batch in batches
+                for codes in self.model.encode(batch, self.budget, self.context)
+            )
+            codec, lengths = self.model.config.codec, [stop - start for start, stop in one.spans]
+            return Codes.gather(
+                parts,
+                sum(reason_tokens(length, codec) for length in lengths),
+                sum(recon_tokens(length, codec) for length in lengths),
+            )
 
     def _encode_silence(self, segments: int) -> None:
         codec = self.model.config.codec

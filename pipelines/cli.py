@@ -198,11 +198,14 @@ def convert(
         Optional[list[str]],
         typer.Option(help="beginning of tensor names that may be left out (repeatable)"),
     ] = None,
+    small_codec: Annotated[
+        bool, typer.Option("--small-codec", help="take the codec of 1024 codes, and no LLM")
+    ] = False,
 ) -> int:
     """Turn a published UniAudio2 checkpoint folder into a model folder of ours."""
     from pipelines.convert import convert_model
 
-    config = convert_model(source, target, dtype, ignore or [])
+    config = convert_model(source, target, dtype, ignore or [], small_codec)
     _print(f"made {config.fingerprint}: {target}")
     return 0
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 def convert_model(
-    source: str, target: str, dtype: Literal["float32", "bfloat16"], ignore: Sequence[str]
+    source: str,
+    target: str,
+    dtype: Literal["float32", "bfloat16"],
+    ignore: Sequence[str],
+    small_codec: bool = False,
 ) -> ModelConfig:
     """Convert a published checkpoint folder; see `convert_published`.
 
@@ -30,7 +34,13 @@ def convert_model(
         folder = fetched_folder(source) if is_remote(source) else Path(source)
         if not folder.is_dir():
             raise UsageError(f"SRC {source!r} is no folder; name a published checkpoint folder")
-        return convert_published(folder, Path(target), getattr(torch, dtype), ignore=tuple(ignore))
+        return convert_published(
+            folder,
+            Path(target),
+            getattr(torch, dtype),
+            ignore=tuple(ignore),
+            small_codec=small_codec,
+        )
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     except OSError as fault:

@@ -44,6 +44,8 @@ def describe(source: str) -> str:
             "decoder": FlowDecoder(config.flow, config.codec, config.scalar),
         }
     codec, lm = config.codec, config.lm
+    if config.codec_only:
+        sizes.pop("language model")
     rows = [
         ("model", model_fingerprint(config)),
         ("trained", "yes" if config.trained else "no: its output means nothing"),

@@ -18,6 +18,11 @@ def checked_model(job: JobConfig) -> ModelConfig:
         folder = model_folder(local_model(job.model, parts=False))
         config = load_config(folder)
         instructions, examples = job.instructions, job.worked_examples  # bad files end it here
+        if "generate" in job.spec.stages and config.codec_only:
+            raise UsageError(
+                f"model {job.model!r} is a codec without a language model; task {job.spec.name} "
+                "needs one: choose another model, or --until encode"
+            )
         if "generate" in job.spec.stages:
             sampling = job.sampling.for_task(job.spec, config)
             sampling.check_fits(config.lm)

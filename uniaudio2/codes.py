@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +35,34 @@ class Codes:
         return Codes(
             torch.cat([part.reason for part in parts]), torch.cat([part.recon for part in parts])
         )
+
+    @staticmethod
+    def gather(parts: Iterable[Codes], reason_frames: int, recon_frames: int) -> Codes:
+        """The codes of many parts that come one by one, in tensors that are made at once.
+
+        Thousands of small tensors that live long, made between large ones that do not, would keep
+        the heap from ever shrinking.
+
+        Args:
+            parts: one behind the other; what exceeds the frames is left out.
+            reason_frames: frames of the whole.
+            recon_frames: the same at the other rate.
+        """
+        whole = Codes(
+            torch.zeros(reason_frames, 8, dtype=torch.int64),
+            torch.zeros(recon_frames, 8, dtype=torch.int64),
+        )
+        reason_at = recon_at = 0
+        for part in parts:
+            for stream, own, at in (
+                (whole.reason, part.reason, reason_at),
+                (whole.recon, part.recon, recon_at),
+            ):
+                room = stream[at : at + len(own)]
+                room.copy_(own[: len(room)])
+            reason_at += len(part.reason)
+            recon_at += len(part.recon)
+        return whole
 
     @staticmethod
     def empty() -> Codes:

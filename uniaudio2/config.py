@@ -272,10 +272,12 @@ class GenerationConfig(Frozen):
 
 
 class ModelConfig(Frozen):
-    """The whole model. `trained` is false for weights drawn from a seed."""
+    """The whole model. `trained` is false for weights drawn from a seed; a `codec_only` model has
+    no language model, and `lm` describes nothing."""
 
     name: str
     trained: bool = True
+    codec_only: bool = False
     seed: int | None = Field(None, description="draw the weights from this seed (no weight files)")
     fingerprint: str = ""
     generation: GenerationConfig = GenerationConfig()

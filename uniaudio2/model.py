@@ -86,6 +86,11 @@ class UniAudio2:
                 lambda: CodecEncoder(config.codec), "encoder", folder, config, place
             )
         if "lm" in parts:
+            if config.codec_only:
+                raise ValueError(
+                    f"model {source!r} is a codec without a language model; load it with "
+                    "parts=('encoder', 'decoder')"
+                )
             from uniaudio2.lm.model import UniAudioLM
             from uniaudio2.lm.tokenizer import TextTokenizer
 

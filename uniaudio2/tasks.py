@@ -62,6 +62,7 @@ _TEXT_ROWS = (
         output="text",
         output_tag="transcription",
         greedy=True,
+        long_audio="spans",
     ),
     TaskSpec(
         name="dysarthric_asr",
@@ -72,6 +73,7 @@ _TEXT_ROWS = (
         output="text",
         output_tag="transcription",
         greedy=True,
+        long_audio="spans",
     ),
     TaskSpec(
         name="lyric_recognition",
@@ -81,6 +83,7 @@ _TEXT_ROWS = (
         output="text",
         output_tag="lyric",
         greedy=True,
+        long_audio="spans",
     ),
     TaskSpec(
         name="audio_caption",

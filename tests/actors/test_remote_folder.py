@@ -122,7 +122,7 @@ def test_processes_of_a_node_fetch_once(cache: Path, hub: Hub) -> None:
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    folders = {process.communicate(timeout=60)[0].strip() for process in running}
+    folders = {process.communicate()[0].strip() for process in running}
     assert len(folders) == 1
     assert contents(Path(folders.pop())) == FILES
     assert hub.given == {name: len(data) for name, data in FILES.items()}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 _MARKS = ("llm_config.yaml", "ReasoningCodec.checkpoint", "sqcodec.pth", "llm_ep*.checkpoint")
 
+_OF_THE_LLM = {"llm_settings", "llm", "tokenizer", "prompts"}
+
 
 @dataclass(frozen=True)
 class PublishedFile:
@@ -62,7 +64,7 @@ PUBLISHED_FILES = (
     PublishedFile(
         "small_codec",
         ("ReasoningCodec_1024.checkpoint",),
-        "a codec that the LLM does not know; not used",
+        "a codec that the LLM does not know; `convert --small-codec` makes a model of it alone",
         needed=False,
     ),
 )
@@ -111,18 +113,27 @@ def find(names: Iterable[str], file: PublishedFile) -> str | None:
     return None
 
 
-def find_all(folder: Path) -> dict[str, Path]:
+def find_all(folder: Path, small_codec: bool = False) -> dict[str, Path]:
     """Every published file by its short name; optional ones may be absent.
+
+    Args:
+        folder: the published folder.
+        small_codec: take the codec of 1024 codes for the codec, and no language model.
 
     Raises:
         ValueError: a file that is needed is missing; the message lists them all.
     """
     names = files_of(folder)
     places = {file.name: find(names, file) for file in PUBLISHED_FILES}
+    needed = {file.name for file in PUBLISHED_FILES if file.needed}
+    if small_codec:
+        needed = needed - _OF_THE_LLM - {"codec"} | {"small_codec"}
+        places = {name: place for name, place in places.items() if name not in _OF_THE_LLM}
+        places["codec"] = places["small_codec"]
     missing = [
         f"{file.patterns[0]} ({file.says})"
         for file in PUBLISHED_FILES
-        if file.needed and places[file.name] is None
+        if file.name in needed and places[file.name] is None
     ]
     if missing:
         raise ValueError(

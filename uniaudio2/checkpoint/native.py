@@ -245,7 +245,9 @@ def fingerprint(config: ModelConfig, digests: Mapping[str, str]) -> str:
         config: the configuration; the fingerprint in it does not count.
         digests: by file name, the hash of its tensors.
     """
-    facts = config.model_dump(mode="json", exclude={"fingerprint"})
+    # left out where it says nothing, as older models were hashed without it
+    silent = {"fingerprint"} if config.codec_only else {"fingerprint", "codec_only"}
+    facts = config.model_dump(mode="json", exclude=silent)
     whole = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=6)
     for file in sorted(digests):
         whole.update(f"{file}:{digests[file]}".encode())

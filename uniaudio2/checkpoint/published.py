@@ -13,6 +13,7 @@ from torch import Tensor
 from uniaudio2.checkpoint.layout import find_all
 from uniaudio2.checkpoint.native import QUANTIZERS, SHARED_PREFIX, write_folder
 from uniaudio2.checkpoint.published_config import build_config
+from uniaudio2.checkpoint.published_lm import marker_notes
 from uniaudio2.checkpoint.published_settings import checked, read_settings
 from uniaudio2.checkpoint.published_weights import (
     CodecWeights,
@@ -35,6 +36,7 @@ def convert_published(
     dtype: torch.dtype = torch.float32,
     base: ModelConfig | None = None,
     ignore: Sequence[str] = (),
+    small_codec: bool = False,
 ) -> ModelConfig:
     """Read a published folder and write ours, or leave nothing behind.
 
@@ -49,6 +51,7 @@ def convert_published(
         base: numbers that no published file tells; None for what ``base_config.yaml`` in the
             folder says, or for the published full-size model.
         ignore: beginnings of published names that may be left out though nothing knows them.
+        small_codec: make a model of the codec of 1024 codes, without a language model.
 
     Returns:
         the configuration as written, with its fingerprint.
@@ -59,20 +62,26 @@ def convert_published(
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} is not empty; choose a folder that does not exist yet")
-    files = find_all(source)
+    files = find_all(source, small_codec)
     if base is None and "base" in files:
         base = checked(ModelConfig, files["base"], **read_settings(files["base"]))
-    lm, codec = read_lm(files["llm"]), read_codec(files, ignore)
+    codec = read_codec(files, ignore)
+    lm = read_lm(files["llm"]) if "llm" in files else None
     config = build_config(files, lm, codec, base)
-    check_tokenizer(files["tokenizer"], config.lm)
-    named = name_lm(lm, config.lm, ignore)
-    check_weights(config, named.state, codec)
-    notes = [*codec.notes, *left_out(files["llm"].name, named)]
+    check_codec_weights(config, codec)
+    weights, notes = _by_file(codec), list(codec.notes)
+    if lm is not None:
+        check_tokenizer(files["tokenizer"], config.lm)
+        named = name_lm(lm, config.lm, ignore)
+        check_lm_weights(config.lm, named.state)
+        weights["lm"] = dict(named.state)
+        notes += left_out(files["llm"].name, named)
+        notes += [f"{files['llm_settings'].name}: {note}" for note in marker_notes(config.lm)]
     unfinished = target.with_name(target.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         _copy_texts(files, unfinished)
-        config = write_folder(unfinished, config, _by_file(named.state, codec), {"lm": dtype})
+        config = write_folder(unfinished, config, weights, {"lm": dtype})
         (unfinished / "README.md").write_text(_readme(config, source, dtype, notes))
         if target.exists():
             target.rmdir()
@@ -82,18 +91,24 @@ def convert_published(
     return config
 
 
-def check_weights(config: ModelConfig, lm: Mapping[str, Tensor], codec: CodecWeights) -> None:
-    """Hold every tensor against the model that the configuration describes, without memory.
+def check_codec_weights(config: ModelConfig, codec: CodecWeights) -> None:
+    """Hold every tensor of encoder and decoder against the configuration, without memory.
 
     Raises:
         ValueError: a tensor is missing, has no place, or has another shape.
     """
     with torch.device("meta"):
-        encoder, whole_lm = CodecEncoder(config.codec), UniAudioLM(config.lm)
+        encoder = CodecEncoder(config.codec)
         decoder = FlowDecoder(config.flow, config.codec, config.scalar)
     check_exactly(encoder, codec.encoder)
-    check_exactly(whole_lm, lm)
     check_exactly(decoder, codec.decoder)
+
+
+def check_lm_weights(config: LmConfig, lm: Mapping[str, Tensor]) -> None:
+    """The same for the language model."""
+    with torch.device("meta"):
+        whole = UniAudioLM(config)
+    check_exactly(whole, lm)
 
 
 def check_tokenizer(path: Path, config: LmConfig) -> None:
@@ -122,8 +137,8 @@ def check_tokenizer(path: Path, config: LmConfig) -> None:
             )
 
 
-def _by_file(lm: Mapping[str, Tensor], codec: CodecWeights) -> dict[str, dict[str, Tensor]]:
-    """The tensors by file; the quantizers, which encoder and decoder share, once."""
+def _by_file(codec: CodecWeights) -> dict[str, dict[str, Tensor]]:
+    """The codec's tensors by file; the quantizers, which encoder and decoder share, once."""
 
     def own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: t for name, t in state.items() if not name.startswith(SHARED_PREFIX)}
@@ -133,13 +148,13 @@ def _by_file(lm: Mapping[str, Tensor], codec: CodecWeights) -> dict[str, dict[st
         "encoder": own(codec.encoder),
         "decoder": own(codec.decoder),
         QUANTIZERS: shared,
-        "lm": dict(lm),
     }
 
 
 def _copy_texts(files: Mapping[str, Path], target: Path) -> None:
     (target / "tokenizer").mkdir(parents=True)
-    shutil.copyfile(files["tokenizer"], target / "tokenizer/tokenizer.json")
+    if "tokenizer" in files:
+        shutil.copyfile(files["tokenizer"], target / "tokenizer/tokenizer.json")
     if "prompts" in files:
         shutil.copyfile(files["prompts"], target / "prompts.json")
 

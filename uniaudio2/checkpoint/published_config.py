@@ -46,13 +46,13 @@ _WAVLM_KEYS = (
 
 
 def build_config(
-    files: Mapping[str, Path], lm: State, codec: CodecWeights, base: ModelConfig | None
+    files: Mapping[str, Path], lm: State | None, codec: CodecWeights, base: ModelConfig | None
 ) -> ModelConfig:
     """Put the configuration together and check every setting against the tensors.
 
     Args:
         files: from `layout.find_all`.
-        lm: the language model's tensors by published name.
+        lm: the language model's tensors by published name; None for a codec alone.
         codec: the codec's tensors by our names.
         base: what no file tells, head counts included; None for the published model, whose
             settings name the head counts.
@@ -63,11 +63,16 @@ def build_config(
     known = base or ModelConfig(name=NAME)
     codec_config = _codec_config(files, codec.encoder, known.codec)
     scalar = _scalar_config(files["scalar_settings"])
+    lm_settings = known.lm
+    if lm is not None:
+        named = base is None
+        lm_settings = lm_config(files["llm_settings"], lm, codec_config, known.lm, named)
     return checked(
         ModelConfig,
         files["scalar_settings"],
-        name=known.name,
-        lm=lm_config(files["llm_settings"], lm, codec_config, known.lm, named=base is None),
+        name=known.name if lm is not None else f"{known.name}-codec",
+        codec_only=lm is None,
+        lm=lm_settings,
         codec=codec_config,
         flow=_flow_config(files["flow"], codec_config, scalar, known.flow),
         scalar=scalar,

@@ -117,6 +117,21 @@ def _special_ids(
     return SpecialIds(**{**base.model_dump(), **ids})
 
 
+def marker_notes(config: LmConfig) -> list[str]:
+    """Markers that are also the ids of codes, which a model can then not tell apart.
+
+    It is what a checkpoint was trained with, so nothing is refused; but it should be known.
+    """
+    reason, semantic = config.reason_codes or 0, config.semantic_codes or 0
+    joint = range(config.reason_card, config.reason_card + semantic)
+    taken: dict[str, range] = {"reason": range(reason), "semantic": range(semantic), "audio": joint}
+    return [
+        f"{name} {marker} is also the id of a code"
+        for name, marker in config.ids.model_dump(exclude={"tags"}).items()
+        if marker in taken.get(name.split("_")[0], range(0))
+    ]
+
+
 def _codes(base: int | None, codec: VqConfig, card: int, path: Path) -> int | None:
     """How many ids of a card are codes of the codec; None where the base leaves it open."""
     if base is None:

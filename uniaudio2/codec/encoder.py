@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import torch
 from torch import Tensor, nn
@@ -157,16 +157,22 @@ class CodecEncoder(nn.Module):
             RuntimeError: the blocks hold more or fewer samples.
         """
         budget, tight = Budget.of(segments_per_batch), context == "tight"
-        last = segments_needed(samples, self.config) - 1
-        segments = (
-            segment[: self._samples(samples, index, tight)]
-            for index, segment in enumerate(stream_segments(blocks, samples, self.config))
+        segments = stream_segments(blocks, samples, self.config)
+        # the last segment may be shorter than those before it, and goes alone
+        whole = islice(segments, segments_needed(samples, self.config) - 1)
+        batches = iter(lambda: list(islice(whole, budget.room(1.0))), [])
+        last = ([segment[: self._last_samples(samples, tight)]] for segment in segments)
+        parts = (
+            codes
+            for batch in chain(batches, last)
+            for codes in budget.run(lambda waves: self._encode_waves(waves, tight), batch)
         )
-        parts: list[Codes] = []
-        while batch := list(islice(segments, min(budget.room(1.0), max(last - len(parts), 1)))):
-            # the last segment may be shorter than those before it, and goes alone
-            parts += budget.run(lambda waves: self._encode_waves(waves, tight), batch)
-        return self._join(parts, samples)
+        frames = reason_tokens(samples, self.config), recon_tokens(samples, self.config)
+        return Codes.gather(parts, *frames)
+
+    def _last_samples(self, samples: int, tight: bool) -> int:
+        """Samples that are encoded of a clip's last segment."""
+        return self._samples(samples, segments_needed(samples, self.config) - 1, tight)
 
     @torch.no_grad()
     def encode_padded(self, clip: Tensor) -> Codes:

@@ -289,6 +289,29 @@ def test_a_folder_may_say_itself_what_its_files_do_not_tell(
         convert_published(copy, copy.with_name("again"))
 
 
+def test_the_small_codec_makes_a_model_without_a_language_model(
+    source: Recorded, copy: Path, converted: Path
+) -> None:
+    """Its file differs in the sizes of its codebooks, which any other codec may stand for here."""
+    (copy / "ReasoningCodec.checkpoint").rename(copy / "ReasoningCodec_1024.checkpoint")
+    for path in (*copy.glob("llm*"), *copy.glob("llama*/*")):
+        path.unlink() if path.is_file() else None
+    target = copy.with_name("codec")
+    config = convert_published(copy, target, base=source.base(), small_codec=True)
+    assert config.codec_only and config.name == "golden-codec"
+    assert not list(target.glob("lm*"))
+    clip = source.frozen.tensors["input.wave"][0]
+    whole, alone = (
+        UniAudio2.load(str(folder), parts=("encoder",)).encode([clip])[0]
+        for folder in (converted, target)
+    )
+    assert torch.equal(whole.recon, alone.recon)
+    with pytest.raises(ValueError, match="codec without a language model"):
+        UniAudio2.load(str(target))
+    with pytest.raises(ValueError, match=r"lacks .*ReasoningCodec\.checkpoint \(weights"):
+        convert_published(copy, copy.with_name("again"), base=source.base())
+
+
 def test_a_taken_target_is_refused(source: Recorded, published: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not empty"):

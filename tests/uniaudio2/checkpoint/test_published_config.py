@@ -11,11 +11,19 @@ import torch
 import yaml
 from torch import Tensor
 
-from uniaudio2.checkpoint.published import check_weights
+from uniaudio2.checkpoint.published import check_codec_weights, check_lm_weights
 from uniaudio2.checkpoint.published_config import build_config
+from uniaudio2.checkpoint.published_lm import marker_notes
 from uniaudio2.checkpoint.published_weights import CodecWeights, name_lm
 from uniaudio2.codec.encoder import CodecEncoder
-from uniaudio2.config import CodecConfig, FlowConfig, LmConfig, ModelConfig, ScalarConfig
+from uniaudio2.config import (
+    CodecConfig,
+    FlowConfig,
+    LmConfig,
+    ModelConfig,
+    ScalarConfig,
+    SpecialIds,
+)
 from uniaudio2.flow.decoder import FlowDecoder
 
 LAYOUTS = Path(__file__).parents[2] / "layouts"
@@ -98,7 +106,8 @@ def test_the_published_sizes_are_our_defaults(
     assert config.scalar == ScalarConfig()
     assert config.codec.model_dump(exclude={"wavlm"}) == CodecConfig().model_dump(exclude={"wavlm"})
     assert config.codec.wavlm == {"hidden_size": 768, "num_hidden_layers": 12}
-    check_weights(config, name_lm(lm, config.lm, ()).state, codec)
+    check_codec_weights(config, codec)
+    check_lm_weights(config.lm, name_lm(lm, config.lm, ()).state)
     assert ModelConfig.model_validate_json(config.model_dump_json()) == config
 
 
@@ -107,3 +116,13 @@ def test_a_codec_of_another_kind_is_refused(tmp_path: Path, codec: CodecWeights)
     files = settings(tmp_path, audio_reason_card=2000, audio_semantic_card=10_300)
     with pytest.raises(ValueError, match="card of 2000 must hold the codec's 4096 codes"):
         build_config(files, lm, codec, None)
+
+
+def test_markers_that_are_codes_too_are_told() -> None:
+    assert marker_notes(LmConfig()) == []
+    ids = SpecialIds(reason_eos=4095, semantic_pad=0, audio_prompt_bos=8196)
+    assert marker_notes(LmConfig(ids=ids)) == [
+        "reason_eos 4095 is also the id of a code",
+        "semantic_pad 0 is also the id of a code",
+        "audio_prompt_bos 8196 is also the id of a code",
+    ]

@@ -66,6 +66,16 @@ def test_a_tight_clip_does_not_depend_on_its_neighbours(encoder: CodecEncoder) -
             assert_equal(got, want)
 
 
+@pytest.mark.parametrize("samples", [5_000, SEGMENT - 240, 2 * SEGMENT + 99])
+@pytest.mark.parametrize("context", get_args(Context))
+def test_a_stream_gives_the_codes_of_the_whole_clip(
+    encoder: CodecEncoder, samples: int, context: Context
+) -> None:
+    clip = 20 * noise(samples, 2)
+    (want,) = encoder.encode([clip], 6, context)
+    assert_equal(encoder.encode_stream(clip.split(9_000), samples, 2, context), want)
+
+
 def test_whole_segments_are_the_same_in_either_context(encoder: CodecEncoder) -> None:
     clip = noise(SEGMENT + 5_000)
     (periodic,), (tight,) = (encoder.encode([clip], 6, context) for context in get_args(Context))
