@@ -205,7 +205,7 @@ def model_card(model: str) -> Markup:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("pipelines.report", "page"),
+        loader=PackageLoader("pipelines.report", "template"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,55 @@
+"""Sounds of a sample: shown as far as there is room, and never in the way of the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.storage import Storage
+from pipelines.report.samples import SHOWN_S, Gallery, unit_of
+from tests.conftest import tone, wav_bytes
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Gallery:
+    return Gallery(Storage(str(tmp_path)), [f"{tmp_path}/m.jsonl"], {}, "text", ("audio",))
+
+
+def test_a_long_sound_is_cut(gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "long.wav").write_bytes(wav_bytes(tone(SHOWN_S + 2)))
+    sound = gallery._sound_in({"audio": "long.wav"}, "")
+    assert sound.duration_s == pytest.approx(SHOWN_S + 2)
+    assert sound.note == "the first 10 s"
+    assert sound.player.startswith("data:audio/flac;base64,")
+
+
+def test_a_span_is_shown_as_the_model_heard_it(gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav_bytes(tone(2)))
+    sound = gallery._sound_in({"audio": "a.wav", "start_s": 0.5, "end_s": 1.25}, "")
+    assert sound.duration_s == pytest.approx(0.75)
+
+
+def test_when_the_room_is_used_up_pictures_remain(gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(wav_bytes(tone(0.5)))
+    gallery._left = 0
+    sound = gallery._sound_in({"audio": "a.wav"}, "")
+    assert (sound.player, sound.note) == ("", "no player, to keep this page small")
+    assert sound.wave
+    assert sound.spectrogram
+
+
+@pytest.mark.parametrize(
+    "row", [{"audio": "gone.wav"}, {"audio": "m.jsonl"}, {"audio": "/dev/zero"}, {"audio": None}]
+)
+def test_a_sound_that_is_not_to_be_had_is_a_note(
+    gallery: Gallery, tmp_path: Path, row: dict[str, str | None]
+) -> None:
+    (tmp_path / "m.jsonl").write_text("{}")
+    sound = gallery._sound_in({"id": "x", **row}, "data/part-00000003-aaaaaaaa.parquet")
+    assert sound.duration_s is None
+    assert sound.note.startswith("not to be had now: ")
+
+
+def test_a_part_names_its_unit() -> None:
+    assert unit_of("data/part-00000123-0a1b2c3d.parquet") == 123
