@@ -152,6 +152,11 @@ NANO = Recipe(
     model=ModelConfig(
         name="nano",
         generation=GenerationConfig(temperature=0.5, top_k=20, guidance=1.5, max_frames=150),
+        # chosen on texts and captions that the evaluation's table does not use
+        generation_by_task={
+            "tts": GenerationConfig(temperature=0.1, top_k=20, max_frames=150),
+            "tta": GenerationConfig(temperature=0.8, top_k=50, guidance=1.5, max_frames=150),
+        },
         lm=_lm(),
         codec=_codec(),
         flow=FlowConfig(
