@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from uniaudio2.errors import BadRow
 
 MAX_BYTES = 4 << 30
 _SHOWN_CHARACTERS = 200
+_RANGE = re.compile(r"(.+)#bytes=(\d{1,18})\+(\d{1,18})", re.DOTALL)
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO, errno.EINVAL)
 
@@ -28,6 +30,11 @@ def resolve(path: str, base: str) -> str:
     return posixpath.join(base, path)
 
 
+def byte_range(uri: str, start: int, length: int) -> str:
+    """The address of a part of an object, such as one member of a tar, as `fetch` takes it."""
+    return f"{uri}#bytes={start}+{length}"
+
+
 def fetch(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     """Read a whole object that a row names.
 
@@ -35,7 +42,7 @@ def fetch(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     is read. The size is asked for first, and no more than that is read.
 
     Args:
-        uri: a local path, or a URI of any fsspec file system.
+        uri: a local path, or a URI of any fsspec file system; of `byte_range`, a part of one.
         max_bytes: largest object that is accepted.
 
     Raises:
@@ -43,6 +50,10 @@ def fetch(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
         OSError: storage did not answer; trying again may help.
     """
     shown = repr(uri[:_SHOWN_CHARACTERS])
+    part = _RANGE.fullmatch(uri)
+    start, length = 0, None
+    if part:
+        uri, start, length = part[1], int(part[2]), int(part[3])
     try:
         fs, path = split_uri(uri)
     except Exception as fault:  # the row chose the file system, so whatever its class raises
@@ -53,13 +64,17 @@ def fetch(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
         ) from fault
     try:
         if isinstance(fs, LocalFileSystem):
-            return _read_local(path, shown, max_bytes)
+            return _read_local(path, shown, max_bytes, start, length)
         path = str(fs._strip_protocol(uri))  # for HTTP the whole URL
         size = _ask(lambda: fs.info(path), f"looking at {shown}").get("size")
         if size is None:
             raise BadRow("unreadable_file", f"{shown}: storage gives no size; copy the file first")
+        span = {}
+        if length is not None:
+            _check_part(start + length, int(size), shown)
+            size, span = length, {"start": start, "end": start + length}
         _check_size(int(size), shown, max_bytes)
-        return bytes(_ask(lambda: fs.cat_file(path), f"reading {shown}"))
+        return bytes(_ask(lambda: fs.cat_file(path, **span), f"reading {shown}"))
     except (OSError, ValueError) as fault:
         raise _bad_row(fault, shown) from fault
 
@@ -80,11 +95,17 @@ def _ask(action: Callable[[], Any], what: str) -> Any:
     return retrying(once, what)
 
 
-def _read_local(path: str, shown: str, max_bytes: int) -> bytes:
+def _read_local(
+    path: str, shown: str, max_bytes: int, start: int = 0, length: int | None = None
+) -> bytes:
     require_regular(path)
     # not blocking, in case it became a pipe since
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         size = os.fstat(file.fileno()).st_size
+        if length is not None:
+            _check_part(start + length, size, shown)
+            file.seek(start)
+            size = length
         _check_size(size, shown, max_bytes)
         return file.read(size)
 
@@ -106,6 +127,13 @@ def _check_size(size: int, shown: str, max_bytes: int) -> None:
             "too_large",
             f"{shown}: {size} bytes; the limit is {max_bytes} bytes a file; "
             "cut it, or raise load.max_bytes",
+        )
+
+
+def _check_part(end: int, size: int, shown: str) -> None:
+    if end > size:
+        raise BadRow(
+            "unreadable_file", f"{shown}: the file ends at byte {size}; it is cut: fetch it again"
         )
 
 

@@ -32,7 +32,7 @@ from uniaudio2.tasks import TaskSpec
 FAULT_COLUMN = "_manifest_fault"
 AUDIO_COLUMNS = ("audio", "audio_filepath")
 TEXT_COLUMNS = ("text", "caption", "question", "lyric")
-SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration")
+SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration", "audio_channel")
 MAX_TEXT_CHARACTERS = 1_000_000
 _FETCH_THREADS = 4
 
@@ -202,6 +202,18 @@ def _span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
         raise BadRow("bad_span", f"{fault}; start_s and end_s are numbers of seconds") from fault
 
 
+def _channel_of(row: Mapping[str, Any]) -> int | None:
+    value = row.get("audio_channel")
+    if value is None:
+        return None
+    try:
+        if int(value) == float(value):
+            return int(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise BadRow("bad_span", f"audio_channel is {value!r}; give a whole number from 0")
+
+
 def _audio_value(row: Mapping[str, Any]) -> bytes | str:
     """What names or holds the audio of a row."""
     value = next((row[name] for name in AUDIO_COLUMNS if row.get(name) is not None), None)
@@ -229,7 +241,8 @@ def load_audio(
     """Fetch and decode the audio of a row.
 
     Args:
-        row: a manifest row; `audio` is a path, a URI, bytes or ``{"bytes", "path"}``.
+        row: a manifest row; `audio` is a path, a URI, bytes or ``{"bytes", "path"}``,
+            `audio_channel` the one channel to take instead of the average of all.
         base: what a relative path is relative to.
         max_duration_s: longest span that is accepted.
         max_bytes: largest file that is accepted.
@@ -242,8 +255,9 @@ def load_audio(
     """
     value = _audio_value(row)
     start_s, end_s = _span_of(row)
+    channel = _channel_of(row)
     data = value if isinstance(value, bytes) else fetch(resolve(value, base), max_bytes)
-    return decode_audio(data, start_s, end_s, max_duration_s)
+    return decode_audio(data, start_s, end_s, max_duration_s, channel)
 
 
 def seconds(samples: int) -> float:

@@ -122,8 +122,10 @@ def _resampled(blocks: Iterable[Tensor], rate: int, target: int) -> Iterable[Ten
     return chunks(blocks, rate, target)
 
 
-def _mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[Tensor]:
-    """Read `frames` frames in blocks, averaging the channels as they come."""
+def _mono_blocks(
+    file: soundfile.SoundFile, frames: int, channel: int | None = None
+) -> Iterator[Tensor]:
+    """Read `frames` frames in blocks: one channel, or the average of all as they come."""
     block_frames = max(1, _BLOCK_VALUES // file.channels)
     left = frames
     while left > 0:
@@ -131,7 +133,8 @@ def _mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[Tensor]:
         if not len(block):
             break
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is checked
-            mono = block.mean(axis=1, dtype=np.float32) if file.channels > 1 else block[:, 0]
+            average = file.channels > 1 and channel is None
+            mono = block.mean(axis=1, dtype=np.float32) if average else block[:, channel or 0]
         left -= len(block)
         yield torch.from_numpy(mono)
     if frames > left > _LOST_S * file.samplerate:
@@ -153,6 +156,15 @@ def _check_header(file: soundfile.SoundFile) -> None:
         raise BadRow(
             "unreadable_audio",
             "the header gives no length (as a stream's does); convert the file, which writes one",
+        )
+
+
+def _check_channel(channel: int | None, channels: int) -> None:
+    if channel is not None and not 0 <= channel < channels:
+        raise BadRow(
+            "bad_span",
+            f"channel {channel} of a file with {channels}; channels count from 0: correct "
+            "audio_channel",
         )
 
 
@@ -185,6 +197,7 @@ def decode_audio(
     start_s: float = 0.0,
     end_s: float | None = None,
     max_duration_s: float = MAX_DURATION_S,
+    channel: int | None = None,
 ) -> Tensor:
     """Decode the bytes of an audio file to mono 24 kHz.
 
@@ -193,21 +206,24 @@ def decode_audio(
         start_s: first second of the span to keep.
         end_s: end of the span, or None for the end of the file.
         max_duration_s: longest span that is accepted.
+        channel: the one channel to take, counted from 0; None averages all.
 
     Returns:
-        ``[N]`` float32, all channels averaged.
+        ``[N]`` float32, mono.
 
     Raises:
-        BadRow: `unreadable_audio`, `empty_audio`, `non_finite_audio`, `bad_span` or `too_long`.
+        BadRow: `unreadable_audio`, `empty_audio`, `non_finite_audio`, `bad_span` (also for a
+            channel that is not there) or `too_long`.
     """
     if not data:
         raise BadRow("empty_audio", "the file is 0 bytes long; give a file with audio")
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             _check_header(file)
+            _check_channel(channel, file.channels)
             first, frames = _span(file, start_s, end_s, max_duration_s)
             file.seek(first)
-            blocks = _mono_blocks(file, frames)
+            blocks = _mono_blocks(file, frames, channel)
             pieces = map(_finite, _resampled(blocks, file.samplerate, SAMPLE_RATE))
             wave = _joined(pieces, -(-frames * SAMPLE_RATE // file.samplerate))
     except (soundfile.SoundFileError, ValueError, OSError) as fault:

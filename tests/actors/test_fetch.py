@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors import storage
-from actors.fetch import fetch
+from actors.fetch import byte_range, fetch
 from actors.storage import Storage
 from uniaudio2.errors import BadRow
 
@@ -107,3 +107,14 @@ def test_http(web: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "ATTEMPTS", 1)
     with pytest.raises(OSError, match="Cannot connect"):
         fetch("http://127.0.0.1:9/a.wav")
+
+
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_a_part_of_an_object(where: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    root = str(tmp_path) if where == "local" else request.getfixturevalue("bucket")
+    Storage(root).put("a.tar", bytes(range(100)))
+    uri = f"{root}/a.tar"
+    assert fetch(byte_range(uri, 10, 5), max_bytes=5) == bytes(range(10, 15))
+    assert kind_of(byte_range(uri, 98, 5)) == "unreadable_file"
+    assert kind_of(byte_range(uri, 0, 50), max_bytes=49) == "too_large"
+    assert kind_of(byte_range(f"{root}/gone.tar", 0, 1)) == "missing_file"
