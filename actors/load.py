@@ -188,8 +188,12 @@ def check_text(value: Any, column: str) -> str:
     return text
 
 
-def _span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
-    """Wanted span of a row: `start_s`/`end_s`, or `offset`/`duration` of a NeMo manifest."""
+def span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
+    """Wanted span of a row: `start_s`/`end_s`, or `offset`/`duration` of a NeMo manifest.
+
+    Raises:
+        BadRow: `bad_span`.
+    """
     try:
         start = row.get("start_s")
         end = row.get("end_s")
@@ -202,7 +206,12 @@ def _span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
         raise BadRow("bad_span", f"{fault}; start_s and end_s are numbers of seconds") from fault
 
 
-def _channel_of(row: Mapping[str, Any]) -> int | None:
+def channel_of(row: Mapping[str, Any]) -> int | None:
+    """Wanted channel of a row, counted from 0; None for the average of all.
+
+    Raises:
+        BadRow: `bad_span`.
+    """
     value = row.get("audio_channel")
     if value is None:
         return None
@@ -254,8 +263,8 @@ def load_audio(
         BadRow: `missing_value`, `bad_manifest_row`, or what `fetch` and `decode_audio` find.
     """
     value = _audio_value(row)
-    start_s, end_s = _span_of(row)
-    channel = _channel_of(row)
+    start_s, end_s = span_of(row)
+    channel = channel_of(row)
     data = value if isinstance(value, bytes) else fetch(resolve(value, base), max_bytes)
     return decode_audio(data, start_s, end_s, max_duration_s, channel)
 

@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from pipelines.errors import RunFailed, UsageError
+from pipelines.export_command import export
 
 if TYPE_CHECKING:
     from pipelines.progress import Style
@@ -176,6 +177,9 @@ def demo(
     from pipelines.demo import run_demo
 
     return run_demo(output)
+
+
+app.command()(export)
 
 
 def main() -> None:
