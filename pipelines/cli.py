@@ -1,4 +1,4 @@
-"""The command line: ``uniaudio2 run | tasks | status | convert | inspect | demo``."""
+"""The command line, ``uniaudio2 COMMAND``: one function a command, or one module."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import typer
 from typer.exceptions import Abort, TyperException
 
+from pipelines.doctor import doctor
 from pipelines.errors import RunFailed, UsageError
 from pipelines.export_command import export
 
@@ -180,6 +181,7 @@ def demo(
 
 
 app.command()(export)
+app.command()(doctor)
 
 
 def main() -> None:
