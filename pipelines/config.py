@@ -88,7 +88,24 @@ class SamplingOptions(Frozen):
 class JobConfig(Frozen):
     """One run: a task over an input into an output.
 
+    Frozen and closed: a key that does not exist is refused, and the nearest one is named.
+
     Attributes:
+        task: name of a task; `uniaudio2 tasks` lists them.
+        input: manifest, folder or glob; a local path or a URL such as ``s3://bucket/key``.
+        output: folder for the results; a local path or a URL. It holds all state of the run.
+        model: name of a bundled model, or a model folder.
+        seed: seed of the job; with a row's id it decides every random draw of that row.
+        instruction: replaces the task's own prompt.
+        audio_format: of generated audio.
+        audio_layout: a file a row, or one tar a unit.
+        address: Ray cluster to join; None starts Ray on this machine for the run.
+        load: how input audio is read.
+        encode: actor pool of the codec's encoders.
+        generate: actor pool of the language model.
+        decode: actor pool of the flow decoder.
+        flow: how codes become audio.
+        sampling: how tokens are chosen.
         unit_rows: rows that are committed together; None chooses by the size of the manifest.
         limit: use the first rows alone.
         max_attempts: how often a unit is tried before its rows are tried one by one.
