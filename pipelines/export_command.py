@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipelines.errors import RunFailed, UsageError
+
 EXIT_SOME_SKIPPED = 3
 
 
@@ -22,9 +24,15 @@ def export(
     ] = False,
 ) -> int:
     """Write a run's committed results in the format of another toolkit."""
+    from actors.storage import UnknownFileSystem
     from pipelines.export import export_run
 
-    result = export_run(output, target, kind, copy_audio)
+    try:
+        result = export_run(output, target, kind, copy_audio)
+    except UnknownFileSystem as fault:
+        raise UsageError(str(fault)) from fault
+    except OSError as fault:
+        raise RunFailed(f"storage: {fault}; the same command makes the export anew") from fault
     sys.stdout.write(f"{result.rows} rows: {target} ({kind})\n")
     for reason, count in sorted(result.skipped.items()):
         sys.stdout.write(f"skipped {reason}: {count}\n")

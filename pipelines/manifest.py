@@ -149,7 +149,7 @@ def _kaldi_source(uri: str) -> Source:
 def _other_toolkit(uri: str, names: set[str]) -> list[Source] | None:
     """The sources of a folder that `datasets` or Kaldi lays out; None for any other folder."""
     try:
-        if "dataset_dict.json" in names or "state.json" in names:
+        if "dataset_dict.json" in names or {"state.json", "dataset_info.json"} <= names:
             return _saved_dataset(uri)
         return [_kaldi_source(uri)] if kaldi.MARK in names else None
     except BadRow as error:
@@ -250,7 +250,13 @@ def find_sources(uri: str) -> list[Source]:
         return list(_folder_sources(_full_uri(uri, path)))
     if not fs.exists(path):
         raise UsageError(f"{uri}: no such file or folder; check the path and the endpoint")
-    suffix = posixpath.splitext(path.lower().removesuffix(".gz"))[1]
+    suffix = posixpath.splitext(path)[1].lower()
+    if suffix == ".gz":
+        suffix = posixpath.splitext(path.removesuffix(".gz"))[1].lower()
+        if suffix not in PARSERS:
+            raise UsageError(
+                f"{uri}: a zipped {suffix or 'file'} cannot be read from its middle; unzip it first"
+            )
     full = _full_uri(uri, path)
     if suffix == ".parquet":
         return [parquet_source(full)]
@@ -258,7 +264,7 @@ def find_sources(uri: str) -> list[Source]:
         return [_kaldi_source(posixpath.dirname(full))]
     if suffix == ".arrow":
         return [_arrow_source(full)]
-    if suffix == ".tar" and path.endswith(".tar"):
+    if suffix == ".tar":
         return _tar_sources([full])
     if suffix in PARSERS:
         return [_small_source(full, PARSERS[suffix])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lhotse import CutSet
 from actors.load import Loader, load_audio
 from actors.storage import Storage
 from actors.write import file_stem
+from pipelines.cli import main
 from pipelines.errors import UsageError
 from pipelines.export import FORMATS, Format, export_run
 from pipelines.manifest import find_sources
@@ -92,6 +94,20 @@ def test_hugging_face(tmp_path: Path, layout: str) -> None:
     assert header["configs"][0]["data_files"][0]["path"] == "data/*.parquet"
     (source,) = find_sources(str(target))  # and back
     assert source.rows == 5
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_hugging_face_of_text_results(tmp_path: Path, copy: bool) -> None:
+    out, target = _heard(tmp_path), tmp_path / "hf"
+    assert export_run(out, str(target), "huggingface", copy).rows == 4
+    found = datasets.load_dataset(str(target), split="train", cache_dir=str(tmp_path / "cache"))
+    assert found["text"][:] == [f"heard {n}" for n in range(4)]
+    assert found["input_text"][:] == [f"truth {n}" for n in range(4)]
+    if copy:
+        rows = found.cast_column("audio", datasets.Audio(decode=False))
+        assert [_frames(row["audio"]["bytes"]) for row in rows] == [12_000] * 4
+    else:
+        assert found["audio"][:] == ["long.wav"] * 4
 
 
 def test_webdataset(tmp_path: Path) -> None:
@@ -208,6 +224,24 @@ def test_rows_without_audio_are_counted_and_named(tmp_path: Path) -> None:
     assert (result.rows, dict(result.skipped)) == (0, {"missing_file": 1, "missing_value": 1})
     assert result.examples[0].startswith("a: audio 'in-the-parquet-file.wav' is no file")
     assert export_run(out, str(tmp_path / "lines"), "jsonl").rows == 2
+
+
+def test_storage_that_fails_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = _heard(tmp_path)
+    (tmp_path / "file").touch()
+    for target, code, words in (
+        ("weird://x", 2, "not known"),
+        (f"{tmp_path}/file/x", 1, "storage"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["uniaudio2", "export", out, target, "--format", "jsonl"])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == code
+        said = capsys.readouterr().err
+        assert words in said
+        assert len(said.splitlines()) == 1
 
 
 def test_wrong_use(tmp_path: Path) -> None:
