@@ -54,7 +54,8 @@ def dataset_card(run: dict[str, Any], schema: pa.Schema, rows: int, with_audio: 
     )
     names = [name for name in schema.names if not (with_audio and name in ("audio", "audio_path"))]
     columns = [*(["audio"] if with_audio else []), *names]
-    lines = [f"| `{name}` | {_KNOWN.get(name, 'came with the input')} |" for name in columns]
+    known = _KNOWN if with_audio else {**_KNOWN, "audio": "where the input audio was"}
+    lines = [f"| `{name}` | {known.get(name, 'came with the input')} |" for name in columns]
     versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
     trained = "" if run["model"]["trained"] else " The model is untrained: this is a test."
     return "\n".join(

@@ -103,6 +103,8 @@ def test_hugging_face_of_text_results(tmp_path: Path, copy: bool) -> None:
     found = datasets.load_dataset(str(target), split="train", cache_dir=str(tmp_path / "cache"))
     assert found["text"][:] == [f"heard {n}" for n in range(4)]
     assert found["input_text"][:] == [f"truth {n}" for n in range(4)]
+    card = (target / "README.md").read_text()
+    assert ("| `audio` | audio file, 24 kHz mono |" in card) == copy
     if copy:
         rows = found.cast_column("audio", datasets.Audio(decode=False))
         assert [_frames(row["audio"]["bytes"]) for row in rows] == [12_000] * 4
