@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_OUTPUT ?= demo-output
 
-.PHONY: setup demo test chaos lint format clean
+.PHONY: setup demo test docs chaos lint format clean
 
 setup: $(READY)
 
@@ -34,6 +34,10 @@ demo: setup
 test: setup lint
 	$(BIN)/python -m pytest
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site/index.html"
+
 # Long: kills of every kind under failing storage, written down in tests/chaos/RESULTS.md.
 chaos: setup
 	$(BIN)/python -m tests.chaos --out tests/chaos/RESULTS.md
@@ -48,4 +52,4 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(DEMO_OUTPUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(DEMO_OUTPUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis build site *.egg-info

@@ -29,6 +29,7 @@ _SOURCE_TYPE = pa.struct(
         ("data", pa.large_binary()),
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
+        ("channel", pa.int64()),
     ]
 )
 _SPANS_TYPE = pa.list_(pa.list_(pa.int64(), 2))
@@ -42,6 +43,7 @@ class AudioSource:
     data: bytes | None
     start_s: float
     end_s: float | None
+    channel: int | None = None
 
     @contextmanager
     def open(
@@ -50,13 +52,13 @@ class AudioSource:
         """The audio as a stream; see `AudioStream` and `open_uri` for what is raised."""
         if self.uri is None:
             with AudioStream(
-                io.BytesIO(self.data or b""), self.start_s, self.end_s, max_duration_s
+                io.BytesIO(self.data or b""), self.start_s, self.end_s, max_duration_s, self.channel
             ) as stream:
                 yield stream
             return
         with (
             open_uri(self.uri, max_bytes) as file,
-            AudioStream(file, self.start_s, self.end_s, max_duration_s) as stream,
+            AudioStream(file, self.start_s, self.end_s, max_duration_s, self.channel) as stream,
         ):
             yield stream
 
@@ -82,17 +84,19 @@ def source_of(row: Mapping[str, Any], base: str) -> AudioSource:
     """What a manifest row names.
 
     Args:
-        row: `audio` is a path, a URI, bytes or ``{"bytes", "path"}``.
+        row: `audio` is a path, a URI, bytes or ``{"bytes", "path"}``,
+            `audio_channel` the one channel to take instead of the average of all.
         base: what a relative path is relative to.
 
     Raises:
         BadRow: `missing_value`, `bad_manifest_row` or `bad_span`.
     """
     value = _audio_value(row)
-    start_s, end_s = _span_of(row)
+    start_s, end_s = span_of(row)
+    channel = channel_of(row)
     if isinstance(value, bytes):
-        return AudioSource(None, value, start_s, end_s)
-    return AudioSource(resolve(value, base), None, start_s, end_s)
+        return AudioSource(None, value, start_s, end_s, channel)
+    return AudioSource(resolve(value, base), None, start_s, end_s, channel)
 
 
 def load_audio(
@@ -147,8 +151,12 @@ def _spans_of(wave: Tensor, rule: SpanRule | None) -> Spans | None:
     return find_spans(levels.energies(), len(wave), rule)
 
 
-def _span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
-    """Wanted span of a row: `start_s`/`end_s`, or `offset`/`duration` of a NeMo manifest."""
+def span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
+    """Wanted span of a row: `start_s`/`end_s`, or `offset`/`duration` of a NeMo manifest.
+
+    Raises:
+        BadRow: `bad_span`.
+    """
     try:
         start = row.get("start_s")
         end = row.get("end_s")
@@ -159,6 +167,23 @@ def _span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
         return float(start or 0.0), None if end is None else float(end)
     except (TypeError, ValueError, OverflowError) as fault:
         raise BadRow("bad_span", f"{fault}; start_s and end_s are numbers of seconds") from fault
+
+
+def channel_of(row: Mapping[str, Any]) -> int | None:
+    """Wanted channel of a row, counted from 0; None for the average of all.
+
+    Raises:
+        BadRow: `bad_span`.
+    """
+    value = row.get("audio_channel")
+    if value is None:
+        return None
+    try:
+        if int(value) == float(value):
+            return int(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise BadRow("bad_span", f"audio_channel is {value!r}; give a whole number from 0")
 
 
 def _audio_value(row: Mapping[str, Any]) -> bytes | str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from math import isfinite
 from typing import Any
 
@@ -24,18 +25,18 @@ ERRORS_SCHEMA = pa.schema(
 _SHOWN_CHARACTERS = 10_000
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON can hold it, cut to a size that an errors table can hold."""
+def json_value(value: Any, longest: int = sys.maxsize) -> Any:
+    """A value as strict JSON can hold it; bytes, and what is longer than `longest`, are named."""
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, str):
-        cut = len(value) > _SHOWN_CHARACTERS
-        return f"{value[:_SHOWN_CHARACTERS]}… <{len(value)} characters>" if cut else value
+        cut = len(value) > longest
+        return f"{value[:longest]}… <{len(value)} characters>" if cut else value
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): json_value(item, longest) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        cut = len(value) > _SHOWN_CHARACTERS
-        return f"<{len(value)} values>" if cut else [_plain(item) for item in value]
+        cut = len(value) > longest
+        return f"<{len(value)} values>" if cut else [json_value(item, longest) for item in value]
     if isinstance(value, bool | int | None) or (isinstance(value, float) and isfinite(value)):
         return value
     return str(value)
@@ -43,7 +44,7 @@ def _plain(value: Any) -> Any:
 
 def input_json(row: dict[str, Any]) -> str:
     """An input row as strict JSON for the errors table; bytes and very long values are named."""
-    return json.dumps(_plain(row), ensure_ascii=False, allow_nan=False)
+    return json.dumps(json_value(row, _SHOWN_CHARACTERS), ensure_ascii=False, allow_nan=False)
 
 
 def errors_table(table: pa.Table, bad: list[int]) -> pa.Table:

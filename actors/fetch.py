@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import posixpath
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ MAX_BYTES = 4 << 30
 PIECES_FROM = 32 << 20
 _PIECE_BYTES = 8 << 20
 _SHOWN_CHARACTERS = 200
+_RANGE = re.compile(r"(.+)#bytes=(\d{1,18})\+(\d{1,18})", re.DOTALL)
+Part = tuple[int, int] | None
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO, errno.EINVAL)
 
@@ -32,11 +35,16 @@ def resolve(path: str, base: str) -> str:
     return posixpath.join(base, path)
 
 
+def byte_range(uri: str, start: int, length: int) -> str:
+    """The address of a part of an object, such as one member of a tar, as `fetch` takes it."""
+    return f"{uri}#bytes={start}+{length}"
+
+
 def fetch(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     """Read a whole object that a row names.
 
     Args:
-        uri: a local path, or a URI of any fsspec file system.
+        uri: a local path, or a URI of any fsspec file system; of `byte_range`, a part of one.
         max_bytes: largest object that is accepted.
 
     Raises:
@@ -57,7 +65,7 @@ def open_uri(
     is read. The size is asked for first, and no more than that is read.
 
     Args:
-        uri: a local path, or a URI of any fsspec file system.
+        uri: a local path, or a URI of any fsspec file system; of `byte_range`, a part of one.
         max_bytes: largest object that is accepted.
         pieces_from: objects of this size are read piece by piece, smaller ones at once.
 
@@ -67,6 +75,9 @@ def open_uri(
             a library in it took a missing answer for the end of the file.
     """
     shown = repr(uri[:_SHOWN_CHARACTERS])
+    part = None
+    if found := _RANGE.fullmatch(uri):
+        uri, part = found[1], (int(found[2]), int(found[3]))
     try:
         fs, path = split_uri(uri)
     except Exception as fault:  # the row chose the file system, so whatever its class raises
@@ -77,10 +88,10 @@ def open_uri(
         ) from fault
     try:
         if isinstance(fs, LocalFileSystem):
-            file = _open_local(path, shown, max_bytes, pieces_from)
+            file = _open_local(path, shown, max_bytes, pieces_from, part)
         else:
             path = str(fs._strip_protocol(uri))  # for HTTP the whole URL
-            file = _open_remote(fs, path, shown, max_bytes, pieces_from)
+            file = _open_remote(fs, path, shown, max_bytes, pieces_from, part)
     except (OSError, ValueError) as fault:
         raise _bad_row(fault, shown) from fault
     with file:
@@ -95,39 +106,45 @@ def open_uri(
             raise pieces.fault
 
 
-def _open_remote(fs: Any, path: str, shown: str, max_bytes: int, pieces_from: int) -> BinaryIO:
+def _open_remote(
+    fs: Any, path: str, shown: str, max_bytes: int, pieces_from: int, part: Part
+) -> BinaryIO:
     size = _ask(lambda: fs.info(path), f"looking at {shown}").get("size")
     if size is None:
         raise BadRow("unreadable_file", f"{shown}: storage gives no size; copy the file first")
-    _check_size(int(size), shown, max_bytes)
-    if size < pieces_from:
-        return io.BytesIO(bytes(_ask(lambda: fs.cat_file(path), f"reading {shown}")))
+    first, length = _checked_part(part, int(size), shown)
+    _check_size(length, shown, max_bytes)
 
     def piece(start: int, stop: int) -> bytes:
-        what = f"reading {shown}"
-        return bytes(_ask(lambda: fs.cat_file(path, start=start, end=stop), what))
+        is_whole = stop - start == size  # HTTP servers need not know ranges
+        span = {} if is_whole else {"start": first + start, "end": first + stop}
+        return bytes(_ask(lambda: fs.cat_file(path, **span), f"reading {shown}"))
 
-    return io.BufferedReader(_Pieces(piece, int(size)), _PIECE_BYTES)
+    if length < pieces_from:
+        return io.BytesIO(piece(0, length))
+    return io.BufferedReader(_Pieces(piece, length), _PIECE_BYTES)
 
 
-def _open_local(path: str, shown: str, max_bytes: int, pieces_from: int) -> BinaryIO:
+def _open_local(path: str, shown: str, max_bytes: int, pieces_from: int, part: Part) -> BinaryIO:
     require_regular(path)
     # not blocking, in case it became a pipe since
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     try:
         size = os.fstat(file.fileno()).st_size
-        _check_size(size, shown, max_bytes)
-        if size < pieces_from:
+        first, length = _checked_part(part, size, shown)
+        _check_size(length, shown, max_bytes)
+        if length < pieces_from:
             with file:
-                return io.BytesIO(file.read(size))
+                file.seek(first)
+                return io.BytesIO(file.read(length))
     except BaseException:
         file.close()
         raise
 
     def piece(start: int, stop: int) -> bytes:
-        return os.pread(file.fileno(), stop - start, start)
+        return os.pread(file.fileno(), stop - start, first + start)
 
-    return io.BufferedReader(_Pieces(piece, size), _PIECE_BYTES)
+    return io.BufferedReader(_Pieces(piece, length), _PIECE_BYTES)
 
 
 class _Pieces(io.RawIOBase):
@@ -204,6 +221,17 @@ def _check_size(size: int, shown: str, max_bytes: int) -> None:
             f"{shown}: {size} bytes; the limit is {max_bytes} bytes a file; "
             "cut it, or raise load.max_bytes",
         )
+
+
+def _checked_part(part: Part, size: int, shown: str) -> tuple[int, int]:
+    """Where a part begins and how long it is; without one, all of the object."""
+    if part is None:
+        return 0, size
+    if sum(part) > size:
+        raise BadRow(
+            "unreadable_file", f"{shown}: the file ends at byte {size}; it is cut: fetch it again"
+        )
+    return part
 
 
 def _bad_row(fault: OSError | ValueError, shown: str) -> Exception:

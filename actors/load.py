@@ -31,7 +31,7 @@ from uniaudio2.spans import SpanRule
 from uniaudio2.task_spec import AUDIO, TaskSpec
 
 FAULT_COLUMN = "_manifest_fault"
-SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration")
+SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration", "audio_channel")
 MAX_TEXT_CHARACTERS = 1_000_000
 _FETCH_THREADS = 4
 _WITH_REASON = ("audio", "reason")

@@ -10,6 +10,7 @@ import errno
 import functools
 import os
 import random
+import shutil
 import time
 import uuid
 from collections.abc import Callable
@@ -165,6 +166,17 @@ class Storage:
             os.replace(temporary, full)
             return
         retrying(lambda: self._fs.pipe_file(full, data), f"writing {self.uri(path)}")
+
+    def put_file(self, path: str, local: Path) -> None:
+        """Write a whole object from a local file, which may be larger than memory."""
+        full = self._full(path)
+        if self.is_local:
+            Path(full).parent.mkdir(parents=True, exist_ok=True)
+            temporary = f"{full}.{uuid.uuid4().hex}.tmp"
+            shutil.copyfile(local, temporary)
+            os.replace(temporary, full)
+            return
+        retrying(lambda: self._fs.put_file(str(local), full), f"writing {self.uri(path)}")
 
     def create(self, path: str, data: bytes) -> None:
         """Write a whole object only if nothing is there.

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from actors.arrow_stream import ArrowStream
 from actors.cells import shown_rows
 from actors.fetch import require_regular
 from actors.storage import split_uri
@@ -23,7 +24,7 @@ class UnitSpec:
 
     Attributes:
         unit: its number; commit order and file names follow it.
-        source: the Parquet file that holds the rows, or "" when `rows` carries them.
+        source: the Parquet or Arrow file that holds the rows, or "" when `rows` carries them.
         start: first row inside the source.
         stop: row after the last.
         base: what relative audio paths are relative to.
@@ -77,7 +78,7 @@ class UnitSpec:
             table = pa.ipc.open_stream(self.rows).read_all()
             table = table.select(columns) if columns else table
         else:
-            table = read_parquet_rows(self.source, self.start, self.stop, columns)
+            table = read_file_rows(self.source, self.start, self.stop, columns)
         if self.row is not None:
             return table.slice(self.row, 1)
         return table.take(pa.array(self.only, pa.int64())) if self.only else table
@@ -97,6 +98,19 @@ def open_parquet(uri: str) -> pq.ParquetFile:
     if isinstance(fs, LocalFileSystem):
         require_regular(path)
     return pq.ParquetFile(fs.open(path, "rb", cache_type="readahead"))
+
+
+def open_rows(uri: str) -> pq.ParquetFile | ArrowStream:
+    """Open a file of rows by its kind: an Arrow stream by its suffix, else Parquet."""
+    return ArrowStream(uri) if uri.endswith(".arrow") else open_parquet(uri)
+
+
+def read_file_rows(uri: str, start: int, stop: int, columns: list[str] | None = None) -> pa.Table:
+    """Rows ``start`` to ``stop`` of a Parquet or Arrow file, and little more of it."""
+    if uri.endswith(".arrow"):
+        with ArrowStream(uri) as file:
+            return file.read(start, stop, columns)
+    return read_parquet_rows(uri, start, stop, columns)
 
 
 def read_parquet_rows(

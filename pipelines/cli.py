@@ -1,4 +1,4 @@
-"""The command line: ``run | retry | report | status | tasks | convert | inspect | demo``."""
+"""The command line, ``uniaudio2 COMMAND``: one function a command, or one module."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, Optional
 import typer
 from typer.exceptions import Abort, TyperException
 
+from pipelines.doctor import doctor
 from pipelines.errors import RunFailed, UsageError
+from pipelines.export_command import export
 
 if TYPE_CHECKING:
     from pipelines.progress import Style
@@ -227,6 +229,10 @@ def demo(
     from pipelines.demo import run_demo
 
     return run_demo(output)
+
+
+app.command()(export)
+app.command()(doctor)
 
 
 def main() -> None:

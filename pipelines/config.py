@@ -172,8 +172,24 @@ class ExamplesConfig(Frozen):
 class JobConfig(Frozen):
     """One run: a task over an input into an output.
 
+    Frozen and closed: a key that does not exist is refused, and the nearest one is named.
+
     Attributes:
-        task: name of a task, or a YAML file that defines one.
+        task: name of a task (`uniaudio2 tasks` lists them), or a YAML file that defines one.
+        input: manifest, folder or glob; a local path or a URL such as ``s3://bucket/key``.
+        output: folder for the results; a local path or a URL. It holds all state of the run.
+        model: name of a bundled model, a model folder, or the URL of one.
+        seed: seed of the job; with a row's id it decides every random draw of that row.
+        audio_format: of generated audio.
+        audio_layout: a file a row, or one tar a unit.
+        address: Ray cluster to join; None starts Ray on this machine for the run.
+        load: how input audio is read.
+        encode: actor pool of the codec's encoders.
+        generate: actor pool of the language model.
+        decode: actor pool of the flow decoder.
+        spans: how long audio is cut.
+        flow: how codes become audio.
+        sampling: how tokens are chosen.
         instruction: asked of every row that brings none of its own; None takes the task's.
         prompts: JSON file of instructions by task, ``{"asr": [..]}``; a row's seed chooses.
         examples: worked examples that stand before every row.

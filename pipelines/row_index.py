@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from actors.unit import open_parquet, row_hashes, row_ids
+from actors.unit import open_rows, row_hashes, row_ids
 from pipelines.errors import UsageError
 from pipelines.manifest import Source
 
@@ -33,7 +33,7 @@ def origin(source: Source) -> bytes:
     """What a unit's fingerprint starts with: bytes that are not read while planning are known by
     their file's size and time alone."""
     read = read_columns(source)
-    unread = read is not None and len(read) < len(source.schema)
+    unread = source.pinned or (read is not None and len(read) < len(source.schema))
     return f"{source.uri}\x00{source.identity if unread else ''}".encode()
 
 
@@ -56,7 +56,7 @@ def _tables(source: Source, rows: int) -> Iterator[pa.Table]:
         return
     columns, left = read_columns(source), rows
     size = _BATCH_ROWS if columns else _WHOLE_BATCH_ROWS
-    with open_parquet(source.uri) as file:
+    with open_rows(source.uri) as file:
         for batch in file.iter_batches(batch_size=size, columns=columns):
             yield pa.Table.from_batches([batch]).slice(0, left)
             left -= batch.num_rows

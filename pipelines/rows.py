@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from actors.load import FAULT_COLUMN
+from pipelines.readers.lhotse import is_lhotse, lhotse_row
 
 Row = dict[str, Any]
 MAX_COLUMNS = 1000
@@ -80,7 +83,7 @@ def table_of_dicts(rows: list[Row]) -> pa.Table:
     return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
 
 
-def _table(numbered: Iterable[tuple[int, Row | str]]) -> pa.Table:
+def table_of_rows(numbered: Iterable[tuple[int, Row | str]]) -> pa.Table:
     """Rows by line number, or what is wrong with the line, as a table."""
     checked = [(number, row, _fault(row)) for number, row in numbered]
     with_ids = any("id" in row for _, row, fault in checked if isinstance(row, dict) and not fault)
@@ -108,19 +111,33 @@ def _fault(row: Row | str) -> str | None:
 
 def parse_jsonl(data: bytes) -> pa.Table:
     """One JSON object a line; a line that is none becomes a row that fails with its line number."""
-    return _table(
-        (number, _json_row(line))
-        for number, line in enumerate(_LINE_END.split(_decoded(data)), 1)
-        if line.strip()
-    )
+    return table_of_rows((number, _json_row(line, number)) for number, line in lines_of(data))
 
 
-def _json_row(line: str) -> Row | str:
+def lines_of(data: bytes) -> Iterator[tuple[int, str]]:
+    """Number and text of every line that is not blank."""
+    lines = _LINE_END.split(_decoded(data))
+    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def fault_row(row_id: str, message: str) -> Row:
+    """A row that is known by name but cannot be used."""
+    return {"id": row_id, FAULT_COLUMN: message}
+
+
+def _json_row(line: str, number: int) -> Row | str:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as fault:
         return str(fault)
-    return row if isinstance(row, dict) else f"a {type(row).__name__}, not an object"
+    if not isinstance(row, dict):
+        return f"a {type(row).__name__}, not an object"
+    if not is_lhotse(row):
+        return row
+    found = lhotse_row(row)
+    if isinstance(found, str) and row.get("id") and isinstance(row["id"], str):
+        return fault_row(row["id"], f"line {number}: {found}")
+    return found
 
 
 def _delimited_rows(reader: csv.DictReader[str]) -> Iterator[tuple[int, Row | str]]:
@@ -149,15 +166,30 @@ def _parse_delimited(delimiter: str) -> Callable[[bytes], pa.Table]:
             raise ValueError(f"the header cannot be read: {fault}") from fault
         if len(set(names)) < len(names) or not _is_unicode(names):
             raise ValueError("the header repeats a name or is not UTF-8; correct its names")
-        return _table(_delimited_rows(reader))
+        return table_of_rows(_delimited_rows(reader))
 
     return parse
 
 
 def parse_lines(data: bytes) -> pa.Table:
     """A text file: one row a line, blank lines left out, the line number part of the row."""
-    lines = _LINE_END.split(_decoded(data))
-    return _table((n, {"line": n, "text": line}) for n, line in enumerate(lines, 1) if line.strip())
+    return table_of_rows((n, {"line": n, "text": line}) for n, line in lines_of(data))
+
+
+def unzipped(data: bytes, max_bytes: int) -> bytes:
+    """The contents of a gzip file.
+
+    Raises:
+        ValueError: it is damaged, or holds more than `max_bytes`.
+    """
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            text = file.read(max_bytes + 1)
+    except (OSError, EOFError, zlib.error) as fault:
+        raise ValueError(f"gzip: {fault}; fetch the file again") from fault
+    if len(text) > max_bytes:
+        raise ValueError(f"unpacks to more than {max_bytes} bytes; a larger manifest fits Parquet")
+    return text
 
 
 def table_of_files(names: list[str]) -> pa.Table:

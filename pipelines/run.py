@@ -295,18 +295,39 @@ def run_job(
     make: StageFactory = make_stages,
     verbose: bool = False,
 ) -> RunResult:
-    """Run a job; the same call goes on after a stop and does nothing twice.
+    """Run a task over a manifest into a folder of results, on this machine or a Ray cluster.
+
+    The manifest is checked, cut into units of rows and streamed through the task's stages. Each
+    unit becomes one Parquet part in ``OUTPUT/data`` (and one in ``OUTPUT/errors`` for rows that
+    failed) and one commit record. All state is in OUTPUT: after a stop of any kind the same call
+    goes on with the units that are not committed, and when all are, it does nothing. A row that
+    cannot be done costs that row alone.
+
+    Ray is started when it does not run in this process yet, and stays up for the next call.
 
     Args:
-        job: what to do.
-        style: what to print.
+        job: what to do; see `JobConfig`.
+        style: ``quiet`` prints nothing, ``lines`` tells people how far it is, ``json`` machines.
         fresh: remove a former run's results in OUTPUT first.
         make: builds the stages; only tests give another.
         verbose: let Ray print what it has to say.
 
+    Returns:
+        counts of rows and seconds, earlier calls included, and an exit code: 0 when every row
+        succeeded, 3 when some are in the errors table.
+
     Raises:
-        UsageError: the job cannot be run as asked; nothing was started.
-        RunFailed: it stopped; the same call goes on.
+        UsageError: the job cannot be run as asked: no such input, a column or a model is missing,
+            OUTPUT holds another job or is in use. Nothing was started.
+        RunFailed: it stopped (interrupted, storage or every unit failed, too many errors); the
+            same call goes on.
+
+    Examples:
+        >>> from pipelines import JobConfig, run_job
+        >>> job = JobConfig(task="tokenize", input="recordings/", output="out/tokens")
+        >>> result = run_job(job)
+        >>> result.counts.ok, result.counts.errors
+        (120, 0)
     """
     model = checked_model(job)
     with answered():

@@ -23,6 +23,7 @@ def decode_audio(
     start_s: float = 0.0,
     end_s: float | None = None,
     max_duration_s: float = MAX_DURATION_S,
+    channel: int | None = None,
 ) -> Tensor:
     """Decode the bytes of an audio file to mono 24 kHz.
 
@@ -31,14 +32,16 @@ def decode_audio(
         start_s: first second of the span to keep.
         end_s: end of the span, or None for the end of the file.
         max_duration_s: longest span that is accepted.
+        channel: the one channel to take, counted from 0; None averages all.
 
     Returns:
-        ``[N]`` float32, all channels averaged.
+        ``[N]`` float32, mono.
 
     Raises:
-        BadRow: `unreadable_audio`, `empty_audio`, `non_finite_audio`, `bad_span` or `too_long`.
+        BadRow: `unreadable_audio`, `empty_audio`, `non_finite_audio`, `bad_span` (also for a
+            channel that is not there) or `too_long`.
     """
-    with AudioStream(io.BytesIO(data), start_s, end_s, max_duration_s) as stream:
+    with AudioStream(io.BytesIO(data), start_s, end_s, max_duration_s, channel) as stream:
         return whole(stream)
 
 

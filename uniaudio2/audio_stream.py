@@ -32,13 +32,15 @@ class AudioStream:
         start_s: first second of the span.
         end_s: its end, or None for the end of the file.
         max_duration_s: longest span that is accepted.
+        channel: the one channel to take, counted from 0; None averages all.
 
     Attributes:
         rate: the file's sample rate in Hz.
         frames: length of the span at that rate.
 
     Raises:
-        BadRow: `unreadable_audio`, `empty_audio` or `bad_span`, `too_long`; while the blocks are
+        BadRow: `unreadable_audio`, `empty_audio`, `too_long` or `bad_span` (also for a channel
+            that is not there); while the blocks are
             read also `non_finite_audio`.
     """
 
@@ -48,7 +50,9 @@ class AudioStream:
         start_s: float = 0.0,
         end_s: float | None = None,
         max_duration_s: float = MAX_DURATION_S,
+        channel: int | None = None,
     ) -> None:
+        self._channel = channel
         self._start = file.read(8)
         self._size = file.seek(0, os.SEEK_END)
         file.seek(0)
@@ -57,6 +61,7 @@ class AudioStream:
         with self._typed():
             self._file = soundfile.SoundFile(file)
             _check_header(self._file)
+            _check_channel(channel, self._file.channels)
             self._first, self.frames = _span(self._file, start_s, end_s, max_duration_s)
         self.rate: int = self._file.samplerate
 
@@ -76,16 +81,16 @@ class AudioStream:
         return -(-self.frames * SAMPLE_RATE // self.rate)
 
     def native(self) -> Iterator[Tensor]:
-        """Blocks ``[N]`` float32 at the file's own rate, all channels averaged."""
+        """Blocks ``[N]`` float32 at the file's own rate, mono."""
         with self._typed():
             self._file.seek(self._first)
-            yield from map(_finite, _mono_blocks(self._file, self.frames))
+            yield from map(_finite, _mono_blocks(self._file, self.frames, self._channel))
 
     def blocks(self) -> Iterator[Tensor]:
         """Blocks ``[N]`` float32 at 24 kHz."""
         with self._typed():
             self._file.seek(self._first)
-            blocks = _mono_blocks(self._file, self.frames)
+            blocks = _mono_blocks(self._file, self.frames, self._channel)
             yield from map(_finite, resampled(blocks, self.rate))
 
     @contextmanager
@@ -100,8 +105,8 @@ class AudioStream:
             ) from fault
 
 
-def _mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[Tensor]:
-    """Read `frames` frames in blocks, averaging the channels as they come."""
+def _mono_blocks(file: soundfile.SoundFile, frames: int, channel: int | None) -> Iterator[Tensor]:
+    """Read `frames` frames in blocks: one channel, or the average of all as they come."""
     block_frames = max(1, _BLOCK_VALUES // file.channels)
     left = frames
     while left > 0:
@@ -109,7 +114,8 @@ def _mono_blocks(file: soundfile.SoundFile, frames: int) -> Iterator[Tensor]:
         if not len(block):
             break
         with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is checked
-            mono = block.mean(axis=1, dtype=np.float32) if file.channels > 1 else block[:, 0]
+            average = file.channels > 1 and channel is None
+            mono = block.mean(axis=1, dtype=np.float32) if average else block[:, channel or 0]
         left -= len(block)
         yield torch.from_numpy(mono)
     if frames > left > _LOST_S * file.samplerate:
@@ -131,6 +137,15 @@ def _check_header(file: soundfile.SoundFile) -> None:
         raise BadRow(
             "unreadable_audio",
             "the header gives no length (as a stream's does); convert the file, which writes one",
+        )
+
+
+def _check_channel(channel: int | None, channels: int) -> None:
+    if channel is not None and not 0 <= channel < channels:
+        raise BadRow(
+            "bad_span",
+            f"channel {channel} of a file with {channels}; channels count from 0: correct "
+            "audio_channel",
         )
 
 

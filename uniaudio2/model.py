@@ -31,11 +31,30 @@ ALL_PARTS: tuple[Part, ...] = ("encoder", "lm", "decoder")
 
 
 class UniAudio2:
-    """Codec encoder, language model and flow decoder, each present only if asked for.
+    """UniAudio 2.0 in three parts, each present only if asked for: no Ray, no storage.
+
+    The codec encoder turns audio into two streams of tokens, the language model answers prompts
+    of text and tokens, the flow decoder turns tokens into audio. Audio is always mono float32 at
+    24 kHz, tokens are `Codes`, time first. Every call takes many rows of any lengths, and a row's
+    result does not depend on the rows beside it. Make one with `load`.
 
     Attributes:
         config: the model's frozen configuration.
         device: where the parts live.
+
+    Examples:
+        >>> from uniaudio2 import UniAudio2
+        >>> from uniaudio2.lm.sampling import Sampling
+        >>> from uniaudio2.tasks import get_task
+        >>> model = UniAudio2.load("nano")
+        >>> (codes,) = model.encode([wave])            # wave: [N] float32, 24 kHz
+        >>> task = get_task("asr")
+        >>> sampling = Sampling.of_model(model.config, task)
+        >>> request = model.request(task, {"audio": codes}, task.instruction, 0, sampling)
+        >>> (heard,) = model.generate([request], sampling)
+        >>> model.text_of(heard.text_ids)
+        'one two three four five six'
+        >>> (again,) = model.decode([codes], seeds=[0])  # [1920 * T] float32, 24 kHz
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from actors import storage
-from actors.fetch import fetch, open_uri
+from actors.fetch import byte_range, fetch, open_uri
 from actors.storage import Storage
 from uniaudio2.errors import BadRow
 
@@ -141,3 +141,17 @@ def test_a_fault_while_reading_is_not_the_end_of_the_file(tmp_path: Path) -> Non
         file.raw._piece = piece  # type: ignore[attr-defined]
         assert file.read() == b""
         raise BadRow("unreadable_audio", "the file is cut")
+
+
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_a_part_of_an_object(where: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    root = str(tmp_path) if where == "local" else request.getfixturevalue("bucket")
+    Storage(root).put("a.tar", bytes(range(100)))
+    uri = f"{root}/a.tar"
+    assert fetch(byte_range(uri, 10, 5), max_bytes=5) == bytes(range(10, 15))
+    assert kind_of(byte_range(uri, 98, 5)) == "unreadable_file"
+    assert kind_of(byte_range(uri, 0, 50), max_bytes=49) == "too_large"
+    assert kind_of(byte_range(f"{root}/gone.tar", 0, 1)) == "missing_file"
+    with open_uri(byte_range(uri, 20, 50), pieces_from=1) as file:
+        assert file.seek(-5, io.SEEK_END) == 45
+        assert file.read() == bytes(range(65, 70))

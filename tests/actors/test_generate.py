@@ -14,11 +14,12 @@ import pytest
 import soundfile
 from torch import Tensor
 
+from actors.audio_rows import load_wave
 from actors.decode import Decoder
 from actors.encode import Encoder
 from actors.examples import Example, lay_out_examples, lengths_alone, read_example
 from actors.generate import Generator
-from actors.load import Loader, load_audio
+from actors.load import Loader
 from actors.unit import UnitSpec, to_stream
 from actors.write import Writer
 from tests.conftest import tone, wav_bytes
@@ -264,4 +265,4 @@ def test_what_an_example_says_is_its_fingerprint(change: dict[str, Any]) -> None
 def test_audio_is_loaded_as_rows_load_it() -> None:
     row = {"audio": ROW["audio"][0], "start_s": 0.1, "end_s": 0.3, "text": "a"}
     loaded = read_example(row, "e", "", TASKS["asr"], 60).values["audio"]
-    assert len(loaded) == len(load_audio(row, "", 60)) == 4800  # type: ignore[arg-type]
+    assert len(loaded) == len(load_wave(row, "", 60)) == 4800

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,11 +17,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.load import FAULT_COLUMN
+from actors.load import FAULT_COLUMN, Loader
 from actors.storage import Storage
 from pipelines.errors import UsageError
 from pipelines.manifest import find_sources
-from pipelines.rows import parse_jsonl, parse_lines, table_of_dicts
+from pipelines.plan import make_plan
+from pipelines.rows import parse_jsonl, parse_lines, table_of_dicts, unzipped
+from tests.conftest import tone, wav_bytes
+from uniaudio2.tasks import get_task
 
 
 def test_jsonl_with_differing_keys_types_and_a_broken_line() -> None:
@@ -127,3 +132,51 @@ def test_a_name_that_looks_like_a_pattern(tmp_path: Path) -> None:
         (tmp_path / name).write_text('{"text": "x"}')
     assert len(find_sources(str(tmp_path / "a[1].jsonl"))) == 1
     assert len(find_sources(str(tmp_path / "*.jsonl"))) == 2
+
+
+@pytest.mark.parametrize("kind", ["arrow", "splits", "parquet"])
+def test_folders_of_the_datasets_library(kind: str, tmp_path: Path) -> None:
+    rows = {
+        "id": [f"r{n}" for n in range(5)],
+        "audio": [{"bytes": wav_bytes(tone(0.1 * (n + 1))), "path": f"{n}.wav"} for n in range(5)],
+        "text": list("abcde"),
+    }
+    saved = datasets.Dataset.from_dict(rows).cast_column("audio", datasets.Audio())
+    if kind == "parquet":
+        (tmp_path / "data").mkdir()
+        for shard in range(2):
+            name = f"data/train-{shard:05d}-of-00002.parquet"
+            saved.shard(2, shard, contiguous=True).to_parquet(tmp_path / name)
+    elif kind == "arrow":
+        saved.save_to_disk(tmp_path, num_shards=2)
+    else:
+        split = {"train": saved.select(range(3)), "test": saved.select(range(3, 5))}
+        datasets.DatasetDict(split).save_to_disk(tmp_path)
+    plan = make_plan(str(tmp_path), get_task("asr"), unit_rows=2)
+    assert (plan.rows, [unit.stop - unit.start for unit in plan.units]) == (5, [2, 1, 2])
+    loaded = Loader(get_task("asr"), plan.schema)(plan.units[2].to_table())
+    assert loaded["id"].to_pylist() == ["r3", "r4"]
+    assert loaded["input_samples"].to_pylist() == [9600, 12000]
+    assert loaded["input"][0].as_py()["audio"] == "3.wav"
+
+
+def test_nemo_manifests(tmp_path: Path, make_audio: Callable[..., Path]) -> None:
+    make_audio("clips/a.wav", 2.0)
+    line = {"audio_filepath": "clips/a.wav", "offset": 0.5, "duration": 1.0, "text": "x"}
+    (tmp_path / "m.jsonl.gz").write_bytes(gzip.compress(json.dumps(line).encode()))
+    plan = make_plan(str(tmp_path / "m.jsonl.gz"), get_task("asr"))
+    loaded = Loader(get_task("asr"), plan.schema)(plan.units[0].to_table())
+    assert loaded["input_samples"].to_pylist() == [24_000]
+
+
+@pytest.mark.parametrize("data", [b"not gzip", gzip.compress(b"x" * 99)[:-9]])
+def test_a_damaged_gzip_file(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "m.jsonl.gz").write_bytes(data)
+    with pytest.raises(UsageError, match="gzip"):
+        find_sources(str(tmp_path / "m.jsonl.gz"))
+
+
+def test_a_gzip_file_that_unpacks_to_too_much() -> None:
+    assert unzipped(gzip.compress(b"x" * 100), 100) == b"x" * 100
+    with pytest.raises(ValueError, match="more than 99 bytes"):
+        unzipped(gzip.compress(b"x" * 100), 99)

@@ -15,11 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
+import webdataset
 
 from actors.sounds import read_sound
 from actors.storage import Storage, read_uri
 from pipelines import JobConfig, RunResult, UsageError, run_job
 from pipelines.demo import EXAMPLES, read_results
+from pipelines.export import export_run
 from pipelines.ledger import committed_parts
 from pipelines.status import read_status, verify
 from tests.conftest import tone, wav_bytes
@@ -247,3 +249,24 @@ def test_two_hundred_rows_are_the_same_whatever_the_run(tmp_path: Path) -> None:
     (first, *_) = read_results(str(tmp_path / "0"))
     sound = read_sound(Storage(str(tmp_path / "0")), first["audio_path"])
     assert soundfile.info(io.BytesIO(sound)).frames == 1920 * len(first["recon_codes"])
+
+
+def test_tars_of_other_toolkits_in_and_out(bucket: str, tmp_path: Path) -> None:
+    sink = io.BytesIO()
+    with webdataset.TarWriter(sink) as writer:
+        for number in range(5):
+            sound = wav_bytes(tone(0.2 + 0.1 * number))
+            writer.write({"__key__": f"k/{number}", "wav": sound, "txt": f"text {number}"})
+        writer.write({"__key__": "k/silent", "txt": "no sound"})
+    Storage(bucket).put("in/shard.tar", sink.getvalue())
+    result = run("tokenize", f"{bucket}/in", f"{bucket}/out", unit_rows=2)
+    assert (result.counts.ok, result.counts.kinds) == (5, {"missing_value": 1})
+    exported = export_run(f"{bucket}/out", str(tmp_path / "wds"), "webdataset", copy_audio=True)
+    assert (exported.rows, exported.skipped) == (5, {})
+    shards = [str(path) for path in (tmp_path / "wds").glob("*.tar")]
+    samples = list(webdataset.WebDataset(shards, shardshuffle=False, empty_check=False))
+    assert [sample["txt"].decode() for sample in samples] == [f"text {n}" for n in range(5)]
+    for number, sample in enumerate(samples):
+        frames = soundfile.info(io.BytesIO(sample["flac"])).frames
+        assert frames == 4800 + 2400 * number
+        assert len(np.load(io.BytesIO(sample["recon_codes.npy"]))) == frames // 1920 + 1

@@ -173,3 +173,14 @@ def test_samples_beyond_all_measure(value: float) -> None:
     with pytest.raises(BadRow) as caught:
         decode_audio(wav_bytes(np.stack([wave, wave], axis=1), 48_000, "FLOAT"))
     assert caught.value.kind == "non_finite_audio"
+
+
+def test_one_channel_instead_of_the_average() -> None:
+    samples = np.stack([tone(0.1), np.zeros(2400, np.float32)], axis=1)
+    data = wav_bytes(samples)
+    assert decode_audio(data, channel=0).abs().max() > 0.2
+    assert decode_audio(data, channel=1).abs().max() == 0
+    for channel in (2, -1):
+        with pytest.raises(BadRow) as caught:
+            decode_audio(data, channel=channel)
+        assert caught.value.kind == "bad_span"

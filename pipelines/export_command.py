@@ -1,0 +1,41 @@
+"""``uniaudio2 export``: the command around `pipelines.export`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from pipelines.errors import RunFailed, UsageError
+
+EXIT_SOME_SKIPPED = 3
+
+
+def export(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="of a run, local or URL")],
+    target: Annotated[str, typer.Argument(metavar="DST", help="folder to make, local or URL")],
+    kind: Annotated[
+        Literal["pt", "huggingface", "webdataset", "lhotse", "nemo", "kaldi", "jsonl"],
+        typer.Option("--format", help="what to write"),
+    ],
+    copy_audio: Annotated[
+        bool, typer.Option("--copy-audio", help="take input audio along; what was made always is")
+    ] = False,
+) -> int:
+    """Write a run's committed results in the format of another toolkit."""
+    from actors.storage import UnknownFileSystem
+    from pipelines.export import export_run
+
+    try:
+        result = export_run(output, target, kind, copy_audio)
+    except UnknownFileSystem as fault:
+        raise UsageError(str(fault)) from fault
+    except OSError as fault:
+        raise RunFailed(f"storage: {fault}; the same command makes the export anew") from fault
+    sys.stdout.write(f"{result.rows} rows: {target} ({kind})\n")
+    for reason, count in sorted(result.skipped.items()):
+        sys.stdout.write(f"skipped {reason}: {count}\n")
+    for example in result.examples:
+        sys.stdout.write(f"  {example}\n")
+    return EXIT_SOME_SKIPPED if result.skipped else 0

@@ -1,0 +1,71 @@
+"""The card of an exported Hugging Face dataset: YAML header, then how the rows came about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+_CATEGORIES = {
+    "asr": "automatic-speech-recognition",
+    "tts": "text-to-speech",
+    "instruct_tts": "text-to-speech",
+    "tta": "text-to-audio",
+    "ttm": "text-to-audio",
+    "lts": "text-to-audio",
+    "speech_s2s": "audio-to-audio",
+    "speech_edit": "audio-to-audio",
+    "reconstruct": "audio-to-audio",
+}
+_KNOWN = {
+    "id": "id of the input row",
+    "audio": "audio file, 24 kHz mono",
+    "task": "what was done",
+    "text": "the text",
+    "reason_codes": "reasoning tokens, `[T][8]`, 5 Hz, time first",
+    "recon_codes": "reconstruction tokens, `[T][8]`, 12.5 Hz, time first",
+    "duration_s": "seconds of the audio that was made",
+    "input_duration_s": "seconds of the audio that went in",
+    "finish_reason": "`stop`: the model ended by itself; `length`: it was cut",
+    "seed": "seed of the row",
+    "model": "name and fingerprint of the model",
+}
+
+
+def dataset_card(run: dict[str, Any], schema: pa.Schema, rows: int, with_audio: bool) -> str:
+    """The text of ``README.md``.
+
+    Args:
+        run: ``run.json`` of the run.
+        schema: columns of its results.
+        rows: rows that were exported.
+        with_audio: there is an `audio` column.
+    """
+    from huggingface_hub import DatasetCardData
+
+    task = str(run["job"]["task"])
+    header = DatasetCardData(
+        pretty_name=f"{task} by {run['model']['name']}",
+        task_categories=[_CATEGORIES[task]] if task in _CATEGORIES else None,
+        tags=["uniaudio2", task],
+        configs=[
+            {"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}
+        ],
+    )
+    names = [name for name in schema.names if not (with_audio and name in ("audio", "audio_path"))]
+    columns = [*(["audio"] if with_audio else []), *names]
+    known = _KNOWN if with_audio else {**_KNOWN, "audio": "where the input audio was"}
+    lines = [f"| `{name}` | {known.get(name, 'came with the input')} |" for name in columns]
+    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    trained = "" if run["model"]["trained"] else " The model is untrained: this is a test."
+    return "\n".join(
+        [
+            "---", header.to_yaml(), "---", "",
+            f"# {task} by {run['model']['name']}", "",
+            f"{rows} rows, made by `uniaudio2 run {task}` with model `{run['job']['model']}`, "
+            f"seed {run['job']['seed']}.{trained} Audio that a model made should be labelled as "
+            "such; say here where the input came from, and choose a licence.", "",
+            "| column | meaning |", "|---|---|", *lines, "",
+            f"Versions: {versions}.", "",
+        ]
+    )  # fmt: skip

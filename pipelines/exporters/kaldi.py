@@ -1,0 +1,74 @@
+"""A Kaldi data folder: `wav.scp`, `segments`, `text`, `utt2spk`, `spk2utt`, `utt2dur`, sorted.
+
+Kaldi itself reads WAV alone, so audio that is copied becomes 16-bit WAV.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import soundfile
+
+from actors.storage import Storage
+from actors.write import file_stem
+from pipelines.exporters.lines import store_sound
+from pipelines.exporters.row import ExportRow, Sound
+from pipelines.exporters.spool import SortedSpool
+from uniaudio2.errors import BadRow
+
+_FILES = ("wav.scp", "segments", "text", "utt2spk", "spk2utt", "utt2dur")
+Entry = tuple[Sound, str]
+
+
+def as_wav(data: bytes) -> bytes:
+    """A file of audio as 16-bit WAV; what was 16-bit stays equal sample by sample."""
+    samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+class KaldiExporter:
+    """Write a data folder; utterances are named by the stems of their ids, which hold no space.
+
+    Args:
+        storage: the export.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._spools = {name: SortedSpool(storage, name) for name in _FILES}
+
+    def prepare(self, row: ExportRow) -> Entry:
+        """Store the row's audio if it is copied; returns it and its address."""
+        sound = row.need_sound()
+        if sound.data is not None:
+            sound = replace(sound, data=as_wav(sound.data), suffix="wav")
+        path = store_sound(row, sound, self.storage)
+        uri = self.storage.uri(path) if path else sound.uri
+        if "\n" in uri or uri.endswith("|"):
+            raise BadRow("bad_text", f"Kaldi cannot name the file {uri[:80]!r}; rename it")
+        return sound, uri
+
+    def add(self, row: ExportRow, prepared: Entry) -> None:
+        """Write the row's lines."""
+        sound, uri = prepared
+        name, recording = row.stem, row.stem if sound.data is not None else file_stem(uri)
+        end_s = sound.start_s + sound.duration_s
+        lines = {
+            "wav.scp": f"{recording} {uri}",
+            "segments": f"{name} {recording} {sound.start_s:.6f} {end_s:.6f}",
+            "utt2spk": f"{name} {name}",
+            "spk2utt": f"{name} {name}",
+            "utt2dur": f"{name} {sound.duration_s:.6f}",
+        }
+        if row.text is not None:
+            lines["text"] = f"{name} {' '.join(row.text.split())}"
+        for file, line in lines.items():
+            self._spools[file].write(line)
+
+    def finish(self) -> None:
+        """Store the files."""
+        for spool in self._spools.values():
+            spool.close()

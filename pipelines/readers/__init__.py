@@ -1,0 +1,1 @@
+"""Readers of manifests that other toolkits write: one module a toolkit, tables out."""

@@ -1,0 +1,79 @@
+"""Lines of Lhotse's manifests, cuts and recordings, as rows.
+
+Source: the JSON that `lhotse` writes for MonoCut, MultiCut and Recording. What our rows cannot
+say, a mix or a changed speed, is refused line by line rather than left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_CUTS = ("MonoCut", "MultiCut", "MixedCut", "PaddingCut", "Cut")
+_SOURCES = ("file", "url")
+_SUPERVISION_FACTS = ("speaker", "language", "gender")
+
+
+def is_lhotse(row: Mapping[str, Any]) -> bool:
+    """Tell a cut or a recording of Lhotse from another JSON object."""
+    return row.get("type") in _CUTS or (
+        isinstance(row.get("sources"), list) and "sampling_rate" in row
+    )
+
+
+def lhotse_row(row: Mapping[str, Any]) -> dict[str, Any] | str:
+    """A cut or a recording as one of our rows, or what is wrong with it.
+
+    Args:
+        row: one line of ``cuts.jsonl`` or ``recordings.jsonl``.
+
+    Returns:
+        `id`, `audio`, and of a cut `start_s`, `end_s`, `audio_channel`, its supervisions' `text`,
+        speaker and language, and its `custom` fields; or a text that says what cannot be read.
+    """
+    try:
+        return _cut_row(row) if "type" in row else _recording_row(row)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as fault:
+        return f"not a Lhotse manifest's line: {type(fault).__name__}: {fault}"
+
+
+def _recording_row(recording: Mapping[str, Any]) -> dict[str, Any] | str:
+    if recording.get("transforms"):
+        return "recording with transforms; write the changed audio with `save_audios` first"
+    sources = recording["sources"]
+    if len(sources) != 1:
+        return f"recording of {len(sources)} sources; join them with `save_audios` first"
+    kind = sources[0]["type"]
+    if kind not in _SOURCES:
+        return (
+            f"recording source of type {str(kind)[:40]!r}, which is never run or unpacked here; "
+            f"one of {', '.join(_SOURCES)} can be read: write files with `save_audios` first"
+        )
+    return {"id": recording["id"], "audio": sources[0]["source"]}
+
+
+def _cut_row(cut: Mapping[str, Any]) -> dict[str, Any] | str:
+    if cut["type"] not in ("MonoCut", "MultiCut"):
+        return f"a {cut['type']}; write its audio with `save_audios` first"
+    recording = cut.get("recording")
+    if recording is None:
+        return "a cut without a recording; give cuts that hold audio"
+    found = _recording_row(recording)
+    if isinstance(found, str):
+        return found
+    start_s = float(cut["start"])
+    row = {**found, "id": cut["id"], "start_s": start_s, "end_s": start_s + float(cut["duration"])}
+    channels = recording["sources"][0].get("channels", [0])
+    if cut["type"] == "MonoCut" and len(channels) > 1:
+        row["audio_channel"] = channels.index(cut["channel"])
+    spoken = cut.get("supervisions") or []
+    texts = [part["text"] for part in spoken if part.get("text")]
+    if texts:
+        row["text"] = " ".join(texts)
+    for name in _SUPERVISION_FACTS:
+        values = {part[name] for part in spoken if part.get(name) is not None}
+        if len(values) == 1:
+            row[name] = values.pop()
+    if cut.get("custom"):
+        row["custom"] = cut["custom"]
+    return row

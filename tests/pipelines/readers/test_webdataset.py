@@ -1,0 +1,103 @@
+"""Tars that `webdataset` wrote: rows whose audio is read from inside the tar, alone."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import webdataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.load import FAULT_COLUMN, load_audio
+from actors.storage import Storage
+from pipelines.errors import UsageError
+from pipelines.manifest import AUDIO_SUFFIXES, find_sources
+from pipelines.plan import make_plan
+from pipelines.readers.webdataset import read_tar, split_name
+from tests.conftest import tone, wav_bytes
+from uniaudio2.tasks import get_task
+
+
+def _tar(keys: list[str], seconds: float = 0.25) -> bytes:
+    sink = io.BytesIO()
+    with webdataset.TarWriter(sink) as writer:
+        for number, key in enumerate(keys):
+            sound = wav_bytes(tone(seconds * (number + 1)))
+            facts = {"n": number, "id": "other"}
+            writer.write({"__key__": key, "wav": sound, "txt": f"text {number}", "json": facts})
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_samples_are_read_where_they_are(
+    where: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    root = str(tmp_path) if where == "local" else request.getfixturevalue("bucket")
+    Storage(root).put("d/a.tar", _tar(["x/1", "x/2"]))
+    Storage(root).put("d/b.tar", _tar(["y"]))
+    first, second = find_sources(f"{root}/d")
+    assert first.table is not None
+    rows = first.table.to_pylist()
+    assert [row["id"] for row in rows] == ["x/1", "x/2"]
+    assert [(row["text"], row["n"], row["json_id"]) for row in rows] == [
+        ("text 0", 0, "other"), ("text 1", 1, "other"),
+    ]  # fmt: skip
+    assert rows[1]["audio"].startswith(f"{root}/d/a.tar#bytes=")
+    assert len(load_audio(rows[1], first.base, 60.0)) == 12_000
+    assert second.rows == 1
+
+
+def test_keys_that_repeat_in_other_tars_get_the_tars_names(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.tar").write_bytes(_tar(["0", "1"]))
+    ids = [source.table["id"].to_pylist() for source in find_sources(f"{tmp_path}/*.tar")]
+    assert ids == [["a/0", "a/1"], ["b/0", "b/1"]]
+
+
+def test_another_tar_in_its_place_is_done_again(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(_tar(["0"], 0.25))
+    before = make_plan(f"{tmp_path}/a.tar", get_task("tokenize"))
+    (tmp_path / "a.tar").write_bytes(_tar(["0"], 0.25).ljust(20480, b"\0"))
+    after = make_plan(f"{tmp_path}/a.tar", get_task("tokenize"))
+    assert before.units[0].fingerprint != after.units[0].fingerprint
+
+
+def test_a_cut_tar_and_a_broken_json_cost_their_rows(tmp_path: Path) -> None:
+    whole = _tar(["0", "1", "2"])
+    (tmp_path / "a.tar").write_bytes(whole[: len(whole) // 2])
+    (source,) = find_sources(f"{tmp_path}/a.tar")
+    assert source.table is not None
+    rows = source.table.to_pylist()
+    assert rows[0]["id"] == "0"
+    assert FAULT_COLUMN in rows[-1]
+    sink = io.BytesIO()
+    with webdataset.TarWriter(sink) as writer:
+        writer.write({"__key__": "bad", "json": b"[1"})
+        writer.write({"__key__": "list", "json": b"[1]"})
+    sink.seek(0)
+    table = read_tar(sink, "t.tar", AUDIO_SUFFIXES).to_pylist()
+    assert [row["id"] for row in table] == ["bad", "list"]
+    assert "not an object" in table[1][FAULT_COLUMN]
+
+
+def test_a_zipped_tar_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").touch()
+    with pytest.raises(UsageError, match=r"zipped \.tar cannot be read from its middle"):
+        find_sources(str(tmp_path / "a.tar.gz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [("a/b.c/d.e.wav", ("a/b.c/d", ".e.wav")), ("x", ("x", "")), ("x.TXT", ("x", ".txt"))],
+)
+def test_names(name: str, parts: tuple[str, str]) -> None:
+    assert split_name(name) == parts
+
+
+@given(st.binary(max_size=2000))
+@settings(deadline=None)
+def test_no_bytes_break_the_reader(data: bytes) -> None:
+    table = read_tar(io.BytesIO(data), "t.tar", AUDIO_SUFFIXES)
+    assert table.num_rows == 0 or "id" in table.column_names or FAULT_COLUMN in table.column_names
