@@ -34,6 +34,7 @@ from actors.table import (
     write_codes,
 )
 from uniaudio2.codes import Codes
+from uniaudio2.config import Context
 from uniaudio2.errors import BadRow
 from uniaudio2.frames import Prompt
 from uniaudio2.lm.limits import DoesNotFit
@@ -54,6 +55,7 @@ class Generator:
         instructions: task prompts of the job, one of which is chosen by a row's seed; None for
             the task's own.
         examples: worked examples that stand before every row; their audio is encoded here, once.
+        context: of the codec, for that audio; see `Encoder`.
         slots: rows decoded together; the next row takes the place of one that is finished.
         threads: CPU threads of this actor; None leaves torch's choice.
     """
@@ -66,6 +68,7 @@ class Generator:
         seed: int,
         instructions: Sequence[str] | None = None,
         examples: Sequence[Example] = (),
+        context: Context = "periodic",
         slots: int = 16,
         threads: int | None = None,
     ) -> None:
@@ -74,13 +77,13 @@ class Generator:
         self.sampling = sampling
         self.seed = seed
         self.instructions = instructions or (task.instruction,)
-        self.prefix = self._lay_out(examples, model) if examples else None
+        self.prefix = self._lay_out(examples, local_model(model), context) if examples else None
         self.engine = SharedEngine(lambda: self.model.engine(sampling, slots, self.prefix))
 
-    def _lay_out(self, examples: Sequence[Example], model: str) -> Prompt:
+    def _lay_out(self, examples: Sequence[Example], model: str, context: Context) -> Prompt:
         def encode(waves: Sequence[Tensor]) -> Sequence[Codes]:
             # only for this call: rows come as codes, so the encoder has no further work here
-            return UniAudio2.load(model, parts=("encoder",)).encode(waves)
+            return UniAudio2.load(model, parts=("encoder",)).encode(waves, context=context)
 
         return lay_out_examples(
             examples, self.task, self.instructions, self.seed, self.model.prompts, encode

@@ -87,6 +87,7 @@ def make_stages(
                 "seed": job.seed,
                 "instructions": job.instructions,
                 "examples": job.worked_examples,
+                "context": job.encode.context,
                 "slots": job.generate.batch,
             },
         ),

@@ -56,9 +56,10 @@ def check_columns(schema: pa.Schema, task: TaskSpec) -> None:
             )
 
 
-def idle_stages(schema: pa.Schema) -> tuple[str, ...]:
+def idle_stages(task: TaskSpec, schema: pa.Schema) -> tuple[str, ...]:
     """Stages that have nothing to do: where no row can name audio, none is encoded."""
-    return () if set(AUDIO_COLUMNS) & set(schema.names) else ("encode",)
+    heard = {*AUDIO_COLUMNS, *task.other_audio}
+    return () if heard & set(schema.names) else ("encode",)
 
 
 def common_schema(sources: list[Source]) -> pa.Schema:

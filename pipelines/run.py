@@ -195,7 +195,7 @@ class Run:
             self.job,
             cluster,
             elastic=self.job.address is not None,
-            idle=idle_stages(self.plan.schema),
+            idle=idle_stages(self.job.spec, self.plan.schema),
         )
         self.setup = setup_record(allotment, cluster)
         self.begins.append(time.time())

@@ -83,7 +83,7 @@ def test_tokens_serve_where_audio_is_absent(
 ) -> None:
     uri = write(tmp_path / "a.parquet", pa.table({column: [None]}))
     plan = make_plan(uri, get_task("asr"))
-    assert (plan.rows, idle_stages(plan.schema)) == (1, idle)
+    assert (plan.rows, idle_stages(get_task("asr"), plan.schema)) == (1, idle)
 
 
 def test_text_serves_where_a_caption_is_absent(tmp_path: Path) -> None:
