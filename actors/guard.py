@@ -17,6 +17,7 @@ import pyarrow as pa
 from actors.shelf import Shelf, is_done
 from actors.table import Stage
 from actors.times import stamp
+from uniaudio2.budget import is_out_of_memory
 
 _STDERR = 2  # the descriptor: whatever sys.stderr has become, this one can be written
 _SHORTEST_S = 1e-3
@@ -103,6 +104,7 @@ class Guard:
         facts = {
             "unit": _first(table, "unit"),
             "row": _first(table, "row"),
+            "kind": "out_of_memory" if is_out_of_memory(fault) else "fault",
             "fault": f"{self.name}: {type(fault).__name__}: {first_line}",
         }
         return pa.table({"fault": [json.dumps(facts)]})

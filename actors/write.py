@@ -248,7 +248,8 @@ def store_crash(
     Args:
         output: OUTPUT of the run.
         spec: address of the single row.
-        kind: ``crash`` when its worker died, ``fault`` when its stage raised.
+        kind: ``crash`` when its worker died, ``fault`` when its stage raised, ``out_of_memory``
+            when that was for want of memory.
         message: what happened.
         attempts: how often it was tried.
     """

@@ -28,8 +28,9 @@ from actors.table import Stage
 from actors.times import TIMES_COLUMN, times_from_json
 from actors.unit import UnitSpec
 from actors.write import Writer
-from pipelines.config import JobConfig, PoolName
+from pipelines.config import JobConfig
 from pipelines.long_audio import prompt_seconds, span_rule
+from pipelines.options import PoolName
 from pipelines.resources import Allotment, Pool
 from pipelines.watch import StageWatch, expect_stages
 from uniaudio2.checkpoint.native import model_fingerprint

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from pipelines.config import JobConfig, PoolConfig, PoolName
+from pipelines.config import JobConfig
 from pipelines.errors import UsageError
+from pipelines.options import PoolConfig, PoolName
 
 POOLS: tuple[PoolName, ...] = ("encode", "generate", "decode")
 _READ_SHARE = 0.25

@@ -14,12 +14,12 @@ from ray.exceptions import RayError
 from actors.shelf import shelf_path
 from actors.storage import Storage
 from actors.unit import UnitSpec
-from actors.write import store_crash
 from pipelines.config import JobConfig
 from pipelines.errors import RunFailed, UsageError
 from pipelines.graph import Stages, make_stages, start_ray, stream_units
+from pipelines.isolation import Isolation, merged
 from pipelines.lease import Lease
-from pipelines.ledger import Commit, Ledger, merge_receipts
+from pipelines.ledger import Commit, Ledger
 from pipelines.plan import Plan, idle_stages, make_plan, travelling_schema
 from pipelines.preflight import check_apart, checked_model
 from pipelines.progress import Counts, Progress, Style
@@ -29,7 +29,6 @@ from pipelines.resources import Allotment, fit_pools
 from pipelines.stop import answered, stoppable
 from uniaudio2.config import ModelConfig
 
-ISOLATED_ATTEMPTS = 2
 _BEGINS_KEPT = 1000
 
 StageFactory = Callable[[JobConfig, Allotment, pa.Schema, ModelConfig], Stages]
@@ -211,7 +210,9 @@ class Run:
                     if not pending:
                         return
                     pending = self._with_kept(pending)
-                self._one_by_one(pending, stages, allotment, lease)
+                alone = Isolation(self.job.output, self.job.max_attempts, stages, allotment, lease)
+                for commit in alone.commits(pending):
+                    self._commit(commit)
         except RayError as fault:
             reason = str(fault).strip().splitlines()
             raise RunFailed(f"Ray: {reason[-1] if reason else type(fault).__name__}") from fault
@@ -228,7 +229,7 @@ class Run:
                 self._why[number] = receipt["fault"]
             elif number in left:
                 unit = left.pop(number)
-                self._commit(_merged(unit, [receipt]))
+                self._commit(merged(unit, [receipt]))
         if left:
             reasons = {self._why.get(number, "a worker died") for number in left}
             if len(left) == len(pending) >= self.hopeless_units:
@@ -238,36 +239,6 @@ class Run:
                 f"{len(left)} units did not arrive ({'; '.join(sorted(reasons)[:2])}); again",
             )
         return list(left.values())
-
-    def _one_by_one(
-        self, pending: list[UnitSpec], stages: Stages, allotment: Allotment, lease: Lease
-    ) -> None:
-        """Try the rows of stubborn units alone, so that only the poison ones are given up."""
-        singles = {
-            (unit.unit, row): replace(unit, row=row) for unit in pending for row in unit.row_numbers
-        }
-        receipts: dict[tuple[int, int], dict[str, Any]] = {}
-        why: dict[tuple[int, int], str] = {}
-        for _ in range(ISOLATED_ATTEMPTS):
-            missing = [spec for key, spec in singles.items() if key not in receipts]
-            if not missing:
-                break
-            for receipt in stream_units(missing, stages, allotment, alone=True):
-                lease.check()
-                key = (receipt["unit"], receipt["row"])
-                if "fault" in receipt:
-                    why[key] = receipt["fault"]
-                else:
-                    receipts[key] = receipt
-        attempts = self.job.max_attempts + ISOLATED_ATTEMPTS
-        for key, spec in singles.items():
-            if key not in receipts:
-                kind = "fault" if key in why else "crash"
-                message = why.get(key, "its worker process died each time this row was tried")
-                receipts[key] = store_crash(self.job.output, spec, kind, message, attempts)
-        for unit in pending:
-            group = [receipts[(unit.unit, row)] for row in unit.row_numbers]
-            self._commit(_merged(unit, group))
 
     def _commit(self, commit: Commit) -> None:
         """Make a unit visible, count it, and stop a job that is past hope."""
@@ -281,11 +252,6 @@ class Run:
                 f"{counts.errors} of {done} rows failed ({kinds}), more than max_errors "
                 f"{self.job.max_errors}; look at {self.job.output}/errors, mend the input, go on"
             )
-
-
-def _merged(unit: UnitSpec, receipts: list[dict[str, Any]]) -> Commit:
-    commit = merge_receipts(unit.unit, unit.fingerprint, receipts)
-    return replace(commit, source=unit.source, start=unit.start)
 
 
 def run_job(

@@ -35,9 +35,20 @@ def failing(_: pa.Table) -> pa.Table:
 
 def test_a_fault_names_unit_row_and_stage() -> None:
     facts = json.loads(GUARD.call(unit_table(), failing)["fault"][0].as_py())
-    assert facts == {"unit": 7, "row": None, "fault": "encode: RuntimeError: no memory"}
+    assert facts == {
+        "unit": 7, "row": None, "kind": "fault", "fault": "encode: RuntimeError: no memory",
+    }  # fmt: skip
     spec = UnitSpec(3, "", 0, 2, "", "f", row=1).to_table()
     assert json.loads(GUARD.call(spec, failing)["fault"][0].as_py())["unit"] == 3
+
+
+def test_want_of_memory_is_told_from_other_faults() -> None:
+    def greedy(_: pa.Table) -> pa.Table:
+        torch.empty(1 << 60, dtype=torch.uint8)
+        raise AssertionError
+
+    facts = json.loads(GUARD.call(unit_table(), greedy)["fault"][0].as_py())
+    assert facts["kind"] == "out_of_memory"
 
 
 def test_a_fault_passes_the_stages_after_it() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import JobConfig, SamplingOptions, make_job
+from pipelines.config import JobConfig, make_job
 from pipelines.errors import UsageError
+from pipelines.options import SamplingOptions
 from uniaudio2.config import GenerationConfig, ModelConfig
 
 GIVEN = {"task": "asr", "input": "in", "output": "out"}
