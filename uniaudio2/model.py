@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Part = Literal["encoder", "lm", "decoder"]
 _T = TypeVar("_T")
+_KV_SHARE = 0.4  # of a GPU's free memory: caches are copied when they grow, and frames need room
 ALL_PARTS: tuple[Part, ...] = ("encoder", "lm", "decoder")
 
 
@@ -222,7 +223,11 @@ class UniAudio2:
         with is computed once."""
         from uniaudio2.lm.engine import Engine
 
-        return Engine(_need(self._lm, "lm"), sampling, slots, prefix=prefix)
+        lm, kv_rows = _need(self._lm, "lm"), None
+        if self.device.type == "cuda":  # elsewhere memory is the host's, and rows are few
+            free_bytes, _ = torch.cuda.mem_get_info(self.device)
+            kv_rows = int(_KV_SHARE * free_bytes) // lm.new_cache(1, 1).row_bytes
+        return Engine(lm, sampling, slots, prefix=prefix, kv_rows=kv_rows)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of generated ids, without tags and other special tokens."""

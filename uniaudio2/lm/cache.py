@@ -102,9 +102,9 @@ class KvCache:
         """The first sequences, as a view."""
         return KvCache(self.keys[:, :count], self.values[:, :count])
 
-    def longer(self, length: int) -> KvCache:
-        """The same rows with room for more; new room is zero."""
-        more = (0, 0, 0, length - self.length)
+    def larger(self, sequences: int, length: int) -> KvCache:
+        """The same rows with room for more of them, and for more sequences; new room is zero."""
+        more = (0, 0, 0, length - self.length, 0, 0, 0, sequences - self.keys.shape[1])
         return KvCache(F.pad(self.keys, more), F.pad(self.values, more))
 
     def move(self, source: Tensor, target: Tensor) -> None:
@@ -142,6 +142,16 @@ class LmCache:
         return self.backbone.length
 
     @property
+    def sequences(self) -> int:
+        return int(self.backbone.keys.shape[1])
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that one row of one sequence takes in all stacks."""
+        whole = sum(2 * stack.keys.nbytes for stack in self._stacks)
+        return whole // (self.sequences * self.length)
+
+    @property
     def _stacks(self) -> tuple[KvCache, KvCache, KvCache]:
         return (self.backbone, self.understanding_expert, self.generation_expert)
 
@@ -149,9 +159,9 @@ class LmCache:
         """The first sequences, as a view."""
         return LmCache(*(stack.first(count) for stack in self._stacks))
 
-    def longer(self, length: int) -> LmCache:
-        """The same rows with room for more; new room is zero."""
-        return LmCache(*(stack.longer(length) for stack in self._stacks))
+    def larger(self, sequences: int, length: int) -> LmCache:
+        """The same rows with room for more of them, and for more sequences; new room is zero."""
+        return LmCache(*(stack.larger(sequences, length) for stack in self._stacks))
 
     def move(self, source: Tensor, target: Tensor) -> None:
         """Copy whole sequences over others; both are ``[N]`` int64."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.frames import AUDIO, COLUMNS, TEXT, TEXT_COLUMN, Prompt, unconditional
+from uniaudio2.lm.admission import Admission
 from uniaudio2.lm.grammar import Grammar, phases_of
 from uniaudio2.lm.guards import guard
 from uniaudio2.lm.joining import Joining, PrefixShelf
@@ -53,6 +54,7 @@ class Engine:
         prefill_rows: prompt rows that are run between two frames, about.
         prefix: rows that most prompts begin with, computed once; None looks for what prompts
             share.
+        kv_rows: see `Admission`; rows beyond it wait, whatever slots are free.
 
     Raises:
         ValueError: the settings do not suit the model, or there are no slots.
@@ -65,6 +67,7 @@ class Engine:
         slots: int,
         prefill_rows: int = 4096,
         prefix: Prompt | None = None,
+        kv_rows: int | None = None,
     ) -> None:
         sampling.check_fits(lm.config)
         if slots < 1:
@@ -72,6 +75,7 @@ class Engine:
         self.lm, self.sampling, self.slots = lm, sampling, slots
         self.prefill_rows = prefill_rows
         self.halves = 2 if sampling.guidance > 1 else 1
+        self.admission = Admission(slots, self.halves, kv_rows)
         self.read_every = _READ_EVERY_ON_GPU if lm.device.type == "cuda" else 1
         self.grammar = Grammar.build(lm.config, sampling.constrained, lm.device)
         first = [prefix, unconditional(prefix, lm.config)][: self.halves] if prefix else None
@@ -152,13 +156,16 @@ class Engine:
             self.joining = None
 
     def _next_group(self) -> list[_Asked]:
-        """Waiting requests that find slots and whose padded prompts stay within bounds."""
+        """Waiting requests that are admitted and whose padded prompts stay within bounds."""
         group: list[_Asked] = []
+        there = [self._length(asked.request) + asked.limit for asked in self.live]
         longest = 0
-        while self.queue and len(self.live) + len(group) < self.slots:
-            longest = max(longest, self._length(self.queue[0].request))
+        while self.queue:
+            asked = self.queue[0]
+            length = self._length(asked.request)
+            longest, there = max(longest, length), [*there, length + asked.limit]
             padded = longest * self.halves * (len(group) + 1)
-            if group and padded > self.prefill_rows:
+            if not self.admission.admits(there) or (group and padded > self.prefill_rows):
                 break
             group.append(self.queue.popleft())
         return group

@@ -69,18 +69,24 @@ class Seats:
         else:
             self.rows, self.tokens, self.kind, self.positions = rows, tokens, kind, positions
             self.chosen = tokens.new_zeros(self.slots, _ROOM, COLUMNS)
-        self._grow(max(self._ahead))
+        self._grow(max(self._ahead), len(self._ahead))
         assert self._cache  # noqa: S101 - _grow made it
         self._cache.put(self._count * self.halves, joining.cache)
         self._count = len(self._ahead)
 
-    def _grow(self, length: int) -> None:
-        """Make room for sequences of `length` rows."""
+    def _grow(self, length: int, rows: int) -> None:
+        """Make room for the sequences of `rows` rows, of `length` rows of the cache each."""
+        context, lanes = self.lm.config.context, rows * self.halves
         if self._cache is None:
-            self._cache = self.lm.new_cache(self.slots * self.halves, length + _ROOM)
-        elif length > self._cache.length:
-            longer = max(length + _ROOM, round(length * _GROWTH))
-            self._cache = self._cache.longer(min(longer, self.lm.config.context))
+            self._cache = self.lm.new_cache(lanes, min(length + _ROOM, context))
+            return
+        longer, wider = self._cache.length, self._cache.sequences
+        if length > longer:
+            longer = min(max(length + _ROOM, round(length * _GROWTH)), context)
+        if lanes > wider:
+            wider = min(max(lanes, round(wider * _GROWTH)), self.slots * self.halves)
+        if (longer, wider) != (self._cache.length, self._cache.sequences):
+            self._cache = self._cache.larger(wider, longer)
 
     # ---- one frame -----------------------------------------------------------------------
 
@@ -91,7 +97,7 @@ class Seats:
             only_text: no row will ever be fed audio that it chose.
         """
         visible = max(self._ahead)
-        self._grow(visible)
+        self._grow(visible, self._count)
         assert self._cache  # noqa: S101 - made when the first row came
         return self.lm.step(
             self.tokens,

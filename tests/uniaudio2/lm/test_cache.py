@@ -86,12 +86,14 @@ def test_moving_copies_sequences_in_every_stack() -> None:
     assert first_rows(cache)[:3] == keys
 
 
-def test_longer_keeps_rows_and_adds_zeros() -> None:
+def test_larger_keeps_rows_and_adds_zeros() -> None:
     cache = three_stacks(2)
-    longer = cache.longer(9)
-    assert longer.length == 9
-    assert first_rows(longer) == first_rows(cache)
-    assert longer.backbone.keys[:, :, :, 4:].eq(0).all()
+    larger = cache.larger(5, 9)
+    assert (larger.sequences, larger.length) == (5, 9)
+    assert first_rows(larger.first(cache.sequences)) == first_rows(cache)
+    assert larger.backbone.keys[:, :, :, 4:].eq(0).all()
+    assert larger.backbone.values[:, cache.sequences :].eq(0).all()
+    assert larger.row_bytes == cache.row_bytes
 
 
 def test_put_repeated_and_first() -> None:

@@ -336,3 +336,25 @@ def test_what_does_not_fit_is_refused_when_it_is_submitted() -> None:
     with pytest.raises(ValueError, match="62 rows"):
         engine.submit(Request(text_prompt(62), 0, "audio"))
     assert engine.is_idle
+
+
+@pytest.mark.parametrize("guidance", [1.0, 1.5])
+def test_rows_wait_for_memory_and_answer_the_same(guidance: float) -> None:
+    lm, sampling = small_lm(), SAMPLED.model_copy(update={"guidance": guidance})
+    requests = [request(number) for number in range(9)]
+    want = run(Engine(lm, sampling, slots=6), requests)
+    engine = Engine(lm, sampling, slots=6, kv_rows=80)
+    tickets, most = [engine.submit(one) for one in requests], 0
+    while not engine.is_idle:
+        engine.step()
+        most = max(most, len(engine.live))
+        held = [len(asked.request.prompt) + asked.limit for asked in engine.live]
+        assert len(held) <= 1 or len(held) * engine.halves * max(held) <= 80
+    answers = engine.take()
+    assert all(same(answers[ticket], one) for ticket, one in zip(tickets, want, strict=True))
+    assert 1 <= most < 6
+
+
+def test_a_row_that_exceeds_the_memory_runs_alone() -> None:
+    engine = Engine(small_lm(), SAMPLED, slots=4, kv_rows=1)
+    assert len(run(engine, [request(number) for number in range(3)])) == 3
