@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from benchmarks import encode, flow, gpu, lm, nano, pipeline
+from benchmarks import encode, flow, gpu, lm, nano, pipeline, plot, record
 
 BENCHMARKS = {
     "encode": encode.run,
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "lm": lm.run,
     "nano": nano.run,
     "pipeline": pipeline.run,
+    "plot": plot.run,
 }
 
 
@@ -25,6 +26,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     arguments = parser.parse_args()
     figures = BENCHMARKS[arguments.name](arguments.quick)
+    if arguments.name != "plot":
+        record.append(arguments.name, arguments.quick, figures)
     if arguments.json:
         print(json.dumps(figures))
 
