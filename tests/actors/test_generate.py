@@ -196,9 +196,9 @@ def test_examples_stand_before_every_row_and_are_computed_once(
     encoded = []
     plain = UniAudio2.encode
 
-    def noted(self: UniAudio2, clips: Sequence[Tensor]) -> list[Codes]:
+    def noted(self: UniAudio2, clips: Sequence[Tensor], **settings: Any) -> list[Codes]:
         encoded.append(len(clips))
-        return plain(self, clips)
+        return plain(self, clips, **settings)
 
     monkeypatch.setattr(UniAudio2, "encode", noted)
     generator = Generator("tiny", task, greedy, 0, examples=examples, slots=1)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from actors.pieces import SPAN_TEXTS_TYPE
 from actors.storage import Storage
 from actors.table import start_table, wave_column, write_codes
 from actors.write import Writer
@@ -71,7 +72,10 @@ def make_output(
             lengths = pa.array([len(held[place]) for place in range(len(ids))])
             table = table.append_column("input_samples", lengths)
         if texts:
-            table = table.append_column("text", pa.array(texts[first : first + unit_rows]))
+            group_texts = texts[first : first + unit_rows]
+            table = table.append_column("text", pa.array(group_texts))
+            spans = [[{"start_s": 0.0, "end_s": 1.0, "text": text}] for text in group_texts]
+            table = table.append_column("spans", pa.array(spans, SPAN_TEXTS_TYPE))
         if "generate" in spec.stages:
             table = table.append_column("finish_reason", pa.array(["stop"] * len(ids)))
         if spec.output != "text":

@@ -37,7 +37,7 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["convert", "{in}", "{out}"], "is no folder"),
         (["convert", "{half}", "{out}"], "lacks llm_config.yaml"),
         (["convert", "{half}", "{out}", "--dtype", "int8"], "'int8' is not one of"),
-        (["run", "tts", "{in}", "{out}", "--model", "{half}"], "run `uniaudio2 convert"),
+        (["run", "tts", "{in}", "{out}", "--model", "{half}"], "lacks llm_config.yaml"),
         (["run", "tts"], "Missing argument"),
         (["run", "tts", "weird://in.jsonl", "{out}"], "Protocol not known: weird"),
         (["run", "tts", "{in}", "weird://out"], "Protocol not known: weird"),
