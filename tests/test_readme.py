@@ -18,6 +18,7 @@ from tests.pipelines.committed import make_output
 
 ROOT = Path(__file__).parents[1]
 _FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"^```yaml\n# (\S+\.yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def _commands(start: str) -> list[str]:
@@ -28,6 +29,15 @@ def _commands(start: str) -> list[str]:
 
 
 UNIAUDIO2 = _commands("uniaudio2 ")
+CHEAP = [c for c in UNIAUDIO2 if c.split()[1] in ("tasks", "inspect") and "://" not in c]
+
+
+@pytest.fixture(autouse=True)
+def files_that_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands are typed where the README's YAML files are: those that begin with their name."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in _FILE.findall((ROOT / "README.md").read_text()):
+        Path(name).write_text(text)
 
 
 def test_there_are_commands_of_every_kind() -> None:
@@ -53,7 +63,7 @@ def test_an_option_that_is_none_is_noticed() -> None:
         check_parses(["uniaudio2", "run", "asr", "in", "out", "--modle", "nano"])
 
 
-@pytest.mark.parametrize("command", [c for c in UNIAUDIO2 if c.split()[1] in ("tasks", "inspect")])
+@pytest.mark.parametrize("command", CHEAP)
 def test_the_cheap_ones_run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", shlex.split(command))
     with pytest.raises(SystemExit) as end:
@@ -62,10 +72,7 @@ def test_the_cheap_ones_run(command: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("command", [c for c in UNIAUDIO2 if c.split()[1] == "export"])
-def test_exports_run(
-    command: str, tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_exports_run(command: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [word.replace("s3://bucket", bucket) for word in shlex.split(command)]
     # its results have codes, text and audio, so every format can hold them
     make_output(words[2], "detokenize", [{"id": "a", "text": "x"}], [torch.zeros(2400)])
