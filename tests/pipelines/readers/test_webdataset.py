@@ -10,7 +10,7 @@ import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.load import FAULT_COLUMN, load_audio
+from actors.load import FAULT_COLUMN
 from actors.storage import Storage
 from pipelines.errors import UsageError
 from pipelines.manifest import AUDIO_SUFFIXES, find_sources
@@ -45,7 +45,7 @@ def test_samples_are_read_where_they_are(
         ("text 0", 0, "other"), ("text 1", 1, "other"),
     ]  # fmt: skip
     assert rows[1]["audio"].startswith(f"{root}/d/a.tar#bytes=")
-    assert len(load_audio(rows[1], first.base, 60.0)) == 12_000
+    assert len(load_wave(rows[1], first.base, 60.0)) == 12_000
     assert second.rows == 1
 
 
