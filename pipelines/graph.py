@@ -39,6 +39,7 @@ from uniaudio2.config import ModelConfig
 START_TIMEOUT_S = 300.0
 NO_PROGRESS_TIMEOUT_S = 1800.0
 _BLOCKS_WAITING = 1
+_WORKER_IDLE_MS = 600_000
 # so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
 _CALLS_AT_ONCE: Mapping[PoolName, int] = {"encode": 2, "generate": 2, "decode": 2}
 _TASK_RETRIES = 1
@@ -162,7 +163,13 @@ def _init_ray(address: str | None, verbose: bool) -> None:
     if address is None:
         # reachable from this machine alone; a cluster keeps its own token
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        options = {"address": "local", "include_dashboard": False}
+        options = {
+            "address": "local",
+            "include_dashboard": False,
+            # a worker that waits for its next block for a second would be ended, and the next one
+            # would spend seconds on imports
+            "_system_config": {"idle_worker_killing_time_threshold_ms": _WORKER_IDLE_MS},
+        }
     level = logging.INFO if verbose else logging.WARNING
     with nullcontext() if verbose else _stderr_held():
         ray.init(**options, logging_level=level, log_to_driver=verbose)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.audio_rows import load_wave
 from actors.load import FAULT_COLUMN
 from pipelines.errors import UsageError
 from pipelines.manifest import find_sources

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
+from actors.audio_rows import load_wave
 from actors.load import FAULT_COLUMN
 from pipelines.manifest import find_sources
 from pipelines.readers.lhotse import is_lhotse, lhotse_row

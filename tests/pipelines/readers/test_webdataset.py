@@ -10,6 +10,7 @@ import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.audio_rows import load_wave
 from actors.load import FAULT_COLUMN
 from actors.storage import Storage
 from pipelines.errors import UsageError
