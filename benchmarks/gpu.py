@@ -140,9 +140,10 @@ def _storage_to_storage(folder: Path, model: str, rows: int, task: str) -> float
         encode={"batch": "auto"}, decode={"batch": "auto"}, flow={"windows": "fitted"},
         sampling={"max_frames": 88},
     )  # fmt: skip
-    wall_s, _ = timed_run(job)
+    seen = timed_run(job)
     commits = list(Ledger(Storage(job.output)).each_commit())
-    return sum(max(commit.input_s, commit.output_s) for commit in commits) / wall_s
+    audio_s = sum(max(commit.input_s, commit.output_s) for commit in commits)
+    return audio_s / len(commits) * seen.units / seen.wall_s
 
 
 @torch.no_grad()

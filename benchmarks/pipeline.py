@@ -1,8 +1,7 @@
 """The whole pipeline: how much of the workers' time is work of the stages.
 
 Efficiency is the time that the stages need by themselves, one after the other in one process with
-one thread each, divided by the pipeline's time and the number of workers. The pipeline's time goes
-from the first call of any stage (Ray and the actors have started) to the last commit.
+one thread each, divided by the pipeline's time and the number of workers, after start-up.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ import json
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 from threading import Lock
@@ -23,6 +23,7 @@ import torch
 
 from actors.encode import Encoder
 from actors.storage import Storage
+from actors.times import StageTime
 from pipelines import JobConfig, run_job
 from pipelines.demo import EXAMPLES
 from pipelines.graph import Stages, make_stages
@@ -33,7 +34,8 @@ from pipelines.run import StageFactory
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
 
-_ROWS, _UNIT_ROWS = 512, 8
+_ROWS, _UNIT_ROWS = 2048, 16
+_BARE_UNITS = 32
 _BLOCKS, _BLOCK_S = 60, 0.5
 
 
@@ -73,23 +75,46 @@ def simulated_stages(
     return replace(stages, pools={"encode": (DeviceEncoder, arguments)})
 
 
-def timed_run(
-    job: JobConfig, make: StageFactory = make_stages
-) -> tuple[float, Mapping[str, float]]:
-    """Run a job; returns its time after start-up, and what each stage was busy in it."""
+@dataclass(frozen=True)
+class Measured:
+    """A run after start-up: from when every worker had begun its first call to the last commit.
+
+    Attributes:
+        wall_s: how long that was.
+        units: how many units came to their first actor in it; what was under way before is not
+            counted.
+        busy: seconds in which each stage was busy with them, calls side by side counted twice.
+    """
+
+    wall_s: float
+    units: int
+    busy: Mapping[str, float]
+
+
+def timed_run(job: JobConfig, make: StageFactory = make_stages) -> Measured:
+    """Run a job and read from its commit records when who did what."""
     run_job(job, make=make)
     commits = list(Ledger(Storage(job.output)).each_commit())
-    calls = [call for commit in commits for call in commit.stages]
+    first: dict[str, float] = {}
+    for call in sorted((call for commit in commits for call in commit.stages), key=_begin):
+        first.setdefault(call.worker, call.begin)
+    started = max(first.values())
+    counted = [commit for commit in commits if commit.stages[1].begin >= started]
+    busy: Counter[str] = Counter()
+    for commit in counted:
+        for call in commit.stages:
+            busy[call.stage] += call.busy_s
     records = Path(job.output).glob("_log/units/*.json")
     ended = max(record.stat().st_mtime for record in records)
-    busy: dict[str, float] = {}
-    for call in calls:
-        busy[call.stage] = busy.get(call.stage, 0.0) + call.busy_s
-    return ended - min(call.begin for call in calls), busy
+    return Measured(ended - started, len(counted), busy)
+
+
+def _begin(call: StageTime) -> float:
+    return call.begin
 
 
 def bare_seconds(job: JobConfig) -> Mapping[str, float]:
-    """What each stage needs for all units by itself."""
+    """What each stage needs for a unit by itself, the mean of some units."""
     model = load_config(model_folder(job.model))
     plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
     stages = make_stages(job, fit_pools(job, {"CPU": 1.0}), plan.schema, model)
@@ -98,13 +123,13 @@ def bare_seconds(job: JobConfig) -> Mapping[str, float]:
     chain["write"] = stages.write
     spent = dict.fromkeys(chain, 0.0)
     for turn in range(2):  # the first unit pays for set-up, and is done again
-        for unit in plan.units[: 1 if turn == 0 else None]:
+        for unit in plan.units[: 1 if turn == 0 else _BARE_UNITS]:
             table = unit.to_table()
             for name, stage in chain.items():
                 begun = time.perf_counter()
                 table = stage(table)
                 spent[name] += (time.perf_counter() - begun) * turn
-    return spent
+    return {name: seconds / len(plan.units[:_BARE_UNITS]) for name, seconds in spent.items()}
 
 
 def run(quick: bool) -> dict[str, float]:
@@ -118,22 +143,23 @@ def run(quick: bool) -> dict[str, float]:
             task="asr", input=str(speech_manifest(folder, rows)), output=str(folder / "asr"),
             unit_rows=_UNIT_ROWS,
         )  # fmt: skip
-        wall_s, busy = timed_run(job)
+        seen = timed_run(job)
         bare = bare_seconds(job.model_copy(update={"output": str(folder / "bare")}))
-        nano = sum(bare.values()) / (wall_s * workers)
-        print(f"asr, nano: {rows} rows in {wall_s:.1f} s, {workers} CPUs")
+        nano = sum(bare.values()) * seen.units / (seen.wall_s * workers)
+        counted = seen.units * _UNIT_ROWS
+        print(f"asr, nano: {counted} of {rows} rows in the {seen.wall_s:.1f} s after start-up, "
+              f"{workers} CPUs")  # fmt: skip
         print(f"{'stage':>8}  {'bare s':>6}  {'in the run s':>12}")
         for name, seconds in bare.items():
-            print(f"{name:>8}  {seconds:>6.2f}  {busy[name]:>12.2f}")
+            print(f"{name:>8}  {seen.units * seconds:>6.2f}  {seen.busy[name]:>12.2f}")
         print(f"efficiency {nano:.3f}")
         blocks = _BLOCKS // 6 if quick else _BLOCKS
         job = JobConfig(
             task="tokenize", input=str(speech_manifest(folder, blocks)),
             output=str(folder / "simulated"), unit_rows=1, encode={"max_size": 1},
         )  # fmt: skip
-        wall_s, busy = timed_run(job, simulated_stages)
-        simulated = blocks * _BLOCK_S / wall_s
-        print(f"simulated device: {blocks} blocks of {_BLOCK_S:g} s in {wall_s:.1f} s, busy for "
-              f"{busy['encode']:.1f} s")  # fmt: skip
+        seen = timed_run(job, simulated_stages)
+        simulated = seen.units * _BLOCK_S / seen.wall_s
+        print(f"simulated device: {seen.units} blocks of {_BLOCK_S:g} s in {seen.wall_s:.1f} s")
         print(f"efficiency {simulated:.3f}")
     return {"pipeline.efficiency_nano": nano, "pipeline.efficiency_simulated": simulated}
