@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -244,6 +245,15 @@ def _through_pool(
     )
 
 
+def free_actors() -> None:
+    """End the actors of streams that are over.
+
+    Ray Data ends them by dropping their handles, which stand in cycles: until Python looks for
+    those, actors that do nothing keep their CPUs, and the next stream may wait for them for ever.
+    """
+    gc.collect()
+
+
 def stream_units(
     units: list[UnitSpec], stages: Stages, allotment: Allotment, alone: bool = False
 ) -> Iterator[dict[str, Any]]:
@@ -261,6 +271,7 @@ def stream_units(
     Yields:
         the writer's receipt of every unit that arrived, in no particular order.
     """
+    free_actors()
     _configure(stages.timeout_s)
     expect_stages(("load", *(pool.name for pool in allotment.pools), "write"))
     shelves = {name: Shelf(stages.shelf, name) for name in stages.shelved}

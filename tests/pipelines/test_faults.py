@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import ray
 
 from pipelines import JobConfig, RunFailed, run_job
 from pipelines.demo import EXAMPLES, read_results
@@ -66,6 +68,22 @@ def test_when_decoding_dies_nothing_before_it_is_repeated(tmp_path: Path) -> Non
     assert not list(tmp_path.glob("_tokens/*"))
     for row in read_results(str(tmp_path)):
         assert row["duration_s"] == row["input_duration_s"]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_after_a_run_its_actors_give_their_cpus_back(tmp_path: Path) -> None:
+    gc.collect()
+    gc.disable()  # as in a process that has nothing else to do than to wait for CPUs
+    try:
+        run_job(job(tmp_path))
+        for _ in range(100):
+            if ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"]:
+                break
+            time.sleep(0.2)
+        else:
+            pytest.fail(f"only {ray.available_resources().get('CPU', 0)} CPUs are free again")
+    finally:
+        gc.enable()
 
 
 @pytest.mark.usefixtures("cluster")
