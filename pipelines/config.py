@@ -44,8 +44,10 @@ def cut_behind(task: TaskSpec, stage: PoolName) -> TaskSpec:
         raise ValueError(f"until {stage!r}: task {task.name} has no such stage; one of {known}")
     stages = task.stages[: task.stages.index(stage) + 1]
     keeps_output = stages == task.stages or (task.output == "text" and "generate" in stages)
-    output = task.output if keeps_output else "codes"
-    return task.model_copy(update={"stages": stages, "output": output})
+    changed: dict[str, Any] = {"stages": stages}
+    if not keeps_output:
+        changed |= {"output": "codes", "output_tag": None}
+    return task.model_copy(update=changed)
 
 
 class JobConfig(Frozen):

@@ -25,8 +25,8 @@ from pipelines.exporters.lines import LineExporter, jsonl_line, lhotse_line, nem
 from pipelines.exporters.row import ExportRow, Sounds
 from pipelines.exporters.shards import HuggingFaceExporter, WebDatasetExporter
 from pipelines.ledger import Ledger, committed_parts
+from pipelines.record import recorded_task
 from uniaudio2.errors import BadRow
-from uniaudio2.tasks import get_task
 
 Format = Literal["pt", "huggingface", "webdataset", "lhotse", "nemo", "kaldi", "jsonl"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -118,7 +118,7 @@ def export_run(output: str, target: str, kind: Format, copy_audio: bool = False)
     _clear(storage, Storage(output))
     facts = {"format": kind, "source": output, "task": run["job"]["task"]}
     _put_record(storage, {**facts, "state": "writing"})
-    sounds = Sounds(output, "decode" in get_task(run["job"]["task"]).stages, _base(run), copy_audio)
+    sounds = Sounds(output, "decode" in recorded_task(run).stages, _base(run), copy_audio)
     result = _write(_rows(parts, sounds), _exporter(kind, storage, run, schema, sounds))
     counts = {"rows": result.rows, "skipped": result.skipped, "examples": result.examples}
     _put_record(storage, {**facts, "state": "complete", **counts})

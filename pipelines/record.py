@@ -14,6 +14,8 @@ from pipelines.progress import Counts
 from pipelines.resources import Allotment
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
+from uniaudio2.task_spec import TaskSpec
+from uniaudio2.tasks import TASKS, get_task
 
 State = Literal["running", "finished"]
 _PACKAGES = ("uniaudio2-batch", "ray", "torch", "torchaudio", "transformers", "pyarrow")
@@ -43,6 +45,15 @@ def check_same_job(recorded: dict[str, Any], wanted: dict[str, Any], output: str
             f"{output} holds another job: {'; '.join(differing)}; "
             "choose another OUTPUT, or --fresh to remove the old results"
         )
+
+
+def recorded_task(run: Mapping[str, Any]) -> TaskSpec:
+    """The task of a run, as its record defines it: it may be the user's own, or cut short."""
+    job = run["job"]
+    if "definition" not in job:
+        return get_task(job["task"])
+    known = TASKS.get(job["task"])
+    return TaskSpec(**job["definition"], summary=known.summary if known else "")
 
 
 def _flat(facts: dict[str, Any], above: str = "") -> dict[str, Any]:

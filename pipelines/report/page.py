@@ -23,12 +23,12 @@ from actors.storage import Storage
 from pipelines.errors import UsageError
 from pipelines.ledger import REPORT, Ledger
 from pipelines.live import span
+from pipelines.record import recorded_task
 from pipelines.report.pictures import area, bars
 from pipelines.report.rows import RowFacts, read_errors, read_rows
 from pipelines.report.samples import Gallery
 from pipelines.report.stages import Bottleneck, StageLog, Timeline, find_bottleneck
 from uniaudio2.checkpoint.native import model_folder
-from uniaudio2.tasks import get_task
 
 _HISTOGRAM_BINS = 24
 _CARD_CHARACTERS = 60_000
@@ -256,7 +256,7 @@ def write_report(output: str) -> Report:
     totals, log = _read_log(ledger)
     setup = run.get("setup", {})
     timeline = log.timeline(setup, run.get("begins", ()))
-    task = get_task(run["job"]["task"])
+    task = recorded_task(run)
     facts = read_rows(storage, totals.data, task.name)
     bottleneck = find_bottleneck(timeline, setup) if timeline else None
     sources = run["input"]["sources"]

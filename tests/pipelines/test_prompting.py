@@ -13,7 +13,7 @@ import pytest
 from pipelines.config import JobConfig, make_job
 from pipelines.errors import UsageError
 from pipelines.prompting import check_prompting, find_task, read_examples, read_prompts
-from pipelines.record import check_same_job
+from pipelines.record import check_same_job, recorded_task
 from pipelines.run import run_job
 from tests.conftest import tone, wav_bytes
 from uniaudio2.checkpoint.native import load_config, model_folder
@@ -152,3 +152,19 @@ def test_examples_that_leave_no_room_and_unknown_tags(tmp_path: Path) -> None:
     path = put(tmp_path / "t.yaml", OWN + "output_tag: captoin\n")
     with pytest.raises(ValueError, match=r"'captoin' is none of the model's; .*'caption'"):
         check_prompting(find_task(path), ("a",), (), Sampling(), 0, model, tokenizer)
+
+
+@pytest.mark.parametrize("until", [None, "encode"])
+@pytest.mark.parametrize("task", ["own", "asr", "reconstruct", "speech_separation"])
+def test_a_record_tells_the_task_to_those_who_read_it_later(
+    task: str, until: str | None, tmp_path: Path
+) -> None:
+    if task == "own":
+        path = tmp_path / "own.yaml"
+        path.write_text("prompt: [{kind: audio, column: audio}]\noutput: text\n")
+        task = str(path)
+    job = JobConfig(task=task, input="in", output="out", until=until)
+    run = json.loads(json.dumps({"job": job.identity()}))
+    shown = {"summary", "aliases"}
+    assert recorded_task(run).model_dump(exclude=shown) == job.spec.model_dump(exclude=shown)
+    assert recorded_task({"job": {"task": "tts"}}) == get_task("tts")
