@@ -251,6 +251,7 @@ def free_actors() -> None:
     Ray Data ends them by dropping their handles, which stand in cycles: until Python looks for
     those, actors that do nothing keep their CPUs, and the next stream may wait for them for ever.
     """
+    expect_stages(())
     gc.collect()
 
 

@@ -86,7 +86,7 @@ def test_the_manifest_can_grow_to_what_the_config_asks_for() -> None:
     (head,) = cluster["headGroupSpec"]["template"]["spec"]["containers"]
     assert head["image"] == worker["image"]
     assert "env" not in head  # credentials come from a secret
-    assert "env" not in worker
+    assert [one["name"] for one in worker["env"]] == ["RAY_idle_worker_killing_time_threshold_ms"]
 
 
 def test_pods_mount_what_they_have() -> None:
