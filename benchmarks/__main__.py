@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 
-from benchmarks import encode, flow, gpu, lm, nano, pipeline, plot, record
+from benchmarks import encode, flow, gpu, lm, pipeline, plot, record
 
 BENCHMARKS = {
     "encode": encode.run,
     "flow": flow.run,
     "gpu": gpu.run,
     "lm": lm.run,
-    "nano": nano.run,
     "pipeline": pipeline.run,
     "plot": plot.run,
 }

@@ -15,14 +15,12 @@ from typing import Any
 
 import torch
 
-from actors.storage import Storage
 from benchmarks.encode import bench_codec
 from benchmarks.flow import bench_decoder
 from benchmarks.lm import bench_lm, frame_bytes, seconds_per_frame
 from benchmarks.machine import copy_bandwidth, flops, gemm_rate, seconds
 from benchmarks.pipeline import timed_run
 from pipelines import JobConfig
-from pipelines.ledger import Ledger
 from uniaudio2.budget import calibrate
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.codec.encoder import CodecEncoder
@@ -141,9 +139,7 @@ def _storage_to_storage(folder: Path, model: str, rows: int, task: str) -> float
         sampling={"max_frames": 88},
     )  # fmt: skip
     seen = timed_run(job)
-    commits = list(Ledger(Storage(job.output)).each_commit())
-    audio_s = sum(max(commit.input_s, commit.output_s) for commit in commits)
-    return audio_s / len(commits) * seen.units / seen.wall_s
+    return seen.audio_s / seen.wall_s
 
 
 @torch.no_grad()

@@ -102,11 +102,12 @@ def check_ray(address: str | None) -> Check:
 
 def check_model(source: str | None = None) -> Check:
     """The model's files are there and fit its configuration: it is loaded, on the CPU."""
+    from actors.model_source import local_model
     from uniaudio2.checkpoint.native import DEFAULT_MODEL, model_fingerprint
     from uniaudio2.model import UniAudio2
 
     name = source or DEFAULT_MODEL
-    config = UniAudio2.load(name, device="cpu").config
+    config = UniAudio2.load(local_model(name), device="cpu").config
     trained = "" if config.trained else ", untrained: what it gives means nothing"
     return Check("model", f"{name}: {model_fingerprint(config)}{trained}")
 

@@ -42,7 +42,7 @@ NO_PROGRESS_TIMEOUT_S = 1800.0
 _BLOCKS_WAITING = 1
 _WORKER_IDLE_MS = 600_000
 # so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
-_CALLS_AT_ONCE: Mapping[PoolName, int] = {"encode": 2, "generate": 2, "decode": 2}
+_CALLS_AT_ONCE = 2
 _TASK_RETRIES = 1
 
 
@@ -224,7 +224,7 @@ def _through_pool(
     guard: Guard,
     alone: bool,
 ) -> ray.data.Dataset:
-    calls = 1 if alone else _CALLS_AT_ONCE.get(pool.name, 1)
+    calls = 1 if alone else _CALLS_AT_ONCE
     return stream.map_batches(
         PoolActor,
         batch_size=None,

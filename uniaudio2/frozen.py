@@ -42,6 +42,8 @@ def explain(fault: ValidationError) -> str:
     for error in fault.errors(include_url=False):
         where = ".".join(str(part) for part in error["loc"])
         message = error["msg"].removeprefix("Value error, ")
+        if error["type"] not in ("value_error", "missing") and where:
+            message = f"{error['input']!r:.80} will not do: {message[:1].lower()}{message[1:]}"
         problems.append(f"{where}: {message}" if where else message)
     return "; ".join(problems)
 

@@ -133,6 +133,11 @@ def test_the_context_of_the_codec_is_part_of_a_job_s_identity() -> None:
     assert tight.identity() != make_job(GIVEN).identity()
 
 
+def test_a_value_that_will_not_do_is_named_with_what_will() -> None:
+    with pytest.raises(UsageError, match=r"encode.context: 'loose' will not do: .*'tight'"):
+        make_job(GIVEN, sets=("encode.context=loose",))
+
+
 def test_published_arithmetic_and_fitted_windows_exclude_each_other() -> None:
     with pytest.raises(UsageError, match="drop one of the two"):
         make_job(GIVEN, sets=("flow.compat=true", "flow.windows=fitted"))

@@ -10,6 +10,7 @@ import pytest
 from actors.storage import Storage
 from pipelines import doctor
 from pipelines.cli import main
+from uniaudio2.checkpoint.native import BUNDLED
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -48,6 +49,15 @@ def test_what_is_broken_is_said_and_the_rest_still_checked(
     assert "WRONG storage" in said
     assert "permissions" in said
     assert said.endswith("2 to mend\n")
+
+
+def test_a_model_is_found_wherever_a_run_would_find_it(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNIAUDIO2_CACHE", str(tmp_path))
+    for name in ("config.json", "tokenizer/tokenizer.json"):
+        Storage(f"{bucket}/tiny").put(name, (BUNDLED / "tiny" / name).read_bytes())
+    assert doctor.check_model(f"{bucket}/tiny").is_well
 
 
 def test_a_store_that_ignores_conditions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
