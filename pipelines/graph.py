@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
@@ -33,7 +32,7 @@ from pipelines.config import JobConfig
 from pipelines.long_audio import prompt_seconds, span_rule
 from pipelines.options import PoolName
 from pipelines.resources import Allotment, Pool
-from pipelines.watch import StageWatch, expect_stages
+from pipelines.watch import StageWatch, end_actors, expect_stages
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
 
@@ -245,16 +244,6 @@ def _through_pool(
     )
 
 
-def free_actors() -> None:
-    """End the actors of streams that are over.
-
-    Ray Data ends them by dropping their handles, which stand in cycles: until Python looks for
-    those, actors that do nothing keep their CPUs, and the next stream may wait for them for ever.
-    """
-    expect_stages(())
-    gc.collect()
-
-
 def stream_units(
     units: list[UnitSpec], stages: Stages, allotment: Allotment, alone: bool = False
 ) -> Iterator[dict[str, Any]]:
@@ -272,7 +261,6 @@ def stream_units(
     Yields:
         the writer's receipt of every unit that arrived, in no particular order.
     """
-    free_actors()
     _configure(stages.timeout_s)
     expect_stages(("load", *(pool.name for pool in allotment.pools), "write"))
     shelves = {name: Shelf(stages.shelf, name) for name in stages.shelved}
@@ -284,10 +272,21 @@ def stream_units(
         guard = Guard(pool.name, stages.timeout_s, shelves.get(pool.name))
         stream = _through_pool(stream, pool, kind, arguments, guard, alone)
     stream = _through_tasks(stream, stages.write, write, allotment.task_cpus)
-    for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
-        if "fault" in batch.column_names:
-            yield from map(json.loads, batch.column("fault").to_pylist())
-            continue
-        for text, times in zip(batch["receipt"].to_pylist(), batch[TIMES_COLUMN].to_pylist(),
-                               strict=True):  # fmt: skip
-            yield {**json.loads(text), "stages": times_from_json(times)}
+    try:
+        for batch in stream.iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=1
+        ):
+            yield from _receipts(batch)
+    finally:
+        expect_stages(())
+        end_actors()
+
+
+def _receipts(batch: pa.Table) -> Iterator[dict[str, Any]]:
+    """What the last stage says of units, or what a fault left of them."""
+    if "fault" in batch.column_names:
+        yield from map(json.loads, batch.column("fault").to_pylist())
+        return
+    receipts, times = batch["receipt"].to_pylist(), batch[TIMES_COLUMN].to_pylist()
+    for receipt, calls in zip(receipts, times, strict=True):
+        yield {**json.loads(receipt), "stages": times_from_json(calls)}

@@ -16,7 +16,7 @@ from actors.storage import Storage
 from actors.unit import UnitSpec
 from pipelines.config import JobConfig
 from pipelines.errors import RunFailed, UsageError
-from pipelines.graph import Stages, free_actors, make_stages, start_ray, stream_units
+from pipelines.graph import Stages, make_stages, start_ray, stream_units
 from pipelines.isolation import Isolation, merged
 from pipelines.lease import Lease
 from pipelines.ledger import Commit, Ledger
@@ -216,8 +216,6 @@ class Run:
         except RayError as fault:
             reason = str(fault).strip().splitlines()
             raise RunFailed(f"Ray: {reason[-1] if reason else type(fault).__name__}") from fault
-        finally:
-            free_actors()
 
     def _pass(
         self, pending: list[UnitSpec], stages: Stages, allotment: Allotment, lease: Lease

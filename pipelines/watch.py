@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 TASK_STAGES = ("load", "write")
@@ -41,6 +43,8 @@ class _Board:
         self._lock = threading.Lock()
         self._names: tuple[str, ...] = ()
         self._states: tuple[StageState, ...] = ()
+        # weak, for a handle that is kept would keep an actor from being given up
+        self._actors: weakref.WeakSet[Any] = weakref.WeakSet()
         self._seen = 0.0
 
     def expect(self, names: tuple[str, ...]) -> None:
@@ -65,6 +69,19 @@ class _Board:
         )
         with self._lock:
             self._states = states
+            for op, _ in found:
+                self._actors.update(_actors_of(op))
+
+    def take_actors(self) -> list[Any]:
+        with self._lock:
+            taken = list(self._actors)
+            self._actors.clear()
+            return taken
+
+
+def _actors_of(op: Any) -> list[Any]:
+    pool = getattr(op, "_actor_pool", None)
+    return [*pool._running_actors, *pool._pending_actors.values()] if pool else []
 
 
 def _state(name: str, op: Any, state: Any) -> StageState:
@@ -96,6 +113,17 @@ class StageWatch(ExecutionCallback):  # type: ignore[misc] # ray ships no types
 def expect_stages(names: tuple[str, ...]) -> None:
     """Tell the stages of the stream that begins now, in order."""
     _BOARD.expect(names)
+
+
+def end_actors() -> None:
+    """Kill the actors of the stream that is over.
+
+    Ray Data only drops their handles. One that still stands somewhere, in a cycle or a thread that
+    has not ended, keeps an idle actor and its CPUs, and the next stream would wait for ever.
+    """
+    for actor in _BOARD.take_actors():
+        if ray.is_initialized():  # else ray.kill would start a cluster
+            ray.kill(actor)
 
 
 def stage_states() -> tuple[StageState, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import json
 import os
 import signal
@@ -11,11 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 
-from pipelines import JobConfig, RunFailed, run_job
+from pipelines import JobConfig, RunFailed, run_job, watch
 from pipelines.demo import EXAMPLES, read_results
 from pipelines.status import read_status
 from tests.pipelines.faulty import faulty_stages, never_encode
@@ -71,19 +71,26 @@ def test_when_decoding_dies_nothing_before_it_is_repeated(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("cluster")
-def test_after_a_run_its_actors_give_their_cpus_back(tmp_path: Path) -> None:
-    gc.collect()
-    gc.disable()  # as in a process that has nothing else to do than to wait for CPUs
-    try:
-        run_job(job(tmp_path))
-        for _ in range(100):
-            if ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"]:
-                break
-            time.sleep(0.2)
-        else:
-            pytest.fail(f"only {ray.available_resources().get('CPU', 0)} CPUs are free again")
-    finally:
-        gc.enable()
+def test_a_run_ends_its_actors_whoever_still_holds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Any] = []
+
+    def noted(op: Any) -> list[Any]:
+        found = actors_of(op)
+        held.extend(found)
+        return found
+
+    actors_of = watch._actors_of
+    monkeypatch.setattr(watch, "_actors_of", noted)
+    assert run_job(job(tmp_path)).exit_code == 0
+    assert held
+    for _ in range(100):
+        if ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"]:
+            break
+        time.sleep(0.2)
+    else:
+        pytest.fail(f"only {ray.available_resources().get('CPU', 0)} CPUs are free again")
 
 
 @pytest.mark.usefixtures("cluster")
