@@ -146,6 +146,18 @@ class Storage:
         full = self._full(path)
         return retrying(lambda: bool(self._fs.exists(full)), f"looking for {self.uri(path)}")
 
+    def children(self, folder: str) -> list[str]:
+        """Objects and folders right in a folder, as sorted paths relative to the root."""
+
+        def found() -> list[str]:
+            names = self._fs.ls(self._full(folder), detail=False)
+            return sorted(str(name).rstrip("/")[len(self._base) + 1 :] for name in names)
+
+        try:
+            return retrying(found, f"listing {self.uri(folder)}")
+        except FileNotFoundError:
+            return []
+
     def list(self, prefix: str) -> list[str]:
         """Every object below a folder, as sorted paths relative to the root."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -58,12 +59,13 @@ class UnitSpec:
         return len(self.row_numbers)
 
     def to_table(self) -> pa.Table:
-        """One Arrow row, as it enters the dataset."""
-        facts = asdict(self)
-        rows = facts.pop("rows")
-        return pa.table(
-            {"spec": pa.array([json.dumps(facts)]), "rows": pa.array([rows], pa.large_binary())}
-        )
+        """One Arrow row, as it enters the first stage."""
+        return units_table([self])
+
+    def _facts(self) -> str:
+        facts = asdict(replace(self, rows=b""))
+        del facts["rows"]
+        return json.dumps(facts)
 
     @staticmethod
     def from_table(table: pa.Table) -> UnitSpec:
@@ -82,6 +84,13 @@ class UnitSpec:
         if self.row is not None:
             return table.slice(self.row, 1)
         return table.take(pa.array(self.only, pa.int64())) if self.only else table
+
+
+def units_table(units: Sequence[UnitSpec]) -> pa.Table:
+    """Units as Arrow rows, a row each; `UnitSpec.from_table` reads the first row of a table."""
+    specs = pa.array([unit._facts() for unit in units], pa.string())
+    rows = pa.array([unit.rows for unit in units], pa.large_binary())
+    return pa.table({"spec": specs, "rows": rows})
 
 
 def to_stream(table: pa.Table) -> bytes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
-from benchmarks import encode, flow, gpu, lm, pipeline, plot, record
+from benchmarks import driver, encode, flow, gpu, lm, pipeline, plot, record
 
 BENCHMARKS = {
+    "driver": driver.run,
     "encode": encode.run,
     "flow": flow.run,
     "gpu": gpu.run,

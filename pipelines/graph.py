@@ -32,6 +32,7 @@ from pipelines.config import JobConfig
 from pipelines.long_audio import prompt_seconds, span_rule
 from pipelines.options import PoolName
 from pipelines.resources import Allotment, Pool
+from pipelines.source import unit_source
 from pipelines.watch import StageWatch, end_actors, expect_stages
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
@@ -264,7 +265,7 @@ def stream_units(
     _configure(stages.timeout_s)
     expect_stages(("load", *(pool.name for pool in allotment.pools), "write"))
     shelves = {name: Shelf(stages.shelf, name) for name in stages.shelved}
-    stream = ray.data.from_arrow([unit.to_table() for unit in units])
+    stream = unit_source(units)
     load, write = Guard("load", stages.timeout_s), Guard("write", stages.timeout_s)
     stream = _through_tasks(stream, stages.load, load, allotment.task_cpus)
     for pool in allotment.pools:

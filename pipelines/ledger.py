@@ -39,6 +39,7 @@ _OWN = re.compile(
     rf"|{FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow|{UNITS}/\d{{8}}(-\d{{4}})?\.json)"
     r"(\.[0-9a-f]{32}\.tmp)?"
 )
+_OWN_FOLDER = re.compile(rf"audio/{_PLACE}")
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,9 @@ class Ledger:
                 some = paths[start : start + _READ_AT_ONCE]
                 yield from map(Commit.from_bytes, pool.map(self.storage.read, some))
 
-    def commits(self) -> dict[int, Commit]:
-        """The commit record that holds, by unit."""
-        return {record.unit: record for record in self.each_commit()}
+    def units_done(self) -> int:
+        """How many units are committed."""
+        return len(self._record_paths())
 
     def commit(self, record: Commit) -> None:
         """Make a unit's parts visible, once.
@@ -201,11 +202,6 @@ class Ledger:
 
     def verify(self) -> list[str]:
         """Read every committed object again; returns what is missing or differs, in words."""
-        marks = [
-            (path, mark)
-            for commit in self.commits().values()
-            for path, mark in commit.files.items()
-        ]
 
         def look(entry: tuple[str, list[int | str]]) -> str:
             path, mark = entry
@@ -216,7 +212,12 @@ class Ledger:
             return "" if file_mark(data) == mark else f"{path} differs from its commit record"
 
         with ThreadPoolExecutor(_READ_THREADS) as pool:
-            return [problem for problem in pool.map(look, marks) if problem]
+            return [
+                problem
+                for commit in self.each_commit()
+                for problem in pool.map(look, commit.files.items())
+                if problem
+            ]
 
     def _own(self, folders: tuple[str, ...]) -> list[str]:
         """Objects whose names are ours; a user's own files beside them are never touched."""
@@ -224,22 +225,28 @@ class Ledger:
             path for name in folders for path in self.storage.list(name) if _OWN.fullmatch(path)
         ]
 
-    def sweep(self, commits: dict[int, Commit], folders: tuple[str, ...] = SWEPT) -> int:
+    def _orphans(self, folder: str, named: set[str]) -> Iterator[str]:
+        """Objects of ours in a folder that are not named; what a named folder holds is not even
+        listed."""
+        for path in self.storage.children(folder):
+            if path in named:
+                continue
+            if _OWN.fullmatch(path):
+                yield path
+            elif _OWN_FOLDER.fullmatch(path):
+                yield from self._own((path,))
+
+    def sweep(self, folders: tuple[str, ...] = SWEPT) -> int:
         """Remove what attempts of ours left and no commit names; returns how many objects went.
 
         Args:
-            commits: the records that hold.
             folders: where to look.
         """
         for records in self._record_paths().values():
             for path in records[:-1]:  # before the parts that it names
                 self.storage.delete(path)
-        named = {path for c in commits.values() for path in (*c.data, *c.error_parts, *c.audio)}
-        orphans = [
-            path
-            for path in self._own(folders)
-            if path not in named and path.rsplit("/", 1)[0] not in named
-        ]
+        named = {path for c in self.each_commit() for path in (*c.data, *c.error_parts, *c.audio)}
+        orphans = [path for folder in folders for path in self._orphans(folder, named)]
         with ThreadPoolExecutor(_READ_THREADS) as pool:
             list(pool.map(self.storage.delete, orphans))
         return len(orphans)
@@ -263,9 +270,8 @@ def committed_parts(output: str, kind: str = "data") -> list[str]:
         kind: ``"data"`` or ``"errors"``.
     """
     storage = Storage(output)
-    commits = Ledger(storage).commits()
     return [
         storage.uri(path)
-        for unit in sorted(commits)
-        for path in (commits[unit].data if kind == "data" else commits[unit].error_parts)
+        for commit in Ledger(storage).each_commit()
+        for path in (commit.data if kind == "data" else commit.error_parts)
     ]

@@ -63,18 +63,19 @@ class Retry(Run):
         self._go_on(recorded)
         self.state = recorded["state"]
         planned = {unit.unit: unit for unit in self.plan.units}
-        commits = self.ledger.commits()
-        self._check_kind(commits)
-        pending, changed = [], 0
-        for number, commit in sorted(commits.items()):
+        pending, changed, kinds = [], 0, Counter[str]()
+        for commit in self.ledger.each_commit():
+            kinds.update(commit.kinds)
             if not commit.errors or (self.only and self.only not in commit.kinds):
                 continue
+            number = commit.unit
             unit = planned.get(number)
             if unit is None or unit.fingerprint != commit.fingerprint:
                 changed += 1
                 continue
             self.before[number] = commit
             pending.append(self._failed_rows(unit, commit))
+        self._check_kind(kinds)
         if changed:
             raise UsageError(
                 f"the input rows of {changed} units with failed rows are no longer what they were; "
@@ -84,8 +85,7 @@ class Retry(Run):
         self.progress.counts = Counts(rows=self.tried, units=len(pending))
         return pending
 
-    def _check_kind(self, commits: dict[int, Commit]) -> None:
-        kinds = sum((Counter(commit.kinds) for commit in commits.values()), Counter[str]())
+    def _check_kind(self, kinds: Counter[str]) -> None:
         if self.only and kinds and self.only not in kinds:
             there = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common())
             raise UsageError(f"no row failed with kind {self.only!r}; there are {there}")
@@ -159,8 +159,8 @@ class Retry(Run):
 
     def _sweep(self) -> None:
         """Remove what no commit names, but tokens kept for units that are still to be done."""
-        commits = self.ledger.commits()
-        self.ledger.sweep(commits, RESULTS if len(commits) < len(self.plan.units) else SWEPT)
+        whole = self.ledger.units_done() == len(self.plan.units)
+        self.ledger.sweep(SWEPT if whole else RESULTS)
 
     def _counts(self) -> Counts:
         counts = Counts(rows=self.plan.rows, units=len(self.plan.units))

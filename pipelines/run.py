@@ -98,7 +98,7 @@ class Run:
 
     def _sweep(self) -> None:
         """Remove what no commit names."""
-        self.ledger.sweep(self.ledger.commits())
+        self.ledger.sweep()
 
     def _counts(self) -> Counts:
         """Those of the whole job."""
@@ -135,20 +135,20 @@ class Run:
             self._record()
         else:
             self._go_on(recorded)
-        commits = self.ledger.commits()
         wanted = {unit.unit: unit.fingerprint for unit in self.plan.units}
-        changed = [n for n, commit in commits.items() if wanted.get(n) != commit.fingerprint]
+        done, changed = set(), []
+        for commit in self.ledger.each_commit():
+            if wanted.get(commit.unit) == commit.fingerprint:
+                done.add(commit.unit)
+                self.progress.counts.add(commit)
+            else:
+                changed.append(commit.unit)
         if changed:
             self.progress.say(
                 "changed", f"the rows of {len(changed)} committed units changed; doing them again"
             )
             self.ledger.withdraw(changed)
-        for number, commit in commits.items():
-            if number not in changed:
-                self.progress.counts.add(commit)
-        return self._with_kept(
-            [unit for unit in self.plan.units if unit.unit not in commits or unit.unit in changed]
-        )
+        return self._with_kept([unit for unit in self.plan.units if unit.unit not in done])
 
     def _go_on(self, recorded: dict[str, Any]) -> None:
         """Check that the run that is recorded is this job, and keep what it says of the past."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from actors.storage import Storage
 from pipelines.errors import UsageError
 from pipelines.ledger import Ledger
+from pipelines.progress import Counts
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,21 @@ def read_status(output: str) -> Status:
     facts = ledger.read_run()
     if facts is None:
         raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
-    commits = ledger.commits().values()
+    counts = Counts(rows=facts["input"]["rows"], units=facts["input"]["units"])
+    for commit in ledger.each_commit():
+        counts.add(commit)
     return Status(
         state=facts["state"],
         task=facts["job"]["task"],
         model=facts["job"]["model"],
-        rows=facts["input"]["rows"],
-        ok=sum(commit.ok for commit in commits),
-        errors=sum(commit.errors for commit in commits),
-        units=facts["input"]["units"],
-        units_done=len(commits),
-        input_s=sum(commit.input_s for commit in commits),
-        output_s=sum(commit.output_s for commit in commits),
-        kinds=dict(sum((Counter(commit.kinds) for commit in commits), Counter())),
+        rows=counts.rows,
+        ok=counts.ok,
+        errors=counts.errors,
+        units=counts.units,
+        units_done=counts.units_done,
+        input_s=counts.input_s,
+        output_s=counts.output_s,
+        kinds=dict(counts.kinds),
     )
 
 

@@ -12,6 +12,7 @@ import ray
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 TASK_STAGES = ("load", "write")
+_SOURCES = 2
 _LOOK_EVERY_S = 0.25
 
 
@@ -60,8 +61,8 @@ class _Board:
         if now - self._seen < _LOOK_EVERY_S:
             return
         self._seen = now
-        # the first operator holds the units' addresses
-        found = list(topology.items())[1:]
+        # the first operators hold the units' addresses and hand them out
+        found = list(topology.items())[_SOURCES:]
         if len(found) != len(self._names):
             return
         states = tuple(

@@ -34,11 +34,15 @@ def commit(unit: int, attempt: str = "aa") -> Commit:
     return merge_receipts(unit, "f", [receipt])
 
 
+def commits(ledger: Ledger) -> dict[int, Commit]:
+    return {record.unit: record for record in ledger.each_commit()}
+
+
 def test_a_unit_is_committed_once(ledger: Ledger) -> None:
     ledger.commit(commit(3))
     with pytest.raises(RunFailed, match="unit 3 was committed by another run"):
         ledger.commit(commit(3, "bb"))
-    assert ledger.commits() == {3: commit(3)}
+    assert commits(ledger) == {3: commit(3)}
 
 
 def test_orphans_are_invisible_and_swept(ledger: Ledger) -> None:
@@ -49,6 +53,7 @@ def test_orphans_are_invisible_and_swept(ledger: Ledger) -> None:
             f"audio/{place}/x-1.flac",
         ):
             ledger.storage.put(path, b"x")
+    ledger.storage.put("audio/00000003-bbbbbbbb/notes.txt", b"the user's own")
     left_by_a_kill = f"data/part-00000003-aaaaaaaa.parquet.{'0' * 32}.tmp"
     ledger.storage.put(left_by_a_kill, b"x")
     ledger.storage.put("_tokens/00000003-0123456789abcdef.arrow", b"x")
@@ -56,8 +61,9 @@ def test_orphans_are_invisible_and_swept(ledger: Ledger) -> None:
     assert committed_parts(ledger.storage.root) == [
         ledger.storage.uri("data/part-00000003-aaaaaaaa.parquet")
     ]
-    assert ledger.sweep(ledger.commits()) == 5
+    assert ledger.sweep() == 5
     left = [path for kind in ("data", "errors", "audio") for path in ledger.storage.list(kind)]
+    assert left.pop() == "audio/00000003-bbbbbbbb/notes.txt"
     assert len(left) == 3
     assert all("aaaaaaaa" in path for path in left)
 
@@ -70,7 +76,7 @@ def test_files_of_the_user_are_never_removed(ledger: Ledger) -> None:
         ledger.storage.put(path, b"mine")
     ledger.clear()  # --fresh into a folder that no run of ours has made
     ledger.write_run({"job": {}})
-    ledger.sweep({})
+    ledger.sweep()
     ledger.clear()
     assert set(ledger.storage.list("")) == set(USERS_FILES)
 
@@ -101,7 +107,7 @@ def test_a_withdrawn_unit_can_be_committed_again(ledger: Ledger) -> None:
     ledger.commit(commit(3))
     ledger.withdraw([3])
     ledger.commit(commit(3, "bb"))
-    assert ledger.commits() == {3: commit(3, "bb")}
+    assert commits(ledger) == {3: commit(3, "bb")}
 
 
 def test_of_a_units_records_the_last_one_holds(ledger: Ledger) -> None:
@@ -109,14 +115,14 @@ def test_of_a_units_records_the_last_one_holds(ledger: Ledger) -> None:
     ledger.commit(commit(2))
     ledger.commit(first)
     ledger.commit(second)
-    assert ledger.commits() == {2: commit(2), 3: second}
+    assert commits(ledger) == {2: commit(2), 3: second}
     with pytest.raises(RunFailed, match="unit 3 was committed by another run"):
         ledger.commit(replace(commit(3, "cc"), generation=1))
     assert [record.unit for record in ledger.each_commit()] == [2, 3]
-    ledger.sweep(ledger.commits())
+    ledger.sweep()
     names = [path.rpartition("/")[2] for path in ledger.storage.list("_log/units")]
     assert names == ["00000002.json", "00000003-0001.json"]
-    assert ledger.commits()[3] == second
+    assert commits(ledger)[3] == second
 
 
 @pytest.mark.parametrize("remove", [lambda ledger: ledger.withdraw([3]), Ledger.clear])
@@ -140,7 +146,7 @@ def test_a_kill_while_records_go_lets_no_older_one_hold(
     monkeypatch.setattr(Storage, "delete", once)
     with pytest.raises(KeyboardInterrupt):
         remove(ledger)
-    assert ledger.commits() == {3: second}
+    assert commits(ledger) == {3: second}
     assert ledger.storage.list("data") != []
 
 

@@ -59,7 +59,7 @@ def ids(output: str) -> tuple[list[str], list[str]]:
 
 def files_are_those_of_the_records(output: str) -> None:
     there = {str(path.relative_to(output)) for path in Path(output).glob("*/part-*.parquet")}
-    commits = Ledger(Storage(output)).commits().values()
+    commits = list(Ledger(Storage(output)).each_commit())
     assert there == {path for c in commits for path in (*c.data, *c.error_parts)}
     assert len(list(Path(output).glob("_log/units/*"))) == len(commits)
 

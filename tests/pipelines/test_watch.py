@@ -34,7 +34,7 @@ class Topology(dict[Any, Any]):
 
 
 def executor(*pairs: tuple[Any, Any]) -> Any:
-    return SimpleNamespace(_topology=Topology(operator(0, 0, 0, 0, 0), *pairs))
+    return SimpleNamespace(_topology=Topology(*[operator(0, 0, 0, 0, 0)] * 2, *pairs))
 
 
 def test_stages_are_seen_in_order() -> None:

@@ -1,0 +1,167 @@
+"""The driver of a large run: its memory and the time of its own work, by rows of the manifest.
+
+The stages are the real ones, but for the language model, which answers at once: what is measured is
+planning, streaming, committing, resuming and cleaning up, each run in a process of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import JobConfig, run_job
+from pipelines.graph import Stages, make_stages
+from pipelines.resources import Allotment
+from pipelines.status import read_status
+from uniaudio2.config import ModelConfig
+
+_ROWS, _QUICK_ROWS = (10_000, 100_000, 1_000_000), (1_000, 10_000)
+_ROW_GROUP = 8192
+_LOOK_S = 0.1
+_MIB = 2**20
+
+
+class Answerer:
+    """Stands for the language model: every row's answer is its own text."""
+
+    def __init__(self, **_: Any) -> None: ...
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        texts = table["input"].combine_chunks().field("text")
+        reasons = pa.array(["stop"] * table.num_rows, pa.string())
+        return table.append_column("text", texts).append_column("finish_reason", reasons)
+
+
+def answering_stages(
+    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: ModelConfig
+) -> Stages:
+    """The real stages, but for the language model."""
+    stages = make_stages(job, allotment, schema, model)
+    return replace(stages, pools={"generate": (Answerer, {})})
+
+
+def text_manifest(folder: Path, rows: int) -> Path:
+    """A Parquet file of ids and short texts."""
+    path = folder / f"{rows}.parquet"
+    fields = pa.schema({"id": pa.string(), "text": pa.string(), "speaker": pa.string()})
+    with pq.ParquetWriter(path, fields) as file:
+        for start in range(0, rows, _ROW_GROUP):
+            some = range(start, min(start + _ROW_GROUP, rows))
+            columns = {
+                "id": [f"recordings/2026/{row:09d}.flac" for row in some],
+                "text": [f"this is what was said in row {row}" for row in some],
+                "speaker": [f"speaker-{row % 97}" for row in some],
+            }
+            file.write_table(pa.table(columns, schema=fields), row_group_size=_ROW_GROUP)
+    return path
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Memory of a process over a call.
+
+    Attributes:
+        seconds: how long the call took.
+        base_mib: resident memory before it.
+        peak_mib: the highest seen in it.
+    """
+
+    seconds: float
+    base_mib: float
+    peak_mib: float
+
+
+def resident_mib() -> float:
+    """Memory of this process that is its own: pages that it shares with others, as Ray's object
+    store, do not count."""
+    facts = Path("/proc/self/statm").read_text().split()
+    return (int(facts[1]) - int(facts[2])) * 4096 / _MIB
+
+
+class _Watch:
+    """Looks at the memory of this process until it is told to stop."""
+
+    def __init__(self) -> None:
+        self.base_mib = self.peak_mib = resident_mib()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK_S):
+            self.peak_mib = max(self.peak_mib, resident_mib())
+
+    def __enter__(self) -> _Watch:
+        self.begun = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.monotonic() - self.begun
+        self._over.set()
+        self._thread.join()
+
+
+def _run(job: JobConfig) -> None:
+    result = run_job(job, make=answering_stages)
+    if result.counts.ok != result.counts.rows:
+        raise RuntimeError(f"{result.counts.ok} of {result.counts.rows} rows succeeded")
+
+
+def _status(job: JobConfig) -> None:
+    if left := read_status(job.output).left:
+        raise RuntimeError(f"{left} rows are left")
+
+
+_CALLS = {"run": _run, "run again": _run, "status": _status}
+
+
+def _child(name: str, job: JobConfig, answers: Any) -> None:
+    with _Watch() as watch:
+        _CALLS[name](job)
+    answers.send(Seen(watch.seconds, watch.base_mib, watch.peak_mib))
+
+
+def measured(name: str, job: JobConfig) -> Seen:
+    """Make one call in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    answers, there = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(name, job, there))
+    process.start()
+    there.close()
+    seen = answers.recv()
+    process.join()
+    return seen  # type: ignore[no-any-return] # a pipe has no types
+
+
+def run(quick: bool) -> Mapping[str, float]:
+    """Measure and print; returns the ratios by name."""
+    sizes = _QUICK_ROWS if quick else _ROWS
+    peaks: dict[tuple[str, int], float] = {}
+    print(f"{'rows':>9}  {'call':<9}  {'seconds':>8}  {'before MiB':>10}  {'highest MiB':>11}")
+    with tempfile.TemporaryDirectory() as scratch:
+        for rows in sizes:
+            job = JobConfig(
+                task="text_only", model="tiny", input=str(text_manifest(Path(scratch), rows)),
+                output=f"{scratch}/out{rows}",
+            )  # fmt: skip
+            for name in _CALLS:
+                seen = measured(name, job)
+                peaks[name, rows] = seen.peak_mib
+                print(f"{rows:>9}  {name:<9}  {seen.seconds:>8.1f}  {seen.base_mib:>10.0f}  "
+                      f"{seen.peak_mib:>11.0f}")  # fmt: skip
+                sys.stdout.flush()
+    few, many = sizes[0], sizes[-1]
+    return {
+        "driver.peak_ratio_run": peaks["run", many] / peaks["run", few],
+        "driver.peak_ratio_again": peaks["run again", many] / peaks["run again", few],
+    }
