@@ -25,7 +25,9 @@ ATTEMPTS = 6
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 8.0
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ValueError)
-_FINAL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
+_FINAL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSYS)
+# their fsspec libraries send the condition along; others look first and write then
+_CONDITIONAL_PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 
 
 class UnknownFileSystem(ValueError):
@@ -122,6 +124,7 @@ class Storage:
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/") if "://" in root else os.path.abspath(root)
         self._fs, self._base = split_uri(self.root)
+        self._looks_first = False
 
     @property
     def is_local(self) -> bool:
@@ -207,15 +210,44 @@ class Storage:
                 finally:
                     os.unlink(temporary)
             else:
-                retrying(
-                    lambda: self._fs.pipe_file(full, data, mode="create"),
-                    f"creating {self.uri(path)}",
-                )
+                retrying(lambda: self._create(full, data), f"creating {self.uri(path)}")
         except OSError as fault:
             if not self.exists(path):
                 raise
             if self.read(path) != data:
                 raise AlreadyThere(f"{self.uri(path)} was written by another run") from fault
+
+    def _create(self, full: str, data: bytes) -> None:
+        if not self._looks_first:
+            try:
+                self._fs.pipe_file(full, data, mode="create")
+                return
+            except OSError as fault:
+                if fault.errno != errno.ENOSYS:
+                    raise
+                self._looks_first = True  # this server knows no conditional writes
+        if self._fs.exists(full):
+            raise FileExistsError(full)
+        self._fs.pipe_file(full, data)
+
+    def fences(self, path: str) -> bool:
+        """Tell whether storage itself lets only one of two writers `create` an object.
+
+        It is tried at `path`, which is gone afterwards. Where storage refuses conditional writes or
+        ignores them, `create` looks first and writes then from now on, so that only writers at the
+        very same moment can miss each other.
+        """
+        if self.is_local:
+            return True
+        self.put(path, b"first")
+        try:
+            self.create(path, b"second")
+            self._looks_first = True
+        except AlreadyThere:
+            pass
+        finally:
+            self.delete(path)
+        return not self._looks_first and self.root.partition("://")[0] in _CONDITIONAL_PROTOCOLS
 
     def delete(self, path: str) -> None:
         """Remove an object; an absent one is fine."""

@@ -117,7 +117,7 @@ def check_storage(uri: str) -> Check:
 
     The object has a name of its own and is removed; the folder itself stays on a local disk.
     """
-    from actors.storage import AlreadyThere, Storage
+    from actors.storage import Storage
 
     storage = Storage(uri)
     path = f"uniaudio2-doctor-{uuid.uuid4().hex}"
@@ -126,14 +126,12 @@ def check_storage(uri: str) -> Check:
         if storage.read(path) != b"first" or path not in storage.list(""):
             remedy = "it answers but does not show what was written: use a store that is consistent"
             return Check("storage", uri, remedy)
-        try:
-            storage.create(path, b"second")
-        except AlreadyThere:
-            return Check("storage", f"{uri}: reads, writes, conditional writes")
     finally:
         storage.delete(path)
+    if storage.fences(path):
+        return Check("storage", f"{uri}: reads, writes, conditional writes")
     remedy = (
-        "it ignores conditional writes (If-None-Match): results stay right, but nothing fences a "
+        "it does no conditional writes (If-None-Match): results stay right, but nothing fences a "
         "second run into the same OUTPUT; never start two, or use a store that honours them"
     )
     return Check("storage", f"{uri}: reads, writes", remedy)

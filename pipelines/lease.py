@@ -2,7 +2,7 @@
 
 The lease keeps two honest drivers apart and names the other one. What keeps a dishonest one (a
 zombie that wakes after its lease was taken) from harm is the ledger: commits are created only if
-absent.
+absent. `Lease.fenced` tells whether storage can do so.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Lease:
         self.expiry_s = expiry_s
         self.driver = uuid.uuid4().hex
         self.waited = False
+        self.fenced = True
         self._lost = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -93,6 +94,7 @@ class Lease:
             UsageError: another driver is at work there.
             OSError: OUTPUT cannot be written.
         """
+        self.fenced = self.storage.fences(f"_log/fence-{self.driver}")
         try:
             self.storage.create(PATH, self._mine())
         except AlreadyThere:

@@ -82,6 +82,8 @@ class Run:
         """Do what is not yet committed, then clean up and write the account."""
         begun = time.monotonic()
         with self._hold() as lease, self.progress:
+            if not lease.fenced:
+                self._warn_unfenced()
             pending = self._resume()
             if pending:
                 self._work(pending, lease, make)
@@ -125,6 +127,13 @@ class Run:
                 f"{self.job.output} cannot be written: {fault}; check the path, the bucket and "
                 "the permissions"
             ) from fault
+
+    def _warn_unfenced(self) -> None:
+        self.progress.say(
+            "warning",
+            f"{self.job.output}: this storage does no conditional writes, so it stops no second "
+            "run that starts at the same moment; see that there is one at a time",
+        )
 
     def _resume(self) -> list[UnitSpec]:
         """Units to do: those that no commit names, or whose input rows are no longer the same."""

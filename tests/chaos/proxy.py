@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 KINDS = {"500": 2, "503": 2, "delay": 2, "cut_before": 2, "lost_answer": 3}
@@ -23,7 +23,7 @@ _ERROR_XML = (
     '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>injected</Message>'
     "<RequestId>chaos</RequestId></Error>"
 )
-_CODES = {"500": "InternalError", "503": "SlowDown"}
+_CODES = {"500": "InternalError", "501": "NotImplemented", "503": "SlowDown"}
 _HOP_HEADERS = ("connection", "transfer-encoding", "expect")
 
 
@@ -52,6 +52,9 @@ class FaultProxy:
         rate: share of requests that go wrong.
         seed: of the draws; their order is the order in which requests arrive.
         kinds: kinds of faults with their weights.
+
+    Attributes:
+        conditions: what becomes of ``If-None-Match``: other servers ignore or refuse it.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class FaultProxy:
         self.target = urlsplit(target)
         self.rate = rate
         self.kinds = dict(kinds or KINDS)
+        self.conditions: Literal["kept", "ignored", "refused"] = "kept"
         self.injected: Counter[str] = Counter()
         self.passed: list[Passed] = []
         self._random = random.Random(seed)
@@ -132,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self._body()
-        kind = self.server.proxy.draw(self.command)
+        kind = self._unconditional() or self.server.proxy.draw(self.command)
         if kind == "cut_before":
             self._cut()
         elif kind in _CODES:
@@ -144,6 +148,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(status, headers, data, lose=kind == "lost_answer")
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815 - the library's names
+
+    def _unconditional(self) -> str | None:
+        if self.server.proxy.conditions == "kept" or "If-None-Match" not in self.headers:
+            return None
+        del self.headers["If-None-Match"]
+        return "501" if self.server.proxy.conditions == "refused" else None
 
     def _body(self) -> bytes:
         """The whole request body, so that a cut never passes on half an object."""

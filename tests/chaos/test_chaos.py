@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections import Counter
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -81,6 +82,24 @@ def test_a_create_after_another_writer_is_refused_though_the_network_is_bad(
     with pytest.raises(AlreadyThere):
         bad_storage.create("two/record.json", b"mine")
     assert bad_storage.read("two/record.json") == b"theirs"
+
+
+@pytest.mark.parametrize("conditions", ["ignored", "refused"])
+def test_a_server_without_conditional_writes_is_found_out_and_still_overwrites_nothing(
+    stand: Stand,
+    bad_storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+    conditions: Literal["ignored", "refused"],
+) -> None:
+    assert bad_storage.fences("probe")
+    monkeypatch.setattr(stand.proxy, "conditions", conditions)
+    assert not bad_storage.fences("probe")
+    assert not bad_storage.exists("probe")
+    bad_storage.create("three/record.json", b"theirs")
+    bad_storage.create("three/record.json", b"theirs")
+    with pytest.raises(AlreadyThere):
+        bad_storage.create("three/record.json", b"mine")
+    assert bad_storage.read("three/record.json") == b"theirs"
 
 
 @pytest.mark.parametrize("kind", ["500", "503", "cut_before", "lost_answer", "delay"])
