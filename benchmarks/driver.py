@@ -26,7 +26,7 @@ from pipelines.status import read_status
 from uniaudio2.config import ModelConfig
 
 _ROWS, _QUICK_ROWS = (10_000, 100_000, 1_000_000), (1_000, 10_000)
-_ROW_GROUP = 8192
+_ROW_GROUP, _UNIT_ROWS = 8192, 128
 _LOOK_S = 0.1
 _MIB = 2**20
 
@@ -152,7 +152,7 @@ def run(quick: bool) -> Mapping[str, float]:
         for rows in sizes:
             job = JobConfig(
                 task="text_only", model="tiny", input=str(text_manifest(Path(scratch), rows)),
-                output=f"{scratch}/out{rows}",
+                output=f"{scratch}/out{rows}", unit_rows=_UNIT_ROWS,
             )  # fmt: skip
             for name in _CALLS:
                 seen = measured(name, job)

@@ -9,9 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors import codes
 from actors.codes import load_codes
+from tests.damage import damaged
 from tests.zoo.pt_files import repacked, saved
 from uniaudio2.errors import BadRow
 
@@ -70,3 +73,25 @@ def test_tensors_of_other_kinds(tmp_path: Path, kind: torch.dtype) -> None:
 def test_relative_pairs_start_at_the_manifest(tmp_path: Path) -> None:
     torch.save(torch.zeros(8, 3, dtype=torch.int64), tmp_path / "a.pt")
     assert load_codes({"recon_path": "a.pt"}, str(tmp_path)).recon.shape == (3, 8)
+
+
+GOOD_PT = [
+    saved(torch.arange(8 * frames).reshape(8, frames).to(kind))
+    for frames, kind in ((3, torch.int64), (50, torch.int32), (5, torch.uint16))
+]
+
+
+@given(data=st.sampled_from(GOOD_PT).flatmap(damaged))
+@settings(deadline=None, max_examples=300)
+def test_a_damaged_file_is_codes_or_a_bad_row(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.pt"
+    path.write_bytes(data)
+    try:
+        found = load_codes({"recon_path": str(path)})
+    except BadRow as fault:
+        assert fault.kind in ("bad_codes", "missing_value", "too_long", "too_large")
+        return
+    assert found.recon.shape[1] == 8
+    assert 0 <= found.recon.min() <= found.recon.max() <= 65535
