@@ -23,22 +23,28 @@ from pipelines.errors import UsageError
 from pipelines.exporters.kaldi import KaldiExporter
 from pipelines.exporters.lines import LineExporter, jsonl_line, lhotse_line, nemo_line, pt_line
 from pipelines.exporters.row import ExportRow, Sounds
+from pipelines.exporters.shar import SharExporter
 from pipelines.exporters.shards import HuggingFaceExporter, WebDatasetExporter
 from pipelines.ledger import Ledger, committed_parts
 from pipelines.record import recorded_task
 from uniaudio2.errors import BadRow
 
-Format = Literal["pt", "huggingface", "webdataset", "lhotse", "nemo", "kaldi", "jsonl"]
+Format = Literal["pt", "huggingface", "webdataset", "lhotse", "shar", "nemo", "kaldi", "jsonl"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 RECORD = "export.json"
 CODE_COLUMNS = ("reason_codes", "recon_codes")
-_NEEDS = {"huggingface": "datasets", "webdataset": "webdataset", "lhotse": "lhotse"}
+_NEEDS = {
+    "huggingface": "datasets",
+    "webdataset": "webdataset",
+    "lhotse": "lhotse",
+    "shar": "lhotse",
+}
 _ROWS_AT_ONCE = 16
 _EXAMPLES = 5
 _OWN = re.compile(
     r"(audio/[\w-]+\.(flac|wav)|data/part-\d{5}\.parquet|shard-\d{6}\.tar|[\w-]+_(reason|semantic)"
     r"\.pt|manifest\.jsonl|cuts\.jsonl\.gz|README\.md|wav\.scp|segments|text|utt2spk|spk2utt"
-    r"|utt2dur)(\.[0-9a-f]{32}\.tmp)?"
+    r"|utt2dur|shards/(cuts\.\d{6}\.jsonl\.gz|(recording|reason_codes|recon_codes)\.\d{6}\.tar))(\.[0-9a-f]{32}\.tmp)?"
 )
 
 
@@ -87,7 +93,7 @@ def export_run(output: str, target: str, kind: Format, copy_audio: bool = False)
         target: folder to make; a local path or URL. It must be empty, or hold an export.
         kind: one of `FORMATS`.
         copy_audio: take input audio into the export (mono FLAC, 24 kHz). Audio that the run made
-            always goes in.
+            always goes in, and Lhotse Shar always takes all.
 
     Raises:
         UsageError: no such run, a library is missing, the results cannot be had in this format,
@@ -118,7 +124,8 @@ def export_run(output: str, target: str, kind: Format, copy_audio: bool = False)
     _clear(storage, Storage(output))
     facts = {"format": kind, "source": output, "task": run["job"]["task"]}
     _put_record(storage, {**facts, "state": "writing"})
-    sounds = Sounds(output, "decode" in recorded_task(run).stages, _base(run), copy_audio)
+    copy = copy_audio or kind == "shar"
+    sounds = Sounds(output, "decode" in recorded_task(run).stages, _base(run), copy)
     result = _write(_rows(parts, sounds), _exporter(kind, storage, run, schema, sounds))
     counts = {"rows": result.rows, "skipped": result.skipped, "examples": result.examples}
     _put_record(storage, {**facts, "state": "complete", **counts})
@@ -136,6 +143,7 @@ def _exporter(
         "pt": lambda: LineExporter(storage, "manifest.jsonl", pt_line),
         "kaldi": lambda: KaldiExporter(storage),
         "webdataset": lambda: WebDatasetExporter(storage),
+        "shar": lambda: SharExporter(storage, schema),
         "huggingface": lambda: HuggingFaceExporter(storage, run, schema, with_audio),
     }
     return makers[kind]()

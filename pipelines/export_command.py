@@ -16,7 +16,7 @@ def export(
     output: Annotated[str, typer.Argument(metavar="OUTPUT", help="of a run, local or URL")],
     target: Annotated[str, typer.Argument(metavar="DST", help="folder to make, local or URL")],
     kind: Annotated[
-        Literal["pt", "huggingface", "webdataset", "lhotse", "nemo", "kaldi", "jsonl"],
+        Literal["pt", "huggingface", "webdataset", "lhotse", "shar", "nemo", "kaldi", "jsonl"],
         typer.Option("--format", help="what to write"),
     ],
     copy_audio: Annotated[

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -192,10 +193,31 @@ def _folder_table(names: list[str]) -> pa.Table | None:
     return table_of_files(audio)
 
 
+def _pattern_sources(uri: str, names: list[str]) -> list[Source]:
+    """What a glob matches."""
+    if all(name.endswith(".tar") for name in names):
+        return _tar_sources([_full_uri(uri, name) for name in names])
+    _, path = split_uri(uri)
+    root = posixpath.dirname(re.split(r"[*?[]", path, maxsplit=1)[0]).rstrip("/")
+    if root and all(name.lower().endswith(AUDIO_SUFFIXES) for name in names):
+        # as in a folder: paths from where the pattern begins are ids, for file names may repeat
+        table = table_of_files([name[len(root) + 1 :] for name in names])
+        folder = _full_uri(uri, root) + "/"
+        return [Source(folder, str(len(names)), table.num_rows, table.schema, table)]
+    return [source for name in names for source in find_sources(_full_uri(uri, name))]
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell whether a file of a folder is none of the user's: caches, what macOS puts beside it."""
+    return any(part.startswith(".") for part in name.split("/"))
+
+
 def _folder_sources(uri: str) -> Iterator[Source]:
     fs, path = split_uri(uri)
+    inside = len(path.rstrip("/")) + 1
     found = sorted(str(name) for name in fs.find(path))
-    others = _other_toolkit(uri.rstrip("/"), {name[len(path.rstrip("/")) + 1 :] for name in found})
+    found = [name for name in found if not _is_hidden(name[inside:])]
+    others = _other_toolkit(uri.rstrip("/"), {name[inside:] for name in found})
     if others is not None:
         yield from others
         return
@@ -211,7 +233,7 @@ def _folder_sources(uri: str) -> Iterator[Source]:
     if tars:
         yield from _tar_sources([_full_uri(uri, name) for name in tars])
         return
-    table = _folder_table([name[len(path.rstrip("/")) + 1 :] for name in found])
+    table = _folder_table([name[inside:] for name in found])
     if table is None:
         kinds = ", ".join(AUDIO_SUFFIXES)
         raise UsageError(
@@ -243,9 +265,7 @@ def find_sources(uri: str) -> list[Source]:
         names = sorted(str(name) for name in fs.glob(path))
         if not names:
             raise UsageError(f"{uri}: the pattern matches no file; check the path")
-        if all(name.endswith(".tar") for name in names):
-            return _tar_sources([_full_uri(uri, name) for name in names])
-        return [source for name in names for source in find_sources(_full_uri(uri, name))]
+        return _pattern_sources(uri, names)
     if fs.isdir(path):
         return list(_folder_sources(_full_uri(uri, path)))
     if not fs.exists(path):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pipelines.ledger import Commit
@@ -10,6 +11,24 @@ from pipelines.ledger import Commit
 _GUESS_TURNS = (
     4  # what the slowest stage's turn says counts as much as so many turns that were seen
 )
+_UNITS_SEEN = 512
+"""A line goes through the latest of them; what was long ago tells little of what comes."""
+
+
+@dataclass
+class _Occupied:
+    """Time in which one worker was at work in one stage.
+
+    A worker has more than one unit in work at once, so the times of its calls overlap.
+    """
+
+    seconds: float = 0.0
+    until: float = 0.0
+
+    def add(self, begin: float, end: float) -> None:
+        """Count what of a call was not counted yet; calls come in the order of their commits."""
+        self.seconds += max(end - max(begin, self.until), 0.0)
+        self.until = max(end, self.until)
 
 
 @dataclass
@@ -17,8 +36,8 @@ class Pace:
     """Time left of a run.
 
     At first the turn of the slowest stage tells when the next unit comes; the more units have come,
-    the more the time between them counts. The time that the first one needs to come through all
-    stages is not held against the others.
+    the more a line through them counts, for they come in bursts. The time that the first one needs
+    to come through all stages is not held against the others.
 
     Args:
         rows: rows that this run has to do.
@@ -28,11 +47,9 @@ class Pace:
     began: float = 0.0
     _done: int = 0
     _units: int = 0
-    _first_end: float = 0.0
-    _first_rows: int = 0
     _last_end: float = 0.0
-    _busy_s: dict[str, float] = field(default_factory=dict)
-    _workers: dict[str, set[str]] = field(default_factory=dict)
+    _came: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_UNITS_SEEN))
+    _stages: dict[str, dict[str, _Occupied]] = field(default_factory=dict)
 
     def add(self, commit: Commit) -> None:
         """A unit is committed."""
@@ -43,12 +60,11 @@ class Pace:
         begin = min(call.begin for call in commit.stages)
         end = max(call.end for call in commit.stages)
         self.began = min(self.began or begin, begin)
-        if not self._first_end:
-            self._first_end, self._first_rows = end, self._done
         self._last_end = max(self._last_end, end)
+        self._came.append((self._last_end, self._done))
         for call in commit.stages:
-            self._busy_s[call.stage] = self._busy_s.get(call.stage, 0.0) + call.busy_s
-            self._workers.setdefault(call.stage, set()).add(call.worker)
+            pool = self._stages.setdefault(call.stage, {})
+            pool.setdefault(call.worker, _Occupied()).add(call.begin, call.end)
 
     def left_s(self, now: float, workers: Mapping[str, int]) -> float | None:
         """Seconds until the last row is done; None before the first unit is.
@@ -64,10 +80,22 @@ class Pace:
 
     def _row_s(self, workers: Mapping[str, int]) -> float:
         """Seconds that pass between two rows."""
-        pools = {name: max(len(at), workers.get(name, 0)) for name, at in self._workers.items()}
-        slowest = max(pools, key=lambda name: self._busy_s[name] / pools[name])
+        sizes = {name: max(len(pool), workers.get(name, 0)) for name, pool in self._stages.items()}
+        busy_s = {
+            name: sum(one.seconds for one in pool.values()) for name, pool in self._stages.items()
+        }
+        slowest = max(sizes, key=lambda name: busy_s[name] / sizes[name])
         # in a turn every worker of a pool brings a unit
-        guess_s = _GUESS_TURNS * self._busy_s[slowest] / self._units
-        guess_rows = _GUESS_TURNS * pools[slowest] * self._done / self._units
-        came_s, came_rows = self._last_end - self._first_end, self._done - self._first_rows
-        return (guess_s + came_s) / (guess_rows + came_rows)
+        guess_s = _GUESS_TURNS * busy_s[slowest] / self._units
+        guess_rows = _GUESS_TURNS * sizes[slowest] * self._done / self._units
+        came_rows = self._came[-1][1] - self._came[0][1]
+        return (guess_s + came_rows * _slope(self._came)) / (guess_rows + came_rows)
+
+
+def _slope(points: Collection[tuple[float, int]]) -> float:
+    """Seconds a row of the line that fits points of (second, rows done) best."""
+    mean_s = sum(second for second, _ in points) / len(points)
+    mean_rows = sum(rows for _, rows in points) / len(points)
+    spread = sum((rows - mean_rows) ** 2 for _, rows in points)
+    both = sum((second - mean_s) * (rows - mean_rows) for second, rows in points)
+    return both / spread if spread else 0.0

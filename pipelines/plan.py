@@ -85,6 +85,13 @@ def common_schema(sources: list[Source]) -> pa.Schema:
         ) from fault
 
 
+def _first_fault(sources: list[Source]) -> str:
+    """What is wrong with the first row of a manifest none of whose rows are good."""
+    tables = [source.table for source in sources if source.table is not None]
+    faults = [t[FAULT_COLUMN].drop_null() for t in tables if FAULT_COLUMN in t.column_names]
+    return next(str(column[0]) for column in faults if len(column))
+
+
 def make_plan(
     uri: str, task: TaskSpec, unit_rows: int | None = None, limit: int | None = None
 ) -> Plan:
@@ -104,6 +111,8 @@ def make_plan(
     if not sources:
         raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
     schema = common_schema(sources)
+    if FAULT_COLUMN in schema.names and not set(schema.names) - {"id", FAULT_COLUMN}:
+        raise UsageError(f"{uri}: no row can be understood; the first: {_first_fault(sources)}")
     check_columns(schema, task)
     counts, left = [], limit if limit is not None else sum(s.rows for s in sources)
     for source in sources:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -21,6 +22,7 @@ _BLOCK_VALUES = 1 << 20
 _MAX_CHANNELS = 1024
 _MAX_RATE = 1_000_000
 _NO_LENGTH = 1 << 62
+_NO_NAME = re.compile(r"^Error opening <[^>]*>: ")  # says where in memory the file is, no more
 _LOST_S = 0.1  # codecs with delay may give a little less than their header says
 
 
@@ -100,7 +102,8 @@ class AudioStream:
         except (soundfile.SoundFileError, ValueError, OSError) as fault:
             raise BadRow(
                 "unreadable_audio",
-                f"{str(fault).strip()} ({self._size} bytes beginning {self._start!r}); "
+                f"{_NO_NAME.sub('', str(fault)).strip()} "
+                f"({self._size} bytes beginning {self._start!r}); "
                 "WAV, FLAC, OGG and MP3 can be read",
             ) from fault
 

@@ -20,7 +20,7 @@ MAX_SHARD_ROWS = 1000
 MAX_SHARD_BYTES = 100 << 20
 
 
-class _Shards:
+class Shards:
     """Collect rows until a shard is full, by number or by bytes."""
 
     def __init__(self, storage: Storage) -> None:
@@ -55,7 +55,7 @@ class _Shards:
         self._end_shard()
 
 
-class WebDatasetExporter(_Shards):
+class WebDatasetExporter(Shards):
     """Tars of samples: ``json``, ``txt``, ``flac``, ``reason_codes.npy``, ``recon_codes.npy``."""
 
     def store(self, number: int, rows: list[tuple[ExportRow, bytes | None, str]]) -> None:
@@ -71,17 +71,18 @@ class WebDatasetExporter(_Shards):
                 if data is not None:
                     sample[suffix] = data
                 if len(row.codes.recon):
-                    sample["reason_codes.npy"] = _uint16(row.codes.reason)
-                    sample["recon_codes.npy"] = _uint16(row.codes.recon)
+                    sample["reason_codes.npy"] = uint16(row.codes.reason)
+                    sample["recon_codes.npy"] = uint16(row.codes.recon)
                 writer.write(sample)
         self.storage.put(f"shard-{number:06d}.tar", sink.getvalue())
 
 
-def _uint16(codes: Tensor) -> np.ndarray[Any, np.dtype[np.uint16]]:
-    return codes.numpy().astype(np.uint16)  # [T, 8]
+def uint16(codes: Tensor) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """Codes ``[T, 8]`` as other toolkits get them."""
+    return codes.numpy().astype(np.uint16)
 
 
-class HuggingFaceExporter(_Shards):
+class HuggingFaceExporter(Shards):
     """Parquet shards with the Audio feature, and a card.
 
     Args:

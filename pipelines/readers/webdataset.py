@@ -10,6 +10,7 @@ import json
 import posixpath
 import tarfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -22,11 +23,15 @@ _COLUMNS = ("text", "caption", "question", "lyric", "speaker", "language")
 _TEXTS = {".txt": "text", **{f".{name}": name for name in _COLUMNS}}
 
 
-def split_name(name: str) -> tuple[str, str]:
-    """Key and extension of a member: the file name is cut at its first dot."""
+def split_name(name: str) -> tuple[str, str, str]:
+    """Key, part and ending of a member: the file name is cut at its first and its last dot.
+
+    ``a/b.left.wav`` is the ending ``.wav`` of the part ``.left`` of ``a/b``; most have no part.
+    """
     folder, file = posixpath.split(name)
     stem, dot, extension = file.partition(".")
-    return posixpath.join(folder, stem), (dot + extension).lower()
+    part, _, ending = (dot + extension).rpartition(".")
+    return posixpath.join(folder, stem), part, (dot + ending).lower()
 
 
 def read_tar(file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...]) -> pa.Table:
@@ -38,39 +43,66 @@ def read_tar(file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...]) -> pa.Ta
         audio_suffixes: extensions that are audio.
 
     Returns:
-        `id` (the key), `audio`, `text` of ``.txt``, and the keys of ``.json``. A tar that ends
+        `id` (the key), `audio`, `text` of ``.txt``, and the keys of ``.json``; a key with several
+        sounds gives a row for each. A tar that ends
         too early gives a row that fails after those that could be read.
     """
     return table_of_rows(enumerate(_samples(file, uri, audio_suffixes), 1))
 
 
+@dataclass
+class _Sample:
+    """What the members of one key hold, by the part of their names.
+
+    Attributes:
+        key: what they share.
+        sounds: addresses of the audio.
+        facts: what texts and JSON say; what is wrong with them is under `fault`.
+    """
+
+    key: str
+    sounds: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Row] = field(default_factory=dict)
+
+    def rows(self) -> Iterator[Row]:
+        """One row; or one for each part, named by it, where a key has several sounds.
+
+        File names that hold a dot (``speaker.1.flac``, ``speaker.2.flac``) share a key, and so do
+        the channels of one recording: none of them may be lost.
+        """
+        shared = self.facts.get("", {})
+        parts = list(self.sounds) or ([""] if shared else list(self.facts)) or [""]
+        for part in parts:
+            name = self.key + part if len(parts) > 1 else self.key
+            facts = shared | self.facts.get(part, {})
+            fault = facts.pop("fault", None)
+            sound = {"audio": self.sounds[part]} if part in self.sounds else {}
+            yield fault_row(name, fault) if fault else {"id": name, **sound, **facts}
+
+
 def _samples(file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...]) -> Iterator[Row | str]:
-    row: Row = {}
+    sample: _Sample | None = None
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
-                key, extension = split_name(member.name)
-                if not member.isfile() or posixpath.basename(key) == "":
-                    continue
-                if row and row["id"] != key:
-                    yield _finished(row)
-                    row = {}
-                row.setdefault("id", key)
-                if extension.endswith(audio_suffixes):
-                    row["audio"] = byte_range(uri, member.offset_data, member.size)
-                elif extension == ".json" or extension in _TEXTS:
-                    _add_text(row, tar, member, extension)
                 tar.members = []  # type: ignore[attr-defined]  # else tarfile keeps every header
+                key, part, ending = split_name(member.name)
+                # what has no ending belongs to no sample, as for the library
+                if not member.isfile() or not ending or posixpath.basename(key) == "":
+                    continue
+                if sample and sample.key != key:
+                    yield from sample.rows()
+                    sample = None
+                sample = sample or _Sample(key)
+                if ending in audio_suffixes:
+                    sample.sounds[part] = byte_range(uri, member.offset_data, member.size)
+                elif ending == ".json" or ending in _TEXTS:
+                    _add_text(sample.facts.setdefault(part, {}), tar, member, ending)
     except (tarfile.TarError, EOFError, OSError) as fault:
         yield f"{uri} cannot be read on: {fault}; fetch it again"
         return
-    if row:
-        yield _finished(row)
-
-
-def _finished(row: Row) -> Row:
-    fault = row.pop("fault", None)
-    return fault_row(row["id"], fault) if fault else row
+    if sample:
+        yield from sample.rows()
 
 
 def _add_text(row: Row, tar: tarfile.TarFile, member: tarfile.TarInfo, extension: str) -> None:

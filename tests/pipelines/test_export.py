@@ -143,6 +143,36 @@ def test_lhotse(tmp_path: Path) -> None:
     assert third.load_audio().shape == (1, 8000)
 
 
+def test_lhotse_shar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.exporters.shards.MAX_SHARD_ROWS", 2)
+    made = _spoken(str(tmp_path / "out"))
+    assert export_run(made, str(tmp_path / "made"), "shar").rows == 5
+    assert len(list((tmp_path / "made/shards").glob("recon_codes.*.tar"))) == 3
+    cuts = list(CutSet.from_shar(in_dir=tmp_path / "made/shards"))
+    assert [cut.custom["id"] for cut in cuts] == IDS
+    for number, cut in enumerate(cuts):
+        assert (cut.id, cut.supervisions[0].text) == (file_stem(IDS[number]), TEXTS[number])
+        assert (cut.sampling_rate, cut.custom["speaker"]) == (24_000, "s")
+        assert np.abs(cut.load_audio()[0] - _waves()[number].numpy()).max() < 1e-3
+        for codes, whole in (
+            (cut.load_reason_codes(), codes_of(number).reason),
+            (cut.load_recon_codes(), codes_of(number).recon),
+        ):
+            assert (codes.dtype, codes.tolist()) == (np.uint16, whole.tolist())
+    export_run(made, str(tmp_path / "made"), "jsonl")
+    assert not [path for path in Storage(str(tmp_path / "made")).list("") if "shards" in path]
+
+
+def test_lhotse_shar_takes_what_was_heard_along(tmp_path: Path) -> None:
+    assert export_run(_heard(tmp_path), str(tmp_path / "heard"), "shar").rows == 4
+    (tmp_path / "long.wav").unlink()
+    third = list(CutSet.from_shar(in_dir=tmp_path / "heard/shards"))[2]
+    assert (third.start, third.duration, third.supervisions[0].text) == (0.0, 0.5, "heard 2")
+    truth = tone(2.0, 24_000)[12_000:24_000]
+    assert np.abs(third.load_audio()[0] - truth).max() < 0.02  # was resampled from 16 kHz
+    assert not list((tmp_path / "heard/shards").glob("*codes*"))
+
+
 def test_nemo_by_reference_and_with_copies(tmp_path: Path) -> None:
     out = _heard(tmp_path)
     for copy, folder in ((False, "refer"), (True, "copy")):
@@ -226,6 +256,9 @@ def test_rows_without_audio_are_counted_and_named(tmp_path: Path) -> None:
     result = export_run(out, str(tmp_path / "dst"), "nemo")
     assert (result.rows, dict(result.skipped)) == (0, {"missing_file": 1, "missing_value": 1})
     assert result.examples[0].startswith("a: audio 'in-the-parquet-file.wav' is no file")
+    shar = export_run(out, str(tmp_path / "shar"), "shar")
+    assert (shar.rows, shar.skipped, shar.examples) == (0, result.skipped, result.examples)
+    assert "names no audio" in shar.examples[1]
     assert export_run(out, str(tmp_path / "lines"), "jsonl").rows == 2
 
 

@@ -134,6 +134,33 @@ def test_a_name_that_looks_like_a_pattern(tmp_path: Path) -> None:
     assert len(find_sources(str(tmp_path / "*.jsonl"))) == 2
 
 
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_a_glob_of_audio_has_paths_as_ids(
+    where: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    root = str(tmp_path) if where == "local" else request.getfixturevalue("bucket")
+    for name in ("in/ä/x 1.wav", "in/b/x 1.wav", "in/b/c/x 1.wav", "in/b/x 1.txt"):
+        Storage(root).put(name, wav_bytes(tone(0.1)))
+    for pattern, ids in (
+        ("in/*/*.wav", ["b/x 1.wav", "ä/x 1.wav"]),
+        ("in/**/x*.wav", ["b/c/x 1.wav", "b/x 1.wav", "ä/x 1.wav"]),
+        ("in/b/x*.wav", ["x 1.wav"]),
+    ):
+        plan = make_plan(f"{root}/{pattern}", get_task("tokenize"))
+        loaded = [Loader(get_task("tokenize"), plan.schema)(u.to_table()) for u in plan.units]
+        assert [table["id"][0].as_py() for table in loaded] == ids
+        assert [table["input_samples"][0].as_py() for table in loaded] == [2400] * len(ids)
+
+
+def test_hidden_files_of_a_folder_are_left_out(tmp_path: Path) -> None:
+    for name in ("a.wav", "._a.wav", ".cache/b.wav", "sub/.trash/c.wav", "sub/d.e.wav"):
+        Storage(str(tmp_path / ".mine")).put(name, b"x")
+    (source,) = find_sources(str(tmp_path / ".mine"))
+    assert source.table is not None
+    assert source.table["id"].to_pylist() == ["a.wav", "sub/d.e.wav"]
+    assert find_sources(str(tmp_path / ".mine/._a.wav"))[0].rows == 1  # named, it is meant
+
+
 @pytest.mark.parametrize("kind", ["arrow", "splits", "parquet"])
 def test_folders_of_the_datasets_library(kind: str, tmp_path: Path) -> None:
     rows = {

@@ -172,5 +172,5 @@ def test_a_column_that_is_there_twice(tmp_path: Path) -> None:
 
 def test_a_manifest_of_nothing_but_broken_lines(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("broken\nbroken\n")
-    with pytest.raises(UsageError, match="the manifest has none"):
+    with pytest.raises(UsageError, match=r"a\.jsonl: no row .* the first: line 1: Expecting value"):
         make_plan(str(tmp_path / "a.jsonl"), TTS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import webdataset
@@ -83,6 +85,36 @@ def test_a_cut_tar_and_a_broken_json_cost_their_rows(tmp_path: Path) -> None:
     assert "not an object" in table[1][FAULT_COLUMN]
 
 
+def _rows(members: dict[str, bytes]) -> list[dict[str, Any]]:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w") as tar:
+        for name, data in members.items():
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            tar.addfile(header, io.BytesIO(data))
+    sink.seek(0)
+    return list(read_tar(sink, "t.tar", AUDIO_SUFFIXES).to_pylist())
+
+
+def test_no_sound_is_lost_to_a_dot_in_its_name() -> None:
+    rows = _rows(
+        {
+            "d/s.1.flac": b"x", "d/s.1.json": b'{"text": "one", "who": {"age": 3}}',
+            "d/s.2.flac": b"xy", "d/s.2.txt": b"two", "d/s.lang.txt": b"en", "d/s.speaker": b"s",
+        }
+    )  # fmt: skip
+    assert [(row["id"], row["text"], row["speaker"]) for row in rows] == [
+        ("d/s.1", "one", "s"), ("d/s.2", "two", "s"),
+    ]  # fmt: skip
+    assert [row["audio"].rpartition("+")[2] for row in rows] == ["1", "2"]
+    assert rows[0]["who"] == {"age": 3}
+
+
+def test_one_sound_keeps_its_key_and_takes_what_its_name_shares() -> None:
+    rows = _rows({"a.b.wav": b"x", "a.b.json": b'{"text": "one"}', "__meta__": b"x", "c.txt": b"y"})
+    assert [(row["id"], row["text"]) for row in rows] == [("a", "one"), ("c", "y")]
+
+
 def test_a_zipped_tar_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").touch()
     with pytest.raises(UsageError, match=r"zipped \.tar cannot be read from its middle"):
@@ -91,9 +123,14 @@ def test_a_zipped_tar_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "parts"),
-    [("a/b.c/d.e.wav", ("a/b.c/d", ".e.wav")), ("x", ("x", "")), ("x.TXT", ("x", ".txt"))],
+    [
+        ("a/b.c/d.e.wav", ("a/b.c/d", ".e", ".wav")),
+        ("x", ("x", "", "")),
+        ("x.A.b.TXT", ("x", ".A.b", ".txt")),
+        (".hidden", ("", "", ".hidden")),
+    ],
 )
-def test_names(name: str, parts: tuple[str, str]) -> None:
+def test_names(name: str, parts: tuple[str, str, str]) -> None:
     assert split_name(name) == parts
 
 
