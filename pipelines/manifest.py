@@ -119,17 +119,24 @@ def _tar_sources(uris: list[str]) -> list[Source]:
         with fs.open(path, "rb", cache_type="readahead") as file:
             table = webdataset.read_tar(file, uri, AUDIO_SUFFIXES)
         sources.append(Source(uri, _identity(uri), table.num_rows, table.schema, table, True))
-    keys = Counter(key for s in sources if s.table and s.rows for key in s.table["id"].to_pylist())
+    keys = Counter(key for source in sources for key in _keys(source))
     if not keys or keys.most_common(1)[0][1] == 1:
         return sources
     return [_with_shard_names(source) for source in sources]
 
 
+def _keys(source: Source) -> list[str]:
+    """Ids of a tar's rows; one that is damaged from the start has a row, but no ids."""
+    table = source.table
+    return table["id"].to_pylist() if table and "id" in table.column_names else []
+
+
 def _with_shard_names(source: Source) -> Source:
-    if source.table is None or not source.rows:
+    keys = _keys(source)
+    if source.table is None or not keys:
         return source
     shard = posixpath.splitext(posixpath.basename(source.uri))[0]
-    names = pa.array([f"{shard}/{key}" for key in source.table["id"].to_pylist()], pa.string())
+    names = pa.array([f"{shard}/{key}" for key in keys], pa.string())
     table = source.table.set_column(source.table.column_names.index("id"), "id", names)
     return replace(source, table=table, schema=table.schema)
 
