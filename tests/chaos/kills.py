@@ -17,7 +17,10 @@ from tests.chaos.processes import Cluster, Driver
 
 Kind = Literal["driver", "actor", "worker", "node"]
 KINDS: tuple[Kind, ...] = ("driver", "actor", "worker", "node")
-_TITLES = {"actor": ("ray::MapWorker",), "worker": ("ray::MapBatches", "ray::IDLE", "ray::Map(")}
+_TITLES = {
+    "actor": ("ray::MapWorker",),
+    "worker": ("ray::MapBatches", "ray::IDLE", "ray::Streaming"),
+}
 _SLOWEST_JOB_S = 2400.0
 _EXTRA_STARTS = 12
 _POLL_S = 0.03

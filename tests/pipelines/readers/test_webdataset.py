@@ -139,3 +139,12 @@ def test_names(name: str, parts: tuple[str, str, str]) -> None:
 def test_no_bytes_break_the_reader(data: bytes) -> None:
     table = read_tar(io.BytesIO(data), "t.tar", AUDIO_SUFFIXES)
     assert table.num_rows == 0 or "id" in table.column_names or FAULT_COLUMN in table.column_names
+
+
+def test_a_tar_that_is_damaged_from_its_first_byte_costs_itself_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(_tar(["x"]))
+    (tmp_path / "b.tar").write_bytes(b"\x00" + _tar(["y"])[1:])
+    plan = make_plan(str(tmp_path), get_task("tokenize"))
+    rows = [row for unit in plan.units for row in unit.read().to_pylist()]
+    assert [row.get("id") for row in rows] == ["x", None]
+    assert "cannot be read on" in rows[1][FAULT_COLUMN]
