@@ -99,12 +99,18 @@ class Guard:
         finally:
             _WATCHDOG.end(watched)
 
+    def _kind(self, fault: Exception) -> str:
+        if is_out_of_memory(fault):
+            return "out_of_memory"
+        # no row is to blame when what came of it cannot be stored
+        return "storage" if self.name == "write" and isinstance(fault, OSError) else "fault"
+
     def _fault(self, table: pa.Table, fault: Exception) -> pa.Table:
         first_line = (str(fault).strip().splitlines() or [""])[0]
         facts = {
             "unit": _first(table, "unit"),
             "row": _first(table, "row"),
-            "kind": "out_of_memory" if is_out_of_memory(fault) else "fault",
+            "kind": self._kind(fault),
             "fault": f"{self.name}: {type(fault).__name__}: {first_line}",
         }
         return pa.table({"fault": [json.dumps(facts)]})

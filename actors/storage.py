@@ -13,7 +13,8 @@ import random
 import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -114,6 +115,25 @@ def read_uri(uri: str) -> bytes:
     return retrying(lambda: bytes(fs.cat_file(path)), f"reading {uri}")
 
 
+@contextmanager
+def _temporary(full: str) -> Iterator[str]:
+    """A name beside a file; nothing of it stays, above all not on a disk that is full."""
+    Path(full).parent.mkdir(parents=True, exist_ok=True)
+    temporary = f"{full}.{uuid.uuid4().hex}.tmp"
+    try:
+        yield temporary
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _write(path: str, data: bytes) -> None:
+    with Path(path).open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 class Storage:
     """A folder on local disk or object storage; every path is relative to it.
 
@@ -177,8 +197,9 @@ class Storage:
         """Write a whole object in one step, replacing what was there."""
         full = self._full(path)
         if self.is_local:
-            temporary = self._write_temporary(full, data)
-            os.replace(temporary, full)
+            with _temporary(full) as temporary:
+                _write(temporary, data)
+                os.replace(temporary, full)
             return
         retrying(lambda: self._fs.pipe_file(full, data), f"writing {self.uri(path)}")
 
@@ -187,9 +208,9 @@ class Storage:
         full = self._full(path)
         if self.is_local:
             Path(full).parent.mkdir(parents=True, exist_ok=True)
-            temporary = f"{full}.{uuid.uuid4().hex}.tmp"
-            shutil.copyfile(local, temporary)
-            os.replace(temporary, full)
+            with _temporary(full) as temporary:
+                shutil.copyfile(local, temporary)
+                os.replace(temporary, full)
             return
         retrying(lambda: self._fs.put_file(str(local), full), f"writing {self.uri(path)}")
 
@@ -204,11 +225,9 @@ class Storage:
         full = self._full(path)
         try:
             if self.is_local:
-                temporary = self._write_temporary(full, data)
-                try:
+                with _temporary(full) as temporary:
+                    _write(temporary, data)
                     os.link(temporary, full)
-                finally:
-                    os.unlink(temporary)
             else:
                 retrying(lambda: self._create(full, data), f"creating {self.uri(path)}")
         except OSError as fault:
@@ -256,12 +275,3 @@ class Storage:
             retrying(lambda: self._fs.rm_file(full), f"removing {self.uri(path)}")
         except FileNotFoundError:
             return
-
-    def _write_temporary(self, full: str, data: bytes) -> str:
-        Path(full).parent.mkdir(parents=True, exist_ok=True)
-        temporary = f"{full}.{uuid.uuid4().hex}.tmp"
-        with Path(temporary).open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        return temporary

@@ -8,6 +8,7 @@ from typing import Any
 
 from actors.unit import UnitSpec
 from actors.write import store_crash
+from pipelines.errors import RunFailed
 from pipelines.graph import Stages, stream_units
 from pipelines.lease import Lease
 from pipelines.ledger import Commit, merge_receipts
@@ -43,7 +44,11 @@ class Isolation:
     lease: Lease
 
     def commits(self, units: list[UnitSpec]) -> Iterator[Commit]:
-        """What becomes of units, each in one commit."""
+        """What becomes of units, each in one commit.
+
+        Raises:
+            RunFailed: storage takes no results.
+        """
         singles = {
             (unit.unit, row): replace(unit, row=row) for unit in units for row in unit.row_numbers
         }
@@ -75,4 +80,6 @@ class Isolation:
         if fault is None:
             message = "its worker process died each time this row was tried"
             return store_crash(self.output, spec, "crash", message, attempts)
+        if fault["kind"] == "storage":
+            raise RunFailed(f"{fault['fault']}; the same command goes on where it was")
         return store_crash(self.output, spec, fault["kind"], fault["fault"], attempts)

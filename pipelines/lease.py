@@ -22,6 +22,7 @@ from pipelines.errors import RunFailed, UsageError
 PATH = "_log/driver.json"
 HEARTBEAT_S = 5.0
 EXPIRY_S = 20.0
+_HELD: set[str] = set()
 
 
 def _process_start(pid: int) -> str:
@@ -84,8 +85,12 @@ class Lease:
     def _is_dead(holder: dict[str, Any]) -> bool:
         if holder.get("machine") != _machine():
             return False
-        start = _process_start(int(holder.get("pid", 0)))
-        return start == "" or start != holder.get("process_start")
+        pid = int(holder.get("pid", 0))
+        start = _process_start(pid)
+        if start == "" or start != holder.get("process_start"):
+            return True
+        # of this process, but its lease could not be given back: storage was away
+        return pid == os.getpid() and holder.get("driver") not in _HELD
 
     def acquire(self) -> Lease:
         """Take the lease and begin to renew it.
@@ -99,6 +104,7 @@ class Lease:
             self.storage.create(PATH, self._mine())
         except AlreadyThere:
             self._take_over()
+        _HELD.add(self.driver)
         self._thread.start()
         return self
 
@@ -151,6 +157,7 @@ class Lease:
             )
 
     def __exit__(self, *_: object) -> None:
+        _HELD.discard(self.driver)
         self._stop.set()
         self._thread.join(timeout=2 * self.heartbeat_s)
         if not self._lost.is_set():

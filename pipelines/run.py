@@ -30,6 +30,7 @@ from pipelines.stop import answered, stoppable
 from uniaudio2.config import ModelConfig
 
 _BEGINS_KEPT = 1000
+_UNSTORED_UNITS = 3
 
 StageFactory = Callable[[JobConfig, Allotment, pa.Schema, ModelConfig], Stages]
 
@@ -77,6 +78,7 @@ class Run:
         self.begins: list[float] = []
         self.setup: dict[str, Any] = {}
         self._why: dict[int, str] = {}
+        self._unstored = 0
 
     def execute(self, make: StageFactory = make_stages) -> RunResult:
         """Do what is not yet committed, then clean up and write the account."""
@@ -236,6 +238,7 @@ class Run:
             number = receipt["unit"]
             if "fault" in receipt:
                 self._why[number] = receipt["fault"]
+                self._give_up_if_nothing_is_stored(receipt)
             elif number in left:
                 unit = left.pop(number)
                 self._commit(merged(unit, [receipt]))
@@ -249,9 +252,19 @@ class Run:
             )
         return list(left.values())
 
+    def _give_up_if_nothing_is_stored(self, fault: dict[str, Any]) -> None:
+        """End a run whose results storage no longer takes, before it computes more of them."""
+        self._unstored += fault["kind"] == "storage"
+        if self._unstored >= _UNSTORED_UNITS:
+            raise RunFailed(
+                f"storage takes no results: {fault['fault']}; make room or mend it, then the same "
+                "command goes on where it was"
+            )
+
     def _commit(self, commit: Commit) -> None:
         """Make a unit visible, count it, and stop a job that is past hope."""
         self.ledger.commit(commit)
+        self._unstored = 0
         self.progress.committed(commit)
         counts = self.progress.counts
         done = counts.ok + counts.errors
