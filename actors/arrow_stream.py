@@ -95,6 +95,7 @@ class ArrowStream:
         self._file.seek(batch.place)
         message = pa.ipc.read_message(pa.py_buffer(self._file.read(batch.size)))
         whole = pa.ipc.read_record_batch(message, self.schema)
+        whole.validate(full=True)  # offsets beyond their buffers would end this process later
         return whole if columns is None else whole.select(columns)
 
     def _scan(self) -> tuple[pa.Schema, list[_Batch]]:

@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,24 +71,31 @@ def _full_uri(original: str, path: str) -> str:
     return f"{protocol}://{path}" if separator and protocol != "file" else path
 
 
+@contextmanager
+def _readable(uri: str, kind: str) -> Iterator[None]:
+    """Say of a damaged file what is wrong with it; lengths and names in it may be anything."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as fault:
+        said = str(fault) or "a length in it is beyond all memory"
+        raise UsageError(f"{uri}: {said}; a readable {kind} file is needed") from fault
+
+
 def parquet_source(uri: str) -> Source:
     """A Parquet file by its footer alone."""
-    try:
-        with open_parquet(uri) as file:
-            return Source(uri, _identity(uri), file.metadata.num_rows, file.schema_arrow)
-    except (pa.ArrowInvalid, OSError) as fault:
-        if isinstance(fault, FileNotFoundError):
-            raise
-        raise UsageError(f"{uri}: {fault}; a readable Parquet file is needed") from fault
+    with _readable(uri, "Parquet"), open_parquet(uri) as file:
+        schema = file.schema_arrow
+        _ = schema.names  # raises where one is no text
+        return Source(uri, _identity(uri), file.metadata.num_rows, schema)
 
 
 def _arrow_source(uri: str) -> Source:
     """An Arrow stream file by the headers of its messages alone."""
-    try:
-        with ArrowStream(uri) as file:
-            return Source(uri, _identity(uri), file.num_rows, file.schema)
-    except pa.ArrowException as fault:
-        raise UsageError(f"{uri}: {fault}; a readable Arrow stream file is needed") from fault
+    with _readable(uri, "Arrow stream"), ArrowStream(uri) as file:
+        _ = file.schema.names
+        return Source(uri, _identity(uri), file.num_rows, file.schema)
 
 
 def _saved_dataset(uri: str) -> list[Source]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 import pyarrow as pa
 
@@ -18,6 +19,8 @@ from uniaudio2.tasks import TaskSpec
 
 _SMALLEST_RUN_UNITS = 8
 _LARGEST_UNIT_ROWS = 32
+# whose waves, 96 KB a second, are 115 MB in the store that stages share
+_LARGEST_UNIT_S = 1200.0
 _CODES = ("recon_codes", "recon_path")
 _STAND_INS = {"audio": (*AUDIO_COLUMNS[1:], *_CODES), "recon_codes": _CODES[1:]}
 
@@ -101,7 +104,7 @@ def make_plan(
         uri: INPUT of the run.
         task: decides which columns are needed.
         unit_rows: rows of a unit; None chooses 32, fewer for small manifests so that stages
-            can overlap.
+            can overlap, and fewer where columns tell of more than 20 minutes of audio.
         limit: use the first `limit` rows alone.
 
     Raises:
@@ -120,35 +123,60 @@ def make_plan(
         left -= source.rows
     total = sum(counts)
     size = unit_rows or max(1, min(_LARGEST_UNIT_ROWS, -(-total // _SMALLEST_RUN_UNITS)))
+    longest_s = inf if unit_rows else _LARGEST_UNIT_S
     units: list[UnitSpec] = []
     seen = SeenIds()
     for source, rows in zip(sources, counts, strict=True):
-        units.extend(_cut(source, rows, size, len(units), seen))
+        units.extend(_cut(source, rows, size, longest_s, len(units), seen))
     refuse_duplicates(sources, counts, seen)
     return Plan(units, schema, total, [source.uri for source in sources])
 
 
-def _cut(source: Source, rows: int, size: int, first: int, seen: SeenIds) -> Iterator[UnitSpec]:
+def _cut(
+    source: Source, rows: int, size: int, longest_s: float, first: int, seen: SeenIds
+) -> Iterator[UnitSpec]:
     """Units of one source; a unit never spans two sources."""
-    entries = index_rows(source, rows)
-    for number, start in enumerate(range(0, rows, size), first):
-        stop = min(start + size, rows)
-        group: list[str] = []
-        contents = hashlib.blake2b(origin(source), digest_size=16)
-        for row in range(start, stop):
-            name, row_hash = next(entries)
-            if name is None or name == "":
-                raise UsageError(
-                    f"{source.uri}: row {row} has no id; fill the 'id' column or drop it"
-                )
-            group.append(name)
-            contents.update(row_hash.encode())
+    contents, group, start, unit_s = _Contents(source), list[str](), 0, 0.0
+
+    def unit() -> UnitSpec:
         seen.add(group)
-        rows_bytes = b""
+        where, data = source.uri, b""
         if source.table is not None:
-            rows_bytes = to_stream(source.table.slice(start, stop - start))
-        where = source.uri if source.table is None else ""
-        yield UnitSpec(number, where, start, stop, source.base, contents.hexdigest(), rows_bytes)
+            where, data = "", to_stream(source.table.slice(start, len(group)))
+        stop, number = start + len(group), first + contents.units
+        return UnitSpec(number, where, start, stop, source.base, contents.taken(), data)
+
+    for row, (name, row_hash, row_s) in enumerate(index_rows(source, rows)):
+        if name is None or name == "":
+            raise UsageError(f"{source.uri}: row {row} has no id; fill the 'id' column or drop it")
+        if group and (len(group) == size or unit_s + row_s > longest_s):
+            yield unit()
+            group, start, unit_s = [], row, 0.0
+        group.append(name)
+        contents.add(row_hash)
+        unit_s += row_s
+    if group:
+        yield unit()
+
+
+class _Contents:
+    """Fingerprints of the units of one source."""
+
+    def __init__(self, source: Source) -> None:
+        self.units = 0
+        self._origin = origin(source)
+        self._hash = hashlib.blake2b(self._origin, digest_size=16)
+
+    def add(self, row_hash: str) -> None:
+        """One more row of the unit."""
+        self._hash.update(row_hash.encode())
+
+    def taken(self) -> str:
+        """The fingerprint of the unit, which ends here."""
+        self.units += 1
+        fingerprint = self._hash.hexdigest()
+        self._hash = hashlib.blake2b(self._origin, digest_size=16)
+        return fingerprint
 
 
 def travelling_schema(schema: pa.Schema) -> pa.Schema:

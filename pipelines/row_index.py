@@ -37,17 +37,34 @@ def origin(source: Source) -> bytes:
     return f"{source.uri}\x00{source.identity if unread else ''}".encode()
 
 
-def index_rows(source: Source, rows: int) -> Iterator[tuple[str | None, str]]:
-    """Id and content hash of the first `rows` rows of a source, one batch in memory at a time.
+def index_rows(source: Source, rows: int) -> Iterator[tuple[str | None, str, float]]:
+    """Id, content hash and seconds of audio, where they are told, of the first `rows` rows of a
+    source, one batch in memory at a time.
 
     Raises:
         UsageError: ids of a wrong type, or rows that cannot be read.
     """
     try:
         for table in _tables(source, rows):
-            yield from zip(row_ids(table), row_hashes(table), strict=True)
-    except (ValueError, pa.ArrowException, OSError) as fault:
-        raise UsageError(f"{source.uri}: {fault}") from fault
+            yield from zip(row_ids(table), row_hashes(table), _seconds(table), strict=True)
+    except (ValueError, pa.ArrowException, OSError, MemoryError) as fault:
+        said = str(fault) or "a length in it is beyond all memory"
+        raise UsageError(f"{source.uri}: {said}") from fault
+
+
+def _seconds(table: pa.Table) -> list[float]:
+    """How much audio each row names by its columns; 0 where they do not tell."""
+
+    def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        kind = table.schema.field(name).type if name in table.column_names else pa.null()
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            return np.full(table.num_rows, np.nan)
+        return np.asarray(table[name].cast(pa.float64()).to_numpy(), np.float64)
+
+    with np.errstate(invalid="ignore"):
+        span_s = column("end_s") - np.nan_to_num(column("start_s"))
+        told_s = np.where(np.isnan(span_s), column("duration"), span_s)
+        return list(np.where(np.isfinite(told_s) & (told_s > 0), told_s, 0.0).tolist())
 
 
 def _tables(source: Source, rows: int) -> Iterator[pa.Table]:
@@ -98,7 +115,7 @@ def refuse_duplicates(sources: list[Source], counts: list[int], seen: SeenIds) -
         return
     found: dict[str, int] = {}
     for source, rows in zip(sources, counts, strict=True):
-        for name, _ in index_rows(source, rows):
+        for name, *_ in index_rows(source, rows):
             if name is not None and _id_hash(name) in repeated:
                 found[name] = found.get(name, 0) + 1
     twice = sorted(name for name, count in found.items() if count > 1)

@@ -82,7 +82,7 @@ GOOD_PT = [
 
 
 @given(data=st.sampled_from(GOOD_PT).flatmap(damaged))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300, derandomize=True)
 def test_a_damaged_file_is_codes_or_a_bad_row(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
 ) -> None:

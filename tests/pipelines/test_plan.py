@@ -69,6 +69,39 @@ def test_a_small_manifest_still_makes_several_units(tmp_path: Path) -> None:
     assert 4 <= len(make_plan(uri, TTS).units) <= 8
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"duration": [500.0, 600.0, 200.0, None, 5000.0, 1.0, float("nan"), -9.0]},
+        {
+            "start_s": [0.0, 10.0, None, None, 0.0, 4.0, 0.0, 9.0],
+            "end_s": [500.0, 610.0, 200.0, None, 5000.0, 5.0, None, 0.0],
+            "duration": [9e9, 9e9, 9e9, None, 9e9, 9e9, None, None],
+        },
+        {"duration": [500, 600, 200, None, 5000, 1, 0, -9]},
+    ],
+)
+def test_a_unit_is_bounded_in_seconds_of_audio(
+    tmp_path: Path, columns: dict[str, list[float | None]]
+) -> None:
+    """Where columns tell; a row that is longer than a unit may be is a unit of its own."""
+    rows = {"id": [str(n) for n in range(48)], "audio": [f"{n}.wav" for n in range(48)]}
+    repeated = {name: values * 6 for name, values in columns.items()}
+    uri = write(tmp_path / "a.parquet", pa.table({**rows, **repeated}))
+    sizes = [unit.row_count for unit in make_plan(uri, get_task("asr")).units]
+    # 500 + 600 | 200 + 0 | 5000 | 1 + 0 + 0 + 500 + 600 | 200 + 0 | 5000 | ..., six rows at most
+    assert sizes[:6] == [2, 2, 1, 5, 2, 1]
+    assert sum(sizes) == 48
+    asked = make_plan(uri, get_task("asr"), unit_rows=8)
+    assert [unit.row_count for unit in asked.units] == [8] * 6
+
+
+def test_durations_that_are_no_numbers_tell_nothing(tmp_path: Path) -> None:
+    table = pa.table({"audio": ["a.wav", "b.wav"], "duration": ["5000", "long"]})
+    plan = make_plan(write(tmp_path / "a.parquet", table), get_task("asr"))
+    assert plan.rows == 2
+
+
 def test_missing_column_names_what_is_there(tmp_path: Path) -> None:
     uri = write(tmp_path / "a.parquet", pa.table({"words": ["a"]}))
     with pytest.raises(UsageError, match=r"'text' is missing.*has words"):

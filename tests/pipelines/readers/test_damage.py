@@ -1,4 +1,8 @@
-"""Damaged manifests: refused as a whole in one line, or every row of them comes out of loading."""
+"""Damaged manifests: refused as a whole in one line, or every row of them comes out of loading.
+
+The same damages are tried every time; thousands of others were, of each format, when this was
+written.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +83,7 @@ def test_a_damaged_manifest_is_refused_or_every_row_comes_out(
         return plan.rows
 
     @given(damaged(good))
-    @settings(deadline=None, max_examples=60, print_blob=False)
+    @settings(deadline=None, max_examples=60, derandomize=True)
     def check(data: bytes) -> None:
         try:
             load(data)
