@@ -77,7 +77,7 @@ def test_units_are_handed_out_only_a_little_ahead(waiting: int, running: int, mo
 def test_however_many_units_there_are_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source, "_UNITS_AT_ONCE", 50)
     monkeypatch.setattr(source, "_UNITS_AHEAD", 10)
-    units = [UnitSpec(n, "", n, n + 1, "/x", f"f{n}") for n in range(400)]
+    units = [UnitSpec(n, "", n, n + 1, "/x", f"f{n}") for n in range(160)]
     seen: list[tuple[int, ...]] = []
 
     class Looker(ExecutionCallback):  # type: ignore[misc] # ray ships no types
@@ -92,6 +92,6 @@ def test_however_many_units_there_are_few_wait(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(context, "custom_execution_callback_classes", [Looker])
     stream = unit_source(units).map_batches(slow, batch_size=None, batch_format="pyarrow")
     blocks = list(stream.iter_batches(batch_size=None, batch_format="pyarrow"))
-    assert sorted(UnitSpec.from_table(block).unit for block in blocks) == list(range(400))
+    assert sorted(UnitSpec.from_table(block).unit for block in blocks) == list(range(160))
     assert max(tasks for tasks, _ in seen) == 1
     assert 0 < max(waiting for _, waiting in seen) <= 60
