@@ -16,7 +16,6 @@ import pytest
 
 from actors.storage import Storage
 from pipelines import JobConfig, UsageError, run_job
-from pipelines.ledger import Ledger
 from pipelines.report import page, write_report
 from pipelines.report.page import histogram, model_card
 from tests.conftest import tone, wav_bytes
@@ -207,11 +206,6 @@ def test_where_no_run_was_there_is_no_report(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no run\.json"):
         write_report(str(tmp_path))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_records_are_walked_and_not_kept(hostile: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ledger, "commits", None)  # the one that holds all of them
-    assert write_report(hostile).size_bytes > 10_000
 
 
 def test_a_model_card_cannot_act(tmp_path: Path) -> None:
