@@ -87,30 +87,29 @@ class Guard:
             return table
         watched = _WATCHDOG.begin(self.timeout_s)
         began, clock = time.time(), time.monotonic()
+        storing = self.name == "write"
         try:
             result = stage(table)
             result = stamp(table, result, self.name, began, time.monotonic() - clock)
+            storing = True
             return self.shelf.keep(result) if self.shelf else result
         except Exception as fault:
             if any(sign in str(fault) for sign in _DEVICE_LOST):
                 traceback.print_exc(file=sys.stderr)
                 os._exit(70)
-            return self._fault(table, fault)
+            return self._fault(table, fault, storing)
         finally:
             _WATCHDOG.end(watched)
 
-    def _kind(self, fault: Exception) -> str:
-        if is_out_of_memory(fault):
-            return "out_of_memory"
-        # no row is to blame when what came of it cannot be stored
-        return "storage" if self.name == "write" and isinstance(fault, OSError) else "fault"
-
-    def _fault(self, table: pa.Table, fault: Exception) -> pa.Table:
+    def _fault(self, table: pa.Table, fault: Exception, storing: bool) -> pa.Table:
+        kind = "out_of_memory" if is_out_of_memory(fault) else "fault"
+        if storing and isinstance(fault, OSError):
+            kind = "storage"  # no row is to blame when what came of it cannot be kept
         first_line = (str(fault).strip().splitlines() or [""])[0]
         facts = {
             "unit": _first(table, "unit"),
             "row": _first(table, "row"),
-            "kind": self._kind(fault),
+            "kind": kind,
             "fault": f"{self.name}: {type(fault).__name__}: {first_line}",
         }
         return pa.table({"fault": [json.dumps(facts)]})

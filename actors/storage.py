@@ -26,7 +26,7 @@ ATTEMPTS = 6
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 8.0
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ValueError)
-_FINAL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSYS)
+_FINAL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
 # their fsspec libraries send the condition along; others look first and write then
 _CONDITIONAL_PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 
@@ -207,7 +207,6 @@ class Storage:
         """Write a whole object from a local file, which may be larger than memory."""
         full = self._full(path)
         if self.is_local:
-            Path(full).parent.mkdir(parents=True, exist_ok=True)
             with _temporary(full) as temporary:
                 shutil.copyfile(local, temporary)
                 os.replace(temporary, full)

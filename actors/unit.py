@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -63,7 +63,7 @@ class UnitSpec:
         return units_table([self])
 
     def _facts(self) -> str:
-        facts = asdict(replace(self, rows=b""))
+        facts = asdict(self)
         del facts["rows"]
         return json.dumps(facts)
 

@@ -25,7 +25,8 @@ from actors.times import StageTime
 from actors.write import file_mark
 from pipelines.errors import RunFailed, UsageError
 
-UNITS = "_log/units"
+LOG = "_log"
+UNITS = f"{LOG}/units"
 RUN = "run.json"
 REPORT = "report.html"
 RESULTS = ("data", "errors", "audio")
@@ -36,7 +37,8 @@ _READ_AT_ONCE = 256
 _PLACE = r"\d{8}-[0-9a-f]{8}"
 _OWN = re.compile(
     rf"((data|errors)/part-{_PLACE}\.parquet|audio/{_PLACE}(\.tar|/[\w-]+\.(flac|wav))"
-    rf"|{FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow|{UNITS}/\d{{8}}(-\d{{4}})?\.json)"
+    rf"|{FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow|{UNITS}/\d{{8}}(-\d{{4}})?\.json"
+    rf"|{LOG}/fence-[0-9a-f]{{32}})"
     r"(\.[0-9a-f]{32}\.tmp)?"
 )
 _OWN_FOLDER = re.compile(rf"audio/{_PLACE}")
@@ -246,7 +248,7 @@ class Ledger:
             for path in records[:-1]:  # before the parts that it names
                 self.storage.delete(path)
         named = {path for c in self.each_commit() for path in (*c.data, *c.error_parts, *c.audio)}
-        orphans = [path for folder in folders for path in self._orphans(folder, named)]
+        orphans = [path for folder in (*folders, LOG) for path in self._orphans(folder, named)]
         with ThreadPoolExecutor(_READ_THREADS) as pool:
             list(pool.map(self.storage.delete, orphans))
         return len(orphans)
@@ -257,7 +259,7 @@ class Ledger:
             return
         # records before the parts that they name: a kill between must leave no promise behind
         records = [path for paths in self._record_paths().values() for path in paths]
-        for path in (*records, *self._own((*SWEPT, UNITS)), REPORT):
+        for path in (*records, *self._own((*SWEPT, LOG)), REPORT):
             self.storage.delete(path)
         self.storage.delete(RUN)
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from pipelines.ledger import Commit
 
-_GUESS_TURNS = (
-    4  # what the slowest stage's turn says counts as much as so many turns that were seen
-)
+_GUESS_TURNS = 4
+"""What the slowest stage's turn says counts as much as so many turns that were seen."""
 _UNITS_SEEN = 512
 """A line goes through the latest of them; what was long ago tells little of what comes."""
 

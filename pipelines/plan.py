@@ -136,47 +136,37 @@ def _cut(
     source: Source, rows: int, size: int, longest_s: float, first: int, seen: SeenIds
 ) -> Iterator[UnitSpec]:
     """Units of one source; a unit never spans two sources."""
-    contents, group, start, unit_s = _Contents(source), list[str](), 0, 0.0
-
-    def unit() -> UnitSpec:
-        seen.add(group)
+    start = 0
+    for number, group in enumerate(_groups(source, rows, size, longest_s), first):
+        stop = start + len(group)
+        seen.add([name for name, _ in group])
+        contents = hashlib.blake2b(origin(source), digest_size=16)
+        for _, row_hash in group:
+            contents.update(row_hash.encode())
         where, data = source.uri, b""
         if source.table is not None:
             where, data = "", to_stream(source.table.slice(start, len(group)))
-        stop, number = start + len(group), first + contents.units
-        return UnitSpec(number, where, start, stop, source.base, contents.taken(), data)
+        yield UnitSpec(number, where, start, stop, source.base, contents.hexdigest(), data)
+        start = stop
 
+
+def _groups(
+    source: Source, rows: int, size: int, longest_s: float
+) -> Iterator[list[tuple[str, str]]]:
+    """Ids and hashes of rows that make a unit: at most `size`, and of `longest_s` seconds in all
+    but where one row alone is longer."""
+    group: list[tuple[str, str]] = []
+    group_s = 0.0
     for row, (name, row_hash, row_s) in enumerate(index_rows(source, rows)):
         if name is None or name == "":
             raise UsageError(f"{source.uri}: row {row} has no id; fill the 'id' column or drop it")
-        if group and (len(group) == size or unit_s + row_s > longest_s):
-            yield unit()
-            group, start, unit_s = [], row, 0.0
-        group.append(name)
-        contents.add(row_hash)
-        unit_s += row_s
+        if group and (len(group) == size or group_s + row_s > longest_s):
+            yield group
+            group, group_s = [], 0.0
+        group.append((name, row_hash))
+        group_s += row_s
     if group:
-        yield unit()
-
-
-class _Contents:
-    """Fingerprints of the units of one source."""
-
-    def __init__(self, source: Source) -> None:
-        self.units = 0
-        self._origin = origin(source)
-        self._hash = hashlib.blake2b(self._origin, digest_size=16)
-
-    def add(self, row_hash: str) -> None:
-        """One more row of the unit."""
-        self._hash.update(row_hash.encode())
-
-    def taken(self) -> str:
-        """The fingerprint of the unit, which ends here."""
-        self.units += 1
-        fingerprint = self._hash.hexdigest()
-        self._hash = hashlib.blake2b(self._origin, digest_size=16)
-        return fingerprint
+        yield group
 
 
 def travelling_schema(schema: pa.Schema) -> pa.Schema:

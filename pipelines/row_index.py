@@ -59,12 +59,14 @@ def _seconds(table: pa.Table) -> list[float]:
         kind = table.schema.field(name).type if name in table.column_names else pa.null()
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             return np.full(table.num_rows, np.nan)
-        return np.asarray(table[name].cast(pa.float64()).to_numpy(), np.float64)
+        # unsafe: beyond 2^53 a number of seconds need not be exact
+        return np.asarray(table[name].cast(pa.float64(), safe=False).to_numpy(), np.float64)
 
     with np.errstate(invalid="ignore"):
         span_s = column("end_s") - np.nan_to_num(column("start_s"))
         told_s = np.where(np.isnan(span_s), column("duration"), span_s)
-        return list(np.where(np.isfinite(told_s) & (told_s > 0), told_s, 0.0).tolist())
+        seconds: list[float] = np.where(np.isfinite(told_s) & (told_s > 0), told_s, 0.0).tolist()
+    return seconds
 
 
 def _tables(source: Source, rows: int) -> Iterator[pa.Table]:

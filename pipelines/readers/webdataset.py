@@ -44,8 +44,8 @@ def read_tar(file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...]) -> pa.Ta
 
     Returns:
         `id` (the key), `audio`, `text` of ``.txt``, and the keys of ``.json``; a key with several
-        sounds gives a row for each. A tar that ends
-        too early gives a row that fails after those that could be read.
+        sounds gives a row for each. A tar that ends too early gives a row that fails after those
+        that could be read.
     """
     return table_of_rows(enumerate(_samples(file, uri, audio_suffixes), 1))
 

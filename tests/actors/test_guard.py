@@ -51,6 +51,23 @@ def test_want_of_memory_is_told_from_other_faults() -> None:
     assert facts["kind"] == "out_of_memory"
 
 
+def unstored(_: pa.Table) -> pa.Table:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("write", "storage"), ("load", "fault")])
+def test_what_cannot_be_written_is_told_from_what_cannot_be_read(name: str, kind: str) -> None:
+    facts = json.loads(Guard(name, 60).call(unit_table(), unstored)["fault"][0].as_py())
+    assert facts["kind"] == kind
+
+
+def test_tokens_that_cannot_be_kept_are_no_rows_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    guard = Guard("encode", 60, Shelf(str(tmp_path / "file"), "encode"))
+    facts = json.loads(guard.call(unit_table(), lambda table: table)["fault"][0].as_py())
+    assert facts["kind"] == "storage"
+
+
 def test_a_fault_passes_the_stages_after_it() -> None:
     fault = GUARD.call(unit_table(), failing)
     assert GUARD.call(fault, failing) is fault

@@ -54,6 +54,7 @@ def test_orphans_are_invisible_and_swept(ledger: Ledger) -> None:
         ):
             ledger.storage.put(path, b"x")
     ledger.storage.put("audio/00000003-bbbbbbbb/notes.txt", b"the user's own")
+    ledger.storage.put(f"_log/fence-{'0' * 32}", b"first")
     left_by_a_kill = f"data/part-00000003-aaaaaaaa.parquet.{'0' * 32}.tmp"
     ledger.storage.put(left_by_a_kill, b"x")
     ledger.storage.put("_tokens/00000003-0123456789abcdef.arrow", b"x")
@@ -61,7 +62,7 @@ def test_orphans_are_invisible_and_swept(ledger: Ledger) -> None:
     assert committed_parts(ledger.storage.root) == [
         ledger.storage.uri("data/part-00000003-aaaaaaaa.parquet")
     ]
-    assert ledger.sweep() == 5
+    assert ledger.sweep() == 6
     left = [path for kind in ("data", "errors", "audio") for path in ledger.storage.list(kind)]
     assert left.pop() == "audio/00000003-bbbbbbbb/notes.txt"
     assert len(left) == 3
