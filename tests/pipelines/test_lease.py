@@ -39,6 +39,19 @@ def test_after_an_orderly_end_the_next_starts_at_once(storage: Storage) -> None:
         second.check()
 
 
+def test_what_this_process_could_not_give_back_is_taken_at_once(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise OSError("storage is away")
+
+    with monkeypatch.context() as patch, lease(storage):
+        patch.setattr(Storage, "delete", away)
+    assert storage.exists(PATH)
+    with lease(storage, expiry_s=60) as second:
+        assert not second.waited
+
+
 def test_a_killed_driver_of_this_machine_is_replaced_at_once(storage: Storage) -> None:
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     process.wait()
