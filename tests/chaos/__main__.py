@@ -85,7 +85,7 @@ def line(kind: str, rounds: int, accounts: list[Account]) -> list[str]:
         sum(v.again for v in verdicts),
         sum(a.faults for a in accounts),
         sum(a.lost_answers_of_puts for a in accounts),
-        sum(a.starts for a in accounts),
+        sum(len(a.begins) for a in accounts),
         f"{sum(a.seconds for a in accounts):.0f}",
     ]  # fmt: skip
     return [str(cell) for cell in cells]
@@ -132,11 +132,11 @@ def report(lines: list[list[str]], groups: dict[Kind, list[Account]], seconds: f
         "answer lost after). Its rows are compared with those of a run that nothing disturbed. "
         "*Lost*: an id in neither `data` nor `errors`, or a named object that is not there. "
         "*Doubled*: an id twice, a commit record changed or written twice, or work on a unit that "
-        "was already committed. *Different*: codes or facts not equal, or audio off by more than "
-        f"0.001 (largest difference seen: {worst:g}). *Given up*: a row in the errors table that "
-        "the clean run has done. *Left over*: objects that no commit names. *Units written again* "
-        "were not yet committed when the kill came; work that died before its part was written "
-        "leaves no trace and is not counted.",
+        "an earlier start had committed. *Different*: codes or facts not equal, or audio off by "
+        f"more than 0.001 (largest difference seen: {worst:g}). *Given up*: a row in the errors "
+        "table that the clean run has done. *Left over*: objects that no commit names. *Units "
+        "written again* were not committed by an earlier start; work that died before its part "
+        "was written leaves no trace and is not counted.",
         "When the kills came:\n\n" + "\n".join(notes),
     ]
     if stops:

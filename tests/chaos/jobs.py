@@ -9,6 +9,7 @@ import logging
 import re
 import shutil
 import tempfile
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -233,9 +234,9 @@ class Verdict:
             not what their commit states.
         given_up: ids in the errors table that the clean run has done.
         orphans: objects that no commit names.
-        again: units written more than once before they were committed; work that was lost before
-            its part was written leaves no trace and is not counted.
-        after_commit: parts that were written for a unit that was already committed.
+        again: units written more than once, by starts none of which found them committed; work
+            that was lost before its part was written leaves no trace and is not counted.
+        after_commit: parts of units that an earlier start had committed.
         audio_error: largest difference of any sample.
     """
 
@@ -283,18 +284,30 @@ def _gap(one: np.ndarray | None, other: np.ndarray | None) -> float:
     return float(np.abs(one - other).max(initial=0.0))
 
 
-def count_work(verdict: Verdict, written: list[Passed]) -> None:
-    """Add what the order of the writes tells: work done again, and work on committed units."""
-    committed: set[str] = set()
+def count_work(verdict: Verdict, written: list[Passed], begins: list[float]) -> None:
+    """Add what the order of the writes tells: work done again, and work on committed units.
+
+    A worker that dies between handing over its receipt and reporting that it is done has its write
+    repeated by Ray, and the commit may be quicker. The part is swept like any other that no commit
+    names; the unit counts as written again.
+
+    Args:
+        verdict: to be completed.
+        written: PUTs in the order in which they took effect.
+        begins: monotonic seconds at which the job was started, in order.
+    """
+    committed: dict[str, int] = {}
     parts: dict[str, set[str]] = {}
     for put in written:
+        start = bisect_right(begins, put.at)
         if match := _COMMIT.search(put.path):
             if match[1] in committed:
                 verdict.doubled.append(f"commit record {match[1]} was written twice")
-            committed.add(match[1])
+            committed[match[1]] = start
         elif match := _PART.search(put.path):
             name = put.path.rsplit("part-", 1)[1]
-            if match[1] in committed and name not in parts.get(match[1], set()):
+            known = parts.setdefault(match[1], set())
+            if committed.get(match[1], start) < start and name not in known:
                 verdict.after_commit.append(put.path)
-            parts.setdefault(match[1], set()).add(name)
+            known.add(name)
     verdict.again = sum(len(names) > 1 for names in parts.values())

@@ -32,6 +32,7 @@ class Account:
 
     Attributes:
         kills: kills that hit a live run.
+        begins: monotonic seconds of its starts.
         moments: kills by the moment at which they came.
         stops: ends of a driver that were not a kill and not success, by what it said.
     """
@@ -39,7 +40,7 @@ class Account:
     kind: Kind
     job: Job
     kills: int = 0
-    starts: int = 0
+    begins: list[float] = field(default_factory=list)
     moments: Counter[str] = field(default_factory=Counter)
     stops: Counter[str] = field(default_factory=Counter)
     changed: list[str] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Ordeal:
                 driver.end()
         self._check_records()
         verdict = compare(clean, read_result(self.stand, self.output))
-        count_work(verdict, self.stand.written(self.output))
+        count_work(verdict, self.stand.written(self.output), self.account.begins)
         verdict.doubled += self.account.changed
         faults = self.stand.proxy.injected - before
         self.account.faults = faults.total()
@@ -115,20 +116,20 @@ class Ordeal:
             self.stand.proxy.rate = 0.0
 
     def _until_done(self, begun: float) -> None:
-        while self.account.starts <= self.wanted + _EXTRA_STARTS:
+        while len(self.account.begins) <= self.wanted + _EXTRA_STARTS:
             if time.monotonic() - begun > _SLOWEST_JOB_S:
                 raise TimeoutError(f"{self.kind}: a job did not end within {_SLOWEST_JOB_S:g} s")
             address = self.cluster.address if self.cluster else None
+            self.account.begins.append(time.monotonic())
             driver = Driver(self.stand, self.job, self.output, address)
             self._drivers.append(driver)
-            self.account.starts += 1
             self._one_life(driver)
             code = driver.process.wait()
             if code in (0, 3):
                 return
             if code != -signal.SIGKILL:
                 self.account.stops[f"exit {code}: {driver.words()}"] += 1
-        raise RuntimeError(f"{self.kind}: no end after {self.account.starts} starts")
+        raise RuntimeError(f"{self.kind}: no end after {len(self.account.begins)} starts")
 
     def _one_life(self, driver: Driver) -> None:
         before = self._commits()
