@@ -102,14 +102,16 @@ class ArrowStream:
         schema, batches = None, []
         while (head := self._next_header()) is not None:
             place, kind, rows, size = head
+            if place + size > self._size:  # before anything so long is read
+                raise pa.ArrowInvalid(
+                    f"the file ends at byte {self._size}, inside a message of {size} bytes"
+                )
             if kind == _SCHEMA:
                 schema = self._read_schema(place, size)
             elif kind == _BATCH:
                 batches.append(_Batch(place, size, rows))
             elif kind == _DICTIONARY:
                 raise pa.ArrowInvalid("dictionary columns; save them as plain text or as Parquet")
-            if place + size > self._size:
-                raise pa.ArrowInvalid(f"the file ends at byte {self._size}, inside a record batch")
             self._file.seek(place + size)
         if schema is None:
             raise pa.ArrowInvalid("not an Arrow stream: it has no schema")

@@ -18,6 +18,7 @@ from benchmarks.machine import copy_bandwidth
 from uniaudio2.config import LmConfig, SpecialIds, StackConfig
 from uniaudio2.frames import text_segment
 from uniaudio2.lm.engine import Engine
+from uniaudio2.lm.layout import lay_out
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.request import Request
 from uniaudio2.lm.sampling import Sampling
@@ -50,6 +51,7 @@ def bench_lm(small: bool = False) -> UniAudioLM:
         config = config.model_copy(update=dict.fromkeys(names, StackConfig(**narrow)))
     lm = UniAudioLM(config).eval()
     torch.nn.init.normal_(lm.audio_head, std=0.02)
+    lay_out(lm)
     return lm
 
 
@@ -105,7 +107,7 @@ def run(quick: bool) -> dict[str, float]:
     bandwidth = copy_bandwidth()
     bound_ms = 1e3 * frame_bytes(lm) / bandwidth
     print(f"one thread; {frame_bytes(lm) / 1e6:.0f} MB of weights a step")
-    print(f"a copy reads {bandwidth / 1e9:.1f} GB/s: {bound_ms:.0f} ms if nothing stays in cache")
+    print(f"a copy moves {bandwidth / 1e9:.1f} GB/s: {bound_ms:.0f} ms if nothing stays in cache")
     print(f"{'slots':>5}  {'ms a step':>9}  {'frames/s':>8}  {'against batch 1':>15}")
     measured = SLOTS[:3] if quick else SLOTS
     times = {slots: seconds_per_frame(lm, slots, frames, "audio") for slots in measured}

@@ -30,11 +30,12 @@ def wait() -> None:
 
 
 def copy_bandwidth(device: str = "cpu") -> float:
-    """Bytes per second that a large copy reads."""
+    """Bytes per second that a large copy moves: what it reads and what it writes."""
     source = torch.ones(_COPY_MIB << 18, device=device)
     target = torch.empty_like(source)
     target.copy_(source)
-    return source.numel() * 4 / seconds(lambda: target.copy_(source), _REPEATS)
+    moved = 2 * source.numel() * source.element_size()
+    return moved / seconds(lambda: target.copy_(source), _REPEATS)
 
 
 def gemm_rate(dtype: torch.dtype = torch.float32, device: str = "cpu", side: int = _GEMM) -> float:

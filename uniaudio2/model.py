@@ -111,10 +111,12 @@ class UniAudio2:
                     f"model {source!r} is a codec without a language model; load it with "
                     "parts=('encoder', 'decoder')"
                 )
+            from uniaudio2.lm.layout import lay_out
             from uniaudio2.lm.model import UniAudioLM
             from uniaudio2.lm.tokenizer import TextTokenizer
 
             model._lm = load_part(lambda: UniAudioLM(config.lm), "lm", folder, config, place)
+            lay_out(model._lm)
             model._tokenizer = TextTokenizer.load(folder / "tokenizer/tokenizer.json", config.lm)
         if "decoder" in parts:
             from uniaudio2.flow.decoder import FlowDecoder

@@ -73,6 +73,17 @@ def test_dictionaries_are_refused(tmp_path: Path) -> None:
         ArrowStream(str(tmp_path / "a.arrow"))
 
 
+def test_a_schema_that_claims_more_than_the_file_is_never_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytearray(_stream(10))
+    data[14] = 0x0B  # its body has 34 GB from here on
+    (tmp_path / "a.arrow").write_bytes(data)
+    monkeypatch.setattr(ArrowStream, "_read_schema", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(pa.ArrowInvalid, match="inside a message of 34"):
+        ArrowStream(str(tmp_path / "a.arrow"))
+
+
 @given(st.binary(max_size=300), st.integers(0, 2000))
 @settings(deadline=None, max_examples=150)
 def test_no_bytes_break_it(tmp_path_factory: pytest.TempPathFactory, data: bytes, at: int) -> None:

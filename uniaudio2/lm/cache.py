@@ -58,14 +58,23 @@ class KvCache:
     values: Tensor
 
     @staticmethod
-    def allocate(stack: StackConfig, batch: int, length: int, like: Tensor) -> KvCache:
+    def allocate(
+        stack: StackConfig, batch: int, length: int, like: Tensor, zeroed: bool = True
+    ) -> KvCache:
         """Make room for `length` rows of `batch` sequences, in the dtype and device of `like`.
 
-        The memory is zeroed: rows that a mask hides must still be finite, and a zero row is
-        what an expert stores for text that precedes all audio.
+        Args:
+            stack: sizes.
+            batch: sequences.
+            length: rows of each.
+            like: any tensor.
+            zeroed: rows that a mask hides must still be finite, and a zero row is what an expert
+                stores for text that precedes all audio. Where every row is stored before it is
+                seen, False spares the writing.
         """
         shape = (stack.layers, batch, stack.kv_groups, length, stack.head_dim)
-        return KvCache(like.new_zeros(shape), like.new_zeros(shape))
+        make = like.new_zeros if zeroed else like.new_empty
+        return KvCache(make(shape), make(shape))
 
     def fill(
         self, layer: int, keys: Tensor, values: Tensor, start: int = 0

@@ -219,7 +219,7 @@ class UniAudioLM(nn.Module):
             ``[B, 8]`` int64.
         """
         cache = KvCache.allocate(
-            self.config.local_decoder, hidden.shape[0], CODEBOOKS, self.audio_head
+            self.config.local_decoder, hidden.shape[0], CODEBOOKS, self.audio_head, zeroed=False
         )
         columns: list[Tensor] = []
         for column in range(CODEBOOKS):

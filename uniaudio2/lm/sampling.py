@@ -145,7 +145,7 @@ def likely(
     """Temperature, top-k (ties with the k-th kept), softmax.
 
     Args:
-        logits: ``[B, V]``.
+        logits: ``[B, V]``; those of ids that are not allowed are overwritten.
         sampling: temperature and top_k.
         allowed: bool, broadcastable to ``[B, V]``; other ids get probability 0. Where fewer
             than top_k ids are allowed, all of them stay.
@@ -154,18 +154,23 @@ def likely(
         Probabilities float32 and the ids they belong to: ``[B, k]`` both, or ``[B, V]`` and
         None (every id in order) if all are kept or some row has ties with its k-th.
     """
-    scaled = logits.float() / sampling.temperature
-    if allowed is not None:
-        scaled = scaled.masked_fill(~allowed, -math.inf)
-    k = sampling.top_k
-    if k is None or k >= scaled.shape[-1]:
-        return scaled.softmax(dim=-1), None
-    top = scaled.topk(k + 1)
-    last, next_one = top.values[:, k - 1], top.values[:, k]
+    logits, k = _forbid(logits, allowed).float(), sampling.top_k
+    if k is None or k >= logits.shape[-1]:
+        return (logits / sampling.temperature).softmax(dim=-1), None
+    top = logits.topk(k + 1)
+    values = top.values / sampling.temperature  # the order is that of the logits
+    last, next_one = values[:, k - 1], values[:, k]
     # a device is not made to wait for this answer: there, every id goes the long way
-    if scaled.is_cuda or bool(((last == next_one) & last.isfinite()).any()):
+    if logits.is_cuda or bool(((last == next_one) & last.isfinite()).any()):
+        scaled = logits / sampling.temperature
         return scaled.masked_fill(scaled < last[:, None], -math.inf).softmax(dim=-1), None
-    return top.values[:, :k].softmax(dim=-1), top.indices[:, :k]
+    return values[:, :k].softmax(dim=-1), top.indices[:, :k]
+
+
+def _forbid(logits: Tensor, allowed: Tensor | None) -> Tensor:
+    """In place: a second matrix of all ids costs more than all else that is done here, as the
+    system maps its memory anew in every frame."""
+    return logits if allowed is None else logits.masked_fill_(~allowed, -math.inf)
 
 
 def choose(
@@ -180,7 +185,7 @@ def choose(
     """Choose one id per row: the largest logit, or a draw by ``argmax(p / e)``, ``e ~ Exp(1)``.
 
     Args:
-        logits: ``[B, V]`` of the ids from `first_id` on.
+        logits: ``[B, V]`` of the ids from `first_id` on; those not allowed are overwritten.
         sampling: the settings.
         seeds: ``[B]`` int64.
         steps: ``[B]`` int64, frames that each row has behind it.
@@ -192,8 +197,7 @@ def choose(
         ``[B]`` int64 ids; equal logits fall to the smallest id when greedy.
     """
     if sampling.greedy:
-        scores = logits if allowed is None else logits.masked_fill(~allowed, -math.inf)
-        return scores.argmax(dim=-1) + first_id
+        return _forbid(logits, allowed).argmax(dim=-1) + first_id
     chances, ids = likely(logits, sampling, allowed)
     every = torch.arange(logits.shape[-1], device=logits.device) if ids is None else ids
     noise = exponential(seeds, steps, column, every + first_id)

@@ -16,7 +16,7 @@ def probabilities(
     logits: torch.Tensor, sampling: Sampling, allowed: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Of every id, whichever way `likely` gives them."""
-    chances, ids = likely(logits, sampling, allowed)
+    chances, ids = likely(logits.clone(), sampling, allowed)
     if ids is None:
         return chances
     return torch.zeros_like(logits).scatter(1, ids, chances)
@@ -115,7 +115,7 @@ def test_greedy_takes_the_largest_allowed_and_draws_nothing(
     one = torch.zeros(1, dtype=torch.int64)
     assert choose(LOGITS, Sampling(greedy=True), one, one, 0).tolist() == [0]
     allowed = torch.tensor([False, True, True, True, True, True])
-    assert choose(LOGITS, Sampling(greedy=True), one, one, 0, allowed).tolist() == [1]
+    assert choose(LOGITS.clone(), Sampling(greedy=True), one, one, 0, allowed).tolist() == [1]
 
 
 def test_draws_follow_the_probabilities() -> None:
