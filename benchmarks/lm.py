@@ -18,7 +18,6 @@ from benchmarks.machine import copy_bandwidth
 from uniaudio2.config import LmConfig, SpecialIds, StackConfig
 from uniaudio2.frames import text_segment
 from uniaudio2.lm.engine import Engine
-from uniaudio2.lm.layout import lay_out
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.request import Request
 from uniaudio2.lm.sampling import Sampling
@@ -51,7 +50,7 @@ def bench_lm(small: bool = False) -> UniAudioLM:
         config = config.model_copy(update=dict.fromkeys(names, StackConfig(**narrow)))
     lm = UniAudioLM(config).eval()
     torch.nn.init.normal_(lm.audio_head, std=0.02)
-    lay_out(lm)
+    lm.pack()
     return lm
 
 

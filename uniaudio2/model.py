@@ -11,6 +11,7 @@ from torch import Tensor
 from uniaudio2.checkpoint.native import DEFAULT_MODEL, load_config, load_part, model_folder
 from uniaudio2.codes import Codes
 from uniaudio2.config import Context, ModelConfig, Windows
+from uniaudio2.packed_linear import pack_linears
 from uniaudio2.task_spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -105,18 +106,18 @@ class UniAudio2:
             model._encoder = load_part(
                 lambda: CodecEncoder(config.codec), "encoder", folder, config, place
             )
+            pack_linears(model._encoder)
         if "lm" in parts:
             if config.codec_only:
                 raise ValueError(
                     f"model {source!r} is a codec without a language model; load it with "
                     "parts=('encoder', 'decoder')"
                 )
-            from uniaudio2.lm.layout import lay_out
             from uniaudio2.lm.model import UniAudioLM
             from uniaudio2.lm.tokenizer import TextTokenizer
 
             model._lm = load_part(lambda: UniAudioLM(config.lm), "lm", folder, config, place)
-            lay_out(model._lm)
+            model._lm.pack()
             model._tokenizer = TextTokenizer.load(folder / "tokenizer/tokenizer.json", config.lm)
         if "decoder" in parts:
             from uniaudio2.flow.decoder import FlowDecoder
@@ -125,6 +126,7 @@ class UniAudio2:
                 lambda: FlowDecoder(config.flow, config.codec, config.scalar),
                 "decoder", folder, config, place,
             )  # fmt: skip
+            pack_linears(model._decoder)
         return model
 
     def encode(

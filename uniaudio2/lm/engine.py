@@ -259,7 +259,8 @@ class Engine:
         self, frame: Tensor, stopped: Tensor, hidden: Tensor, at: Tensor | None
     ) -> None:
         rows, lanes = self._of(self.seats.rows, at), self._lanes(at)
-        spelled = self.lm.spell(hidden if lanes is None else hidden[lanes], self._picker(rows))
+        own = hidden if lanes is None else hidden[lanes]
+        spelled = self.lm.spell(own, self._picker(rows), self.seats.spelling)
         settled = self.grammar.settle(spelled[:: self.halves], rows)  # [B, 8]
         where = slice(None) if at is None else at
         stopped[where] = self.grammar.advance(settled, rows)

@@ -19,6 +19,7 @@ from uniaudio2.config import CODEBOOKS, LmConfig, StackConfig
 from uniaudio2.frames import AUDIO, TEXT, TEXT_COLUMN
 from uniaudio2.lm.cache import KvCache, LmCache, Place
 from uniaudio2.lm.transformer import Transformer
+from uniaudio2.packed_linear import PackedSpans, is_packable, pack_linears
 
 LogitsOf = Callable[[Tensor | None, int, int], Tensor]
 """Logits of some rows (int64, None for all) and of the ids from the first to before the last."""
@@ -67,10 +68,18 @@ class UniAudioLM(nn.Module):
         self.local_decoder = stack(config.local_decoder, CODEBOOKS)
         self.audio_head = nn.Parameter(torch.empty(CODEBOOKS, local_dim, config.audio_vocab))
         nn.init.normal_(self.audio_head, std=local_dim**-0.5)
+        self._packed_head: PackedSpans | None = None
 
     @property
     def device(self) -> torch.device:
         return self.audio_head.device
+
+    def pack(self) -> None:
+        """Lay weights out for fast products on a CPU; afterwards the model is for inference
+        alone, where it is and as it is. A model that is elsewhere stays as it was."""
+        pack_linears(self, few_rows=True)
+        if is_packable(self.audio_head):
+            self._packed_head = PackedSpans(self.audio_head)
 
     # ---- whole sequences -----------------------------------------------------------------
 
@@ -207,20 +216,24 @@ class UniAudioLM(nn.Module):
         spoken = self.generation_expert.step(thought * is_audio, cache.generation_expert, place)
         return torch.where(is_audio, spoken, thought)
 
+    def spelling_cache(self, batch: int) -> KvCache:
+        """Room for the frame that `spell` is at, for any number of frames one after the other."""
+        stack = self.config.local_decoder
+        return KvCache.allocate(stack, batch, CODEBOOKS, self.audio_head, zeroed=False)
+
     @torch.no_grad()
-    def spell(self, hidden: Tensor, pick: Pick) -> Tensor:
+    def spell(self, hidden: Tensor, pick: Pick, cache: KvCache | None = None) -> Tensor:
         """Spell out the next frame, one codebook after the other.
 
         Args:
             hidden: ``[B, D]`` of `step`, audio-output rows only.
             pick: chooses the ids of a codebook; called for columns 0..7.
+            cache: of `spelling_cache`, for at least B sequences; what it holds is overwritten.
 
         Returns:
             ``[B, 8]`` int64.
         """
-        cache = KvCache.allocate(
-            self.config.local_decoder, hidden.shape[0], CODEBOOKS, self.audio_head, zeroed=False
-        )
+        cache = (cache or self.spelling_cache(len(hidden))).first(len(hidden))
         columns: list[Tensor] = []
         for column in range(CODEBOOKS):
             inputs = self.projection(hidden)  # [B, Dlocal]
@@ -235,6 +248,8 @@ class UniAudioLM(nn.Module):
     ) -> Tensor:
         """`LogitsOf` a codebook from what the local decoder gave ``[B, Dlocal]``."""
         own = outputs if rows is None else outputs[rows]
+        if self._packed_head:
+            return self._packed_head.product(own, column, first, stop)
         return own @ self.audio_head[column, :, first:stop]
 
     # ---- embeddings ----------------------------------------------------------------------

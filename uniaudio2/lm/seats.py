@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from uniaudio2.frames import COLUMNS, TEXT, TEXT_COLUMN
-from uniaudio2.lm.cache import LmCache
+from uniaudio2.lm.cache import KvCache, LmCache
 from uniaudio2.lm.joining import Joining
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.rows import Rows
@@ -44,11 +44,19 @@ class Seats:
         self.positions: Tensor
         self.chosen: Tensor
         self._cache: LmCache | None = None
+        self._spelling: KvCache | None = None
         self._count = 0
         # the host knows how far rows can be without asking the device
         self._ahead: list[int] = []  # of each row: the longest of its sequences, fed row included
         self._frames: list[int] = []  # of each row: how many it has chosen
         self._only_text: list[bool] = []  # of each row: whether the fed row is text in all halves
+
+    @property
+    def spelling(self) -> KvCache:
+        """The local decoder's past within a frame, the same memory for every frame."""
+        if self._spelling is None:
+            self._spelling = self.lm.spelling_cache(self.slots * self.halves)
+        return self._spelling
 
     # ---- coming --------------------------------------------------------------------------
 

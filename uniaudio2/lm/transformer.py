@@ -83,8 +83,12 @@ class Block(nn.Module):
         mixed = attend(positioned[:, : self.heads], positioned[:, self.heads :], qkv[:, turned:])
         x = x + self.out(mixed.transpose(1, 2).flatten(2))  # [B, T, D]
         normed = self.mlp_norm(x)
-        gated: Tensor = self.down(F.silu(self.gate(normed)) * self.up(normed))
-        return x + gated
+        gate = self.gate(normed)  # [B, T, mlp]
+        learns = gate.requires_grad
+        gate = F.silu(gate, inplace=not learns)
+        up = self.up(normed)
+        added: Tensor = self.down(gate * up if learns else gate.mul_(up))
+        return x + added
 
 
 class Transformer(nn.Module):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from uniaudio2.config import CODEBOOKS, LmConfig, SpecialIds, StackConfig
 from uniaudio2.frames import Prompt, reason_segment, semantic_segment, text_segment
+from uniaudio2.lm.cache import KvCache
 from uniaudio2.lm.model import Pick, UniAudioLM
 from uniaudio2.lm.request import Generated
 
@@ -116,7 +117,7 @@ class OnRails(UniAudioLM):
             self.text_head.weight[self.text[self.at], 0] = 9.0
         return hidden
 
-    def spell(self, hidden: Tensor, pick: Pick) -> Tensor:
+    def spell(self, hidden: Tensor, pick: Pick, cache: KvCache | None = None) -> Tensor:
         def logits_of(column: int, rows: Tensor | None, first: int, stop: int) -> Tensor:
             count = len(hidden) if rows is None else len(rows)
             logits = torch.zeros(count, CONFIG.audio_vocab)
