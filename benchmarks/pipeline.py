@@ -1,7 +1,8 @@
 """The whole pipeline: how much of the workers' time is work of the stages.
 
 Efficiency is the time that the stages need by themselves, one after the other in one process with
-one thread each, divided by the pipeline's time and the number of workers, after start-up.
+one thread each, before the run and after it, divided by the pipeline's time and the number of
+workers, after start-up.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from pipelines.run import StageFactory
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
 
-_ROWS, _UNIT_ROWS = 2048, 16
-_BARE_UNITS = 32
+_ROWS, _UNIT_ROWS = 3072, 32  # so many a unit is what a manifest of this size gets by itself
+_BARE_UNITS = 12
 _BLOCKS, _BLOCK_S = 60, 0.5
 
 
@@ -142,15 +143,19 @@ def measure_nano(folder: Path, rows: int) -> dict[str, float]:
         task="asr", input=str(speech_manifest(folder, rows)), output=str(folder / "asr"),
         unit_rows=_UNIT_ROWS,
     )  # fmt: skip
+    alone = job.model_copy(update={"output": str(folder / "bare")})
+    before = bare_seconds(alone)
     seen = timed_run(job)
-    bare = bare_seconds(job.model_copy(update={"output": str(folder / "bare")}))
+    after = bare_seconds(alone)
+    bare = {name: (before[name] + after[name]) / 2 for name in before}  # the machine drifts
     efficiency = sum(bare.values()) * seen.units / (seen.wall_s * workers)
     factor = seen.audio_s / seen.wall_s
     print(f"asr, nano: {seen.units * _UNIT_ROWS} of {rows} rows in the {seen.wall_s:.1f} s after "
           f"start-up, {factor:.1f} x real time, {workers} CPUs")  # fmt: skip
-    print(f"{'stage':>8}  {'bare s':>6}  {'in the run s':>12}")
+    print(f"{'stage':>8}  {'bare s':>6}  {'before':>6}  {'after':>6}  {'in the run s':>12}")
     for name, seconds in bare.items():
-        print(f"{name:>8}  {seen.units * seconds:>6.2f}  {seen.busy[name]:>12.2f}")
+        times = (seen.units * each for each in (seconds, before[name], after[name]))
+        print(f"{name:>8}  {'  '.join(f'{s:>6.2f}' for s in times)}  {seen.busy[name]:>12.2f}")
     print(f"efficiency {efficiency:.3f}")
     return {"pipeline.efficiency_nano": efficiency, "nano.asr_realtime_factor": factor}
 
