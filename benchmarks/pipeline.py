@@ -12,11 +12,13 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Lock
+from threading import Barrier, Lock
 from typing import Any
 
 import pyarrow as pa
@@ -117,8 +119,9 @@ def _begin(call: StageTime) -> float:
     return call.begin
 
 
-def bare_seconds(job: JobConfig) -> Mapping[str, float]:
-    """What each stage needs for a unit by itself, the mean of some units."""
+def bare_seconds(job: JobConfig, ready: Callable[[], object] = lambda: None) -> Mapping[str, float]:
+    """What each stage needs for a unit by itself, the mean of some units; `ready` is called once
+    everything is set up."""
     model = load_config(model_folder(job.model))
     plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
     stages = make_stages(job, fit_pools(job, {"CPU": 1.0}), plan.schema, model)
@@ -127,6 +130,8 @@ def bare_seconds(job: JobConfig) -> Mapping[str, float]:
     chain["write"] = stages.write
     spent = dict.fromkeys(chain, 0.0)
     for turn in range(2):  # the first unit pays for set-up, and is done again
+        if turn:
+            ready()
         for unit in plan.units[: 1 if turn == 0 else _BARE_UNITS]:
             table = unit.to_table()
             for name, stage in chain.items():
@@ -134,6 +139,21 @@ def bare_seconds(job: JobConfig) -> Mapping[str, float]:
                 table = stage(table)
                 spent[name] += (time.perf_counter() - begun) * turn
     return {name: seconds / len(plan.units[:_BARE_UNITS]) for name, seconds in spent.items()}
+
+
+def _beside_others(job: JobConfig, start: Barrier) -> float:
+    torch.set_num_threads(1)
+    return sum(bare_seconds(job, start.wait).values())
+
+
+def shared_speed(job: JobConfig, workers: int) -> float:
+    """How fast a process goes while as many others as there are workers do the same work, by its
+    speed alone: threads of a core share its units, and all share memory."""
+    context = get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(workers, context) as pool:
+        start = manager.Barrier(workers)
+        beside = list(pool.map(_beside_others, [job] * workers, [start] * workers))
+    return sum(bare_seconds(job).values()) * len(beside) / sum(beside)
 
 
 def measure_nano(folder: Path, rows: int) -> dict[str, float]:
@@ -156,8 +176,14 @@ def measure_nano(folder: Path, rows: int) -> dict[str, float]:
     for name, seconds in bare.items():
         times = (seen.units * each for each in (seconds, before[name], after[name]))
         print(f"{name:>8}  {'  '.join(f'{s:>6.2f}' for s in times)}  {seen.busy[name]:>12.2f}")
-    print(f"efficiency {efficiency:.3f}")
-    return {"pipeline.efficiency_nano": efficiency, "nano.asr_realtime_factor": factor}
+    bound = shared_speed(alone, workers)
+    print(f"efficiency {efficiency:.3f}; {workers} processes with these stages and nothing else "
+          f"reach {bound:.3f}")  # fmt: skip
+    return {
+        "pipeline.efficiency_nano": efficiency,
+        "pipeline.efficiency_without_ray": bound,
+        "nano.asr_realtime_factor": factor,
+    }
 
 
 def measure_device(folder: Path, blocks: int) -> dict[str, float]:
