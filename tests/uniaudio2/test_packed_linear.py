@@ -101,7 +101,7 @@ def test_a_torch_without_the_operators_does_it_the_long_way(
 def test_spans_of_stacked_matrices(rows: int) -> None:
     stacked, x = torch.randn(3, 4, 20), torch.randn(rows, 4)
     spans = PackedSpans(stacked)
-    for number, first, stop in [(0, 0, 20), (2, 5, 9), (2, 5, 9), (1, 19, 20)]:
+    for number, first, stop in [(0, 0, 20), (0, 0, 5), (2, 5, 9), (2, 5, 9), (1, 19, 20)]:
         torch.testing.assert_close(
             spans.product(x, number, first, stop), x @ stacked[number, :, first:stop]
         )
@@ -123,6 +123,15 @@ def test_a_packed_language_model_spells_what_a_plain_one_does() -> None:
         lm.spell(hidden, pick)
     for one, other in zip(*seen.values(), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_a_packed_language_model_that_is_moved_takes_its_head_along() -> None:
+    lm = UniAudioLM(CONFIG).eval()
+    lm.pack()
+    hidden, column = torch.randn(6, CONFIG.local_decoder.dim), 3
+    said = lm._logits(column, hidden, None, 2, 11)
+    moved = lm.double()._logits(column, hidden.double(), None, 2, 11)
+    torch.testing.assert_close(moved.float(), said)
 
 
 def test_every_part_of_a_loaded_model_is_packed() -> None:

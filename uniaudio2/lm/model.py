@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -80,6 +81,11 @@ class UniAudioLM(nn.Module):
         pack_linears(self, few_rows=True)
         if is_packable(self.audio_head):
             self._packed_head = PackedSpans(self.audio_head)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> UniAudioLM:
+        self._packed_head = None  # as `PackedLinear` has it: it would stay behind
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call] # torch's own
+        return self
 
     # ---- whole sequences -----------------------------------------------------------------
 
