@@ -226,12 +226,14 @@ class UniAudio2:
         """An engine of the language model, for requests that come one by one; what they all begin
         with is computed once."""
         from uniaudio2.lm.engine import Engine
+        from uniaudio2.lm.recording import recorder_for
 
         lm, kv_rows = _need(self._lm, "lm"), None
         if self.device.type == "cuda":  # elsewhere memory is the host's, and rows are few
             free_bytes, _ = torch.cuda.mem_get_info(self.device)
             kv_rows = int(_KV_SHARE * free_bytes) // lm.new_cache(1, 1).row_bytes
-        return Engine(lm, sampling, slots, prefix=prefix, kv_rows=kv_rows)
+        recorder = recorder_for(self.device)
+        return Engine(lm, sampling, slots, prefix=prefix, kv_rows=kv_rows, recorder=recorder)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of generated ids, without tags and other special tokens."""

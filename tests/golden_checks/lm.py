@@ -30,7 +30,9 @@ from uniaudio2.frames import (
     text_segment,
     unconditional,
 )
+from uniaudio2.lm.cache import KvCache
 from uniaudio2.lm.engine import Engine
+from uniaudio2.lm.frame import Draft, FrameMaker
 from uniaudio2.lm.generate import generate
 from uniaudio2.lm.model import LogitsOf, Pick, UniAudioLM
 from uniaudio2.lm.prompt import build_prompt
@@ -102,32 +104,42 @@ class Watched(Engine):
         self.audio: list[Tensor] = []  # [M, A] a step and codebook
         self.phases: list[Tensor] = []  # [1] a step
         self.frames: list[Tensor] = []  # [9] a step
+        self.maker = self.Maker(self)
         ticket = self.submit(request)
         while not self.is_idle:
             self.step()
         self.answer = self.take()[ticket]
 
-    def _fill_text(self, frame: Tensor, stopped: Tensor, hidden: Tensor, at: Tensor | None) -> None:
-        super()._fill_text(frame, stopped, hidden, at)
-        self.hidden.append(hidden)
-        self.frames.append(frame[0])
+    class Maker(FrameMaker):
+        """Makes the same frames, and tells what it computed."""
 
-    def _fill_audio(
-        self, frame: Tensor, stopped: Tensor, hidden: Tensor, at: Tensor | None
-    ) -> None:
-        self.phases.append(self.seats.rows.phase)
-        super()._fill_audio(frame, stopped, hidden, at)
-        self.hidden.append(hidden)
-        self.frames.append(frame[0])
+        def __init__(self, told: Watched) -> None:
+            super().__init__(told.lm, told.sampling)
+            self.told = told
 
-    def _picker(self, rows: Rows) -> Pick:
-        choose_ids = super()._picker(rows)
+        def _fill_text(
+            self, draft: Draft, hidden: Tensor, at: Tensor | None, texts: Tensor
+        ) -> None:
+            super()._fill_text(draft, hidden, at, texts)
+            self.told.hidden.append(hidden)
+            self.told.frames.append(draft.frame[0])
 
-        def pick(column: int, logits_of: LogitsOf) -> Tensor:
-            self.audio.append(logits_of(None, 0, self.lm.config.audio_vocab))
-            return choose_ids(column, logits_of)
+        def _fill_audio(
+            self, draft: Draft, hidden: Tensor, at: Tensor | None, spelling: KvCache
+        ) -> None:
+            self.told.phases.append(draft.rows.phase.clone())
+            super()._fill_audio(draft, hidden, at, spelling)
+            self.told.hidden.append(hidden)
+            self.told.frames.append(draft.frame[0])
 
-        return pick
+        def _picker(self, rows: Rows) -> Pick:
+            choose_ids = super()._picker(rows)
+
+            def pick(column: int, logits_of: LogitsOf) -> Tensor:
+                self.told.audio.append(logits_of(None, 0, self.lm.config.audio_vocab))
+                return choose_ids(column, logits_of)
+
+            return pick
 
     @property
     def chosen(self) -> Tensor:

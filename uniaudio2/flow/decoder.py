@@ -17,6 +17,7 @@ from uniaudio2.flow.progress import Progress, draw_noise, next_batch, stack_wind
 from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.flow.transformer import FlowTransformer
 from uniaudio2.flow.windows import FRAMES_PER_CODE, WindowPlan
+from uniaudio2.sending import send
 
 
 def check_codes(codes: Codes, codec: CodecConfig) -> None:
@@ -242,7 +243,7 @@ class FlowDecoder(nn.Module):
         at = [one.plan.indices(one.done, one.length) for one in rows]
         if not use_reason:
             codes = [one.codes.recon[own].long() for one, own in zip(rows, at, strict=True)]
-            return self.embed(torch.stack(codes).to(device))
+            return self.embed(send(torch.stack(codes), device))
         whole = [
             self.embed(one.codes.recon[None].long().to(device), one.codes.reason[None].to(device))
             for one in rows

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
 from uniaudio2.flow.transformer import FlowTimes, FlowTransformer
+from uniaudio2.sending import send
 
 SIGMA_MIN = 1e-4
 
@@ -21,11 +24,12 @@ def prefix_mask(frames: int | Tensor, length: int, device: torch.device) -> Tens
     Returns:
         ``[B or 1, T, 1]`` bool.
     """
-    counts = torch.as_tensor(frames, device=device).reshape(-1, 1, 1)
-    return torch.arange(length, device=device)[:, None] < counts
+    counts = frames if isinstance(frames, int) else send(frames, device)[:, None, None]
+    return torch.arange(length, device=device)[None, :, None] < counts
 
 
-def step_times(steps: int) -> tuple[list[float], list[float]]:
+@lru_cache(maxsize=8)
+def step_times(steps: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Start and length of every Euler step, in the published float32 arithmetic.
 
     The time is accumulated, not read from the grid, so that the lengths absorb its rounding.
@@ -42,7 +46,7 @@ def step_times(steps: int) -> tuple[list[float], list[float]]:
         starts.append(time.item())
         lengths.append(length.item())
         time = time + length
-    return starts, lengths
+    return tuple(starts), tuple(lengths)
 
 
 def _velocity(
@@ -97,7 +101,7 @@ def integrate(
     if guidance < 1:
         raise ValueError(f"guidance {guidance} must be at least 1; 1 means none")
     starts, lengths = step_times(steps)
-    times = transformer.times(torch.tensor(starts, device=noise.device))
+    times = transformer.times(send(torch.tensor(starts), noise.device))
     known = prefix_mask(incontext_frames, noise.shape[1], noise.device)
     incontext = incontext.where(known, 0)
     state = noise

@@ -13,6 +13,7 @@ from uniaudio2.budget import Budget
 from uniaudio2.codes import Codes
 from uniaudio2.flow.noise import NoiseSource
 from uniaudio2.flow.windows import FRAMES_PER_CODE, CrossFade, WindowPlan
+from uniaudio2.sending import send
 
 
 @dataclass
@@ -103,10 +104,10 @@ def stack_windows(
         noises: each ``[F, latent]``.
         tails: what each row's window starts from, ``[known, latent]`` or None.
     """
-    noise = torch.stack(list(noises)).to(embedding.device)
+    noise = send(torch.stack(list(noises)), embedding.device)
     nothing = noise.new_zeros(0, noise.shape[-1])
     given = [nothing if tail is None else tail for tail in tails]
     frames = noise.shape[1]
     padded = [functional.pad(tail, (0, 0, 0, frames - len(tail))) for tail in given]
-    known = torch.tensor([len(tail) for tail in given], device=noise.device)
+    known = send(torch.tensor([len(tail) for tail in given]), noise.device)
     return WindowBatch(embedding, noise, torch.stack(padded), known)

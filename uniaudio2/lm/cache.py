@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -18,20 +19,24 @@ class Place:
     Attributes:
         where: position of the new row, ``[B]`` int64, or one number for all sequences.
         visible: stored rows that attention reads, a bound on ``where + 1``.
-        mask: ``[B, 1, 1, visible]`` bool, False beyond a sequence's own position; None when
-            every sequence sees all visible rows.
+        mask: ``[B, 1, 1, visible]``, added to scores: minus infinity beyond a sequence's own
+            position, else 0; None when every sequence sees all visible rows.
+        sequences: the index of all sequences, ``[B]`` int64; None where one position serves all.
     """
 
     where: Tensor | int
     visible: int
     mask: Tensor | None
+    sequences: Tensor | None = None
 
     @staticmethod
-    def per_row(positions: Tensor, visible: int) -> Place:
-        """Sequences of different lengths: `positions` is ``[B]`` int64."""
+    def per_row(positions: Tensor, visible: int, dtype: torch.dtype = torch.float32) -> Place:
+        """Sequences of different lengths: `positions` is ``[B]`` int64, `dtype` the queries'."""
         stored = torch.arange(visible, device=positions.device)
-        mask = stored <= positions[:, None]  # [B, visible]
-        return Place(positions, visible, mask[:, None, None])
+        is_hidden = (stored > positions[:, None])[:, None, None]  # [B, 1, 1, visible]
+        # made once a frame: attention would make the same of a bool mask in every layer
+        mask = torch.zeros_like(is_hidden, dtype=dtype).masked_fill_(is_hidden, -math.inf)
+        return Place(positions, visible, mask, torch.arange(len(positions), device=stored.device))
 
     @staticmethod
     def shared(position: int) -> Place:
@@ -97,7 +102,7 @@ class KvCache:
         Returns:
             Keys and values ``[B, groups, visible, head]``, views of the cache.
         """
-        rows = slice(None) if isinstance(place.where, int) else self._every_row()
+        rows = slice(None) if place.sequences is None else place.sequences
         self.keys[layer][rows, :, place.where] = keys[:, :, 0]
         self.values[layer][rows, :, place.where] = values[:, :, 0]
         seen = slice(place.visible)
@@ -111,8 +116,8 @@ class KvCache:
         """The first sequences, as a view."""
         return KvCache(self.keys[:, :count], self.values[:, :count])
 
-    def larger(self, sequences: int, length: int) -> KvCache:
-        """The same rows with room for more of them, and for more sequences; new room is zero."""
+    def resized(self, sequences: int, length: int) -> KvCache:
+        """The first rows of the first sequences with other room; what is new is zero."""
         more = (0, 0, 0, length - self.length, 0, 0, 0, sequences - self.keys.shape[1])
         return KvCache(F.pad(self.keys, more), F.pad(self.values, more))
 
@@ -130,9 +135,6 @@ class KvCache:
         count, length = other.keys.shape[1], other.length
         self.keys[:, first : first + count, :, :length] = other.keys
         self.values[:, first : first + count, :, :length] = other.values
-
-    def _every_row(self) -> Tensor:
-        return torch.arange(self.keys.shape[1], device=self.keys.device)
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,9 @@ class LmCache:
         """The first sequences, as a view."""
         return LmCache(*(stack.first(count) for stack in self._stacks))
 
-    def larger(self, sequences: int, length: int) -> LmCache:
-        """The same rows with room for more of them, and for more sequences; new room is zero."""
-        return LmCache(*(stack.larger(sequences, length) for stack in self._stacks))
+    def resized(self, sequences: int, length: int) -> LmCache:
+        """The first rows of the first sequences with other room; what is new is zero."""
+        return LmCache(*(stack.resized(sequences, length) for stack in self._stacks))
 
     def move(self, source: Tensor, target: Tensor) -> None:
         """Copy whole sequences over others; both are ``[N]`` int64."""

@@ -6,23 +6,21 @@ from collections import deque
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from uniaudio2.config import CODEBOOKS
-from uniaudio2.frames import AUDIO, COLUMNS, TEXT, TEXT_COLUMN, Prompt, unconditional
+from uniaudio2.frames import Prompt, unconditional
 from uniaudio2.lm.admission import Admission
-from uniaudio2.lm.grammar import Grammar, phases_of
-from uniaudio2.lm.guards import guard
+from uniaudio2.lm.frame import FrameMaker, Outputs
+from uniaudio2.lm.grammar import phases_of
 from uniaudio2.lm.joining import Joining, PrefixShelf
+from uniaudio2.lm.late import LateReads, lag_on
 from uniaudio2.lm.limits import row_limit
-from uniaudio2.lm.model import LogitsOf, Pick, UniAudioLM
+from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.occupancy import Occupancy
+from uniaudio2.lm.recording import Recorder, Recordings
 from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.rows import Rows
-from uniaudio2.lm.sampling import Sampling, choose, guide
-from uniaudio2.lm.seats import Seats, lanes_of
-
-_READ_EVERY_ON_GPU = 8
+from uniaudio2.lm.sampling import Sampling
+from uniaudio2.lm.seats import Seats
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,10 @@ class Engine:
         prefix: rows that most prompts begin with, computed once; None looks for what prompts
             share.
         kv_rows: see `Admission`; rows beyond it wait, whatever slots are free.
+        recorder: has frames of one shape recorded and repeated, where all rows make the same;
+            memory is then kept while the engine is idle. None hands over every operation.
+        lag: see `LateReads`; a finished row keeps its slot for so many frames more. None suits
+            the device.
 
     Raises:
         ValueError: the settings do not suit the model, or there are no slots.
@@ -68,6 +70,8 @@ class Engine:
         prefill_rows: int = 4096,
         prefix: Prompt | None = None,
         kv_rows: int | None = None,
+        recorder: Recorder | None = None,
+        lag: int | None = None,
     ) -> None:
         sampling.check_fits(lm.config)
         if slots < 1:
@@ -75,9 +79,10 @@ class Engine:
         self.lm, self.sampling, self.slots = lm, sampling, slots
         self.prefill_rows = prefill_rows
         self.halves = 2 if sampling.guidance > 1 else 1
-        self.admission = Admission(slots, self.halves, kv_rows)
-        self.read_every = _READ_EVERY_ON_GPU if lm.device.type == "cuda" else 1
-        self.grammar = Grammar.build(lm.config, sampling.constrained, lm.device)
+        self.admission = Admission.on(lm.device, slots, self.halves, kv_rows)
+        self.maker = FrameMaker(lm, sampling)
+        self.recordings = Recordings(recorder)
+        self.keeps_memory = recorder is not None
         first = [prefix, unconditional(prefix, lm.config)][: self.halves] if prefix else None
         self.shelf = PrefixShelf(lm, self.halves, first)
         self.queue: deque[_Asked] = deque()
@@ -86,8 +91,12 @@ class Engine:
         self.joining: Joining | None = None
         self.occupancy = Occupancy(slots)
         self._answers: dict[int, Generated] = {}
+        self._begun: set[int] = set()  # tickets that have left the queue and have no answer yet
         self._cancelled: set[int] = set()
-        self._tickets = self._frames = 0
+        self._tickets = 0
+        lag = lag_on(lm.device) if lag is None else lag
+        self._flags: LateReads[list[int]] = LateReads(lag)
+        self._results: LateReads[list[_Asked]] = LateReads(lag)
         self._empty()
 
     # ---- what a caller does --------------------------------------------------------------
@@ -105,8 +114,8 @@ class Engine:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits, joins or runs."""
-        return not (self.queue or self.coming or self.live)
+        """Whether nothing waits, joins, runs or is on its way."""
+        return not (self.queue or self.coming or self.live or len(self._results))
 
     def take(self) -> dict[int, Generated]:
         """Answers finished since the last call, by ticket."""
@@ -118,9 +127,9 @@ class Engine:
         """Forget a request, wherever it is; its slot is free after the next frame that is read."""
         self.queue = deque(asked for asked in self.queue if asked.ticket != ticket)
         self._answers.pop(ticket, None)
-        if any(asked.ticket == ticket for asked in self.coming + self.live):
+        if ticket in self._begun:
             self._cancelled.add(ticket)
-        self._mark_cancelled()
+            self._mark_cancelled()
 
     def _mark_cancelled(self) -> None:
         for slot, asked in enumerate(self.live):
@@ -133,21 +142,25 @@ class Engine:
         self._join()
         if self.live:
             self._frame()
-            if self._frames % self.read_every == 0:
-                self._release()
+            self._release()
+        self._deliver()
 
     # ---- joining -------------------------------------------------------------------------
 
     def _empty(self) -> None:
         """No row is left: give memory back."""
-        self.seats = Seats(self.lm, self.slots, self.halves)
-        self._members: tuple[Tensor | None, Tensor | None] = (None, None)
+        frames = min(self.sampling.max_frames, self.lm.config.context + 1)
+        self.seats = Seats(
+            self.lm, self.slots, self.halves, frames, self.admission.kv_rows, self.keeps_memory
+        )
 
     def _join(self) -> None:
         if self.joining is None:
-            self.coming = self._next_group()
+            if self.admission.is_time(len(self.live), len(self.queue)):
+                self.coming = self._next_group()
             if not self.coming:
                 return
+            self._begun.update(asked.ticket for asked in self.coming)
             prompts = [half for asked in self.coming for half in self._halves_of(asked.request)]
             self.joining = Joining(self.lm, prompts, self.shelf)
         self.joining.advance(self.prefill_rows)
@@ -192,120 +205,69 @@ class Engine:
             ],
             self.lm.device,
         )
-        self.seats.add(rows, joining)
+        self.seats.add(rows, limits, joining)
         self.live += self.coming
         self.coming = []
         self._mark_cancelled()
-        self._regroup()
+        self._set_outputs()
 
-    def _regroup(self) -> None:
-        """Note which slots make audio and which make text; None stands for all of them."""
-        kinds = [asked.request.output for asked in self.live]
-
-        def of(kind: str) -> Tensor | None:
-            if all(one == kind for one in kinds):
-                return None
-            return torch.tensor(
-                [slot for slot, one in enumerate(kinds) if one == kind],
-                dtype=torch.int64,
-                device=self.lm.device,
-            )
-
-        self._members = (of("audio"), of("text"))
+    def _set_outputs(self) -> None:
+        outputs = [asked.request.output for asked in self.live]
+        self._outputs = Outputs.of(outputs, self.lm.device)
 
     # ---- one frame -----------------------------------------------------------------------
 
     def _frame(self) -> None:
-        seats, is_text = self.seats, all(asked.request.output == "text" for asked in self.live)
-        hidden = seats.run(only_text=is_text)  # [M, D]
-        rows = seats.rows
-        frame = torch.zeros(len(self.live), COLUMNS, dtype=torch.int64, device=hidden.device)
-        stopped = torch.zeros_like(rows.done)
-        audio, text = self._members
-        if audio is None or len(audio):
-            self._fill_audio(frame, stopped, hidden, audio)
-        if text is None or len(text):
-            self._fill_text(frame, stopped, hidden, text)
-        kind = torch.full_like(rows.seed, AUDIO if audio is None else TEXT)
-        if audio is not None and text is not None:
-            kind[audio] = AUDIO
-        seats.feed(frame, kind, stopped)
-        self._frames += 1
+        seats, outputs = self.seats, self._outputs
+        shape = seats.shape(outputs.whole)
+        cache = seats.cache.first(shape.rows * self.halves)
+        seated = seats.seated.first(shape.rows)
+
+        def work() -> None:
+            self.maker.make(seated, cache, shape, outputs)
+
+        if outputs.whole:
+            self.recordings.run(shape, seats.moves, work)
+        else:
+            work()  # which slots make what changes with every row that comes or goes
+        seats.count_frame()
+        self._flags.note([asked.ticket for asked in self.live], seats.rows.done)
         if self.queue:
             self.occupancy.frames += 1
             self.occupancy.rows += len(self.live)
 
-    def _of(self, rows: Rows, at: Tensor | None) -> Rows:
-        return rows if at is None else rows.select(at)
-
-    def _lanes(self, at: Tensor | None) -> Tensor | None:
-        return None if at is None else lanes_of(at, self.halves)
-
-    def _guided(self, logits: Tensor) -> Tensor:
-        return guide(logits, self.sampling.guidance) if self.halves == 2 else logits
-
-    def _fill_text(self, frame: Tensor, stopped: Tensor, hidden: Tensor, at: Tensor | None) -> None:
-        rows, lanes = self._of(self.seats.rows, at), self._lanes(at)
-        logits = self._guided(self.lm.text_head(hidden if lanes is None else hidden[lanes]))
-        if self.sampling.guards_texts:
-            texts = self.seats.texts()
-            logits = guard(logits, self.sampling, texts if at is None else texts[at], rows.frames)
-        ids = choose(logits, self.sampling, rows.seed, rows.frames, TEXT_COLUMN)  # [B]
-        where = slice(None) if at is None else at
-        frame[where, TEXT_COLUMN] = ids
-        stopped[where] = ids == self.lm.config.ids.text_eos
-
-    def _fill_audio(
-        self, frame: Tensor, stopped: Tensor, hidden: Tensor, at: Tensor | None
-    ) -> None:
-        rows, lanes = self._of(self.seats.rows, at), self._lanes(at)
-        own = hidden if lanes is None else hidden[lanes]
-        spelled = self.lm.spell(own, self._picker(rows), self.seats.spelling)
-        settled = self.grammar.settle(spelled[:: self.halves], rows)  # [B, 8]
-        where = slice(None) if at is None else at
-        stopped[where] = self.grammar.advance(settled, rows)
-        frame[where, :CODEBOOKS] = settled
-        if at is not None:
-            self.seats.rows.update(at, rows)
-
-    def _picker(self, rows: Rows) -> Pick:
-        """Chooses ids of a codebook for audio rows, span by span."""
-        spans = [
-            (span, self._of(rows, span.rows), self._lanes(span.rows))
-            for span in self.grammar.spans(rows)
-        ]
-
-        def pick(column: int, logits_of: LogitsOf) -> Tensor:
-            ids = torch.empty_like(rows.seed)
-            for span, own, lanes in spans:
-                logits = self._guided(logits_of(lanes, span.first, span.stop))
-                allowed = self.grammar.allowed(column, own, span)
-                chosen = choose(
-                    logits, self.sampling, own.seed, own.frames, column, allowed, span.first
-                )
-                ids[slice(None) if span.rows is None else span.rows] = chosen
-            return ids.repeat_interleave(self.halves)
-
-        return pick
-
     # ---- leaving -------------------------------------------------------------------------
 
     def _release(self) -> None:
-        """Read the rows that are done, and close the gaps that they leave."""
-        done: list[bool] = self.seats.rows.done.tolist()
-        if not any(done):
-            return
-        for slot, asked in enumerate(self.live):
-            if done[slot] and asked.ticket in self._cancelled:
-                self._cancelled.remove(asked.ticket)
-            elif done[slot]:
-                chosen, limited = self.seats.chosen_by(slot)
-                self._answers[asked.ticket] = Generated.of_rows(
-                    chosen, asked.request.output, limited, self.lm.config, asked.request.answer
-                )
-        kept = self.seats.close_gaps(done)
+        """Let rows go that are known to be done, and close the gaps that they leave."""
+        for tickets, (flags,) in self._flags.due():
+            done = {ticket for ticket, flag in zip(tickets, flags.tolist(), strict=True) if flag}
+            slots = [slot for slot, asked in enumerate(self.live) if asked.ticket in done]
+            if slots:
+                self._take_out(slots)
+
+    def _take_out(self, slots: list[int]) -> None:
+        leaving = [self.live[slot] for slot in slots]
+        self._results.note(leaving, *self.seats.results(slots))
+        kept = self.seats.close_gaps(set(slots))
         self.live = [self.live[slot] for slot in kept]
         if self.live:
-            self._regroup()
-        else:
+            self._set_outputs()
+        elif not self.keeps_memory:
             self._empty()
+
+    def _deliver(self) -> None:
+        """Turn what rows have chosen into answers, once it has come from the device."""
+        for leaving, parts in self._results.due(everything=not self.live):
+            for asked, chosen, frames, limited in zip(leaving, *parts, strict=True):
+                self._begun.remove(asked.ticket)
+                if asked.ticket in self._cancelled:
+                    self._cancelled.remove(asked.ticket)
+                    continue
+                self._answers[asked.ticket] = Generated.of_rows(
+                    chosen[: int(frames)],
+                    asked.request.output,
+                    bool(limited),
+                    self.lm.config,
+                    asked.request.answer,
+                )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from uniaudio2.lm.engine import Engine
 from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.lm.recording import recorder_for
 from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.sampling import Sampling
 
@@ -30,7 +31,8 @@ def generate(
     Raises:
         ValueError: a prompt does not fit, or the settings do not suit the model.
     """
-    engine = Engine(lm, sampling, slots or max(len(requests), 1))
+    recorder = recorder_for(lm.device)
+    engine = Engine(lm, sampling, slots or max(len(requests), 1), recorder=recorder)
     tickets = [engine.submit(request) for request in requests]
     while not engine.is_idle:
         engine.step()

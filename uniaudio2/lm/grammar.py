@@ -14,6 +14,7 @@ from torch import Tensor
 
 from uniaudio2.codes import Stream
 from uniaudio2.config import CODEBOOKS, LmConfig
+from uniaudio2.lm.recording import may_wait
 from uniaudio2.lm.rows import REASON, SEMANTIC, Phases, Rows
 
 _REASON_SHARE = (2, 7)  # 5 Hz of reasoning for 12.5 Hz of reconstruction: 5 / 17.5
@@ -100,7 +101,7 @@ class Grammar:
         GPU would have to be waited for, so there all rows share the whole vocabulary.
         """
         whole = self.codes.shape[1]
-        if rows.phase.is_cuda:
+        if not may_wait(rows.phase):
             return [Span(None, None, 0, whole)]
         reach = {
             REASON: (0, self.card if self.constrained else whole),
@@ -170,6 +171,6 @@ class Grammar:
         is_stop = (is_end & (rows.left == 1)) | (is_early & (rows.phase == REASON))
         goes_on = is_end & ~is_stop
         rows.phase = torch.where(goes_on, 1 - rows.phase, rows.phase)
-        rows.in_phase = torch.where(goes_on, 0, rows.in_phase + 1)
+        rows.in_phase = (rows.in_phase + 1).masked_fill(goes_on, 0)
         rows.left = rows.left - goes_on.long()
         return is_stop

@@ -60,4 +60,4 @@ def _marked(logits: Tensor, ids: Tensor, flags: Tensor) -> Tensor:
     vocabulary = logits.shape[1]
     marks = torch.zeros(len(ids), vocabulary + 1, dtype=torch.bool, device=ids.device)
     # ids without a flag share one more column, which is cut off
-    return marks.scatter(1, torch.where(flags, ids, vocabulary), True)[:, :vocabulary]
+    return marks.scatter(1, ids.masked_fill(~flags, vocabulary), True)[:, :vocabulary]

@@ -11,6 +11,7 @@ from torch import Tensor
 from uniaudio2.frames import AUDIO, Prompt, pad_prompts
 from uniaudio2.lm.cache import LmCache
 from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.sending import send
 
 _WORTH_SHARING = 8  # rows; copying a stored prefix costs about as much as running so few
 
@@ -82,7 +83,7 @@ class PrefixShelf:
     def _computed(self, tokens: Tensor, kind: Tensor) -> Prefix:
         """Run the rows ``[halves, P, 9]`` of a prefix."""
         cache = self.lm.new_cache(self.halves, tokens.shape[1])
-        self.lm.prefill(tokens.to(self.lm.device), kind, cache)
+        self.lm.prefill(send(tokens, self.lm.device), kind, cache)
         self.computed_rows += self.halves * tokens.shape[1]
         return Prefix(tokens, kind, cache)
 
@@ -127,7 +128,7 @@ class Joining:
         """Run at most about `rows` more rows, of all prompts together."""
         stop = min(self.at + max(rows // len(self.lengths), 1), self.stop)
         if stop > self.at:
-            piece = self.tokens[:, self.at : stop].to(self.lm.device)
+            piece = send(self.tokens[:, self.at : stop], self.lm.device)
             after_audio = bool((self.kind[:, : self.at] == AUDIO).any())
             self.lm.prefill(piece, self.kind[:, self.at : stop], self.cache, self.at, after_audio)
         self.at = stop

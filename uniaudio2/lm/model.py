@@ -21,6 +21,7 @@ from uniaudio2.frames import AUDIO, TEXT, TEXT_COLUMN
 from uniaudio2.lm.cache import KvCache, LmCache, Place
 from uniaudio2.lm.transformer import Transformer
 from uniaudio2.packed_linear import PackedSpans, is_packable, pack_linears
+from uniaudio2.sending import send
 
 LogitsOf = Callable[[Tensor | None, int, int], Tensor]
 """Logits of some rows (int64, None for all) and of the ids from the first to before the last."""
@@ -177,9 +178,9 @@ class UniAudioLM(nn.Module):
             after_audio: there is an audio row among those before.
         """
         if after_audio or bool((kind == AUDIO).any()):
-            self.hidden(tokens, kind.to(tokens.device), cache, start)
+            self.hidden(tokens, send(kind, tokens.device), cache, start)
         else:
-            is_text = (kind == TEXT)[..., None].to(tokens.device)
+            is_text = send((kind == TEXT)[..., None], tokens.device)
             self.backbone(
                 self.text_embedding(tokens[..., TEXT_COLUMN]) * is_text, cache.backbone, start
             )
@@ -210,7 +211,8 @@ class UniAudioLM(nn.Module):
             ``[B, D]``: what text head and local decoder read.
         """
         length = cache.backbone.keys.shape[3]
-        place = Place.per_row(positions, min(visible or length, length))
+        dtype = cache.backbone.keys.dtype
+        place = Place.per_row(positions, min(visible or length, length), dtype)
         texts = self.text_embedding(tokens[:, TEXT_COLUMN])
         if only_text:
             return self.backbone.step(texts, cache.backbone, place)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
+
+from uniaudio2.sending import send
 
 REASON, SEMANTIC = 0, 1
 
@@ -60,23 +62,32 @@ class Rows:
         seeds: list[int], max_frames: list[int], phases: list[Phases], device: torch.device
     ) -> Rows:
         """Rows that have chosen nothing yet."""
+        known = {
+            "seed": seeds,
+            "max_frames": max_frames,
+            "phase": [one.first for one in phases],
+            "left": [one.count for one in phases],
+            "reason_limit": [one.reason_limit for one in phases],
+            "recon_limit": [one.recon_limit for one in phases],
+        }
+        # one table, so that a device is handed them at once
+        table = torch.tensor(list(known.values()), dtype=torch.int64)  # [6, B]
+        rows = Rows.vacant(len(seeds), device)
+        rows.done.fill_(False)
+        return replace(rows, **dict(zip(known, send(table, device).unbind(), strict=True)))
 
-        def numbers(values: list[int]) -> Tensor:
-            return torch.tensor(values, dtype=torch.int64, device=device)
-
-        zeros = [0] * len(seeds)
-        return Rows(
-            seed=numbers(seeds),
-            frames=numbers(zeros),
-            max_frames=numbers(max_frames),
-            phase=numbers([one.first for one in phases]),
-            in_phase=numbers(zeros),
-            left=numbers([one.count for one in phases]),
-            reason_limit=numbers([one.reason_limit for one in phases]),
-            recon_limit=numbers([one.recon_limit for one in phases]),
-            limited=numbers(zeros).bool(),
-            done=numbers(zeros).bool(),
-        )
+    @staticmethod
+    def vacant(count: int, device: torch.device) -> Rows:
+        """Places without a row: their state is that of a row that is done."""
+        numbers = {
+            field.name: torch.zeros(count, dtype=torch.int64, device=device)
+            for field in fields(Rows)
+        }
+        flags = {
+            name: torch.full((count,), name == "done", device=device)
+            for name in ("limited", "done")
+        }
+        return Rows(**(numbers | flags))
 
     def count(self, stopped: Tensor) -> None:
         """Count the frame just chosen, and finish rows that stopped or are at their limit.
@@ -94,16 +105,18 @@ class Rows:
         """Keep the rows named by `rows` ``[B']`` int64, in that order."""
         return Rows(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
-    def join(self, others: Rows) -> Rows:
-        """These rows, then the others."""
-        return Rows(
-            **{
-                field.name: torch.cat([getattr(self, field.name), getattr(others, field.name)])
-                for field in fields(self)
-            }
-        )
+    def first(self, count: int) -> Rows:
+        """The first rows, as views."""
+        return Rows(**{field.name: getattr(self, field.name)[:count] for field in fields(self)})
 
-    def update(self, at: Tensor, rows: Rows) -> None:
+    def update(self, at: Tensor | slice, rows: Rows) -> None:
         """Write the state of some rows back: `rows` are those at ``[B']`` int64."""
         for field in fields(self):
             getattr(self, field.name)[at] = getattr(rows, field.name)
+
+    def overwrite(self, rows: Rows) -> None:
+        """Take over the state of the same rows, in the memory of this one."""
+        for field in fields(self):
+            own, new = getattr(self, field.name), getattr(rows, field.name)
+            if new is not own:
+                own.copy_(new)

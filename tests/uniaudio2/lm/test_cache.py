@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import torch
 
 from uniaudio2.config import StackConfig
@@ -43,8 +45,10 @@ def test_a_shared_position_sees_all_rows_up_to_itself() -> None:
 
 def test_mask_hides_what_lies_beyond_a_row() -> None:
     mask = Place.per_row(torch.tensor([0, 3]), 4).mask
-    assert mask.shape == (2, 1, 1, 4)
-    assert mask[:, 0, 0].tolist() == [[True, False, False, False], [True] * 4]
+    assert mask is not None and mask.shape == (2, 1, 1, 4)
+    assert mask[:, 0, 0].tolist() == [[0, -math.inf, -math.inf, -math.inf], [0] * 4]
+    half = Place.per_row(torch.tensor([0, 3]), 4, torch.bfloat16).mask
+    assert half is not None and half.dtype == torch.bfloat16
 
 
 def test_rows_of_a_table() -> None:
@@ -86,14 +90,17 @@ def test_moving_copies_sequences_in_every_stack() -> None:
     assert first_rows(cache)[:3] == keys
 
 
-def test_larger_keeps_rows_and_adds_zeros() -> None:
+def test_another_size_keeps_the_first_rows_and_adds_zeros() -> None:
     cache = three_stacks(2)
-    larger = cache.larger(5, 9)
+    larger = cache.resized(5, 9)
     assert (larger.sequences, larger.length) == (5, 9)
     assert first_rows(larger.first(cache.sequences)) == first_rows(cache)
     assert larger.backbone.keys[:, :, :, 4:].eq(0).all()
     assert larger.backbone.values[:, cache.sequences :].eq(0).all()
     assert larger.row_bytes == cache.row_bytes
+    again = larger.resized(1, 12)
+    assert (again.sequences, again.length) == (1, 12)
+    assert first_rows(again) == first_rows(cache.first(1))
 
 
 def test_put_repeated_and_first() -> None:

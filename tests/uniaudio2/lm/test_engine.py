@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.uniaudio2.lm.small import CONFIG, audio_prompt, same, small_lm, text_prompt
+from tests.uniaudio2.lm.tape import Tapes
 from uniaudio2.codes import PAIR, Stream
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.frames import AUDIO, COLUMNS, TEXT, TEXT_COLUMN, Prompt
@@ -97,15 +99,24 @@ def expected(number: int, greedy: bool) -> Generated:
     numbers=st.lists(st.integers(0, 14), min_size=1, max_size=9),
     slots=st.integers(1, 5),
     prefill_rows=st.sampled_from([1, 7, 4096]),
-    read_every=st.integers(1, 4),
+    lag=st.integers(0, 3),
+    together=st.integers(1, 4),
+    recorded=st.booleans(),
     greedy=st.booleans(),
 )
 def test_any_schedule_answers_as_the_plain_loop(
-    numbers: list[int], slots: int, prefill_rows: int, read_every: int, greedy: bool
+    numbers: list[int],
+    slots: int,
+    prefill_rows: int,
+    lag: int,
+    together: int,
+    recorded: bool,
+    greedy: bool,
 ) -> None:
     lm, sampling = small_lm(), SAMPLED.model_copy(update={"greedy": greedy})
-    engine = Engine(lm, sampling, slots, prefill_rows)
-    engine.read_every = read_every
+    recorder = Tapes() if recorded else None
+    engine = Engine(lm, sampling, slots, prefill_rows, recorder=recorder, lag=lag)
+    engine.admission = replace(engine.admission, together=together)
     requests = [request(number) for number in numbers]
     for number, answer in zip(numbers, run(engine, requests), strict=True):
         assert same(answer, expected(number, greedy))
@@ -183,9 +194,7 @@ def test_the_longest_row_goes_on_after_the_others_have_left() -> None:
 def test_a_row_at_the_end_of_the_context_waits_there_until_it_is_read() -> None:
     lm, loose = small_lm(), Sampling(constrained=False, top_k=None, max_frames=9)
     row = Request(text_prompt(60), 1, "audio")
-    late = Engine(lm, loose, slots=1)
-    late.read_every = 8
-    (answer,) = run(late, [row])
+    (answer,) = run(Engine(lm, loose, slots=1, lag=8), [row])
     assert answer.frames == 5
     assert same(answer, alone(lm, row, loose))
 
@@ -306,11 +315,82 @@ def test_memory_follows_need_not_the_context() -> None:
     engine = Engine(lm, SAMPLED.model_copy(update={"max_frames": 300}), slots=2)
     engine.submit(Request(text_prompt(5), 0, "audio"))
     engine.step()
-    cache = engine.seats._cache
-    assert cache is not None and cache.length < 100
+    assert engine.seats.cache.length < 100
     while not engine.is_idle:
         engine.step()
     assert engine.seats._cache is None, "an idle engine keeps nothing"
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+@pytest.mark.parametrize("output", ["audio", "text"])
+def test_recorded_frames_choose_what_frames_done_step_by_step_choose(
+    output: Literal["audio", "text"], guidance: float
+) -> None:
+    """Prompts of many lengths: attention sees more and more, and the cache goes elsewhere."""
+    lm = small_lm(config=CONFIG.model_copy(update={"context": 300}))
+    sampling = Sampling(top_k=8, max_frames=70, guidance=guidance)
+    requests = [Request(text_prompt(3 + 19 * (n % 8), n), n, output) for n in range(13)]
+    want = run(Engine(lm, sampling, slots=5), requests)
+    tapes = Tapes()
+    engine = Engine(lm, sampling, slots=5, recorder=tapes, lag=1)
+    for again in range(2):
+        assert all(same(*pair) for pair in zip(run(engine, requests), want, strict=True))
+        assert engine.recordings.recorder is tapes, "nothing could not be recorded"
+        assert engine.seats.moves > 1
+        assert tapes.plays > 40 * (again + 1) and len(tapes.tapes) < 25 * (again + 1)
+
+
+def test_rows_of_both_outputs_are_never_recorded() -> None:
+    lm, tapes = small_lm(), Tapes()
+    requests = [Request(text_prompt(3), 1, "text"), Request(text_prompt(3), 2, "audio")]
+    engine = Engine(lm, SAMPLED, slots=2, recorder=tapes)
+    for one in requests:
+        engine.submit(one)
+    while len(engine.live) < 2 and not engine.is_idle:
+        engine.step()
+    before = tapes.plays
+    while len(engine.live) == 2:
+        engine.step()
+    assert tapes.plays == before
+
+
+def test_an_engine_that_records_keeps_its_memory_and_needs_no_second_recording() -> None:
+    lm, tapes = small_lm(), Tapes()
+    engine = Engine(lm, SAMPLED, slots=2, recorder=tapes)
+    run(engine, [request(number) for number in (2, 2)])
+    made, cache = len(tapes.tapes), engine.seats.cache
+    assert made > 0
+    run(engine, [request(number) for number in (2, 2)])
+    assert (len(tapes.tapes), engine.seats.cache) == (made, cache)
+
+
+def test_rows_wait_until_enough_of_them_can_join() -> None:
+    lm = small_lm()
+    engine = Engine(lm, SAMPLED, slots=4)
+    engine.admission = replace(engine.admission, together=3)
+    tickets = [engine.submit(Request(text_prompt(4, n), n, "audio")) for n in range(10)]
+    seen: set[int] = set()
+    joined = []
+    while not engine.is_idle:
+        engine.step()
+        new = {asked.ticket for asked in engine.live} - seen
+        seen |= new
+        joined += [len(new)] if new else []
+    assert set(tickets) == set(engine.take()) == seen
+    assert joined[0] == 4 and all(count >= 3 for count in joined[:-1])
+
+
+def test_cancelling_what_is_on_its_way_leaves_no_answer() -> None:
+    loose = Sampling(constrained=False, top_k=None, max_frames=40)
+    engine = Engine(small_lm(), loose, slots=2, lag=2)
+    short, long = (engine.submit(Request(text_prompt(n), 3, "audio")) for n in (60, 4))
+    while len(engine.live) != 1:
+        engine.step()
+    assert len(engine._results) == 1 and not engine.take()
+    engine.cancel(short)
+    while not engine.is_idle:
+        engine.step()
+    assert engine.take().keys() == {long}
 
 
 def test_occupancy_counts_only_while_requests_wait() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import torch
 
@@ -44,12 +44,25 @@ def test_select_takes_every_field() -> None:
         assert part.tolist() == [whole[2].item(), whole[0].item()]
 
 
-def test_join_puts_others_behind() -> None:
+def test_a_vacant_place_is_like_a_row_that_is_done() -> None:
+    places = Rows.vacant(3, torch.device("cpu"))
+    assert places.done.all() and not places.limited.any()
+    places.count(torch.tensor([False, True, False]))
+    assert places.frames.eq(0).all() and not places.limited.any()
+    places.update(slice(1, 3), start().select(torch.tensor([0, 1])))
+    assert places.seed.tolist() == [0, 7, 8]
+    assert places.done.tolist() == [True, False, False]
+
+
+def test_the_first_rows_are_views_and_overwriting_keeps_their_memory() -> None:
     rows = start()
-    rows.count(torch.tensor([True, False, False]))
-    both = rows.join(start())
-    assert both.seed.tolist() == [7, 8, 9, 7, 8, 9]
-    assert both.done.tolist() == [True, False, True, False, False, False]
+    some = rows.first(2)
+    later = replace(some)
+    later.count(torch.tensor([True, False]))
+    assert not rows.done.any(), "counting makes new fields"
+    some.overwrite(later)
+    assert rows.done.tolist() == [True, False, False]
+    assert rows.frames.tolist() == [1, 1, 0]
 
 
 def test_update_writes_some_rows_back() -> None:
