@@ -7,18 +7,18 @@ local decoder of 4 layers by 384, 32768 text and 12300 audio ids.
 from __future__ import annotations
 
 import random
-import time
 from collections import deque
 from dataclasses import replace
 from typing import Literal
 
 import torch
 
-from benchmarks.machine import copy_bandwidth
+from benchmarks.machine import copy_bandwidth, seconds
 from uniaudio2.config import LmConfig, SpecialIds, StackConfig
 from uniaudio2.frames import text_segment
 from uniaudio2.lm.engine import Engine
 from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.lm.recording import Recorder
 from uniaudio2.lm.request import Request
 from uniaudio2.lm.sampling import Sampling
 
@@ -63,21 +63,22 @@ def frame_bytes(lm: UniAudioLM) -> int:
 
 
 def seconds_per_frame(
-    lm: UniAudioLM, slots: int, frames: int, output: Literal["audio", "text"]
+    lm: UniAudioLM,
+    slots: int,
+    frames: int,
+    output: Literal["audio", "text"],
+    recorder: Recorder | None = None,
 ) -> float:
     """Time of one step of full slots, after a few steps to warm up."""
     prompt = text_segment([32_000, *range(PROMPT_ROWS - 2), 32_001], lm.config)
-    engine = Engine(lm, Sampling(max_frames=frames + 16), slots)
+    engine = Engine(lm, Sampling(max_frames=frames + 16), slots, recorder=recorder)
     for seed in range(slots):
         engine.submit(Request(prompt, seed, output))
     while len(engine.live) < slots:
         engine.step()
     for _ in range(3):
         engine.step()
-    begun = time.perf_counter()
-    for _ in range(frames):
-        engine.step()
-    return (time.perf_counter() - begun) / frames
+    return seconds(engine.step, frames)
 
 
 def occupancy(lm: UniAudioLM) -> float:
@@ -110,9 +111,9 @@ def run(quick: bool) -> dict[str, float]:
     print(f"{'slots':>5}  {'ms a step':>9}  {'frames/s':>8}  {'against batch 1':>15}")
     measured = SLOTS[:3] if quick else SLOTS
     times = {slots: seconds_per_frame(lm, slots, frames, "audio") for slots in measured}
-    for slots, seconds in times.items():
-        ratio = slots * times[1] / seconds
-        print(f"{slots:>5}  {1e3 * seconds:>9.1f}  {slots / seconds:>8.1f}  {ratio:>14.2f}x")
+    for slots, spent_s in times.items():
+        ratio = slots * times[1] / spent_s
+        print(f"{slots:>5}  {1e3 * spent_s:>9.1f}  {slots / spent_s:>8.1f}  {ratio:>14.2f}x")
     text = seconds_per_frame(lm, 1, frames, "text")
     held = occupancy(bench_lm(small=True))
     print(f"{OCCUPIED_ROWS} rows, {OCCUPIED_SLOTS} slots: {held:.3f} held while rows waited")
