@@ -20,6 +20,7 @@ from uniaudio2.frames import AUDIO, COLUMNS, TEXT, TEXT_COLUMN, Prompt
 from uniaudio2.lm.engine import Engine
 from uniaudio2.lm.grammar import Grammar, phases_of
 from uniaudio2.lm.model import LogitsOf, UniAudioLM
+from uniaudio2.lm.recording import recorder_for
 from uniaudio2.lm.request import Generated, Request
 from uniaudio2.lm.rows import Rows
 from uniaudio2.lm.sampling import Sampling, choose
@@ -340,6 +341,18 @@ def test_recorded_frames_choose_what_frames_done_step_by_step_choose(
         assert tapes.plays > 40 * (again + 1) and len(tapes.tapes) < 25 * (again + 1)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_cuda_graphs_choose_what_plain_frames_choose(guidance: float) -> None:
+    lm = small_lm(config=CONFIG.model_copy(update={"context": 300})).to("cuda")
+    sampling = Sampling(top_k=8, max_frames=70, guidance=guidance)
+    requests = [Request(text_prompt(3 + 19 * (n % 8), n), n, "audio") for n in range(13)]
+    want = run(Engine(lm, sampling, slots=5), requests)
+    engine = Engine(lm, sampling, slots=5, recorder=recorder_for(lm.device))
+    assert all(same(*pair) for pair in zip(run(engine, requests), want, strict=True))
+    assert engine.recordings.recorder is not None, "nothing could not be captured"
+
+
 def test_rows_of_both_outputs_are_never_recorded() -> None:
     lm, tapes = small_lm(), Tapes()
     requests = [Request(text_prompt(3), 1, "text"), Request(text_prompt(3), 2, "audio")]
@@ -391,6 +404,8 @@ def test_cancelling_what_is_on_its_way_leaves_no_answer() -> None:
     while not engine.is_idle:
         engine.step()
     assert engine.take().keys() == {long}
+    engine.cancel(long)  # too late, and nothing is remembered of it
+    assert not (engine._begun or engine._cancelled)
 
 
 def test_occupancy_counts_only_while_requests_wait() -> None:

@@ -7,6 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from tests.uniaudio2.lm.small import CONFIG
+from uniaudio2.lm.recording import without_waiting
 from uniaudio2.lm.sampling import Sampling, choose, guide, likely
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.5, 1.0, -1.0, 0.0]])
@@ -100,6 +101,17 @@ def test_ties_change_the_way_but_not_the_draws() -> None:
     beside = choose(tied, sampling, torch.cat([seeds, one_more]), torch.cat([steps, one_more]), 0)
     assert torch.equal(alone, beside[:-1])
     assert likely(tied, sampling)[1] is None and likely(logits, sampling)[1] is not None
+
+
+@pytest.mark.parametrize("ties", [0, 3, 60])
+def test_without_waiting_the_same_ids_are_likely(ties: int) -> None:
+    logits = torch.randn(5, 200, generator=torch.Generator().manual_seed(ties))
+    logits[2, 20 : 20 + ties] = logits[2].topk(9).values[-1]
+    sampling = Sampling(temperature=0.7, top_k=9)
+    want = probabilities(logits, sampling)
+    with without_waiting():
+        torch.testing.assert_close(probabilities(logits, sampling), want)
+        assert likely(logits, sampling)[1] is not None, "not all ids are looked at"
 
 
 def test_guidance() -> None:
