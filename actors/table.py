@@ -84,16 +84,22 @@ def scatter(values: Mapping[int, Any], length: int, kind: pa.DataType) -> pa.Arr
     return pa.array([values.get(row) for row in range(length)], kind)
 
 
+def _offsets(lengths: Sequence[int], kind: type[np.signedinteger[Any]]) -> np.ndarray:
+    """Where each of some cells begins, and where the last one ends."""
+    offsets = np.zeros(len(lengths) + 1, dtype=kind)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
 def codes_column(values: Mapping[int, Tensor], length: int) -> pa.Array:
     """A codes column from ``[T, 8]`` tensors by row; rows without one are null."""
     lengths = [len(values[row]) if row in values else 0 for row in range(length)]
-    offsets = np.zeros(length + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
     present = [values[row] for row in range(length) if row in values]
     flat = torch.cat(present).reshape(-1).numpy() if present else np.zeros(0)
     frames = pa.FixedSizeListArray.from_arrays(pa.array(flat.astype(np.uint16)), CODEBOOKS)
     mask = pa.array([row not in values for row in range(length)])
-    return pa.ListArray.from_arrays(pa.array(offsets), frames, type=CODES_TYPE, mask=mask)
+    offsets = pa.array(_offsets(lengths, np.int32))
+    return pa.ListArray.from_arrays(offsets, frames, type=CODES_TYPE, mask=mask)
 
 
 def _codes_cell(table: pa.Table, name: str, row: int) -> Tensor:
@@ -134,9 +140,17 @@ def write_codes(table: pa.Table, codes: Mapping[int, Codes], suffix: str = "") -
 
 
 def wave_column(values: Mapping[int, Tensor], length: int) -> pa.Array:
-    """A column of float32 waves, stored as their bytes."""
-    cells = {row: wave.numpy().tobytes() for row, wave in values.items()}
-    return scatter(cells, length, WAVE_TYPE)
+    """A column of float32 waves, stored as their bytes; rows without one are null.
+
+    The samples are copied once: a task's memory is new, and touching it for the first time costs
+    more than copying.
+    """
+    lengths = [values[row].nbytes if row in values else 0 for row in range(length)]
+    present = [values[row] for row in range(length) if row in values]
+    flat = torch.cat(present).numpy() if present else np.zeros(0, dtype=np.float32)
+    there = np.array([row in values for row in range(length)], dtype=bool)
+    buffers = (np.packbits(there, bitorder="little"), _offsets(lengths, np.int64), flat)
+    return pa.LargeBinaryArray.from_buffers(WAVE_TYPE, length, [*map(pa.py_buffer, buffers)])
 
 
 def read_wave(table: pa.Table, name: str, row: int) -> Tensor:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.table import (
+    WAVE_TYPE,
     alive,
     codes_column,
     each_row,
@@ -76,3 +77,14 @@ def test_waves_survive() -> None:
     table = table_of(2).append_column("wave", wave_column({1: wave}, 2))
     assert torch.equal(read_wave(table, "wave", 1), wave)
     assert not table.column("wave")[0].is_valid
+
+
+@given(st.lists(st.none() | st.integers(0, 5), max_size=6))
+def test_a_wave_column_holds_the_bytes_of_each_wave_and_null_elsewhere(
+    lengths: list[int | None],
+) -> None:
+    waves = {row: torch.randn(size) for row, size in enumerate(lengths) if size is not None}
+    column = wave_column(waves, len(lengths))
+    column.validate(full=True)
+    cells = [waves[row].numpy().tobytes() if row in waves else None for row in range(len(lengths))]
+    assert column.equals(pa.array(cells, WAVE_TYPE))
