@@ -47,11 +47,9 @@ class LateReads(Generic[_T]):
             if tensor.is_cuda:
                 copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
                 copies.append(copy.copy_(tensor, non_blocking=True))
+                is_there = torch.cuda.current_stream(tensor.device).record_event()
             else:
                 copies.append(tensor.clone())
-        if any(tensor.is_cuda for tensor in tensors):
-            is_there = torch.cuda.Event()  # type: ignore[no-untyped-call] # torch's own
-            is_there.record()
         self._noted.append(_Noted(owner, copies, is_there))
 
     def due(self, everything: bool = False) -> Iterator[tuple[_T, list[Tensor]]]:

@@ -38,17 +38,22 @@ def rope_tables(config: RopeConfig, head_dim: int, positions: int) -> tuple[Tens
     return doubled.cos(), doubled.sin()
 
 
+def signed(sin: Tensor) -> Tensor:
+    """Sines ``[..., head]`` as `rotate` takes them: those of the first half negative."""
+    left, right = sin.chunk(2, dim=-1)
+    return torch.cat((-left, right), dim=-1)
+
+
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate heads by their position: the pairs are (j, j + head / 2).
 
     Args:
-        x: ``[B, H, T, head]``.
+        x: ``[B, H, T, head]``, of any dtype; its products with float32 are float32.
         cos: float32, broadcastable to `x`.
-        sin: float32, broadcastable to `x`.
+        sin: of `signed`, so that it is a product that changes a sign, and no step of its own.
     """
-    left, right = x.float().chunk(2, dim=-1)
-    turned = torch.cat((-right, left), dim=-1)
-    return (x * cos + turned * sin).to(x.dtype)
+    left, right = x.chunk(2, dim=-1)
+    return (x * cos + torch.cat((right, left), dim=-1) * sin).to(x.dtype)
 
 
 class Rope:
@@ -67,9 +72,9 @@ class Rope:
         self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Cosines and sines ``[context, head]`` on `device`."""
+        """Cosines and `signed` sines ``[context, head]`` on `device`."""
         if device not in self._tables:
             with torch.inference_mode(False):  # a table first used there must still serve training
                 cos, sin = rope_tables(self.config, self.head_dim, self.context)
-                self._tables[device] = (cos.to(device), sin.to(device))
+                self._tables[device] = (cos.to(device), signed(sin).to(device))
         return self._tables[device]

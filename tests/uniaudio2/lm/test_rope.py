@@ -7,7 +7,7 @@ import torch
 
 from tests.uniaudio2.lm.small import small_lm, text_prompt
 from uniaudio2.config import RopeConfig
-from uniaudio2.lm.rope import Rope, frequencies, rope_tables, rotate
+from uniaudio2.lm.rope import Rope, frequencies, rope_tables, rotate, signed
 
 
 def test_long_wavelengths_are_stretched_and_short_ones_kept() -> None:
@@ -26,7 +26,7 @@ def test_long_wavelengths_are_stretched_and_short_ones_kept() -> None:
 
 
 def test_scores_depend_on_distance_alone() -> None:
-    cos, sin = rope_tables(RopeConfig(), 16, 40)
+    cos, sin = Rope(RopeConfig(), 16, 40).tables(torch.device("cpu"))
     query, key = torch.randn(2, 1, 1, 1, 16, generator=torch.Generator().manual_seed(0))
 
     def score(query_at: int, key_at: int) -> float:
@@ -35,6 +35,15 @@ def test_scores_depend_on_distance_alone() -> None:
 
     assert score(7, 3) == pytest.approx(score(39, 35), abs=1e-5)
     assert score(7, 3) != pytest.approx(score(7, 4), abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rotating_follows_the_formula_in_float32(dtype: torch.dtype) -> None:
+    cos, sin = rope_tables(RopeConfig(), 8, 5)
+    x = torch.randn(2, 3, 5, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    left, right = x.float().chunk(2, dim=-1)
+    want = (x.float() * cos + torch.cat((-right, left), dim=-1) * sin).to(dtype)
+    assert torch.equal(rotate(x, cos, signed(sin)), want)
 
 
 def test_tables_are_float32_and_the_input_dtype_comes_back() -> None:
