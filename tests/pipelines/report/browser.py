@@ -69,6 +69,12 @@ class Server:
             def log_message(self, *_: object) -> None:
                 asked.append(self.path)
 
+            def end_headers(self) -> None:
+                self.send_header(
+                    "Cache-Control", "no-store"
+                )  # else the second look may ask nothing
+                super().end_headers()
+
         return Handler
 
     def close(self) -> None:
