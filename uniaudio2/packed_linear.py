@@ -1,8 +1,8 @@
 """Linear layers whose weights lie in memory as a CPU reads them fastest.
 
 Torch multiplies float32 matrices with MKL, which on processors of other makers reaches half of
-what oneDNN does with a few rows and four fifths with many (measured on one AMD core, GFLOP/s, 512
-inputs and 3072 outputs: 29 against 59 with 8 rows, 60 against 95 with 32, 84 against 111 with
+what oneDNN does with a few rows and three quarters with many (measured on one AMD core, GFLOP/s,
+512 inputs and 3072 outputs: 29 against 59 with 8 rows, 60 against 95 with 32, 84 against 111 with
 2048). Torch has oneDNN's product as an operator, but gives it to compiled models alone.
 """
 

@@ -78,9 +78,9 @@ class Engine:
             raise ValueError(f"{slots} slots cannot hold a row; give at least 1")
         self.lm, self.sampling, self.slots = lm, sampling, slots
         self.prefill_rows = prefill_rows
-        self.halves = 2 if sampling.guidance > 1 else 1
-        self.admission = Admission.on(lm.device, slots, self.halves, kv_rows)
         self.maker = FrameMaker(lm, sampling)
+        self.halves = self.maker.halves
+        self.admission = Admission.on(lm.device, slots, self.halves, kv_rows)
         self.recordings = Recordings(recorder)
         self.keeps_memory = recorder is not None
         first = [prefix, unconditional(prefix, lm.config)][: self.halves] if prefix else None
