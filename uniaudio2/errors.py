@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uniaudio2.shown import MESSAGE_CHARACTERS, shown
+
 
 class BadRow(Exception):
     """One input row cannot be done, and trying again would not help.
@@ -10,10 +12,12 @@ class BadRow(Exception):
 
     Args:
         kind: short stable name such as ``unreadable_audio``; the errors table groups by it.
-        message: value, rule and remedy in one line.
+        message: value, rule and remedy in one line. It may name what the manifest says, never
+            what a file holds: whoever writes a manifest may not be allowed to read the file.
     """
 
     def __init__(self, kind: str, message: str) -> None:
+        message = shown(message, MESSAGE_CHARACTERS)
         super().__init__(message)
         self.kind = kind
         self.message = message
