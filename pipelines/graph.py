@@ -31,6 +31,7 @@ from actors.write import Writer
 from pipelines.config import JobConfig
 from pipelines.long_audio import prompt_seconds, span_rule
 from pipelines.options import PoolName
+from pipelines.private_ray import start_private_ray
 from pipelines.resources import Allotment, Pool
 from pipelines.source import unit_source
 from pipelines.watch import StageWatch, end_actors, expect_stages
@@ -139,8 +140,8 @@ def _stderr_held() -> Iterator[None]:
 def start_ray(address: str | None, verbose: bool = False) -> None:
     """Start Ray for this process, or join the cluster at `address`; a started Ray is used as is.
 
-    Without an address a private Ray is started: `ray.init` alone would join any that runs on
-    this machine.
+    Without an address a private Ray is started, see `private_ray`: `ray.init` alone would join any
+    that runs on this machine.
 
     Args:
         address: of a cluster.
@@ -160,20 +161,17 @@ def _init_ray(address: str | None, verbose: bool) -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # max_restarts has no named parameter in this release
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)
-    options: dict[str, Any] = {"address": address}
-    if address is None:
-        # reachable from this machine alone; a cluster keeps its own token
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        options = {
-            "address": "local",
-            "include_dashboard": False,
-            # a worker that waits for its next block for a second would be ended, and the next one
-            # would spend seconds on imports
-            "_system_config": {"idle_worker_killing_time_threshold_ms": _WORKER_IDLE_MS},
-        }
     level = logging.INFO if verbose else logging.WARNING
+    printing = {"logging_level": level, "log_to_driver": verbose}
     with nullcontext() if verbose else _stderr_held():
-        ray.init(**options, logging_level=level, log_to_driver=verbose)
+        if address is not None:
+            ray.init(address=address, **printing)  # a cluster keeps its own token
+            return
+        # a worker that waits for its next block for a second would be ended, and the next one
+        # would spend seconds on imports
+        start_private_ray(
+            _system_config={"idle_worker_killing_time_threshold_ms": _WORKER_IDLE_MS}, **printing
+        )
 
 
 def _configure(timeout_s: float) -> None:

@@ -14,7 +14,6 @@ import pytest
 import soundfile
 import torch
 
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 # stages that tests define must be importable in Ray's workers
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
 torch.set_num_threads(1)

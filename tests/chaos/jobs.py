@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import re
+import secrets
 import shutil
 import tempfile
 from bisect import bisect_right
@@ -73,6 +74,7 @@ class Stand:
     def __init__(self, rate: float, seed: int) -> None:
         self.rate = rate
         self.scratch = Path(tempfile.mkdtemp(prefix="ua-"))
+        self.token = secrets.token_hex(32)
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._server.start()
@@ -106,7 +108,8 @@ class Stand:
         return {
             **CREDENTIALS,
             "AWS_ENDPOINT_URL": self.proxy.url,
-            "RAY_AUTH_MODE": "disabled",  # loopback only
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self.token,  # of the cluster that some jobs join
             "RAY_TMPDIR": str(self.scratch),
             "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",

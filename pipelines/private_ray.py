@@ -1,0 +1,154 @@
+"""A Ray that belongs to this process alone, on a machine and a network that others use too.
+
+Ray's servers (GCS, raylet, every worker, the driver) listen on all interfaces, whatever address
+they are told, and its session folder is open to every user of the machine. So a private Ray gets
+
+- a random token, which every call to any of these servers must bring. It is in the environment of
+  Ray's own processes and nowhere else: not in this process's environment, no file, no log;
+- a folder of its own that nobody else may enter, for its sockets and logs;
+- the environment without the secrets that no stage can need.
+
+Measured with Ray 2.60: docs/security.md.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from pipelines.errors import RunFailed
+
+PREFIX = "ua2-ray-"
+_TOKEN_BYTES = 32
+# a socket's path has at most 107 bytes; below its folder Ray needs so many
+_SOCKET_BYTES, _RAYS_BYTES = 107, 74
+_FALLBACKS = ("/tmp", "/var/tmp")  # noqa: S108 - a folder of our own is made there
+_ALIVE, _RAYS = "driver.lock", "r"
+_SECRET = re.compile(
+    r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PASS|CREDENTIAL|APIKEY|AUTH"
+    r"|(API|ACCESS|ACCOUNT|PRIVATE|APPLICATION|SIGNING|ENCRYPTION)_KEY)S?(_|$)",
+    re.I,
+)
+# what the libraries of stores and hubs read
+_STORES = re.compile(
+    r"^(AWS|S3|GOOGLE|GCS|GCLOUD|CLOUDSDK|AZURE|ADLFS|HF|HUGGING_?FACE|FSSPEC|OSS|OBS|COS|B2|LAKEFS"
+    r"|DATABRICKS|HADOOP|WEBDAV|RAY)(_|$)"
+)
+
+
+def start_private_ray(**options: Any) -> None:
+    """Start a Ray that only this process can use; `ray.shutdown` ends it, as does our own end.
+
+    Args:
+        options: for `ray.init`.
+
+    Raises:
+        RunFailed: no folder can be made for it.
+    """
+    folder = _own_folder()
+    with ray_environment(secrets.token_hex(_TOKEN_BYTES)):
+        _read_token()
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            _temp_dir=str(folder / _RAYS),  # which Ray opens to everyone, below one that is closed
+            **options,
+        )
+
+
+def is_withheld(name: str) -> bool:
+    """Whether a variable of the environment is a secret that no stage can need."""
+    return bool(_SECRET.search(name)) and not _STORES.search(name)
+
+
+@contextmanager
+def ray_environment(token: str) -> Iterator[None]:
+    """This process's environment as Ray's processes inherit it: with a token, without other
+    secrets; afterwards it is as it was.
+
+    The driver's own half of Ray, which is in this process, has read the token by then and keeps it.
+    """
+    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    hidden = {name for name in os.environ if is_withheld(name)} | {"RAY_AUTH_TOKEN_PATH"}
+    before = {name: os.environ.get(name) for name in (*ours, *hidden)}
+    for name in hidden:
+        os.environ.pop(name, None)
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _read_token() -> None:
+    """Let Ray's core in this process read mode and token anew: it remembers those of its import."""
+    # private, for there is no public way: ray reads RAY_AUTH_MODE when it is imported
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _own_folder() -> Path:
+    """A folder that only this user can enter, with a path short enough for Ray's sockets; it goes
+    when this process ends."""
+    asked = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    for base in dict.fromkeys((asked, *_FALLBACKS)):
+        if len(os.fsencode(base)) + len(PREFIX) + 9 + _RAYS_BYTES > _SOCKET_BYTES:
+            continue
+        _sweep(Path(base))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))  # mode 0700
+        except OSError:
+            continue
+        _mark_alive(folder)
+        atexit.register(_remove, folder)
+        return folder
+    raise RunFailed(
+        f"Ray needs a folder for its sockets below {asked}, /tmp or /var/tmp, and none can be made "
+        "there with a path that is short enough; set RAY_TMPDIR to a short path"
+    )
+
+
+def _mark_alive(folder: Path) -> None:
+    """Lock a file in the folder until this process is gone; it appears there as a locked one."""
+    new = folder / f".{_ALIVE}"
+    lock = os.open(new, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    new.rename(folder / _ALIVE)
+
+
+def _remove(folder: Path) -> None:
+    if ray.is_initialized():  # this runs before Ray's own handler, and what is in use must not go
+        ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(base: Path) -> None:
+    """Remove folders of this user whose processes are gone without having done so."""
+    for folder in base.glob(PREFIX + "*"):
+        with suppress(OSError):
+            facts = folder.lstat()
+            if facts.st_uid != os.getuid() or folder.is_symlink():
+                continue
+            lock = os.open(folder / _ALIVE, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
