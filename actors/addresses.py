@@ -12,7 +12,7 @@ import ipaddress
 import os
 import posixpath
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ _STORES = {
     "s3": 1, "s3a": 1, "gs": 1, "gcs": 1, "az": 1, "abfs": 1, "abfss": 1, "adl": 1, "oss": 1,
     "obs": 1, "cos": 1, "b2": 1, "hdfs": 1, "hf": 3,
 }  # fmt: skip
+_HUB_KINDS = ("datasets", "spaces", "buckets")  # before org/name, which alone is a model
 _HOSTS = ("ftp", "sftp", "ssh", "smb", "webhdfs", "webdav")  # a row would choose who is asked
 _SAME = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "local": "", "file": ""}
 # public by their numbers, but answered by the machine that asks: services of clouds
@@ -60,10 +61,18 @@ def is_public(address: str) -> bool:
     return found.is_global and not found.is_multicast and found not in _OWN_CLOUD
 
 
+def _host_of(uri: str) -> str:
+    """The host of an address; "" where it has none, or one that cannot be."""
+    try:
+        return urlsplit(uri).hostname or ""
+    except ValueError:
+        return ""
+
+
 def _host_is_public(host: str) -> bool:
     """What a host's name alone tells; who really answers is seen when it is asked."""
     host = host.rstrip(".").lower()
-    if not host or host in _LOCAL_NAMES or host.endswith(_LOCAL_ENDINGS):
+    if host in _LOCAL_NAMES or host.endswith(_LOCAL_ENDINGS):
         return False
     try:
         return is_public(host)
@@ -79,10 +88,15 @@ def _place(uri: str) -> tuple[str, ...]:
     """Protocol, and the bucket, repository or host: what is one owner's."""
     scheme, rest = scheme_of(uri), uri.partition("://")[2]
     if scheme in WEB:
-        parts = urlsplit(uri)
-        return ("http", (parts.hostname or "").lower(), str(parts.port or ""))
+        try:
+            return ("http", _host_of(uri).lower(), str(urlsplit(uri).port or ""))
+        except ValueError:  # a port that is no number
+            return ("http", "", uri)
     deep = _STORES.get(scheme, 1)
-    return (_SAME.get(scheme, scheme), *(rest.split("/")[:deep]))
+    parts = rest.split("/")
+    if scheme == "hf" and parts[0] not in _HUB_KINDS:
+        deep = 2
+    return (_SAME.get(scheme, scheme), *parts[:deep])
 
 
 def local_path(uri: str) -> str:
@@ -113,10 +127,12 @@ class AddressPolicy:
         base: folder of the manifest: a local path, or a URL.
         allow: beginnings of addresses that are allowed besides, such as ``s3://other/``,
             ``/data/audio/`` or ``http://10.0.0.5:8000/``.
+        tar: the tar that the rows were read from, whose members they name by byte ranges, or "".
     """
 
     base: str = ""
     allow: tuple[str, ...] = ()
+    tar: str = ""
 
     @property
     def is_remote(self) -> bool:
@@ -130,10 +146,20 @@ class AddressPolicy:
             uri: of `resolve`.
 
         Raises:
-            BadRow: `forbidden_address`, with what would allow it.
+            BadRow: `forbidden_address`; `unreadable_file` for a protocol that is none of a store
+                or the web, with what would allow either; `missing_file` where no host is named.
         """
         if why := self.refusal(uri):
             raise BadRow(KIND, f"{quoted(uri)}: {why}; {remedy(uri)}")
+        scheme = scheme_of(uri)
+        if scheme in (*WEB, *_HOSTS) and not _host_of(uri):
+            raise BadRow("missing_file", f"{quoted(uri)}: it names no host; correct the address")
+        if scheme not in (*LOCAL, *WEB, *_STORES, *_HOSTS) and not self.allows(uri):
+            raise BadRow(
+                "unreadable_file",
+                f"{quoted(uri)}: protocol {quoted(scheme, 40)} of a row is not followed; use a "
+                f"local path, https:// or a store such as s3://; {remedy(uri)}",
+            )
 
     def refusal(self, uri: str) -> str:
         """Why an address may not be named, in words; "" when it may."""
@@ -148,16 +174,13 @@ class AddressPolicy:
             if self.is_remote and _place(uri) != _place(self.base):
                 return "another place than the manifest's own"
             return ""
-        if scheme in _HOSTS and not self.is_remote:
-            return self._refused_host(uri)
-        return f"protocol {quoted(scheme, 40)} of a row is not followed"
+        if scheme in _HOSTS:
+            return "a server of another kind" if self.is_remote else self._refused_host(uri)
+        return ""  # of a protocol that is not followed at all: `check` tells
 
     def _refused_host(self, uri: str) -> str:
-        try:
-            host = urlsplit(uri).hostname or ""
-        except ValueError:
-            return "no host can have such a name"
-        if self.is_own_host(uri) or _host_is_public(host):
+        host = _host_of(uri)
+        if not host or self.is_own_host(uri) or _host_is_public(host):
             return ""
         return "a server of this machine or of a private network"
 
@@ -173,6 +196,13 @@ class AddressPolicy:
     def allows(self, uri: str) -> bool:
         """Whether `allow` names the address."""
         return any(_is_below(uri, prefix) for prefix in self.allow)
+
+
+def tar_of(name: str) -> str:
+    """The tar of an address that our own reader of tars gave to a row, as a result keeps it; ""
+    where it is no such address."""
+    tar, found, _ = name.partition("#bytes=")
+    return tar if found and tar.endswith(".tar") else ""
 
 
 def remedy(uri: str) -> str:
@@ -197,8 +227,8 @@ def _is_below(uri: str, prefix: str) -> bool:
     except ValueError:
         return False
     path, begin = where.path or "/", there.path.rstrip("/")
-    steps = {"..", "%2e%2e", "%2e.", ".%2e"}.intersection(path.lower().replace("\\", "/").split("/"))
-    return same and not steps and (path == begin or path.startswith(begin + "/"))
+    steps = path.lower().replace("%2e", ".").replace("\\", "/").split("/")
+    return same and ".." not in steps and (path == begin or path.startswith(begin + "/"))
 
 
 def _is_inside(uri: str, prefix: str) -> bool:
@@ -208,24 +238,30 @@ def _is_inside(uri: str, prefix: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def refused_rows(
-    names: Sequence[str | None], policy: AddressPolicy, known: dict[str, str]
-) -> list[tuple[str, str]]:
-    """The addresses among `names` that may not be named, each with why.
+def refused_names(
+    names: Iterable[str | None], policy: AddressPolicy, known: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    """The addresses among names of a manifest that may not be named, each with why.
 
     Args:
-        names: what a column of a manifest holds, as it stands there.
+        names: what a column holds, as it stands there.
         policy: of that manifest.
-        known: verdicts by place, kept between calls: a manifest names few buckets many times.
+        known: verdicts by place, kept between calls: a manifest names few places many times.
+
+    Yields:
+        address and reason.
     """
-    refused = []
     for name in names:
         if not isinstance(name, str) or not (policy.is_remote or "://" in name):
             continue
         uri = resolve(name, policy.base)
-        place = "/".join(uri.split("/")[:6]) if scheme_of(uri) not in LOCAL else uri
-        if place not in known:
-            known[place] = policy.refusal(uri)
-        if known[place]:
-            refused.append((uri, known[place]))
-    return refused
+        # a verdict on a local path, or where something is allowed, is one on that address alone
+        alike = scheme_of(uri) not in LOCAL and not policy.allow
+        place = "/".join(uri.split("/")[:5]) if alike else ""
+        why = known.get(place) if place else None
+        if why is None:
+            why = policy.refusal(uri)
+            if place:
+                known[place] = why
+        if why:
+            yield uri, why

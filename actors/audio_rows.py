@@ -6,14 +6,15 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
 
 import pyarrow as pa
 from torch import Tensor
 
-from actors.fetch import MAX_BYTES, open_uri, resolve
+from actors.addresses import AddressPolicy, resolve
+from actors.fetch import Limits, open_uri
 from actors.table import read_wave, scatter, set_column, wave_column
 from uniaudio2.audio import whole
 from uniaudio2.audio_stream import AudioStream
@@ -23,6 +24,9 @@ from uniaudio2.spans import Levels, SpanRule, Spans, find_spans
 
 AUDIO_COLUMNS = ("audio", "audio_filepath")
 WHOLE_S = 60.0  # longer audio does not travel between stages
+_POLICY_TYPE = pa.struct(
+    [("base", pa.string()), ("allow", pa.list_(pa.string())), ("tar", pa.string())]
+)
 _SOURCE_TYPE = pa.struct(
     [
         ("uri", pa.string()),
@@ -30,6 +34,8 @@ _SOURCE_TYPE = pa.struct(
         ("start_s", pa.float64()),
         ("end_s", pa.float64()),
         ("channel", pa.int64()),
+        ("policy", _POLICY_TYPE),
+        ("limits", pa.struct([("max_bytes", pa.int64()), ("timeout_s", pa.float64())])),
     ]
 )
 _SPANS_TYPE = pa.list_(pa.list_(pa.int64(), 2))
@@ -37,18 +43,29 @@ _SPANS_TYPE = pa.list_(pa.list_(pa.int64(), 2))
 
 @dataclass(frozen=True)
 class AudioSource:
-    """Which part of which file is meant; one of `uri` and `data` is there."""
+    """Which part of which file is meant; one of `uri` and `data` is there.
+
+    Wherever it is opened, `policy` says what the manifest may name, and `limits` how much of it is
+    read and for how long.
+    """
 
     uri: str | None
     data: bytes | None
     start_s: float
     end_s: float | None
     channel: int | None = None
+    policy: AddressPolicy = field(default_factory=AddressPolicy)
+    limits: Limits = field(default_factory=Limits)
+
+    @staticmethod
+    def of_cell(value: Mapping[str, Any]) -> AudioSource:
+        """Undo `asdict`."""
+        policy = {**value["policy"], "allow": tuple(value["policy"]["allow"])}
+        own = {"policy": AddressPolicy(**policy), "limits": Limits(**value["limits"])}
+        return AudioSource(**{**value, **own})
 
     @contextmanager
-    def open(
-        self, max_duration_s: float = inf, max_bytes: int = MAX_BYTES
-    ) -> Iterator[AudioStream]:
+    def open(self, max_duration_s: float = inf) -> Iterator[AudioStream]:
         """The audio as a stream; see `AudioStream` and `open_uri` for what is raised."""
         if self.uri is None:
             with AudioStream(
@@ -57,7 +74,7 @@ class AudioSource:
                 yield stream
             return
         with (
-            open_uri(self.uri, max_bytes) as file,
+            open_uri(self.uri, self.limits, self.policy) as file,
             AudioStream(file, self.start_s, self.end_s, max_duration_s, self.channel) as stream,
         ):
             yield stream
@@ -80,46 +97,52 @@ class Heard:
     spans: Spans | None = None
 
 
-def source_of(row: Mapping[str, Any], base: str) -> AudioSource:
+def source_of(
+    row: Mapping[str, Any], policy: AddressPolicy, limits: Limits | None = None
+) -> AudioSource:
     """What a manifest row names.
 
     Args:
         row: `audio` is a path, a URI, bytes or ``{"bytes", "path"}``,
             `audio_channel` the one channel to take instead of the average of all.
-        base: what a relative path is relative to.
+        policy: where the manifest is, and what it may name.
+        limits: of bytes and time.
 
     Raises:
-        BadRow: `missing_value`, `bad_manifest_row` or `bad_span`.
+        BadRow: `missing_value`, `bad_manifest_row`, `bad_span` or `forbidden_address`.
     """
+    limits = limits or Limits()
     value = _audio_value(row)
     start_s, end_s = span_of(row)
     channel = channel_of(row)
     if isinstance(value, bytes):
-        return AudioSource(None, value, start_s, end_s, channel)
-    return AudioSource(resolve(value, base), None, start_s, end_s, channel)
+        return AudioSource(None, value, start_s, end_s, channel, policy, limits)
+    uri = resolve(value, policy.base)
+    policy.check(uri)
+    return AudioSource(uri, None, start_s, end_s, channel, policy, limits)
 
 
 def load_audio(
     row: Mapping[str, Any],
-    base: str,
+    policy: AddressPolicy,
     max_duration_s: float,
-    max_bytes: int = MAX_BYTES,
+    limits: Limits | None = None,
     rule: SpanRule | None = None,
 ) -> Heard:
     """Fetch and decode the audio of a row, or look through it once if it is long.
 
     Args:
         row: a manifest row; see `source_of`.
-        base: what a relative path is relative to.
+        policy: where the manifest is, and what it may name.
         max_duration_s: longest span that is accepted.
-        max_bytes: largest file that is accepted.
+        limits: of bytes and time.
         rule: cuts audio that is longer than a span of it; None leaves all audio in one piece.
 
     Raises:
         BadRow: what `source_of`, `open_uri` and `AudioStream` find.
     """
-    source = source_of(row, base)
-    with source.open(max_duration_s, max_bytes) as stream:
+    source = source_of(row, policy, limits)
+    with source.open(max_duration_s) as stream:
         cut = rule if rule and stream.duration_s > rule.max_s else None
         if stream.duration_s <= WHOLE_S:
             wave = whole(stream)
@@ -133,13 +156,16 @@ def load_audio(
 
 
 def load_wave(
-    row: Mapping[str, Any], base: str, max_duration_s: float, max_bytes: int = MAX_BYTES
+    row: Mapping[str, Any],
+    policy: AddressPolicy,
+    max_duration_s: float,
+    limits: Limits | None = None,
 ) -> Tensor:
     """Fetch and decode the audio of a row as a whole, ``[N]`` float32 at 24 kHz.
 
     Args and errors are those of `load_audio`.
     """
-    with source_of(row, base).open(max_duration_s, max_bytes) as stream:
+    with source_of(row, policy, limits).open(max_duration_s) as stream:
         return whole(stream)
 
 
@@ -229,7 +255,7 @@ def read_heard(table: pa.Table, row: int) -> Heard:
     return Heard(
         table.column("input_samples")[row].as_py(),
         read_wave(table, "wave", row) if table.column("wave")[row].is_valid else None,
-        AudioSource(**source) if source else None,
+        AudioSource.of_cell(source) if source else None,
         read_cuts(table, row),
     )
 

@@ -14,8 +14,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from actors.addresses import AddressPolicy, resolve
 from actors.cells import plain_value
-from actors.fetch import fetch, resolve
+from actors.fetch import fetch
 from uniaudio2.codes import Codes
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
@@ -63,12 +64,12 @@ def _is_given(value: Any) -> bool:
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 
-def load_codes(row: Mapping[str, Any], base: str = "") -> Codes:
+def load_codes(row: Mapping[str, Any], policy: AddressPolicy = AddressPolicy()) -> Codes:  # noqa: B008 - frozen
     """The codes of a row.
 
     Args:
         row: a manifest row; values may still be Arrow cells.
-        base: what a relative path is relative to.
+        policy: where the manifest is, and what it may name.
 
     Raises:
         BadRow: `missing_value`, `bad_codes`, `too_long`, or what `fetch` finds.
@@ -80,7 +81,7 @@ def load_codes(row: Mapping[str, Any], base: str = "") -> Codes:
         if value is not None:
             found[name] = _codes_tensor(value, name)
         elif path is not None:
-            found[name] = _codes_file(resolve(str(path), base), name)
+            found[name] = _codes_file(resolve(str(path), policy.base), name, policy)
     if len(found.get("recon_codes", ())) == 0:
         raise BadRow("missing_value", "'recon_codes' is null or empty; give at least one frame")
     return Codes(found.get("reason_codes", Codes.empty().reason), found["recon_codes"])
@@ -132,9 +133,9 @@ def _codes_tensor(value: Any, name: str) -> Tensor:
     return torch.from_numpy(array.astype(np.int64))  # [T, 8]
 
 
-def _codes_file(uri: str, name: str) -> Tensor:
+def _codes_file(uri: str, name: str, policy: AddressPolicy) -> Tensor:
     """A published ``*_reason.pt`` or ``*_semantic.pt`` file, ``(8, T)`` or ``(T, 8)``."""
-    data = fetch(uri, _MAX_FILE_BYTES)
+    data = fetch(uri, _MAX_FILE_BYTES, policy)
     try:
         _check_archive(data)
         tensor = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from actors.addresses import AddressPolicy
 from actors.audio_rows import load_wave
 from actors.codes import load_codes
 from actors.instructions import choose_instruction
@@ -75,14 +76,18 @@ def answer_columns(task: TaskSpec) -> list[tuple[str, ...]]:
 
 
 def read_example(
-    row: Mapping[str, Any], row_id: str, base: str, task: TaskSpec, max_duration_s: float
+    row: Mapping[str, Any],
+    row_id: str,
+    policy: AddressPolicy,
+    task: TaskSpec,
+    max_duration_s: float,
 ) -> Example:
     """Read, check and decode an example.
 
     Args:
         row: a manifest row.
         row_id: its id.
-        base: what relative paths are relative to.
+        policy: where the manifest is, and what it may name.
         task: decides which columns are needed.
         max_duration_s: longest audio that is accepted.
 
@@ -92,9 +97,9 @@ def read_example(
 
     def heard(name: str) -> Tensor | Codes:
         if name == AUDIO and row.get(AUDIO) is None and row.get("recon_codes") is not None:
-            return load_codes(row, base)
+            return load_codes(row, policy)
         own = row if name == AUDIO else {AUDIO: row.get(name)}
-        return load_wave(own, base, max_duration_s)
+        return load_wave(own, policy, max_duration_s)
 
     values: dict[str, Value] = {name: read_text(row, name, task) for name in task.text_columns}
     values |= {name: heard(name) for name in task.audio_columns}

@@ -10,10 +10,11 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
+from actors.addresses import AddressPolicy
 from actors.audio_rows import AUDIO_COLUMNS, Heard, load_audio, load_wave, write_heard
 from actors.cells import plain_value, shown_value, valid_column
 from actors.codes import CODE_COLUMNS, CODE_SOURCES, has_codes, load_codes
-from actors.fetch import MAX_BYTES
+from actors.fetch import Limits
 from actors.other_audio import load_others
 from actors.shelf import read_kept
 from actors.table import (
@@ -44,9 +45,10 @@ class Loader:
         task: decides which columns are needed.
         schema: columns of the whole manifest; every unit is brought to it.
         max_duration_s: longest audio that is accepted.
-        max_bytes: largest audio file that is accepted.
+        limits: of bytes and time of an audio file.
         rule: cuts audio that is too long for one prompt; None leaves it in one piece.
         prompt_s: longest audio that any prompt can hold, where audio is not cut.
+        allow: what rows may name besides what their manifest's place allows, see `AddressPolicy`.
     """
 
     def __init__(
@@ -54,16 +56,18 @@ class Loader:
         task: TaskSpec,
         schema: pa.Schema,
         max_duration_s: float = MAX_DURATION_S,
-        max_bytes: int = MAX_BYTES,
+        limits: Limits | None = None,
         rule: SpanRule | None = None,
         prompt_s: float = inf,
+        allow: tuple[str, ...] = (),
     ) -> None:
+        self.allow = allow
         self.prompt_s = prompt_s
         self.rule = rule
         self.task = task
         self.schema = schema
         self.max_duration_s = max_duration_s
-        self.max_bytes = max_bytes
+        self.limits = limits or Limits()
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Read, check and decode; a bad row gets its error columns and stays."""
@@ -71,7 +75,8 @@ class Loader:
         if spec.kept:
             return read_kept(spec.kept, spec.row)
         raw = spec.read()
-        loaded, errors = self._load_rows(raw, spec.base)
+        policy = AddressPolicy(spec.base, self.allow, spec.tar)
+        loaded, errors = self._load_rows(raw, policy)
         ids = [str(row_id) for row_id in row_ids(raw)]
         inputs = self._travelling(raw)
         result = start_table(ids, inputs, spec.unit, spec.row, spec.fingerprint)
@@ -79,24 +84,22 @@ class Loader:
         if "audio" in self.task.columns:
             heard = {row: value for row, value in loaded.items() if isinstance(value, Heard)}
             result = write_heard(result, heard)
-        result = load_others(
-            result, raw, self.task.other_audio, lambda v: self._other(v, spec.base)
-        )
+        result = load_others(result, raw, self.task.other_audio, lambda v: self._other(v, policy))
         codes = {row: value for row, value in loaded.items() if isinstance(value, Codes)}
         return write_codes(result, codes) if codes or "recon_codes" in self.task.columns else result
 
-    def _other(self, value: object, base: str) -> Tensor:
+    def _other(self, value: object, policy: AddressPolicy) -> Tensor:
         longest_s = min(self.max_duration_s, MAX_DURATION_S)
-        return load_wave({AUDIO: value}, base, longest_s, self.max_bytes)
+        return load_wave({AUDIO: value}, policy, longest_s, self.limits)
 
     def _load_rows(
-        self, raw: pa.Table, base: str
+        self, raw: pa.Table, policy: AddressPolicy
     ) -> tuple[dict[int, Heard | Codes | None], dict[int, BadRow]]:
         wanted = {FAULT_COLUMN, *self._wanted_columns()}
         names = [name for name in raw.column_names if name in wanted]
 
         def work(row: int) -> Heard | Codes | None:
-            return self._load_row({name: raw.column(name)[row] for name in names}, base)
+            return self._load_row({name: raw.column(name)[row] for name in names}, policy)
 
         with ThreadPoolExecutor(_FETCH_THREADS) as pool:
             futures = {row: pool.submit(work, row) for row in range(raw.num_rows)}
@@ -115,7 +118,7 @@ class Loader:
             wanted += CODE_SOURCES
         return wanted
 
-    def _load_row(self, cells: dict[str, pa.Scalar], base: str) -> Heard | Codes | None:
+    def _load_row(self, cells: dict[str, pa.Scalar], policy: AddressPolicy) -> Heard | Codes | None:
         row = {name: cells[name] if name in CODE_COLUMNS else plain_value(cells[name])
                for name in cells}  # fmt: skip
         if row.get(FAULT_COLUMN):
@@ -125,13 +128,13 @@ class Loader:
         if row.get("instruction") is not None:
             check_text(row["instruction"], "instruction")
         if "recon_codes" in self.task.columns or self._brings_codes(row):
-            return self._load_codes(row, base)
+            return self._load_codes(row, policy)
         if "audio" in self.task.columns:
-            return self._load_audio(row, base)
+            return self._load_audio(row, policy)
         return None
 
-    def _load_audio(self, row: Mapping[str, Any], base: str) -> Heard:
-        heard = load_audio(row, base, self.max_duration_s, self.max_bytes, self.rule)
+    def _load_audio(self, row: Mapping[str, Any], policy: AddressPolicy) -> Heard:
+        heard = load_audio(row, policy, self.max_duration_s, self.limits, self.rule)
         if seconds(heard.samples) > self.prompt_s:
             raise BadRow(
                 "too_long",
@@ -150,8 +153,8 @@ class Loader:
         makes_codes = self.task.output == "codes" and "generate" not in self.task.stages
         return not (makes_codes and any(row.get(name) is not None for name in AUDIO_COLUMNS))
 
-    def _load_codes(self, row: Mapping[str, Any], base: str) -> Codes:
-        codes = load_codes(row, base)
+    def _load_codes(self, row: Mapping[str, Any], policy: AddressPolicy) -> Codes:
+        codes = load_codes(row, policy)
         if not len(codes.reason) and any(part.kind in _WITH_REASON for part in self.task.prompt):
             raise BadRow(
                 "missing_value",

@@ -15,17 +15,22 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from uniaudio2.errors import BadRow
+
 _T = TypeVar("_T")
 ATTEMPTS = 6
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 8.0
-_FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ValueError)
+_FINAL = (
+    FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ValueError, BadRow,
+)  # fmt: skip
 _FINAL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
 # their fsspec libraries send the condition along; others look first and write then
 _CONDITIONAL_PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
@@ -80,10 +85,16 @@ def split_uri(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
         ) from fault
 
 
-def retrying(action: Callable[[], _T], what: str) -> _T:
+def retrying(action: Callable[[], _T], what: str, until: float = inf) -> _T:
     """Call `action`, again after a growing random wait while storage answers with a fault.
 
+    Args:
+        action: what is tried.
+        what: it is, in words.
+        until: moment of `time.monotonic` behind which nothing is tried again.
+
     Raises:
+        TimeoutError: that moment came.
         OSError: the last fault, after `ATTEMPTS` tries; at once when trying again cannot help
             (absent, forbidden, disk full).
     """
@@ -94,6 +105,8 @@ def retrying(action: Callable[[], _T], what: str) -> _T:
         except _FINAL:
             raise
         except Exception as fault:
+            if time.monotonic() + wait_s >= until:
+                raise TimeoutError(f"{what}: {type(fault).__name__}: {fault}") from fault
             final = isinstance(fault, OSError) and fault.errno in _FINAL_ERRNO
             if attempt == ATTEMPTS or final:
                 if isinstance(fault, OSError):

@@ -34,6 +34,7 @@ class UnitSpec:
         row: when set, only this row of the unit (used to find the row that kills a worker).
         only: when set, only these rows of the unit (used to try failed rows again).
         kept: address of tokens that an earlier run kept of this unit, or "".
+        tar: the tar whose members the rows name by byte ranges, or "".
     """
 
     unit: int
@@ -46,6 +47,7 @@ class UnitSpec:
     row: int | None = None
     kept: str = ""
     only: tuple[int, ...] = ()
+    tar: str = ""
 
     @property
     def row_numbers(self) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from pipelines.options import (
     ExamplesConfig,
     FlowOptions,
     GenerateConfig,
+    InputRules,
     LoadConfig,
     PoolConfig,
     PoolName,
@@ -59,6 +60,8 @@ class JobConfig(Frozen):
         task: name of a task (`uniaudio2 tasks` lists them), or a YAML file that defines one.
         input: manifest, folder or glob; a local path or a URL such as ``s3://bucket/key``.
         output: folder for the results; a local path or a URL. It holds all state of the run.
+        input_rules: what the input may name and lead to; in settings files and ``--set`` these
+            are keys below `input`.
         model: name of a bundled model, a model folder, or the URL of one.
         seed: seed of the job; with a row's id it decides every random draw of that row.
         audio_format: of generated audio.
@@ -103,6 +106,7 @@ class JobConfig(Frozen):
     max_errors: int | str | None = None
     stage_timeout_s: float = Field(3600.0, gt=0)
     address: str | None = None
+    input_rules: InputRules = InputRules()
     load: LoadConfig = LoadConfig()
     encode: EncodeConfig = EncodeConfig()
     generate: GenerateConfig = GenerateConfig()
@@ -159,7 +163,8 @@ class JobConfig(Frozen):
         if self.examples is None:
             return ()
         asked = self.examples
-        return read_examples(asked.input, asked.count, self.spec, self.max_duration_s)
+        allow = self.input_rules.allow
+        return read_examples(asked.input, asked.count, self.spec, self.max_duration_s, allow)
 
     def identity(self) -> dict[str, Any]:
         """The settings that change results: two runs that differ here are different jobs.
@@ -234,6 +239,11 @@ def make_job(
     values = read_config(config) if config else copy.deepcopy(recorded or {})
     for assignment in sets:
         _set_dotted(values, assignment)
+    if isinstance(values.get("input"), dict):  # rules by the name that people know
+        rules = dict(values.pop("input"))
+        if "uri" in rules:
+            values["input"] = rules.pop("uri")
+        values["input_rules"] = {**values.get("input_rules", {}), **rules}
     values.update({key: value for key, value in given.items() if value is not None})
     try:
         job = JobConfig(**values)

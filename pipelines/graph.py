@@ -111,7 +111,9 @@ def make_stages(
         job.audio_layout, keep,
     )  # fmt: skip
     rule, prompt_s = span_rule(job, model), prompt_seconds(job, model)
-    loader = Loader(task, schema, job.max_duration_s, job.load.max_bytes, rule, prompt_s)
+    loader = Loader(
+        task, schema, job.max_duration_s, job.load.limits, rule, prompt_s, job.input_rules.allow
+    )
     shelved = tuple(pool.name for pool in allotment.pools[:-1]) if keep else ()
     return Stages(loader, writer, pools, job.stage_timeout_s, job.output, shelved)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from actors.fetch import MAX_BYTES
+from actors.fetch import MAX_BYTES, TIMEOUT_S, Limits
 from uniaudio2.config import Context, ModelConfig, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling import Sampling
@@ -73,11 +74,50 @@ class LoadConfig(Frozen):
         max_duration_s: longest audio of a row; None allows a day where memory does not grow with
             it, else an hour.
         max_bytes: largest audio file.
+        timeout_s: longest time for fetching one file, or a piece of 8 MiB of one that a store
+            gives piece by piece; a web server that takes longer costs its row.
     """
 
     num_cpus: float | None = Field(None, gt=0)
     max_duration_s: float | None = Field(None, gt=0)
     max_bytes: int = Field(MAX_BYTES, gt=0)
+    timeout_s: float = Field(TIMEOUT_S, gt=0)
+
+    @property
+    def limits(self) -> Limits:
+        """What is read of one file, and for how long."""
+        return Limits(self.max_bytes, self.timeout_s)
+
+
+class InputRules(Frozen):
+    """What the input may name and lead to; ``--set input.NAME=VALUE`` sets one.
+
+    Attributes:
+        allow: beginnings of addresses that rows may name besides what their manifest's place
+            allows, such as ``s3://other/``, ``/data/`` or ``http://10.0.0.5:8000/``.
+        links: links that lead out of an INPUT folder are followed, or refused as rows that fail.
+        refused: addresses that rows may not name stop the job before it starts, or fail as rows.
+    """
+
+    allow: tuple[str, ...] = ()
+    links: Literal["follow", "refuse"] = "follow"
+    refused: Literal["stop", "rows"] = "stop"
+
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("allow")
+    @classmethod
+    def _no_everything(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for prefix in value:
+            if not prefix.startswith("/") and not re.match(r"[A-Za-z][\w+.-]*://[^/]*/?", prefix):
+                raise ValueError(
+                    f"allow {prefix!r}: give the beginning of addresses, such as s3://bucket/, "
+                    "http://host:port/ or /folder/"
+                )
+        return value
 
 
 class SpanOptions(Frozen):

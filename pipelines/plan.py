@@ -146,7 +146,8 @@ def _cut(
         where, data = source.uri, b""
         if source.table is not None:
             where, data = "", to_stream(source.table.slice(start, len(group)))
-        yield UnitSpec(number, where, start, stop, source.base, contents.hexdigest(), data)
+        tar = source.uri if source.pinned else ""
+        yield UnitSpec(number, where, start, stop, source.base, contents.hexdigest(), data, tar=tar)
         start = stop
 
 

@@ -98,7 +98,7 @@ def ray_environment(token: str) -> Iterator[None]:
 def _read_token() -> None:
     """Let Ray's core in this process read mode and token anew: it remembers those of its import."""
     # private, for there is no public way: ray reads RAY_AUTH_MODE when it is imported
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.addresses import AddressPolicy
 from actors.audio_rows import AUDIO_COLUMNS
 from actors.cells import plain_value
 from actors.codes import CODE_COLUMNS
@@ -88,7 +89,11 @@ def read_prompts(uri: str, task: TaskSpec) -> tuple[str, ...]:
 
 
 def read_examples(
-    uri: str, count: int | None, task: TaskSpec, max_duration_s: float
+    uri: str,
+    count: int | None,
+    task: TaskSpec,
+    max_duration_s: float,
+    allow: tuple[str, ...] = (),
 ) -> tuple[Example, ...]:
     """The first rows of a manifest as worked examples, their audio decoded.
 
@@ -97,6 +102,7 @@ def read_examples(
         count: how many; None for all.
         task: decides which columns are needed.
         max_duration_s: longest audio that is accepted.
+        allow: what rows may name besides, see `AddressPolicy`.
 
     Raises:
         UsageError: the task takes none, rows are missing, or one of them is bad.
@@ -111,7 +117,7 @@ def read_examples(
     for source in sources:
         left = source.rows if count is None else min(source.rows, count - len(examples))
         if left > 0:
-            examples += _examples_of(source, left, task, max_duration_s)
+            examples += _examples_of(source, left, task, max_duration_s, allow)
     if not examples or len(examples) < (count or 1):
         raise UsageError(
             f"examples: {uri} has {len(examples)} rows, {count or 'at least 1'} are asked for; "
@@ -121,7 +127,7 @@ def read_examples(
 
 
 def _examples_of(
-    source: Source, count: int, task: TaskSpec, max_duration_s: float
+    source: Source, count: int, task: TaskSpec, max_duration_s: float, allow: tuple[str, ...]
 ) -> list[Example]:
     if source.table is not None:
         table = source.table.slice(0, count)
@@ -133,13 +139,14 @@ def _examples_of(
         *CODE_COLUMNS, *CODE_COLUMNS.values(), FAULT_COLUMN, "instruction",
     }  # fmt: skip
     names = [name for name in table.column_names if name in wanted]
+    policy = AddressPolicy(source.base, allow, source.uri if source.pinned else "")
     examples = []
     for row, row_id in enumerate(row_ids(table)):
         try:
             cells = {name: _value(table.column(name)[row], name) for name in names}
             if cells.get(FAULT_COLUMN):
                 raise BadRow("bad_manifest_row", str(cells[FAULT_COLUMN]))
-            example = read_example(cells, str(row_id), source.base, task, max_duration_s)
+            example = read_example(cells, str(row_id), policy, task, max_duration_s)
         except BadRow as error:
             raise UsageError(
                 f"examples: row {row} ({row_id}) of {source.uri}: {error.message}"

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from uniaudio2.errors import BadRow
 from uniaudio2.resampling import SAMPLE_RATE, resampled
+from uniaudio2.sniff import HEAD_BYTES, looks_like
 
 MAX_DURATION_S = 3600.0
 LONGEST_STREAM_S = 86_400.0
@@ -55,7 +56,7 @@ class AudioStream:
         channel: int | None = None,
     ) -> None:
         self._channel = channel
-        self._start = file.read(8)
+        self._kind = looks_like(file.read(HEAD_BYTES))
         self._size = file.seek(0, os.SEEK_END)
         file.seek(0)
         if not self._size:
@@ -100,10 +101,10 @@ class AudioStream:
         try:
             yield
         except (soundfile.SoundFileError, ValueError, OSError) as fault:
+            like = f", which look like {self._kind}" if self._kind else ""
             raise BadRow(
                 "unreadable_audio",
-                f"{_NO_NAME.sub('', str(fault)).strip()} "
-                f"({self._size} bytes beginning {self._start!r}); "
+                f"{_NO_NAME.sub('', str(fault)).strip()} ({self._size} bytes{like}); "
                 "WAV, FLAC, OGG and MP3 can be read",
             ) from fault
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import inf
 from typing import Any
 
 import soundfile
 
+from actors.addresses import AddressPolicy, resolve, tar_of
 from actors.audio_rows import AUDIO_COLUMNS, channel_of, span_of
-from actors.fetch import fetch, resolve
+from actors.fetch import MAX_BYTES, fetch
 from actors.storage import Storage, split_uri
 from actors.write import file_stem
 from uniaudio2.audio import decode_audio, encode_audio
@@ -33,6 +34,7 @@ class Sound:
         uri: where audio that stays is.
         start_s: first second of it.
         duration_s: length of the row's audio.
+        policy: what the manifest that named it may name.
     """
 
     data: bytes | None
@@ -40,10 +42,11 @@ class Sound:
     uri: str
     start_s: float
     duration_s: float
+    policy: AddressPolicy = field(default_factory=AddressPolicy)
 
     def header(self) -> Any:
         """Sample rate and frames of the whole file, as soundfile tells them."""
-        data = fetch(self.uri) if self.data is None else self.data
+        data = fetch(self.uri, MAX_BYTES, self.policy) if self.data is None else self.data
         return soundfile.info(io.BytesIO(data))
 
 
@@ -55,9 +58,18 @@ class Sounds:
         generated: the run made audio; otherwise the audio that went in is meant.
         base: what relative paths of the input are relative to; None when that is not one folder.
         copy: take input audio into the export too.
+        allow: what rows may name besides, see `AddressPolicy`.
     """
 
-    def __init__(self, output: str, generated: bool, base: str | None, copy: bool) -> None:
+    def __init__(
+        self,
+        output: str,
+        generated: bool,
+        base: str | None,
+        copy: bool,
+        allow: tuple[str, ...] = (),
+    ) -> None:
+        self.allow = allow
         self.storage = Storage(output)
         self.generated = generated
         self.base = base
@@ -90,14 +102,17 @@ class Sounds:
 
     def _given(self, name: str, facts: Mapping[str, Any]) -> Sound:
         uri = self._address(name)
+        policy = AddressPolicy(self.base or "", self.allow, tar_of(uri))
+        policy.check(uri)
         start_s, end_s = span_of(facts)
         channel = channel_of(facts)
         duration_s = float(facts["input_duration_s"])
         # other toolkits can say a span, but neither a part of a tar nor one channel of a file
         if self.copy or channel is not None or "#bytes=" in uri:
-            wave = decode_audio(fetch(uri), start_s, end_s, inf, channel)
+            data = fetch(uri, MAX_BYTES, policy)
+            wave = decode_audio(data, start_s, end_s, inf, channel)
             return Sound(encode_audio(wave), "flac", "", 0.0, duration_s)
-        return Sound(None, "", uri, start_s, duration_s)
+        return Sound(None, "", uri, start_s, duration_s, policy)
 
     def _address(self, name: str) -> str:
         if self.base is None and resolve(name, "/x") != name:

@@ -11,8 +11,10 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
+from actors.addresses import AddressPolicy, tar_of
 from actors.audio_rows import AUDIO_COLUMNS, load_wave
 from actors.cells import plain_value
+from actors.fetch import Limits
 from actors.load import SPAN_COLUMNS
 from actors.sounds import read_sound
 from actors.storage import Storage
@@ -28,6 +30,7 @@ SHOWN_S = 10.0
 MOST_MEDIA_BYTES = 5_000_000
 _MOST_INPUT_BYTES = 64 << 20
 _MOST_INPUT_S = 600.0
+_MOST_WAIT_S = 30.0
 _MOST_BASES = 4
 _TEXT_CHARACTERS = 600
 _SOUND_COLUMNS = (*AUDIO_COLUMNS, *SPAN_COLUMNS)
@@ -186,7 +189,9 @@ class Gallery:
 
 def _input_wave(row: Mapping[str, Any], base: str) -> Tensor:
     """The sound that a row names or holds, ``[N]`` at 24 kHz."""
-    return load_wave(row, base, _MOST_INPUT_S, _MOST_INPUT_BYTES)
+    named = next((row[name] for name in AUDIO_COLUMNS if isinstance(row.get(name), str)), "")
+    policy = AddressPolicy(base, tar=tar_of(named))
+    return load_wave(row, policy, _MOST_INPUT_S, Limits(_MOST_INPUT_BYTES, _MOST_WAIT_S))
 
 
 def unit_of(part: str) -> int:

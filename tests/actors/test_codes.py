@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import codes
+from actors.addresses import AddressPolicy
 from actors.codes import load_codes
 from tests.damage import damaged
 from tests.zoo.pt_files import repacked, saved
@@ -72,7 +73,7 @@ def test_tensors_of_other_kinds(tmp_path: Path, kind: torch.dtype) -> None:
 
 def test_relative_pairs_start_at_the_manifest(tmp_path: Path) -> None:
     torch.save(torch.zeros(8, 3, dtype=torch.int64), tmp_path / "a.pt")
-    assert load_codes({"recon_path": "a.pt"}, str(tmp_path)).recon.shape == (3, 8)
+    assert load_codes({"recon_path": "a.pt"}, AddressPolicy(str(tmp_path))).recon.shape == (3, 8)
 
 
 GOOD_PT = [

@@ -12,6 +12,7 @@ import soundfile
 import torch
 
 from actors import audio_rows
+from actors.addresses import AddressPolicy
 from actors.audio_rows import AudioSource, Heard, load_audio, write_heard
 from actors.encode import Encoder
 from actors.table import read_codes, start_table, write_codes
@@ -63,9 +64,9 @@ def test_long_audio_gives_the_codes_that_it_would_in_memory(
     recording: Path, rule: SpanRule | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = {"audio": str(recording)}
-    short = load_audio(row, "", 60, rule=rule)
+    short = load_audio(row, AddressPolicy(""), 60, rule=rule)
     monkeypatch.setattr(audio_rows, "WHOLE_S", 1.0)
-    long = load_audio(row, "", 60, rule=rule)
+    long = load_audio(row, AddressPolicy(""), 60, rule=rule)
     assert (short.wave is None, long.wave is None) == (False, True)
     assert short.samples == long.samples == 96_000
     assert (short.spans is None) == (rule is None)

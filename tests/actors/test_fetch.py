@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from actors import storage
-from actors.fetch import byte_range, fetch, open_uri
+from actors.addresses import AddressPolicy
+from actors.fetch import Limits, byte_range, fetch, open_uri
 from actors.storage import Storage
 from uniaudio2.errors import BadRow
 
@@ -125,7 +126,10 @@ def test_large_objects_are_read_where_they_are_asked_for(
         file.seek(300)
         file.seek(200, io.SEEK_CUR)
         assert file.read(5000) == data[500:5500]
-    with pytest.raises(BadRow, match="the limit is 100 bytes"), open_uri(storage.uri("a"), 100):
+    with (
+        pytest.raises(BadRow, match="the limit is 100 bytes"),
+        open_uri(storage.uri("a"), Limits(100)),
+    ):
         pass
 
 
@@ -155,3 +159,16 @@ def test_a_part_of_an_object(where: str, tmp_path: Path, request: pytest.Fixture
     with open_uri(byte_range(uri, 20, 50), pieces_from=1) as file:
         assert file.seek(-5, io.SEEK_END) == 45
         assert file.read() == bytes(range(65, 70))
+
+
+def test_a_part_is_believed_of_the_tar_that_was_read_alone(tmp_path: Path) -> None:
+    secret, tar = tmp_path / "secret", tmp_path / "a.tar"
+    secret.write_bytes(b"the secret")
+    tar.write_bytes(b"0123456789")
+    policy = AddressPolicy(str(tmp_path), tar=str(tar))
+    assert fetch(f"{tar}#bytes=2+3", policy=policy) == b"234"
+    for beside in (policy, AddressPolicy(str(tmp_path))):
+        with pytest.raises(BadRow) as caught:
+            fetch(f"{secret}#bytes=0+8", policy=beside)
+        assert caught.value.kind == "missing_file"  # it is a name like any other
+        assert "the secr" not in caught.value.message

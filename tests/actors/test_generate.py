@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from torch import Tensor
 
+from actors.addresses import AddressPolicy
 from actors.audio_rows import load_wave
 from actors.decode import Decoder
 from actors.encode import Encoder
@@ -265,4 +266,4 @@ def test_what_an_example_says_is_its_fingerprint(change: dict[str, Any]) -> None
 def test_audio_is_loaded_as_rows_load_it() -> None:
     row = {"audio": ROW["audio"][0], "start_s": 0.1, "end_s": 0.3, "text": "a"}
     loaded = read_example(row, "e", "", TASKS["asr"], 60).values["audio"]
-    assert len(loaded) == len(load_wave(row, "", 60)) == 4800
+    assert len(loaded) == len(load_wave(row, AddressPolicy(""), 60)) == 4800

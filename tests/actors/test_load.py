@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from actors.addresses import AddressPolicy, resolve
 from actors.audio_rows import load_audio
 from actors.codes import load_codes
-from actors.fetch import resolve
 from actors.load import Loader, read_text
 from actors.table import read_codes
 from actors.unit import UnitSpec, to_stream
@@ -34,7 +34,7 @@ def kind_of(action: Callable[[], Any]) -> str:
     "value", [GOOD, {"bytes": GOOD, "path": None}, {"bytes": GOOD, "path": "somewhere.wav"}]
 )
 def test_audio_as_bytes_or_struct(value: object) -> None:
-    assert load_audio({"audio": value}, "", 60).samples == 6000
+    assert load_audio({"audio": value}, AddressPolicy(""), 60).samples == 6000
 
 
 def test_audio_as_path_uri_and_span(make_audio: Callable[..., Path], bucket: str) -> None:
@@ -42,13 +42,16 @@ def test_audio_as_path_uri_and_span(make_audio: Callable[..., Path], bucket: str
 
     path = make_audio("clips/a.wav", 1.0)
     base = str(path.parents[1])
-    assert load_audio({"audio": "clips/a.wav"}, base, 60).samples == 24_000
-    assert load_audio({"audio": str(path), "start_s": 0.5}, "/elsewhere", 60).samples == 12_000
+    assert load_audio({"audio": "clips/a.wav"}, AddressPolicy(base), 60).samples == 24_000
+    assert (
+        load_audio({"audio": str(path), "start_s": 0.5}, AddressPolicy("/elsewhere"), 60).samples
+        == 12_000
+    )
     nemo = {"audio_filepath": "clips/a.wav", "offset": 0.25, "duration": 0.5}
-    assert load_audio(nemo, base, 60).samples == 12_000
+    assert load_audio(nemo, AddressPolicy(base), 60).samples == 12_000
     Storage(bucket).put("x/a.wav", GOOD)
-    assert load_audio({"audio": f"{bucket}/x/a.wav"}, "", 60).samples == 6000
-    assert load_audio({"audio": "a.wav"}, f"{bucket}/x", 60).samples == 6000
+    assert load_audio({"audio": f"{bucket}/x/a.wav"}, AddressPolicy(""), 60).samples == 6000
+    assert load_audio({"audio": "a.wav"}, AddressPolicy(f"{bucket}/x"), 60).samples == 6000
 
 
 @pytest.mark.parametrize(
@@ -65,11 +68,14 @@ def test_audio_as_path_uri_and_span(make_audio: Callable[..., Path], bucket: str
     ],
 )
 def test_bad_audio_rows(row: dict[str, Any], kind: str, tmp_path: Path) -> None:
-    assert kind_of(lambda: load_audio(row, str(tmp_path), 60)) == kind
+    assert kind_of(lambda: load_audio(row, AddressPolicy(str(tmp_path)), 60)) == kind
 
 
 def test_missing_object_on_s3(bucket: str) -> None:
-    assert kind_of(lambda: load_audio({"audio": f"{bucket}/no.wav"}, "", 60)) == "missing_file"
+    assert (
+        kind_of(lambda: load_audio({"audio": f"{bucket}/no.wav"}, AddressPolicy(""), 60))
+        == "missing_file"
+    )
 
 
 def test_relative_paths_start_at_the_manifest() -> None:
@@ -212,14 +218,14 @@ def test_tokens_stand_in_for_audio(tmp_path: Path) -> None:
     ],
 )
 def test_values_that_are_no_audio(row: dict[str, Any], kind: str, tmp_path: Path) -> None:
-    assert kind_of(lambda: load_audio(row, str(tmp_path), 60)) == kind
+    assert kind_of(lambda: load_audio(row, AddressPolicy(str(tmp_path)), 60)) == kind
 
 
 def test_paths_as_json_of_a_mixed_column(make_audio: Callable[..., Path], tmp_path: Path) -> None:
     make_audio("a.wav")
     make_audio("{b}.wav")
     for value in ('{"path": "a.wav", "bytes": null}', "{b}.wav"):
-        assert load_audio({"audio": value}, str(tmp_path), 60).samples == 12_000
+        assert load_audio({"audio": value}, AddressPolicy(str(tmp_path)), 60).samples == 12_000
 
 
 @pytest.mark.parametrize("value", [True, ["a"], {"a": 1}, b"text"])

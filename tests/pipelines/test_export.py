@@ -18,6 +18,7 @@ import webdataset
 import yaml
 from lhotse import CutSet
 
+from actors.addresses import AddressPolicy
 from actors.audio_rows import load_wave
 from actors.load import Loader
 from actors.storage import Storage
@@ -183,7 +184,9 @@ def test_nemo_by_reference_and_with_copies(tmp_path: Path) -> None:
         assert [row["text"] for row in rows] == [f"heard {n}" for n in range(4)]
         assert [row.get("offset") for row in rows] == ([None] * 4 if copy else [0, 0.25, 0.5, 0.75])
         assert rows[0]["audio_filepath"].startswith("audio/" if copy else "/")
-        assert [len(load_wave(row, source.base, 60.0)) for row in rows] == [12_000] * 4
+        assert [len(load_wave(row, AddressPolicy(source.base), 60.0)) for row in rows] == [
+            12_000
+        ] * 4
 
 
 def test_kaldi(tmp_path: Path) -> None:
@@ -200,7 +203,7 @@ def test_kaldi(tmp_path: Path) -> None:
         row = rows[file_stem(name)]
         assert row["text"] == " ".join(TEXTS[number].split())
         assert row["audio"].endswith(".wav")
-        wave = load_wave(row, source.base, 60.0)
+        wave = load_wave(row, AddressPolicy(source.base), 60.0)
         assert (wave - _waves()[number]).abs().max() < 1e-3
     assert export_run(_heard(tmp_path), str(tmp_path / "heard"), "kaldi").rows == 4
     assert len((tmp_path / "heard/wav.scp").read_text().splitlines()) == 1

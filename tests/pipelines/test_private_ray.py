@@ -57,7 +57,7 @@ def test_a_long_tmpdir_is_left_for_a_short_one(
 
 def test_folders_of_the_dead_go_and_those_of_the_living_stay() -> None:
     # pytest's own folders have too long a path for a socket
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # noqa: S108
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         _check_sweeping(Path(folder))
 
 

@@ -46,7 +46,7 @@ except PermissionError:
 def job_ray(cluster: None) -> Iterator[dict[str, str]]:
     """Where the private Ray of these tests is, with something at work in it."""
     del cluster
-    node = ray._private.worker._global_node  # type: ignore[attr-defined] # noqa: SLF001
+    node = ray._private.worker._global_node  # type: ignore[attr-defined]
     facts = ray.remote(lambda: {"token": os.environ["RAY_AUTH_TOKEN"], "pid": str(os.getpid())})
     yield {
         "address": node.gcs_address,

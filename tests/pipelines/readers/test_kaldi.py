@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.addresses import AddressPolicy
 from actors.audio_rows import load_wave
 from actors.load import FAULT_COLUMN
 from pipelines.errors import UsageError
@@ -41,9 +42,9 @@ def test_segments_text_and_speakers(tmp_path: Path, make_audio: Callable[..., Pa
         "ann",
         "rec1",
     )
-    assert len(load_wave(u1, source.base, 60.0)) == 0.75 * 24_000
+    assert len(load_wave(u1, AddressPolicy(source.base), 60.0)) == 0.75 * 24_000
     assert (u2["end_s"], u2["text"]) == (None, "")
-    assert len(load_wave(u2, source.base, 60.0)) == 24_000
+    assert len(load_wave(u2, AddressPolicy(source.base), 60.0)) == 24_000
     assert "'gone' is not in wav.scp" in u3[FAULT_COLUMN]
     assert "u4 rec2 0 x" in u4[FAULT_COLUMN]
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
+from actors.addresses import AddressPolicy
 from actors.audio_rows import load_wave
 from actors.load import FAULT_COLUMN
 from pipelines.manifest import find_sources
@@ -49,7 +50,7 @@ def test_cuts_become_spans_of_their_recordings(tmp_path: Path, suffix: str) -> N
     assert (left["id"], left["text"], left["speaker"]) == ("left", "one two", "s1")
     assert (left["start_s"], left["end_s"], left["audio_channel"]) == (0.25, 0.75, 0)
     assert left["custom"] == {"score": 0.5}
-    loud, silent = (load_wave(row, source.base, 60.0) for row in (left, right))
+    loud, silent = (load_wave(row, AddressPolicy(source.base), 60.0) for row in (left, right))
     assert len(loud) == len(silent) == 12_000
     assert loud.abs().max() > 0.2
     assert silent.abs().max() == 0.0
