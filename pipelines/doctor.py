@@ -75,8 +75,9 @@ def check_torchaudio() -> Check:
     return Check("torchaudio", f"{version('torchaudio')}, reads, writes and resamples")
 
 
-def check_ray(address: str | None) -> Check:
-    """Ray starts, or the cluster at `address` answers and runs a task of this version."""
+def check_ray(address: str | None) -> list[Check]:
+    """Ray starts, or the cluster at `address` answers and runs a task of this version; and who
+    may use what it opens."""
     import ray
 
     from pipelines.graph import start_ray
@@ -87,6 +88,7 @@ def check_ray(address: str | None) -> Check:
         there = ray.get(ray.remote(lambda: sys.version_info[:2]).remote(), timeout=120)
         resources = ray.cluster_resources()
         nodes = sum(node["Alive"] for node in ray.nodes())
+        ports = check_ports(address)
     finally:
         if not running:
             ray.shutdown()
@@ -96,8 +98,26 @@ def check_ray(address: str | None) -> Check:
     )
     if tuple(there) != sys.version_info[:2]:
         remedy = f"the cluster runs Python {there[0]}.{there[1]}; use the same version everywhere"
-        return Check("ray", found, remedy)
-    return Check("ray", found)
+        return [Check("ray", found, remedy), ports]
+    return [Check("ray", found), ports]
+
+
+def check_ports(address: str | None) -> Check:
+    """What Ray listens on, and whether a token is asked for there."""
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+    from pipelines.ports import ray_ports
+
+    ports = sorted({(port.process, port.is_open_to_others) for port in ray_ports()})
+    names = ", ".join(f"{name} ({'all' if others else 'loopback'})" for name, others in ports)
+    found = f"listening, on which interfaces: {names or 'not to be seen here'}"
+    if is_token_auth_enabled():
+        return Check("ports", f"{found}; each asks for the token")
+    remedy = (
+        f"whoever reaches a port of {address or 'this Ray'} runs code as its user: start the "
+        "cluster with RAY_AUTH_MODE=token on every node, inside a private network"
+    )
+    return Check("ports", f"{found}; no token is asked for", remedy)
 
 
 def check_model(source: str | None = None) -> Check:
@@ -150,7 +170,7 @@ _REMEDIES = {
 
 def examine(model: str | None, storages: list[str], address: str | None) -> Iterator[Check]:
     """Every check in turn; one that raises is a finding like any other."""
-    checks: list[tuple[str, Callable[[], Check]]] = [
+    checks: list[tuple[str, Callable[[], Check | list[Check]]]] = [
         ("python", check_python),
         ("torch", check_torch),
         ("torchaudio", check_torchaudio),
@@ -160,7 +180,8 @@ def examine(model: str | None, storages: list[str], address: str | None) -> Iter
     checks += [("storage", lambda uri=uri: check_storage(uri)) for uri in storages]  # type: ignore[misc]
     for name, check in checks:
         try:
-            yield check()
+            found = check()
+            yield from found if isinstance(found, list) else [found]
         except Exception as fault:  # whatever is broken, the other checks are still of use
             said = " ".join(f"{type(fault).__name__}: {fault}".split())
             yield Check(name, said, _REMEDIES.get(name, "see the message"))
