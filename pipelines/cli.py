@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
+import traceback
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
@@ -15,6 +15,7 @@ from typer.exceptions import Abort, TyperException
 from pipelines.doctor import doctor
 from pipelines.errors import RunFailed, UsageError
 from pipelines.export_command import export
+from uniaudio2.terminal import say, say_json
 
 if TYPE_CHECKING:
     from pipelines.progress import Style
@@ -27,10 +28,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Bulk tokenization, transcription and speech generation with UniAudio 2.0.",
 )
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
 
 
 @app.command()
@@ -89,9 +86,9 @@ def _close(result: RunResult, style: Style) -> int:
 
     if style == "json":
         facts = closing_facts(result)
-        _print(json.dumps({"event": "end", "exit_code": result.exit_code, **facts}))
+        say_json({"event": "end", "exit_code": result.exit_code, **facts})
     elif style != "quiet":
-        _print(closing_lines(result))
+        say(closing_lines(result))
     return result.exit_code
 
 
@@ -129,7 +126,7 @@ def report(
     from pipelines.report import write_report
 
     made = write_report(output)
-    _print(made.path)
+    say(made.path)
     # without a desktop, a browser would take over the terminal
     desktop = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"}.intersection(os.environ)
     if open_ and desktop and "://" not in made.path:
@@ -172,20 +169,20 @@ def status(
     problems = state.verify(output) if verify else []
     code = EXIT_FAILED if problems else 0
     if as_json:
-        _print(json.dumps({**asdict(facts), "left": facts.left, "problems": problems}))
+        say_json({**asdict(facts), "left": facts.left, "problems": problems})
         return code
-    _print(f"{facts.task} with {facts.model}: {facts.state}")
-    _print(f"rows   {facts.ok} done, {facts.errors} errors, {facts.left} left of {facts.rows}")
-    _print(f"units  {facts.units_done} of {facts.units}")
-    _print(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
+    say(f"{facts.task} with {facts.model}: {facts.state}")
+    say(f"rows   {facts.ok} done, {facts.errors} errors, {facts.left} left of {facts.rows}")
+    say(f"units  {facts.units_done} of {facts.units}")
+    say(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
     for kind, count in sorted(facts.kinds.items()):
-        _print(f"error  {kind}: {count}")
+        say(f"error  {kind}: {count}")
     if facts.kinds:
-        _print(f"next   uniaudio2 retry {shlex.quote(output)}")
+        say(f"next   uniaudio2 retry {shlex.quote(output)}")
     if verify and not problems:
-        _print("verify every committed object is as its record says")
+        say("verify every committed object is as its record says")
     for problem in problems:
-        _print(f"verify {problem}")
+        say(f"verify {problem}")
     return code
 
 
@@ -208,7 +205,7 @@ def convert(
     from pipelines.convert import convert_model
 
     config = convert_model(source, target, dtype, ignore or [], small_codec)
-    _print(f"made {config.fingerprint}: {target}")
+    say(f"made {config.fingerprint}: {target}")
     return 0
 
 
@@ -217,7 +214,7 @@ def inspect(model: Annotated[str, typer.Argument(help="bundled model or folder")
     """Show a model's parameters, ids, limits and fingerprint; of a published folder, its files."""
     from pipelines.inspect import describe
 
-    _print(describe(model))
+    say(describe(model))
     return 0
 
 
@@ -241,9 +238,12 @@ def main() -> None:
         code = app(standalone_mode=False)
     except (UsageError, TyperException) as fault:
         text = fault.format_message() if isinstance(fault, TyperException) else str(fault)
-        sys.stderr.write("error: " + " ".join(text.split()) + "\n")
+        say("error: " + " ".join(text.split()), error=True)
         code = EXIT_USAGE
     except (RunFailed, Abort, KeyboardInterrupt) as fault:
-        sys.stderr.write(f"stopped: {fault or 'interrupted'}\n")
+        say(f"stopped: {fault or 'interrupted'}", error=True)
+        code = EXIT_FAILED
+    except Exception:  # a mistake of ours; its message may quote anything
+        say(traceback.format_exc().rstrip(), error=True)
         code = EXIT_FAILED
     sys.exit(code if isinstance(code, int) else 0)

@@ -15,6 +15,9 @@ from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_fo
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.shown import shown
+
+_VALUE_CHARACTERS = 10_000
 
 
 def _millions(module: nn.Module) -> str:
@@ -77,4 +80,4 @@ def _published(source: str, files: dict[str, int]) -> list[tuple[str, str]]:
 
 def _table(rows: list[tuple[str, str]]) -> str:
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return "\n".join(f"{name:<{width}}  {shown(value, _VALUE_CHARACTERS)}" for name, value in rows)
