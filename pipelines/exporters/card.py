@@ -75,8 +75,9 @@ def dataset_card(run: dict[str, Any], schema: pa.Schema, rows: int, with_audio: 
             "---", header.to_yaml(), "---", "",
             f"# {inert(task)} by {inert(name)}", "",
             f"{rows} rows, made by {inert(f'uniaudio2 run {task}')} with model "
-            f"{inert(job['model'])}, seed {inert(job['seed'])}.{trained} Audio that a model made should be labelled as "
-            "such; say here where the input came from, and choose a licence.", "",
+            f"{inert(job['model'])}, seed {inert(job['seed'])}.{trained} Audio that a model made "
+            "should be labelled as such; say here where the input came from, and choose a "
+            "licence.", "",
             "| column | meaning |", "|---|---|", *lines, "",
             f"Versions: {versions}.", "",
         ]

@@ -103,8 +103,6 @@ def json_text(value: Any) -> str:
     if text.isprintable():
         return text
     return "".join(
-        json.dumps(letter)[1:-1]
-        if is_sign(letter) or unicodedata.category(letter) == "Cf"
-        else letter
-        for letter in text
-    )
+        letter if letter.isprintable() or unicodedata.category(letter) == "Zs"
+        else json.dumps(letter)[1:-1] for letter in text
+    )  # fmt: skip

@@ -109,6 +109,7 @@ class HuggingFaceExporter(Shards):
 
         columns: dict[str, pa.Array] = {}
         if self.with_audio:
+            # None where a row has no audio: a name without contents would be looked for on disk
             columns["audio"] = pa.array(
                 [
                     data and {"bytes": data, "path": f"{row.stem}.{suffix}"}
