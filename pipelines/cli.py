@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 DEMO_OUTPUT = "demo-output"
+
+
+def _open_address(value: Optional[str]) -> Optional[str]:
+    """An address as it is given, refused if it holds a secret: it is printed and stored."""
+    from pipelines.own_addresses import check_place
+
+    check_place("address", value or "")
+    return value
+
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -94,7 +104,7 @@ def _close(result: RunResult, style: Style) -> int:
 
 @app.command()
 def retry(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
     only: Annotated[
         Optional[str], typer.Option(metavar="KIND", help="rows that failed with this kind alone")
     ] = None,
@@ -117,7 +127,7 @@ def retry(
 
 @app.command()
 def report(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
     open_: Annotated[
         bool, typer.Option("--open", help="show it in the browser of this desktop, too")
     ] = False,
@@ -156,7 +166,7 @@ def tasks(
 
 @app.command()
 def status(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="read every committed object again and compare")
@@ -188,8 +198,13 @@ def status(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="published checkpoint folder")],
-    target: Annotated[str, typer.Argument(metavar="DST", help="model folder to make")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SRC", help="published checkpoint folder", callback=_open_address),
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="DST", help="model folder to make", callback=_open_address)
+    ],
     dtype: Annotated[
         Literal["float32", "bfloat16"], typer.Option(help="of the language model's weights")
     ] = "float32",
@@ -210,7 +225,9 @@ def convert(
 
 
 @app.command()
-def inspect(model: Annotated[str, typer.Argument(help="bundled model or folder")]) -> int:
+def inspect(
+    model: Annotated[str, typer.Argument(help="bundled model or folder", callback=_open_address)],
+) -> int:
     """Show a model's parameters, ids, limits and fingerprint; of a published folder, its files."""
     from pipelines.inspect import describe
 
@@ -220,7 +237,9 @@ def inspect(model: Annotated[str, typer.Argument(help="bundled model or folder")
 
 @app.command()
 def demo(
-    output: Annotated[str, typer.Argument(metavar="[OUTPUT]")] = DEMO_OUTPUT,
+    output: Annotated[
+        str, typer.Argument(metavar="[OUTPUT]", callback=_open_address)
+    ] = DEMO_OUTPUT,
 ) -> int:
     """Run the bundled examples through every kind of task and show what came out."""
     from pipelines.demo import run_demo
@@ -230,6 +249,21 @@ def demo(
 
 app.command()(export)
 app.command()(doctor)
+
+
+def _tell(fault: Exception) -> int:
+    """Say what else ended a command, which may quote anything; returns its exit code."""
+    from actors.storage import UnknownFileSystem
+    from pipelines.stop import is_of_storage, storage_line
+
+    if isinstance(fault, UnknownFileSystem):
+        say("error: " + " ".join(str(fault).split()), error=True)
+        return EXIT_USAGE
+    if isinstance(fault, OSError) or is_of_storage(fault):
+        say("stopped: " + " ".join(storage_line(fault).split()), error=True)
+    else:  # a mistake of ours
+        say("".join(traceback.format_exception(fault)).rstrip(), error=True)
+    return EXIT_FAILED
 
 
 def main() -> None:
@@ -243,7 +277,6 @@ def main() -> None:
     except (RunFailed, Abort, KeyboardInterrupt) as fault:
         say(f"stopped: {fault or 'interrupted'}", error=True)
         code = EXIT_FAILED
-    except Exception:  # a mistake of ours; its message may quote anything
-        say(traceback.format_exc().rstrip(), error=True)
-        code = EXIT_FAILED
+    except Exception as fault:
+        code = _tell(fault)
     sys.exit(code if isinstance(code, int) else 0)

@@ -179,6 +179,10 @@ def doctor(
     address: Annotated[Optional[str], typer.Option(help="Ray cluster to join")] = None,
 ) -> int:
     """Check Python, torch, Ray, the model and storage; say what to do where one is not well."""
+    from pipelines.own_addresses import check_place
+
+    for what, uri in (("--model", model), *(("--storage", uri) for uri in storage or ())):
+        check_place(what, uri or "")
     wrong = 0
     for check in examine(model, storage or [], address):
         say(f"{'ok' if check.is_well else 'WRONG':<6}{check.name:<11}{shown(check.found, _FOUND)}")

@@ -27,6 +27,10 @@ def export(
     """Write a run's committed results in the format of another toolkit."""
     from actors.storage import UnknownFileSystem
     from pipelines.export import export_run
+    from pipelines.own_addresses import check_place
+
+    check_place("OUTPUT", output)
+    check_place("DST", target)
 
     try:
         result = export_run(output, target, kind, copy_audio)

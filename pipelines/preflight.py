@@ -7,6 +7,7 @@ from actors.storage import Storage
 from pipelines.config import JobConfig
 from pipelines.errors import RunFailed, UsageError
 from pipelines.long_audio import span_rule
+from pipelines.own_addresses import check_addresses
 from pipelines.prompting import check_prompting
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
@@ -14,6 +15,7 @@ from uniaudio2.config import ModelConfig
 
 def checked_model(job: JobConfig) -> ModelConfig:
     """The model's configuration, with the job's settings checked against it."""
+    check_addresses(job)
     try:
         folder = model_folder(local_model(job.model, parts=False))
         config = load_config(folder)
