@@ -95,7 +95,7 @@ class Guard:
             return self.shelf.keep(result) if self.shelf else result
         except Exception as fault:
             if any(sign in str(fault) for sign in _DEVICE_LOST):
-                say(traceback.format_exc(), error=True)
+                say(traceback.format_exc(), error=True, lines=True)
                 os._exit(70)
             return self._fault(table, fault, storing)
         finally:

@@ -15,7 +15,7 @@ from typer.exceptions import Abort, TyperException
 from pipelines.doctor import doctor
 from pipelines.errors import RunFailed, UsageError
 from pipelines.export_command import export
-from uniaudio2.terminal import say, say_json
+from uniaudio2.terminal import print_libraries_too, say, say_json
 
 if TYPE_CHECKING:
     from pipelines.progress import Style
@@ -98,7 +98,7 @@ def _close(result: RunResult, style: Style) -> int:
         facts = closing_facts(result)
         say_json({"event": "end", "exit_code": result.exit_code, **facts})
     elif style != "quiet":
-        say(closing_lines(result))
+        say(closing_lines(result), lines=True)
     return result.exit_code
 
 
@@ -231,7 +231,7 @@ def inspect(
     """Show a model's parameters, ids, limits and fingerprint; of a published folder, its files."""
     from pipelines.inspect import describe
 
-    say(describe(model))
+    say(describe(model), lines=True)
     return 0
 
 
@@ -262,12 +262,13 @@ def _tell(fault: Exception) -> int:
     if isinstance(fault, OSError) or is_of_storage(fault):
         say("stopped: " + " ".join(storage_line(fault).split()), error=True)
     else:  # a mistake of ours
-        say("".join(traceback.format_exception(fault)).rstrip(), error=True)
+        say("".join(traceback.format_exception(fault)).rstrip(), error=True, lines=True)
     return EXIT_FAILED
 
 
 def main() -> None:
     """Entry point: maps every outcome to its exit code and every error to one line."""
+    print_libraries_too()
     try:
         code = app(standalone_mode=False)
     except (UsageError, TyperException) as fault:

@@ -126,7 +126,7 @@ class LiveView:
 
     def say(self, text: str) -> None:
         """Print a line above the view."""
-        self._terminal.show(cell(text, keep="\n"))
+        self._terminal.show(cell(text))
 
     def stop(self) -> None:
         """Remove the view."""

@@ -25,8 +25,8 @@ def check_no_secret(what: str, uri: str) -> None:
     if _LOGIN.match(uri):
         raise UsageError(
             f"{what} {uri} holds a login, which records and logs would keep; leave it out and give "
-            "credentials by the environment: AWS_ACCESS_KEY_ID and its kin or AWS_PROFILE, "
-            "HF_TOKEN, NETRC"
+            "credentials by the environment, such as AWS_PROFILE, AWS_ACCESS_KEY_ID and its kin, "
+            "or HF_TOKEN"
         )
     if _SIGNED.search(uri):
         raise UsageError(

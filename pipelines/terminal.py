@@ -41,12 +41,6 @@ class Terminal(Console):
             self.print(part, soft_wrap=True)
 
 
-def cell(text: str, style: str = "", keep: str = "") -> Text:
-    """A text of a table or a line, `shown` before its width is taken.
-
-    Args:
-        text: may quote what is not ours.
-        style: of rich, for all of it.
-        keep: control signs that stay.
-    """
-    return Text(shown(text, _CELL_CHARACTERS, keep), style=style)
+def cell(text: str) -> Text:
+    """A text of a table or a line, `shown` before its width is taken."""
+    return Text(shown(text, _CELL_CHARACTERS))

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from typing import Any
+import warnings
+from typing import Any, TextIO
 
 from uniaudio2.shown import shown, without_secrets
 
 _SAID_CHARACTERS = 1 << 20
 
 
-def say(text: str, error: bool = False) -> None:
-    """Write a text and a line's end; several lines stay several.
+def say(text: str, error: bool = False, lines: bool = False) -> None:
+    """Write a line.
 
     Args:
         text: may quote what is not ours.
         error: to stderr instead of stdout.
+        lines: the text is several lines; what it quotes is in one line each.
     """
-    _write(shown(text, _SAID_CHARACTERS, keep="\n"), error)
+    _write(shown(text, _SAID_CHARACTERS, keep="\n" if lines else ""), error)
 
 
 def say_json(facts: Any) -> None:
@@ -27,6 +30,30 @@ def say_json(facts: Any) -> None:
     It is never cut; addresses in it have lost their login and their query.
     """
     _write(json.dumps(_without_secrets(facts)), False)
+
+
+def print_libraries_too() -> None:
+    """Let what libraries warn of and log to stderr by default pass here as well."""
+    warnings.showwarning = _warn
+    if logging.lastResort:
+        logging.lastResort.setFormatter(_Shown())
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    del file, line  # of the signature that Python calls
+    say(f"{filename}:{lineno}: {category.__name__}: {message}", error=True)
+
+
+class _Shown(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record), _SAID_CHARACTERS, keep="\n")
 
 
 def _write(text: str, error: bool) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import io
 import json
+import logging
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -93,12 +95,13 @@ def _check_plain(text: str) -> None:
 
 
 def test_the_printer(capsys: pytest.CaptureFixture[str]) -> None:
+    say("first\nsecond", lines=True)
     say(f"first\n{HOSTILE} s3://key:secret@bucket/x http://h/y?sig=1")
     say(HOSTILE, error=True)
     say_json({"a": HOSTILE, "url": ["https://u:p@h/x?sig=2"], "n": (1, None)})
     out, err = capsys.readouterr()
     _check_plain(out + err)
-    assert len(out.splitlines()) == 3
+    assert len(out.splitlines()) == 4
     assert "secret" not in out
     assert "sig" not in out
     facts = json.loads(out.splitlines()[-1])
@@ -184,11 +187,13 @@ def test_an_output_of_others(tmp_path: Path, command: Any) -> None:
                       [torch.zeros(2400)], [], [f"/in/{HOSTILE}.jsonl"])  # fmt: skip
     ledger = Ledger(Storage(out))
     facts = ledger.read_run() or {}
-    facts["state"] = facts["job"]["model"] = HOSTILE
+    facts["state"] = facts["job"]["model"] = HOSTILE + "\nverify all is well"
     facts["input"]["units"] = 1
     ledger.write_run(facts)
-    assert command("status", out)[0] == 0
-    assert json.loads(command("status", out, "--json")[1])["state"] == HOSTILE
+    code, said, _ = command("status", out)
+    assert code == 0
+    assert not [line for line in said.splitlines() if line.startswith("verify")]
+    assert json.loads(command("status", out, "--json")[1])["state"].startswith(HOSTILE)
     code, said, _ = command("export", out, str(tmp_path / "dst"), "--format", "nemo")
     assert code == 3
     assert "\\x1b[2J" in said
@@ -211,6 +216,27 @@ def test_an_error_of_ours_is_told_without_harm(
     said = capsys.readouterr().err
     _check_plain(said)
     assert "LookupError" in said
+
+
+def test_what_libraries_say(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["uniaudio2", "inspect", "x"])
+    monkeypatch.setattr(logging.root, "handlers", [])
+
+    def talkative(_: str) -> str:
+        warnings.warn(HOSTILE, stacklevel=1)
+        logging.getLogger("some.library").warning(HOSTILE)
+        return HOSTILE
+
+    monkeypatch.setattr("pipelines.inspect.describe", talkative)
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as end:
+        warnings.simplefilter("always")
+        main()
+    assert end.value.code == 0
+    out, err = capsys.readouterr()
+    _check_plain(out + err)
+    assert err.count("owned") == 2
 
 
 SECRETS = [
