@@ -4,9 +4,12 @@ they hold no secret, and what cannot serve is refused before anything starts."""
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from pipelines.config import JobConfig
 from pipelines.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipelines.config import JobConfig
 
 _LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]*@")
 _SIGNED = re.compile(

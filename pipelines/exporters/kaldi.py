@@ -13,7 +13,8 @@ import soundfile
 
 from actors.storage import Storage
 from actors.write import file_stem
-from pipelines.exporters.fields import checked_address, one_line
+from pipelines.errors import UsageError
+from pipelines.exporters.fields import checked_address, is_sign, one_line
 from pipelines.exporters.lines import store_sound
 from pipelines.exporters.row import ExportRow, Sound
 from pipelines.exporters.spool import SortedSpool
@@ -53,10 +54,17 @@ class KaldiExporter:
 
     Args:
         storage: the export.
+
+    Raises:
+        UsageError: its name cannot stand in a line.
     """
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        if any(map(is_sign, storage.root)):
+            raise UsageError(
+                f"DST {storage.root} holds a sign that ends a line of Kaldi's files; choose another"
+            )
         self._spools = {name: SortedSpool(storage, name) for name in _FILES}
 
     def prepare(self, row: ExportRow) -> Entry:
@@ -65,8 +73,7 @@ class KaldiExporter:
         if sound.data is not None:
             sound = replace(sound, data=as_wav(sound.data), suffix="wav")
         path = store_sound(row, sound, self.storage)
-        uri = self.storage.uri(path) if path else sound.uri
-        return sound, _kaldi_name(uri)
+        return sound, self.storage.uri(path) if path else _kaldi_name(sound.uri)
 
     def add(self, row: ExportRow, prepared: Entry) -> None:
         """Write the row's lines."""

@@ -59,7 +59,7 @@ def lhotse_line(row: ExportRow, storage: Storage) -> dict[str, Any]:
     sound = row.need_sound()
     path = store_sound(row, sound, storage)
     header = sound.header()
-    uri = checked_address(storage.uri(path) if path else sound.uri)
+    uri = storage.uri(path) if path else checked_address(sound.uri)
     recording = Recording(
         id=row.stem if path else uri,
         sources=[AudioSource("url" if "://" in uri else "file", [0], uri)],

@@ -21,6 +21,7 @@ from lhotse.kaldi import load_kaldi_data_dir
 from markdown_it import MarkdownIt
 
 from actors.storage import Storage
+from pipelines.errors import UsageError
 from pipelines.export import Format, export_run
 from pipelines.exporters.card import dataset_card
 from pipelines.exporters.fields import checked_address, checked_suffix
@@ -224,6 +225,12 @@ def test_texts_of_kaldi_begin_no_utterance(tmp_path: Path) -> None:
     export_run(out, str(tmp_path / "dst"), "kaldi")
     (line,) = (tmp_path / "dst/text").read_text().splitlines()
     assert line.partition(" ")[2] == "other words | [2J"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\u2028b"])
+def test_no_folder_of_an_export_begins_a_line_of_kaldi(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="ends a line"):
+        export_run(heard(tmp_path, ["a.wav"]), str(tmp_path / name), "kaldi", copy_audio=True)
 
 
 HOSTILE_NAMES = [

@@ -24,6 +24,7 @@ from pipelines.cli import main
 from pipelines.config import make_job
 from pipelines.errors import UsageError
 from pipelines.ledger import Ledger
+from pipelines.listing import show_task, show_tasks
 from pipelines.live import LiveView
 from pipelines.own_addresses import check_no_secret
 from pipelines.preflight import checked_model
@@ -31,6 +32,7 @@ from pipelines.progress import Counts, Progress
 from pipelines.terminal import Terminal, cell
 from tests.pipelines.committed import make_output
 from tests.pipelines.test_live import MOMENT
+from uniaudio2.tasks import get_task
 from uniaudio2.terminal import say, say_json
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x9b1m\u202egnp.exe\r[bold]x[/bold]:smile:"
@@ -122,6 +124,15 @@ def test_tables_and_the_live_view_take_text_for_text() -> None:
     view.stop()
     for harm in ("\x1b]0", "\x1b[2J\x1b[31mred", "\x9b", "\u202e", "\x07"):
         assert harm not in live.getvalue()
+
+
+def test_a_task_of_others() -> None:
+    file = io.StringIO()
+    task = get_task("asr").model_copy(update={"instruction": HOSTILE, "summary": HOSTILE})
+    show_task(task, Terminal(file=file, width=150))
+    show_tasks([task], Terminal(file=file, width=150))
+    _check_plain(file.getvalue())
+    assert file.getvalue().count("owned") == 3
 
 
 @pytest.mark.parametrize("style", ["lines", "json"])
