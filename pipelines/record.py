@@ -7,6 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Literal
 
+from actors.remote_folder import commit_of
 from pipelines.config import JobConfig
 from pipelines.errors import UsageError
 from pipelines.plan import Plan
@@ -74,7 +75,7 @@ def run_record(job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts) -
     return {
         "job": identity(job, model),
         "config": job.model_dump(mode="json"),
-        "model": {"name": model.name, "trained": model.trained},
+        "model": {"name": model.name, "trained": model.trained, "commit": commit_of(job.model)},
         "input": {
             "sources": plan.sources[:_SOURCES_LISTED],
             "source_count": len(plan.sources),

@@ -21,7 +21,7 @@ from pipelines.isolation import Isolation, merged
 from pipelines.lease import Lease
 from pipelines.ledger import Commit, Ledger
 from pipelines.plan import Plan, idle_stages, make_plan, travelling_schema
-from pipelines.preflight import check_apart, checked_model
+from pipelines.preflight import check_apart, checked_model, pinned_job
 from pipelines.progress import Counts, Progress, Style
 from pipelines.record import State, check_same_job, identity, run_record, setup_record
 from pipelines.report import Report, write_report
@@ -317,6 +317,7 @@ def run_job(
         >>> result.counts.ok, result.counts.errors
         (120, 0)
     """
+    job = pinned_job(job)
     model = checked_model(job)
     with answered():
         check_apart(job)

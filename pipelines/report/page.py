@@ -29,9 +29,11 @@ from pipelines.report.rows import RowFacts, read_errors, read_rows
 from pipelines.report.samples import Gallery
 from pipelines.report.stages import Bottleneck, StageLog, Timeline, find_bottleneck
 from uniaudio2.checkpoint.native import model_folder
+from uniaudio2.shown import shown
 
 _HISTOGRAM_BINS = 24
 _CARD_CHARACTERS = 60_000
+_KEPT = "\n\r\t\u200c\u200d"  # lines of texts, and what joins letters of some scripts
 _NUMBERS = {
     "input_duration_s": ("duration of input", "s"),
     "duration_s": ("duration of output", "s"),
@@ -203,10 +205,18 @@ def model_card(model: str) -> Markup:
     return Markup(markdown.render(text[:_CARD_CHARACTERS]))  # noqa: S704 - escaped by the parser
 
 
+def _inserted(value: Any) -> Any:
+    """A value of the page: texts that are not ours are `shown`, but for what joins letters."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return shown(value, sys.maxsize // 4, keep=_KEPT)
+    return value
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("pipelines.report", "template"),
         autoescape=True,
+        finalize=_inserted,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
