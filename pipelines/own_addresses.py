@@ -7,11 +7,11 @@ import re
 from typing import TYPE_CHECKING
 
 from pipelines.errors import UsageError
+from uniaudio2.shown import LOGIN
 
 if TYPE_CHECKING:
     from pipelines.config import JobConfig
 
-_LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#]*@")
 _SIGNED = re.compile(
     r"://[^?\s]*\?(.*&)?[\w.-]*(signature|token|credential|password|secret|key|sig)[\w.-]*=",
     re.IGNORECASE,
@@ -25,7 +25,7 @@ def check_no_secret(what: str, uri: str) -> None:
     Raises:
         UsageError: names the way in which credentials are given.
     """
-    if _LOGIN.match(uri):
+    if LOGIN.match(uri):
         raise UsageError(
             f"{what} {uri} holds a login, which records and logs would keep; leave it out and give "
             "credentials by the environment, such as AWS_PROFILE, AWS_ACCESS_KEY_ID and its kin, "
