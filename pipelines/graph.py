@@ -35,6 +35,7 @@ from pipelines.private_ray import start_private_ray
 from pipelines.resources import Allotment, Pool
 from pipelines.source import unit_source
 from pipelines.watch import StageWatch, end_actors, expect_stages
+from pipelines.worker_path import DriversPath
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
 
@@ -45,6 +46,7 @@ _WORKER_IDLE_MS = 600_000
 # so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
 _CALLS_AT_ONCE = 2
 _TASK_RETRIES = 1
+_SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 @dataclass(frozen=True)
@@ -164,15 +166,17 @@ def _init_ray(address: str | None, verbose: bool) -> None:
     # max_restarts has no named parameter in this release
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)
     level = logging.INFO if verbose else logging.WARNING
-    printing = {"logging_level": level, "log_to_driver": verbose}
+    options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
+    if _SUBMITTED not in os.environ:  # of a job that was submitted, Ray itself has settled it
+        options["job_config"] = DriversPath()
     with nullcontext() if verbose else _stderr_held():
         if address is not None:
-            ray.init(address=address, **printing)  # a cluster keeps its own token
+            ray.init(address=address, **options)  # a cluster keeps its own token
             return
         # a worker that waits for its next block for a second would be ended, and the next one
         # would spend seconds on imports
         start_private_ray(
-            _system_config={"idle_worker_killing_time_threshold_ms": _WORKER_IDLE_MS}, **printing
+            _system_config={"idle_worker_killing_time_threshold_ms": _WORKER_IDLE_MS}, **options
         )
 
 
