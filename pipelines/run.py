@@ -324,7 +324,7 @@ def run_job(
     model = checked_model(job)
     with answered():
         check_apart(job)
-        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
+        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit, job.input_rules)
         run = Run(job, plan, model, style, fresh)
         run.verbose = verbose
         return run.execute(make)
