@@ -13,6 +13,7 @@ from uniaudio2.errors import BadRow
 from uniaudio2.shown import quoted
 
 AudioLayout = Literal["files", "tar"]
+_MOST_SOUND_BYTES = 4 << 30
 
 
 def tar_bytes(members: Mapping[str, bytes]) -> bytes:
@@ -57,7 +58,7 @@ def read_sound(storage: Storage, audio_path: str) -> bytes:
     tar_path, inside, member = audio_path.partition(".tar/")
     try:
         if not inside:
-            return storage.read(audio_path)
+            return storage.read(audio_path, _MOST_SOUND_BYTES)
         return read_members(storage, f"{tar_path}.tar")[member]
     except KeyError as fault:
         raise BadRow("missing_file", f"{quoted(audio_path)}: the tar has no such member") from fault

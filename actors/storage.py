@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 ATTEMPTS = 6
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 8.0
-MOST_BYTES = 4 << 30
+MOST_BYTES = 16 << 30
 _FINAL = (
     FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ValueError, BadRow,
 )  # fmt: skip

@@ -155,7 +155,9 @@ def export_run(
     exporter = _exporter(kind, storage, run, schema, sounds)
     try:
         _write(results.rows(sounds, result), exporter, result)
-    except (pa.ArrowException, ValueError, TypeError, KeyError) as fault:
+    except OSError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError, LookupError, ArithmeticError) as fault:
         raise RunFailed(
             f"format {kind} cannot hold these rows together ({type(fault).__name__}); jsonl can"
         ) from fault
@@ -250,6 +252,8 @@ def _write(rows: Iterator[ExportRow], exporter: Exporter, result: ExportResult) 
             return exporter.prepare(row)
         except BadRow as error:
             return error
+        except RuntimeError:  # of libsndfile: the file is cut, or none
+            return BadRow("unreadable_audio", "its audio cannot be read to its end")
 
     with ThreadPoolExecutor(_ROWS_AT_ONCE) as pool:
         while group := list(islice(rows, _ROWS_AT_ONCE)):

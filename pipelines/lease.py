@@ -19,8 +19,9 @@ from typing import Any
 from actors.local_folder import ForeignPath
 from actors.storage import AlreadyThere, Storage
 from pipelines.errors import RunFailed, UsageError
+from pipelines.ledger import DRIVER
 
-PATH = "_log/driver.json"
+PATH = DRIVER
 HEARTBEAT_S = 5.0
 EXPIRY_S = 20.0
 _MOST_BYTES = 1 << 16

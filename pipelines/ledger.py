@@ -28,6 +28,7 @@ from pipelines.run_facts import MOST_BYTES, parse_run
 
 RUN = "run.json"
 REPORT = "report.html"
+DRIVER = f"{LOG}/driver.json"
 RESULTS = ("data", "errors", "audio")
 SWEPT = (*RESULTS, FOLDER)
 _SEALED = ("job", "config", "input")
@@ -96,7 +97,7 @@ class Ledger:
         Raises:
             UsageError: names the first.
         """
-        for path in (*SWEPT, LOG, UNITS, RUN, REPORT):
+        for path in (*SWEPT, LOG, UNITS, DRIVER, RUN, REPORT):
             if self.storage.is_link(path):
                 raise UsageError(
                     f"{self.storage.root}/{path} is a link; nothing is written, listed or deleted "
@@ -179,6 +180,8 @@ class Ledger:
                 return f"{path} is missing"
             except ForeignPath:
                 return f"{path} is a link, or leads through one"
+            except OSError as fault:
+                return f"{path} cannot be read: {fault.strerror or type(fault).__name__}"
             return "" if file_mark(data) == mark else f"{path} differs from its commit record"
 
         with ThreadPoolExecutor(_READ_THREADS) as pool:

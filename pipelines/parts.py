@@ -49,7 +49,7 @@ def read_errors_part(storage: Storage, path: str) -> pa.Table:
 def part_bytes(storage: Storage, path: str) -> bytes:
     """The contents of a part; `BadPart` where there is none."""
     try:
-        return storage.read(path)
+        return storage.read(path, _MOST_UNPACKED)
     except FileNotFoundError as fault:
         raise BadPart(path, "it is missing") from fault
     except (ForeignPath, IsADirectoryError) as fault:

@@ -70,7 +70,7 @@ def recorded_task(run: Mapping[str, Any]) -> TaskSpec:
 
 def recorded_allow(run: Mapping[str, Any]) -> tuple[str, ...]:
     """What the user allowed the rows of a run to name besides, see `AddressPolicy`."""
-    rules = run["config"].get("input_rules")
+    rules = run.get("config", {}).get("input_rules")
     allow = rules.get("allow") if isinstance(rules, Mapping) else None
     return tuple(map(str, allow)) if isinstance(allow, list) else ()
 

@@ -19,6 +19,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from actors.storage import Storage
+from pipelines.errors import RunFailed
 from pipelines.ledger import REPORT, Ledger, open_output
 from pipelines.live import span
 from pipelines.record import recorded_allow, recorded_task
@@ -275,8 +276,8 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
 
     Raises:
         UsageError: no run was ever started there, or what is there is none.
-        RunFailed: storage did not answer, or a part is not what a run writes.
-        OSError: the report cannot be written.
+        RunFailed: storage did not answer, a part is not what a run writes, or the report cannot be
+            written.
     """
     ledger, run = open_output(output)
     require(run, output, *_READ)
@@ -314,5 +315,8 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
             "card": _card(run["config"]["model"], own),
         }
     ).encode("utf-8", "backslashreplace")
-    storage.put(REPORT, page)
+    try:
+        storage.put(REPORT, page)
+    except OSError as fault:
+        raise RunFailed(f"{output}/{REPORT} cannot be written: {fault}; mend that first") from fault
     return Report(storage.uri(REPORT), bottleneck, _speed(totals, timeline), len(page))
