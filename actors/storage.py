@@ -181,10 +181,14 @@ class Storage:
             return retrying(lambda: folder.read(path, most), what)
         if most >= MOST_BYTES:
             return retrying(lambda: bytes(self._fs.cat_file(full)), what)
-        data = retrying(lambda: bytes(self._fs.cat_file(full, start=0, end=most + 1)), what)
-        if len(data) > most:
+        data = retrying(lambda: self._bounded(full, most), what)
+        if data is None:
             raise too_large(self.uri(path), most)
         return data
+
+    def _bounded(self, full: str, most: int) -> bytes | None:
+        with self._fs.open(full, "rb") as file:  # asks for the size, as reading at once does
+            return bytes(file.read()) if file.size <= most else None
 
     def exists(self, path: str) -> bool:
         """Tell whether an object is there, asking storage and no cache."""
