@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from actors.storage import Storage, read_uri
+from actors.storage import Storage
 from actors.unit import to_stream
 
 FOLDER = "_tokens"
@@ -29,10 +29,19 @@ def is_done(table: pa.Table, stage: str) -> bool:
 def read_kept(uri: str, row: int | None) -> pa.Table:
     """The kept table of a unit, or of one row of it.
 
+    Others may be able to write there, so no addresses are taken from it: where its long audio is
+    was needed by the stages before, whose result it holds.
+
     Raises:
         FileNotFoundError: nothing is kept there.
+        ForeignPath: it is a link.
     """
-    table = pa.ipc.open_stream(read_uri(uri)).read_all()
+    root, name = uri.rsplit(f"/{FOLDER}/", 1)
+    table = pa.ipc.open_stream(Storage(root).read(f"{FOLDER}/{name}")).read_all()
+    if "source" in table.column_names:
+        place = table.column_names.index("source")
+        kind = table.schema.field(place).type
+        table = table.set_column(place, "source", pa.nulls(table.num_rows, kind))
     if row is None:
         return table
     single = table.slice(row, 1)

@@ -7,9 +7,13 @@ import tarfile
 from collections.abc import Mapping
 from typing import Literal
 
+from actors.local_folder import ForeignPath
 from actors.storage import Storage
+from uniaudio2.errors import BadRow
+from uniaudio2.shown import quoted
 
 AudioLayout = Literal["files", "tar"]
+_MOST_SOUND_BYTES = 4 << 30
 
 
 def tar_bytes(members: Mapping[str, bytes]) -> bytes:
@@ -45,12 +49,42 @@ def lay_out(
 
 
 def read_sound(storage: Storage, audio_path: str) -> bytes:
-    """The audio file that an `audio_path` of a result names, in either layout."""
+    """The audio file that an `audio_path` of a result names, in either layout.
+
+    Raises:
+        BadRow: nothing is there, or a link, or a tar that is none.
+        OSError: storage did not answer.
+    """
     tar_path, inside, member = audio_path.partition(".tar/")
-    if not inside:
-        return storage.read(audio_path)
-    with tarfile.open(fileobj=io.BytesIO(storage.read(f"{tar_path}.tar"))) as tar:
-        file = tar.extractfile(member)
-        if file is None:
-            raise FileNotFoundError(f"{audio_path}: no such member")
-        return file.read()
+    try:
+        if not inside:
+            return storage.read(audio_path, _MOST_SOUND_BYTES)
+        return read_members(storage, f"{tar_path}.tar")[member]
+    except KeyError as fault:
+        raise BadRow("missing_file", f"{quoted(audio_path)}: the tar has no such member") from fault
+    except (ForeignPath, FileNotFoundError) as fault:
+        what = str(fault) if isinstance(fault, ForeignPath) else "nothing is there"
+        raise BadRow("missing_file", f"{quoted(audio_path)}: {what}") from fault
+
+
+def read_members(storage: Storage, tar_path: str) -> dict[str, bytes]:
+    """The files of a tar by their names; what is no plain file in it is left out.
+
+    Raises:
+        BadRow: it is no tar.
+        OSError: it cannot be read.
+    """
+    data = storage.read(tar_path)
+    members: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            for member in tar:
+                # a sparse file could claim any size
+                plain = member.isreg() and not member.issparse()
+                file = tar.extractfile(member) if plain else None
+                if file is not None:
+                    members[member.name] = file.read(len(data))
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as fault:
+        message = f"{quoted(tar_path)} is no whole tar; `uniaudio2 status --verify` finds all"
+        raise BadRow("unreadable_file", message) from fault
+    return members

@@ -10,11 +10,8 @@ import errno
 import functools
 import os
 import random
-import shutil
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,16 +19,20 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from actors.local_folder import ForeignPath, LocalFolder, inner_path, too_large
 from uniaudio2.errors import BadRow
 
 _T = TypeVar("_T")
 ATTEMPTS = 6
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 8.0
+MOST_BYTES = 16 << 30
 _FINAL = (
     FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ValueError, BadRow,
 )  # fmt: skip
-_FINAL_ERRNO = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG)
+_FINAL_ERRNO = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EFBIG,
+)  # fmt: skip
 # their fsspec libraries send the condition along; others look first and write then
 _CONDITIONAL_PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 
@@ -128,27 +129,11 @@ def read_uri(uri: str) -> bytes:
     return retrying(lambda: bytes(fs.cat_file(path)), f"reading {uri}")
 
 
-@contextmanager
-def _temporary(full: str) -> Iterator[str]:
-    """A name beside a file; nothing of it stays, above all not on a disk that is full."""
-    Path(full).parent.mkdir(parents=True, exist_ok=True)
-    temporary = f"{full}.{uuid.uuid4().hex}.tmp"
-    try:
-        yield temporary
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-
-
-def _write(path: str, data: bytes) -> None:
-    with Path(path).open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 class Storage:
     """A folder on local disk or object storage; every path is relative to it.
+
+    Its inside is not trusted: a path that would leave it, by its words or through a link below
+    the root, is refused, see `LocalFolder`.
 
     Args:
         root: local path or URL of any fsspec file system.
@@ -157,72 +142,117 @@ class Storage:
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/") if "://" in root else os.path.abspath(root)
         self._fs, self._base = split_uri(self.root)
+        self._folder = LocalFolder(self._base) if isinstance(self._fs, LocalFileSystem) else None
         self._looks_first = False
 
     @property
     def is_local(self) -> bool:
-        return isinstance(self._fs, LocalFileSystem)
+        return self._folder is not None
+
+    @property
+    def address(self) -> str:
+        """The one address of this place, whatever links lead to it."""
+        return os.path.realpath(self._base) if self.is_local else self.root
 
     def uri(self, path: str) -> str:
-        """The full address of a path."""
-        return f"{self.root}/{path}"
+        """The full address of a path.
+
+        Raises:
+            ForeignPath: the path would leave the folder.
+        """
+        return f"{self.root}/{inner_path(path, self.root)}"
 
     def _full(self, path: str) -> str:
-        if path.startswith("/") or ".." in path.split("/"):
-            raise ValueError(f"{path!r} would leave {self.root}; paths are relative to it")
-        return f"{self._base}/{path}"
+        return f"{self._base}/{inner_path(path, self.root)}"
 
-    def read(self, path: str) -> bytes:
-        """Read a whole object."""
-        full = self._full(path)
-        return retrying(lambda: bytes(self._fs.cat_file(full)), f"reading {self.uri(path)}")
+    def _full_folder(self, path: str) -> str:
+        return self._full(path) if path else f"{self._base}/"
+
+    def read(self, path: str, most: int = MOST_BYTES) -> bytes:
+        """Read a whole object.
+
+        Args:
+            path: of the object.
+            most: an object that is larger than this is not read.
+        """
+        full, what = self._full(path), f"reading {self.uri(path)}"
+        if self._folder:
+            folder = self._folder
+            return retrying(lambda: folder.read(path, most), what)
+        if most >= MOST_BYTES:
+            return retrying(lambda: bytes(self._fs.cat_file(full)), what)
+        data = retrying(lambda: self._bounded(full, most), what)
+        if data is None:
+            raise too_large(self.uri(path), most)
+        return data
+
+    def _bounded(self, full: str, most: int) -> bytes | None:
+        with self._fs.open(full, "rb") as file:  # asks for the size, as reading at once does
+            return bytes(file.read()) if file.size <= most else None
 
     def exists(self, path: str) -> bool:
         """Tell whether an object is there, asking storage and no cache."""
-        full = self._full(path)
-        return retrying(lambda: bool(self._fs.exists(full)), f"looking for {self.uri(path)}")
+        full, what = self._full(path), f"looking for {self.uri(path)}"
+        if self._folder:
+            folder = self._folder
+            return retrying(lambda: folder.exists(path), what)
+        return retrying(lambda: bool(self._fs.exists(full)), what)
+
+    def is_link(self, path: str) -> bool:
+        """Tell whether a link is in the way to a path, or there; object storage has none."""
+        try:
+            if self.is_local:
+                self.exists(path)
+        except ForeignPath:
+            return True
+        return False
 
     def children(self, folder: str) -> list[str]:
         """Objects and folders right in a folder, as sorted paths relative to the root."""
+        full, begin = self._full_folder(folder), f"{folder}/" if folder else ""
 
         def found() -> list[str]:
-            names = self._fs.ls(self._full(folder), detail=False)
+            if self._folder:
+                return sorted(begin + name for name in self._folder.names(folder))
+            names = self._fs.ls(full, detail=False)
             return sorted(str(name).rstrip("/")[len(self._base) + 1 :] for name in names)
 
         try:
-            return retrying(found, f"listing {self.uri(folder)}")
-        except FileNotFoundError:
+            return retrying(found, f"listing {self.root}/{folder}")
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def list(self, prefix: str) -> list[str]:
-        """Every object below a folder, as sorted paths relative to the root."""
+        """Every object below a folder, as sorted paths relative to the root.
+
+        A link in it is an object: what it leads to is not listed.
+        """
+        full = self._full_folder(prefix)
 
         def found() -> list[str]:
-            names = self._fs.find(self._full(prefix))
+            if self._folder:
+                return sorted(self._folder.files(prefix))
+            names = self._fs.find(full.rstrip("/"))
             return sorted(str(name)[len(self._base) + 1 :] for name in names)
 
         try:
-            return retrying(found, f"listing {self.uri(prefix)}")
-        except FileNotFoundError:
+            return retrying(found, f"listing {self.root}/{prefix}")
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def put(self, path: str, data: bytes) -> None:
         """Write a whole object in one step, replacing what was there."""
         full = self._full(path)
-        if self.is_local:
-            with _temporary(full) as temporary:
-                _write(temporary, data)
-                os.replace(temporary, full)
+        if self._folder:
+            self._folder.put(path, data, replace=True)
             return
         retrying(lambda: self._fs.pipe_file(full, data), f"writing {self.uri(path)}")
 
     def put_file(self, path: str, local: Path) -> None:
         """Write a whole object from a local file, which may be larger than memory."""
         full = self._full(path)
-        if self.is_local:
-            with _temporary(full) as temporary:
-                shutil.copyfile(local, temporary)
-                os.replace(temporary, full)
+        if self._folder:
+            self._folder.put(path, local, replace=True)
             return
         retrying(lambda: self._fs.put_file(str(local), full), f"writing {self.uri(path)}")
 
@@ -236,12 +266,12 @@ class Storage:
         """
         full = self._full(path)
         try:
-            if self.is_local:
-                with _temporary(full) as temporary:
-                    _write(temporary, data)
-                    os.link(temporary, full)
+            if self._folder:
+                self._folder.put(path, data, replace=False)
             else:
                 retrying(lambda: self._create(full, data), f"creating {self.uri(path)}")
+        except ForeignPath:
+            raise
         except OSError as fault:
             if not self.exists(path):
                 raise
@@ -281,9 +311,13 @@ class Storage:
         return not self._looks_first and self.root.partition("://")[0] in _CONDITIONAL_PROTOCOLS
 
     def delete(self, path: str) -> None:
-        """Remove an object; an absent one is fine."""
-        full = self._full(path)
+        """Remove an object; an absent one is fine. Of a link only its name goes."""
+        full, what = self._full(path), f"removing {self.uri(path)}"
         try:
-            retrying(lambda: self._fs.rm_file(full), f"removing {self.uri(path)}")
+            if self._folder:
+                folder = self._folder
+                retrying(lambda: folder.delete(path), what)
+            else:
+                retrying(lambda: self._fs.rm_file(full), what)
         except FileNotFoundError:
             return

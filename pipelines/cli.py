@@ -113,6 +113,9 @@ def retry(
         typer.Option("--set", help="a setting to change, such as load.max_bytes=8000000000"),
     ] = None,
     address: Annotated[Optional[str], typer.Option(help="Ray cluster to join")] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="read what an OUTPUT names that another made")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print errors alone")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
@@ -120,7 +123,7 @@ def retry(
     """Run the rows of the errors table again; those that succeed leave it."""
     from pipelines.retry import recorded_job, retry_job
 
-    job = recorded_job(output, tuple(sets or ()), address)
+    job = recorded_job(output, tuple(sets or ()), address, yes)
     style = _style(quiet, as_json, verbose)
     return _close(retry_job(job, only, style, verbose=verbose), style)
 
@@ -131,11 +134,18 @@ def report(
     open_: Annotated[
         bool, typer.Option("--open", help="show it in the browser of this desktop, too")
     ] = False,
+    with_input_audio: Annotated[
+        bool,
+        typer.Option(
+            "--with-input-audio",
+            help="read input audio wherever OUTPUT says it is, also where another made OUTPUT",
+        ),
+    ] = False,
 ) -> int:
     """Make report.html again, from storage alone, and print where it is."""
     from pipelines.report import write_report
 
-    made = write_report(output)
+    made = write_report(output, with_input_audio)
     say(made.path)
     # without a desktop, a browser would take over the terminal
     desktop = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"}.intersection(os.environ)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from dataclasses import dataclass
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import jiwer
-import pyarrow.parquet as pq
 from rich.table import Table
 from rich.text import Text
 
-from actors.storage import Storage, read_uri
+from actors.storage import Storage
 from pipelines.config import JobConfig
-from pipelines.ledger import committed_parts
+from pipelines.ledger import Ledger
+from pipelines.parts import read_part
 from pipelines.run import RunResult, run_job
 from pipelines.terminal import Terminal, cell
 from uniaudio2.checkpoint.native import load_config, model_folder
@@ -60,8 +59,10 @@ JOBS = (
 def read_results(output: str) -> list[dict[str, Any]]:
     """The committed rows of a run, sorted by id."""
     rows: list[dict[str, Any]] = []
-    for part in committed_parts(output):
-        rows.extend(pq.read_table(io.BytesIO(read_uri(part))).to_pylist())
+    ledger = Ledger(Storage(output))
+    for commit in ledger.each_commit():
+        for part in commit.data:
+            rows.extend(read_part(ledger.storage, part).to_pylist())
     return sorted(rows, key=lambda row: str(row["id"]))
 
 

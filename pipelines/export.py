@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import posixpath
 import re
@@ -15,19 +14,23 @@ from itertools import islice
 from typing import Any, Literal, Protocol, get_args
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from actors.storage import Storage, read_uri
+from actors.storage import Storage
 from actors.table import read_codes
-from pipelines.errors import UsageError
+from actors.write import file_mark
+from pipelines.errors import RunFailed, UsageError
 from pipelines.exporters.kaldi import KaldiExporter
 from pipelines.exporters.lines import LineExporter, jsonl_line, lhotse_line, nemo_line, pt_line
 from pipelines.exporters.row import ExportRow, Sounds
 from pipelines.exporters.shar import SharExporter
 from pipelines.exporters.shards import HuggingFaceExporter, WebDatasetExporter
-from pipelines.ledger import Ledger, committed_parts
-from pipelines.record import recorded_task
+from pipelines.ledger import Ledger, open_output
+from pipelines.parts import BadPart, part_bytes, plain_rows, read_part, table_of
+from pipelines.record import recorded_allow, recorded_task
+from pipelines.run_facts import require
+from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
+from uniaudio2.shown import shown
 
 Format = Literal["pt", "huggingface", "webdataset", "lhotse", "shar", "nemo", "kaldi", "jsonl"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -39,6 +42,11 @@ _NEEDS = {
     "lhotse": "lhotse",
     "shar": "lhotse",
 }
+_READ = (
+    "job.task", "job.model", "job.seed", "model.name", "model.trained", "input.sources",
+    "input.source_count", "versions",
+)  # fmt: skip
+_FOLDERS = ("audio", "data", "shards")
 _ROWS_AT_ONCE = 16
 _EXAMPLES = 5
 _OWN = re.compile(
@@ -80,10 +88,22 @@ class ExportResult:
         """Count a row that could not be written."""
         self.skipped[error.kind] += 1
         if len(self.examples) < _EXAMPLES:
-            self.examples.append(f"{row.id[:80]}: {error.message}")
+            self.examples.append(f"{shown(row.id, 80)}: {error.message}")
+
+    def skip_part(self, fault: BadPart) -> None:
+        """Count a part that could not be read."""
+        self.skipped["unreadable_part"] += 1
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(str(fault))
 
 
-def export_run(output: str, target: str, kind: Format, copy_audio: bool = False) -> ExportResult:
+def export_run(
+    output: str,
+    target: str,
+    kind: Format,
+    copy_audio: bool = False,
+    with_input_audio: bool = False,
+) -> ExportResult:
     """Write the committed results of a run in another format.
 
     Results are streamed part by part; memory does not grow with the run. Repeating the call makes
@@ -95,10 +115,14 @@ def export_run(output: str, target: str, kind: Format, copy_audio: bool = False)
         kind: one of `FORMATS`.
         copy_audio: take input audio into the export (mono FLAC, 24 kHz). Audio that the run made
             always goes in, and Lhotse Shar always takes all.
+        with_input_audio: use input audio wherever the rows of OUTPUT say that it is, whoever made
+            them; else only that of this user's own runs is used, and other rows are skipped where
+            the format needs it.
 
     Raises:
         UsageError: no such run, a library is missing, the results cannot be had in this format,
             or `target` holds something else.
+        RunFailed: storage did not answer, or the format cannot hold the rows together.
         OSError: storage did not answer.
     """
     if kind not in FORMATS:
@@ -108,26 +132,35 @@ def export_run(output: str, target: str, kind: Format, copy_audio: bool = False)
         raise UsageError(
             f"format {kind} needs {library}; `pip install 'uniaudio2-batch[formats]'` brings it"
         )
-    run = Ledger(Storage(output)).read_run()
-    if run is None:
-        raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
-    parts = committed_parts(output)
-    if not parts:
+    ledger, run = open_output(output)
+    require(run, output, *_READ)
+    generated = "decode" in recorded_task(run).stages
+    own = ledger.owns(run)
+    results = _Results(ledger, own, with_input_audio)
+    schema = results.schema()
+    if schema is None:
         raise UsageError(f"{output} has no committed results yet; run it first")
-    with pq.ParquetFile(io.BytesIO(read_uri(parts[0]))) as first:
-        schema = first.schema_arrow
     if kind == "pt" and "recon_codes" not in schema.names:
         raise UsageError(
             f"{output} has no codes, which format pt is made of; run the task with "
             "`--set keep=tokens`, or run tokenize"
         )
     storage = Storage(target)
-    _clear(storage, Storage(output))
+    _clear(storage, ledger.storage)
     facts = {"format": kind, "source": output, "task": run["job"]["task"]}
     _put_record(storage, {**facts, "state": "writing"})
     copy = copy_audio or kind == "shar"
-    sounds = Sounds(output, "decode" in recorded_task(run).stages, _base(run), copy)
-    result = _write(_rows(parts, sounds), _exporter(kind, storage, run, schema, sounds))
+    sounds = Sounds(output, generated, _base(run), copy, recorded_allow(run) if own else ())
+    result = ExportResult()
+    exporter = _exporter(kind, storage, run, schema, sounds)
+    try:
+        _write(results.rows(sounds, result), exporter, result)
+    except OSError:
+        raise
+    except (pa.ArrowException, ValueError, TypeError, LookupError, ArithmeticError) as fault:
+        raise RunFailed(
+            f"format {kind} cannot hold these rows together ({type(fault).__name__}); jsonl can"
+        ) from fault
     counts = {"rows": result.rows, "skipped": result.skipped, "examples": result.examples}
     _put_record(storage, {**facts, "state": "complete", **counts})
     return result
@@ -150,23 +183,77 @@ def _exporter(
     return makers[kind]()
 
 
-def _rows(parts: list[str], sounds: Sounds) -> Iterator[ExportRow]:
-    """Every committed row, one part in memory at a time."""
-    for part in parts:
-        table = pq.read_table(io.BytesIO(read_uri(part)))
-        names = [name for name in table.column_names if name not in CODE_COLUMNS]
-        for place, facts in enumerate(table.select(names).to_pylist()):
-            yield ExportRow(facts, read_codes(table, place), sounds)
+@dataclass(frozen=True)
+class _Results:
+    """The committed rows of a run, read part by part.
+
+    Attributes:
+        ledger: of OUTPUT.
+        own: the run is this user's own.
+        asked: what rows name may be read, whoever made them.
+    """
+
+    ledger: Ledger
+    own: bool
+    asked: bool
+
+    def schema(self) -> pa.Schema | None:
+        """The columns of the first part that can be read; None when there is no part.
+
+        Raises:
+            BadPart: there are parts, but none of them can be read.
+        """
+        problem: BadPart | None = None
+        for commit in self.ledger.each_commit():
+            for path in commit.data:
+                try:
+                    return read_part(self.ledger.storage, path).schema
+                except BadPart as fault:
+                    problem = problem or fault
+        if problem:
+            raise problem
+        return None
+
+    def rows(self, sounds: Sounds, result: ExportResult) -> Iterator[ExportRow]:
+        """Every row, one part in memory at a time; what cannot be read is counted in `result`."""
+        for commit in self.ledger.each_commit():
+            own = self.own and self.ledger.owns_commit(commit)
+            for path in commit.data:
+                try:
+                    data = part_bytes(self.ledger.storage, path)
+                    table = table_of(data, path)
+                except BadPart as fault:
+                    result.skip_part(fault)
+                    continue
+                trusted = self.asked or (own and commit.files.get(path) == file_mark(data))
+                yield from _rows_of(table, sounds, trusted, result)
 
 
-def _write(rows: Iterator[ExportRow], exporter: Exporter) -> ExportResult:
-    result = ExportResult()
+def _rows_of(
+    table: pa.Table, sounds: Sounds, trusted: bool, result: ExportResult
+) -> Iterator[ExportRow]:
+    names = [name for name in table.column_names if name not in CODE_COLUMNS]
+    for place, facts in enumerate(plain_rows(table.select(names))):
+        try:
+            codes = read_codes(table, place)
+        except (ValueError, TypeError, AttributeError):
+            codes, facts = Codes.empty(), None
+        if facts is None:
+            row_id = {"id": table.column("id")[place].as_py()}
+            error = BadRow("unreadable_row", "a value of it is not what its column says")
+            result.skip(ExportRow(row_id, Codes.empty(), sounds), error)
+        else:
+            yield ExportRow(facts, codes, sounds, trusted)
 
+
+def _write(rows: Iterator[ExportRow], exporter: Exporter, result: ExportResult) -> None:
     def attempt(row: ExportRow) -> Any:
         try:
             return exporter.prepare(row)
         except BadRow as error:
             return error
+        except RuntimeError:  # of libsndfile: the file is cut, or none
+            return BadRow("unreadable_audio", "its audio cannot be read to its end")
 
     with ThreadPoolExecutor(_ROWS_AT_ONCE) as pool:
         while group := list(islice(rows, _ROWS_AT_ONCE)):
@@ -177,7 +264,6 @@ def _write(rows: Iterator[ExportRow], exporter: Exporter) -> ExportResult:
                     exporter.add(row, prepared)
                     result.rows += 1
     exporter.finish()
-    return result
 
 
 def _base(run: dict[str, Any]) -> str | None:
@@ -193,10 +279,16 @@ def _clear(storage: Storage, output: Storage) -> None:
     Raises:
         UsageError: the folder holds something else, or lies inside OUTPUT.
     """
-    if f"{storage.root}/".startswith(f"{output.root}/"):
+    if f"{storage.address}/".startswith(f"{output.address}/"):
         raise UsageError(
             f"DST {storage.root} lies inside OUTPUT {output.root}; choose a folder beside it"
         )
+    for name in _FOLDERS:
+        if storage.is_link(name):
+            raise UsageError(
+                f"DST {storage.root}/{name} is a link; nothing is written or deleted through links "
+                "inside an export: remove it, or make all of DST the link"
+            )
     there = storage.list("")
     if there and RECORD not in there:
         raise UsageError(

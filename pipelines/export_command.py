@@ -23,6 +23,13 @@ def export(
     copy_audio: Annotated[
         bool, typer.Option("--copy-audio", help="take input audio along; what was made always is")
     ] = False,
+    with_input_audio: Annotated[
+        bool,
+        typer.Option(
+            "--with-input-audio",
+            help="use input audio wherever OUTPUT says it is, also where another made OUTPUT",
+        ),
+    ] = False,
 ) -> int:
     """Write a run's committed results in the format of another toolkit."""
     from actors.storage import UnknownFileSystem
@@ -33,7 +40,7 @@ def export(
     check_place("DST", target)
 
     try:
-        result = export_run(output, target, kind, copy_audio)
+        result = export_run(output, target, kind, copy_audio, with_input_audio)
     except UnknownFileSystem as fault:
         raise UsageError(str(fault)) from fault
     except OSError as fault:

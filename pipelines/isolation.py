@@ -8,10 +8,10 @@ from typing import Any
 
 from actors.unit import UnitSpec
 from actors.write import store_crash
+from pipelines.commits import Commit, merge_receipts
 from pipelines.errors import RunFailed
 from pipelines.graph import Stages, stream_units
 from pipelines.lease import Lease
-from pipelines.ledger import Commit, merge_receipts
 from pipelines.resources import Allotment
 
 ISOLATED_ATTEMPTS = 2

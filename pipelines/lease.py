@@ -16,12 +16,15 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from actors.local_folder import ForeignPath
 from actors.storage import AlreadyThere, Storage
 from pipelines.errors import RunFailed, UsageError
+from pipelines.ledger import DRIVER
 
-PATH = "_log/driver.json"
+PATH = DRIVER
 HEARTBEAT_S = 5.0
 EXPIRY_S = 20.0
+_MOST_BYTES = 1 << 16
 _HELD: set[str] = set()
 
 
@@ -76,8 +79,10 @@ class Lease:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            facts = json.loads(self.storage.read(PATH))
-        except (FileNotFoundError, ValueError):
+            facts = json.loads(self.storage.read(PATH, _MOST_BYTES))
+        except ForeignPath:
+            raise
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
         return facts if isinstance(facts, dict) else None
 
@@ -85,7 +90,9 @@ class Lease:
     def _is_dead(holder: dict[str, Any]) -> bool:
         if holder.get("machine") != _machine():
             return False
-        pid = int(holder.get("pid", 0))
+        pid = holder.get("pid")
+        if not isinstance(pid, int):
+            return False
         start = _process_start(pid)
         if start == "" or start != holder.get("process_start"):
             return True
@@ -125,7 +132,7 @@ class Lease:
                 holder = self._read()
                 if holder is None:
                     break
-                if holder.get("beat") != first.get("beat"):
+                if repr(holder.get("beat")) != repr(first.get("beat")):  # NaN is not itself
                     raise UsageError(
                         f"{self.storage.root} is being written by process {holder.get('pid')} on "
                         f"{holder.get('host')}; wait for it to end or choose another OUTPUT"

@@ -9,123 +9,52 @@ one holds, and those before it go when the retry has ended.
 
 from __future__ import annotations
 
+import errno
 import json
-import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
+from actors.local_folder import ForeignPath
 from actors.shelf import FOLDER
-from actors.storage import AlreadyThere, Storage
-from actors.times import StageTime
+from actors.storage import AlreadyThere, Storage, UnknownFileSystem
 from actors.write import file_mark
+from pipelines.commits import LOG, MOST_RECORD_BYTES, OWN, OWN_FOLDER, RECORD_NAME, UNITS, Commit
 from pipelines.errors import RunFailed, UsageError
+from pipelines.ownership import is_sealed, seal
+from pipelines.run_facts import MOST_BYTES, parse_run
 
-LOG = "_log"
-UNITS = f"{LOG}/units"
 RUN = "run.json"
 REPORT = "report.html"
+DRIVER = f"{LOG}/driver.json"
 RESULTS = ("data", "errors", "audio")
 SWEPT = (*RESULTS, FOLDER)
+_SEALED = ("job", "config", "input")
 _READ_THREADS = 16
 _READ_AT_ONCE = 256
-# Names that this pipeline gives, and what a killed writer leaves of them on a local disk.
-_PLACE = r"\d{8}-[0-9a-f]{8}"
-_OWN = re.compile(
-    rf"((data|errors)/part-{_PLACE}\.parquet|audio/{_PLACE}(\.tar|/[\w-]+\.(flac|wav))"
-    rf"|{FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow|{UNITS}/\d{{8}}(-\d{{4}})?\.json"
-    rf"|{LOG}/fence-[0-9a-f]{{32}})"
-    r"(\.[0-9a-f]{32}\.tmp)?"
-)
-_OWN_FOLDER = re.compile(rf"audio/{_PLACE}")
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Commit:
-    """What became of one unit.
+def _in_one_line(look: Callable[[], _T]) -> _T:
+    """Look into OUTPUT; what cannot be a run's place is refused.
 
-    Attributes:
-        unit: its number.
-        fingerprint: of the input rows it was computed from.
-        ok: rows in its data parts.
-        errors: rows in its errors parts.
-        data: paths of data parts.
-        error_parts: paths of errors parts.
-        audio: folders or tars of audio files.
-        input_s: seconds of input audio in the good rows.
-        output_s: seconds of audio written.
-        kinds: errors by kind.
-        files: size and hash of every object by its path.
-        stages: when which stage worked on it, and for how long.
-        generation: 0 for the run itself; a retry of failed rows writes the next, which holds
-            for readers in the place of those before it.
-        source: the Parquet file that holds its input rows, or "".
-        start: the first of them there.
+    Raises:
+        UsageError: links are in the way, a file where a folder should be or the reverse, or a file
+            that is too large.
+        RunFailed: storage did not answer.
+        FileNotFoundError: nothing is there.
     """
-
-    unit: int
-    fingerprint: str
-    ok: int
-    errors: int
-    data: tuple[str, ...]
-    error_parts: tuple[str, ...]
-    audio: tuple[str, ...]
-    input_s: float
-    output_s: float
-    kinds: dict[str, int]
-    files: dict[str, list[int | str]]
-    stages: tuple[StageTime, ...] = ()
-    generation: int = 0
-    source: str = ""
-    start: int = 0
-
-    @property
-    def path(self) -> str:
-        """Where the record is."""
-        suffix = f"-{self.generation:04d}" if self.generation else ""
-        return f"{UNITS}/{self.unit:08d}{suffix}.json"
-
-    def to_bytes(self) -> bytes:
-        return json.dumps(asdict(self), sort_keys=True).encode()
-
-    @staticmethod
-    def from_bytes(data: bytes) -> Commit:
-        """Read a record back.
-
-        Raises:
-            RunFailed: the bytes are no record of ours.
-        """
-        try:
-            return _RECORD.validate_json(data, strict=False)
-        except ValidationError as fault:
-            raise RunFailed(
-                f"not a commit record: {data[:60]!r}; restore it, or remove it to do its unit again"
-            ) from fault
-
-
-_RECORD = TypeAdapter(Commit)
-
-
-def merge_receipts(unit: int, fingerprint: str, receipts: list[dict[str, Any]]) -> Commit:
-    """One commit from the receipt of a whole unit, or from those of its single rows."""
-    return Commit(
-        unit=unit,
-        fingerprint=fingerprint,
-        ok=sum(receipt["ok"] for receipt in receipts),
-        errors=sum(receipt["errors"] for receipt in receipts),
-        data=tuple(path for receipt in receipts for path in receipt["data"]),
-        error_parts=tuple(path for receipt in receipts for path in receipt["error_parts"]),
-        audio=tuple(receipt["audio"] for receipt in receipts if receipt.get("audio")),
-        input_s=sum(receipt.get("input_s", 0.0) for receipt in receipts),
-        output_s=sum(receipt.get("output_s", 0.0) for receipt in receipts),
-        kinds=dict(sum((Counter(receipt["kinds"]) for receipt in receipts), Counter())),
-        files={path: mark for receipt in receipts for path, mark in receipt["files"].items()},
-        stages=tuple(call for receipt in receipts for call in receipt.get("stages", ())),
-    )
+    try:
+        return look()
+    except FileNotFoundError:
+        raise
+    except OSError as fault:
+        wrong = (ForeignPath, IsADirectoryError, NotADirectoryError, PermissionError)
+        if isinstance(fault, wrong) or fault.errno == errno.EFBIG:
+            raise UsageError(f"{fault}; give the OUTPUT of a run") from fault
+        raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault
 
 
 class Ledger:
@@ -141,25 +70,46 @@ class Ledger:
             UsageError: the file is not ours.
         """
         try:
-            facts = json.loads(self.storage.read(RUN))
+            return parse_run(_in_one_line(lambda: self.storage.read(RUN, MOST_BYTES)))
         except FileNotFoundError:
             return None
         except ValueError as fault:
             raise UsageError(
                 f"{self.storage.uri(RUN)} is not a run record: {fault}; choose another OUTPUT"
-            ) from fault
-        if not isinstance(facts, dict) or "job" not in facts:
-            raise UsageError(f"{self.storage.uri(RUN)} is not a run record; choose another OUTPUT")
-        return facts
+            ) from None
 
     def write_run(self, facts: dict[str, Any]) -> None:
-        """Replace ``run.json``."""
+        """Replace ``run.json``, sealed as this user's."""
+        facts = {**facts, "seal": seal(_sealed(facts), self.storage.address)}
         self.storage.put(RUN, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
+
+    def owns(self, facts: dict[str, Any]) -> bool:
+        """Whether what ``run.json`` says was run is what this user ran, into this very place."""
+        return is_sealed(_sealed(facts), self.storage.address, facts.get("seal"))
+
+    def owns_commit(self, record: Commit) -> bool:
+        """Whether all of a unit was written by runs of this user, into this very place."""
+        return is_sealed(record.sealed_facts, self.storage.address, record.seal)
+
+    def refuse_links(self) -> None:
+        """Refuse an OUTPUT whose own folders or files are links, before anything is written.
+
+        Raises:
+            UsageError: names the first.
+        """
+        for path in (*SWEPT, LOG, UNITS, DRIVER, RUN, REPORT):
+            if self.storage.is_link(path):
+                raise UsageError(
+                    f"{self.storage.root}/{path} is a link; nothing is written, listed or deleted "
+                    "through links inside an OUTPUT: put what it leads to in its place, or make "
+                    "all of OUTPUT the link"
+                )
 
     def _record_paths(self) -> dict[str, list[str]]:
         """Paths of the commit records by unit, the one that holds last."""
         found: dict[str, list[str]] = {}
-        names = [path[:-5] for path in self.storage.list(UNITS) if path.endswith(".json")]
+        paths = _in_one_line(lambda: self.storage.list(UNITS))
+        names = [path[:-5] for path in paths if RECORD_NAME.fullmatch(path)]
         for name in sorted(names):  # without the suffix, generations are in their order
             found.setdefault(name.partition("-")[0], []).append(f"{name}.json")
         return found
@@ -170,18 +120,35 @@ class Ledger:
         with ThreadPoolExecutor(_READ_THREADS) as pool:
             for start in range(0, len(paths), _READ_AT_ONCE):
                 some = paths[start : start + _READ_AT_ONCE]
-                yield from map(Commit.from_bytes, pool.map(self.storage.read, some))
+                yield from pool.map(self._read_record, some)
+
+    def _read_record(self, path: str) -> Commit:
+        try:
+            data = _in_one_line(lambda: self.storage.read(path, MOST_RECORD_BYTES))
+        except FileNotFoundError as fault:
+            raise RunFailed(f"{self.storage.uri(path)} went while it was read; again") from fault
+        return Commit.from_bytes(data, path)
 
     def units_done(self) -> int:
         """How many units are committed."""
         return len(self._record_paths())
 
-    def commit(self, record: Commit) -> None:
+    def commit(self, record: Commit, own: bool = True) -> None:
         """Make a unit's parts visible, once.
+
+        Args:
+            record: of the unit.
+            own: seal it as this user's; false when parts of it may be another's.
 
         Raises:
             RunFailed: another driver has committed this unit.
         """
+        if own:
+            record = Commit.from_bytes(record.to_bytes())  # as it will be read: numbers of one kind
+            facts = record.sealed_facts
+            record = replace(record, seal=seal(facts, self.storage.address))
+        else:
+            record = replace(record, seal="")
         try:
             self.storage.create(record.path, record.to_bytes())
         except AlreadyThere as fault:
@@ -211,6 +178,10 @@ class Ledger:
                 data = self.storage.read(path)
             except FileNotFoundError:
                 return f"{path} is missing"
+            except ForeignPath:
+                return f"{path} is a link, or leads through one"
+            except OSError as fault:
+                return f"{path} cannot be read: {fault.strerror or type(fault).__name__}"
             return "" if file_mark(data) == mark else f"{path} differs from its commit record"
 
         with ThreadPoolExecutor(_READ_THREADS) as pool:
@@ -223,9 +194,7 @@ class Ledger:
 
     def _own(self, folders: tuple[str, ...]) -> list[str]:
         """Objects whose names are ours; a user's own files beside them are never touched."""
-        return [
-            path for name in folders for path in self.storage.list(name) if _OWN.fullmatch(path)
-        ]
+        return [path for name in folders for path in self.storage.list(name) if OWN.fullmatch(path)]
 
     def _orphans(self, folder: str, named: set[str]) -> Iterator[str]:
         """Objects of ours in a folder that are not named; what a named folder holds is not even
@@ -233,10 +202,11 @@ class Ledger:
         for path in self.storage.children(folder):
             if path in named:
                 continue
-            if _OWN.fullmatch(path):
+            if OWN.fullmatch(path):
                 yield path
-            elif _OWN_FOLDER.fullmatch(path):
-                yield from self._own((path,))
+            elif OWN_FOLDER.fullmatch(path):
+                with suppress(ForeignPath):  # a link is no run's: it stays, with what it leads to
+                    yield from self._own((path,))
 
     def sweep(self, folders: tuple[str, ...] = SWEPT) -> int:
         """Remove what attempts of ours left and no commit names; returns how many objects went.
@@ -262,6 +232,27 @@ class Ledger:
         for path in (*records, *self._own((*SWEPT, LOG)), REPORT):
             self.storage.delete(path)
         self.storage.delete(RUN)
+
+
+def open_output(output: str) -> tuple[Ledger, dict[str, Any]]:
+    """The ledger of an OUTPUT and its ``run.json``.
+
+    Raises:
+        UsageError: no run was ever started there, or what is there is none.
+        RunFailed: storage did not answer.
+    """
+    try:
+        ledger = Ledger(Storage(output))
+    except UnknownFileSystem as fault:
+        raise UsageError(str(fault)) from fault
+    facts = ledger.read_run()
+    if facts is None:
+        raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
+    return ledger, facts
+
+
+def _sealed(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: facts.get(name) for name in _SEALED}
 
 
 def committed_parts(output: str, kind: str = "data") -> list[str]:

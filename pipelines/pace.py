@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from pipelines.ledger import Commit
+from pipelines.commits import Commit
 
 _GUESS_TURNS = 4
 """What the slowest stage's turn says counts as much as so many turns that were seen."""

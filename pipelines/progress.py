@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipelines.ledger import Commit
+from pipelines.commits import Commit
 from pipelines.live import LiveView, Moment
 from pipelines.pace import Pace
 from pipelines.watch import stage_states

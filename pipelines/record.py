@@ -7,6 +7,8 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from actors.remote_folder import commit_of
 from pipelines.config import JobConfig
 from pipelines.errors import UsageError
@@ -15,6 +17,7 @@ from pipelines.progress import Counts
 from pipelines.resources import Allotment
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
+from uniaudio2.frozen import explain
 from uniaudio2.task_spec import TaskSpec
 from uniaudio2.tasks import TASKS, get_task
 
@@ -49,12 +52,28 @@ def check_same_job(recorded: dict[str, Any], wanted: dict[str, Any], output: str
 
 
 def recorded_task(run: Mapping[str, Any]) -> TaskSpec:
-    """The task of a run, as its record defines it: it may be the user's own, or cut short."""
+    """The task of a run, as its record defines it: it may be the user's own, or cut short.
+
+    Raises:
+        UsageError: there is no such task, or its definition breaks a rule.
+    """
     job = run["job"]
-    if "definition" not in job:
-        return get_task(job["task"])
-    known = TASKS.get(job["task"])
-    return TaskSpec(**job["definition"], summary=known.summary if known else "")
+    try:
+        if "definition" not in job:
+            return get_task(job["task"])
+        known = TASKS.get(job["task"])
+        return TaskSpec(**{**job["definition"], "summary": known.summary if known else ""})
+    except ValidationError as fault:
+        raise UsageError(f"run.json defines no task: {explain(fault)}") from fault
+    except (ValueError, TypeError) as fault:
+        raise UsageError(f"run.json names no task: {fault}") from fault
+
+
+def recorded_allow(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the user allowed the rows of a run to name besides, see `AddressPolicy`."""
+    rules = run.get("config", {}).get("input_rules")
+    allow = rules.get("allow") if isinstance(rules, Mapping) else None
+    return tuple(map(str, allow)) if isinstance(allow, list) else ()
 
 
 def _flat(facts: dict[str, Any], above: str = "") -> dict[str, Any]:

@@ -7,31 +7,36 @@ is in data or in errors, once, whenever a retry is killed.
 
 from __future__ import annotations
 
-import io
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from actors.error_rows import ERRORS_SCHEMA
-from actors.storage import Storage
 from actors.unit import UnitSpec, row_ids
 from actors.write import parquet_bytes, store
+from pipelines.commits import Commit
 from pipelines.config import JobConfig, make_job
 from pipelines.errors import RunFailed, UsageError
 from pipelines.graph import make_stages
-from pipelines.ledger import RESULTS, SWEPT, Commit, Ledger
+from pipelines.ledger import RESULTS, SWEPT, open_output
+from pipelines.parts import read_errors_part
 from pipelines.plan import Plan, make_plan
 from pipelines.preflight import checked_model
 from pipelines.progress import Counts, Style
 from pipelines.run import Run, RunResult, StageFactory
+from pipelines.run_facts import require
 from pipelines.stop import answered
 from uniaudio2.config import ModelConfig
+from uniaudio2.shown import shown
+
+# what lets a run reach further than it could by itself; each user says so anew
+_WIDENING = ("input_rules", "address")
 
 
 class Retry(Run):
@@ -57,9 +62,8 @@ class Retry(Run):
 
     def _resume(self) -> list[UnitSpec]:
         """Units with rows that failed, cut down to these rows."""
-        recorded = self.ledger.read_run()
-        if recorded is None:
-            raise UsageError(f"{self.job.output} holds no run.json; give the OUTPUT of a run")
+        _, recorded = open_output(self.job.output)
+        require(recorded, self.job.output, "state")
         self._go_on(recorded)
         self.state = recorded["state"]
         planned = {unit.unit: unit for unit in self.plan.units}
@@ -92,7 +96,7 @@ class Retry(Run):
 
     def _errors(self, paths: tuple[str, ...]) -> pa.Table:
         """Rows of errors parts."""
-        parts = [pq.read_table(io.BytesIO(self.ledger.storage.read(path))) for path in paths]
+        parts = [read_errors_part(self.ledger.storage, path) for path in paths]
         return pa.concat_tables([ERRORS_SCHEMA.empty_table(), *parts])
 
     def _split(self, errors: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -119,7 +123,9 @@ class Retry(Run):
     def _commit(self, commit: Commit) -> None:
         """Let the unit's new state hold in the place of the one that is committed."""
         before = self.before[commit.unit]
-        self.ledger.commit(self._merged(before, commit))
+        # what another made of the unit stays another's
+        own = self.ledger.owns_commit(before)
+        self.ledger.commit(self._merged(before, commit), own)
         for path in (*before.error_parts, *commit.error_parts):
             self.ledger.storage.delete(path)
         self.mended += commit.ok
@@ -190,22 +196,49 @@ def _with_attempts(failed: pa.Table, before: pa.Table) -> pa.Table:
     return failed.set_column(place, "attempts", pa.array(counts, pa.int32()))
 
 
-def recorded_job(output: str, sets: tuple[str, ...] = (), address: str | None = None) -> JobConfig:
+def recorded_job(
+    output: str, sets: tuple[str, ...] = (), address: str | None = None, yes: bool = False
+) -> JobConfig:
     """The job that made an OUTPUT, from its ``run.json``.
+
+    What another user or machine recorded is only taken for a job when the caller says so, and
+    never what it allowed rows to name.
 
     Args:
         output: OUTPUT of a run.
         sets: settings to change, ``key=value``; one that changes results is refused later.
         address: Ray cluster to join.
+        yes: run the job also where another made OUTPUT.
 
     Raises:
-        UsageError: no run was ever started there, or its settings are not understood.
+        UsageError: no run was ever started there, its settings are not understood, or another
+            made it, and what would be read is listed.
     """
-    facts = Ledger(Storage(output)).read_run()
-    if facts is None:
-        raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
+    ledger, facts = open_output(output)
+    require(facts, output, "config", "state", "started")
     recorded = {**facts["config"], "output": output, "max_errors": None, "address": None}
+    if not ledger.owns(facts):
+        for setting in _WIDENING:
+            recorded.pop(setting, None)
+        if not yes:
+            raise UsageError(
+                f"{output} was made by another user or machine. Its retry {_contacts(recorded)}; "
+                "rows may name what the place of their manifest allows. With --yes it does"
+            )
     return make_job({"address": address}, sets=sets, recorded=recorded)
+
+
+def _contacts(config: Mapping[str, Any]) -> str:
+    """What a job reads, in words."""
+    examples = config.get("examples")
+    named = {
+        "loads model": config.get("model"),
+        "reads input": config.get("input"),
+        "prompts": config.get("prompts"),
+        "examples": examples.get("input") if isinstance(examples, Mapping) else None,
+        "task": config.get("task"),
+    }
+    return ", ".join(f"{what} {shown(value)}" for what, value in named.items() if value)
 
 
 def retry_job(

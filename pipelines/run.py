@@ -14,12 +14,13 @@ from ray.exceptions import RayError
 from actors.shelf import shelf_path
 from actors.storage import Storage
 from actors.unit import UnitSpec
+from pipelines.commits import Commit
 from pipelines.config import JobConfig
 from pipelines.errors import RunFailed, UsageError
 from pipelines.graph import Stages, make_stages, start_ray, stream_units
 from pipelines.isolation import Isolation, merged
 from pipelines.lease import Lease
-from pipelines.ledger import Commit, Ledger
+from pipelines.ledger import Ledger
 from pipelines.plan import Plan, idle_stages, make_plan, travelling_schema
 from pipelines.preflight import check_apart, checked_model, pinned_job
 from pipelines.progress import Counts, Progress, Style
@@ -123,6 +124,7 @@ class Run:
 
     def _hold(self) -> Lease:
         """Take OUTPUT for this run; the first write, so it also proves that one can write."""
+        self.ledger.refuse_links()
         try:
             return Lease(self.ledger.storage).acquire()
         except (FileNotFoundError, NotADirectoryError, PermissionError) as fault:
@@ -165,7 +167,7 @@ class Run:
     def _go_on(self, recorded: dict[str, Any]) -> None:
         """Check that the run that is recorded is this job, and keep what it says of the past."""
         check_same_job(recorded, identity(self.job, self.model), self.job.output)
-        self.started = recorded["started"]
+        self.started = recorded.get("started", self.started)
         self.setup = recorded.get("setup", {})
         self.begins = recorded.get("begins", [])
 
@@ -175,7 +177,7 @@ class Run:
         paths = {unit.unit: shelf_path(unit.unit, unit.fingerprint) for unit in units}
         return [
             replace(unit, kept=self.ledger.storage.uri(paths[unit.unit]))
-            if paths[unit.unit] in kept
+            if paths[unit.unit] in kept and not self.ledger.storage.is_link(paths[unit.unit])
             else unit
             for unit in units
         ]

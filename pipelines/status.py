@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.storage import Storage
-from pipelines.errors import UsageError
-from pipelines.ledger import Ledger
+from pipelines.ledger import open_output
 from pipelines.progress import Counts
+from pipelines.run_facts import require
+from uniaudio2.shown import shown
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,20 @@ class Status:
 
 
 def read_status(output: str) -> Status:
-    """Count what the commit log of `output` names.
+    """Count what the commit log of `output` names; every text is safe to show.
 
     Raises:
-        UsageError: no run was ever started there.
+        UsageError: no run was ever started there, or what is there is none.
     """
-    ledger = Ledger(Storage(output))
-    facts = ledger.read_run()
-    if facts is None:
-        raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
+    ledger, facts = open_output(output)
+    require(facts, output, "state", "job.task", "job.model", "input.rows", "input.units")
     counts = Counts(rows=facts["input"]["rows"], units=facts["input"]["units"])
     for commit in ledger.each_commit():
         counts.add(commit)
     return Status(
-        state=facts["state"],
-        task=facts["job"]["task"],
-        model=facts["job"]["model"],
+        state=shown(facts["state"]),
+        task=shown(facts["job"]["task"]),
+        model=shown(facts["job"]["model"]),
         rows=counts.rows,
         ok=counts.ok,
         errors=counts.errors,
@@ -70,7 +68,7 @@ def read_status(output: str) -> Status:
         units_done=counts.units_done,
         input_s=counts.input_s,
         output_s=counts.output_s,
-        kinds=dict(counts.kinds),
+        kinds={shown(kind): count for kind, count in counts.kinds.items()},
     )
 
 
@@ -80,4 +78,4 @@ def verify(output: str) -> list[str]:
     Returns:
         what is missing or differs; empty when all is well.
     """
-    return Ledger(Storage(output)).verify()
+    return open_output(output)[0].verify()

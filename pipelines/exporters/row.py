@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import inf
-from typing import Any
+from typing import Any, get_args
 
 import soundfile
 
 from actors.addresses import AddressPolicy, resolve, tar_of
 from actors.audio_rows import AUDIO_COLUMNS, channel_of, span_of
 from actors.fetch import MAX_BYTES, fetch
+from actors.local_folder import ForeignPath
+from actors.sounds import read_members, read_sound
 from actors.storage import Storage, split_uri
-from actors.write import file_stem
+from actors.write import AudioFormat, file_stem
 from uniaudio2.audio import decode_audio, encode_audio
 from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
+from uniaudio2.shown import quoted
 
 _TARS_HELD = 2
 
@@ -47,7 +49,14 @@ class Sound:
     def header(self) -> Any:
         """Sample rate and frames of the whole file, as soundfile tells them."""
         data = fetch(self.uri, MAX_BYTES, self.policy) if self.data is None else self.data
+        return _header(data)
+
+
+def _header(data: bytes) -> Any:
+    try:
         return soundfile.info(io.BytesIO(data))
+    except RuntimeError as fault:  # of libsndfile, which may quote what it read
+        raise BadRow("unreadable_audio", "its audio is none that can be read") from fault
 
 
 class Sounds:
@@ -76,29 +85,45 @@ class Sounds:
         self.copy = copy
         self._tar = lru_cache(maxsize=_TARS_HELD)(self._read_tar)
 
-    def find(self, facts: Mapping[str, Any]) -> Sound | None:
+    def find(self, facts: Mapping[str, Any], own: bool = True) -> Sound | None:
         """The audio of a row; None when the row names none.
 
+        Args:
+            facts: columns of the row.
+            own: what it names outside of OUTPUT may be read.
+
         Raises:
-            BadRow: what is named cannot be read.
+            BadRow: what is named cannot be read, or may not be.
         """
         if self.generated:
             return self._made(facts)
         name = next((facts[column] for column in AUDIO_COLUMNS if facts.get(column)), None)
         if not isinstance(name, str):
             return None
+        if not own:
+            raise BadRow(
+                "input_of_another",
+                "its audio lies outside of OUTPUT, and another user or machine made this run or "
+                "parts of it; --with-input-audio reads it all the same",
+            )
         return self._given(name, facts)
 
     def _made(self, facts: Mapping[str, Any]) -> Sound:
-        path = str(facts["audio_path"])
+        path, suffix = facts.get("audio_path"), ""
+        if isinstance(path, str):
+            suffix = path.rpartition(".")[2]
+        if not isinstance(path, str) or suffix not in get_args(AudioFormat):
+            raise BadRow("missing_value", "audio_path names no audio file; the run makes flac, wav")
         tar, inside, member = path.partition(".tar/")
-        data = self._tar(f"{tar}.tar")[member] if inside else self.storage.read(path)
-        return Sound(data, path.rpartition(".")[2], "", 0.0, float(facts["duration_s"]))
+        try:
+            data = self._tar(f"{tar}.tar")[member] if inside else read_sound(self.storage, path)
+        except (KeyError, ForeignPath, FileNotFoundError) as fault:
+            raise BadRow("missing_file", f"{quoted(path)} is no file of this OUTPUT") from fault
+        frames = _header(data)
+        return Sound(data, suffix, "", 0.0, frames.frames / frames.samplerate)
 
     def _read_tar(self, path: str) -> dict[str, bytes]:
-        with tarfile.open(fileobj=io.BytesIO(self.storage.read(path))) as tar:
-            files = {member.name: tar.extractfile(member) for member in tar if member.isfile()}
-            return {name: file.read() for name, file in files.items() if file}
+        return read_members(self.storage, path)
 
     def _given(self, name: str, facts: Mapping[str, Any]) -> Sound:
         uri = self._address(name)
@@ -106,7 +131,9 @@ class Sounds:
         policy.check(uri)
         start_s, end_s = span_of(facts)
         channel = channel_of(facts)
-        duration_s = float(facts["input_duration_s"])
+        duration_s = facts.get("input_duration_s")
+        if not isinstance(duration_s, float) or not 0 <= duration_s < inf:
+            raise BadRow("missing_value", "input_duration_s is no number of seconds")
         # other toolkits can say a span, but neither a part of a tar nor one channel of a file
         if self.copy or channel is not None or "#bytes=" in uri:
             data = fetch(uri, MAX_BYTES, policy)
@@ -139,11 +166,13 @@ class ExportRow:
         facts: its columns by name, all but the codes.
         codes: its tokens, empty where it has none.
         sounds: finds its audio.
+        own: what it names outside of OUTPUT may be read.
     """
 
     facts: dict[str, Any]
     codes: Codes
     sounds: Sounds
+    own: bool = True
 
     @property
     def id(self) -> str:
@@ -162,7 +191,7 @@ class ExportRow:
 
     def sound(self) -> Sound | None:
         """Its audio; see `Sounds.find`."""
-        return self.sounds.find(self.facts)
+        return self.sounds.find(self.facts, self.own)
 
     def need_sound(self) -> Sound:
         """Its audio.

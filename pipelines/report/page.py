@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,20 +19,26 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from actors.storage import Storage
-from pipelines.errors import UsageError
-from pipelines.ledger import REPORT, Ledger
+from pipelines.errors import RunFailed
+from pipelines.ledger import REPORT, Ledger, open_output
 from pipelines.live import span
-from pipelines.record import recorded_task
+from pipelines.record import recorded_allow, recorded_task
 from pipelines.report.pictures import area, bars
 from pipelines.report.rows import RowFacts, read_errors, read_rows
 from pipelines.report.samples import Gallery
 from pipelines.report.stages import Bottleneck, StageLog, Timeline, find_bottleneck
-from uniaudio2.checkpoint.native import model_folder
+from pipelines.run_facts import require
+from uniaudio2.checkpoint.native import bundled_models, model_folder
 from uniaudio2.shown import shown
 
 _HISTOGRAM_BINS = 24
 _CARD_CHARACTERS = 60_000
 _KEPT = "\n\r\t\u200c\u200d"  # lines of texts, and what joins letters of some scripts
+_MOST_CARD_BYTES = 1 << 20
+_READ = (
+    "state", "config.model", "job.task", "job.model", "model.name", "model.trained",
+    "input.sources", "input.source_count", "input.rows", "input.units", "input.columns", "versions",
+)  # fmt: skip
 _NUMBERS = {
     "input_duration_s": ("duration of input", "s"),
     "duration_s": ("duration of output", "s"),
@@ -83,10 +88,17 @@ class Totals:
     data: list[str]
     error_parts: list[str]
     addresses: dict[int, tuple[str, int, int]]
+    trusted: dict[str, Sequence[int | str]]
 
 
-def _read_log(ledger: Ledger) -> tuple[Totals, StageLog]:
-    """One walk over the commit records, none of which is kept."""
+def _read_log(ledger: Ledger, asked: bool) -> tuple[Totals, StageLog]:
+    """One walk over the commit records, none of which is kept.
+
+    Args:
+        ledger: of OUTPUT.
+        asked: the user wants input of records to be read that are not sealed as the user's, too.
+    """
+    trusted: dict[str, Sequence[int | str]] = {}
     log, kinds, data, error_parts = StageLog(), Counter[str](), list[str](), list[str]()
     addresses: dict[int, tuple[str, int, int]] = {}
     ok = errors = units = 0
@@ -96,12 +108,17 @@ def _read_log(ledger: Ledger) -> tuple[Totals, StageLog]:
         kinds.update(commit.kinds)
         data.extend(commit.data)
         error_parts.extend(commit.error_parts)
-        if commit.source:
+        own = ledger.owns_commit(commit)
+        if own:
+            trusted.update((path, commit.files.get(path, ())) for path in commit.data)
+        if commit.source and (own or asked):
             stop = commit.start + commit.ok + commit.errors
             addresses[commit.unit] = (sys.intern(commit.source), commit.start, stop)
         ok, errors, units = ok + commit.ok, errors + commit.errors, units + 1
         input_s, output_s = input_s + commit.input_s, output_s + commit.output_s
-    totals = Totals(ok, errors, units, input_s, output_s, kinds, data, error_parts, addresses)
+    totals = Totals(
+        ok, errors, units, input_s, output_s, kinds, data, error_parts, addresses, trusted
+    )
     return totals, log
 
 
@@ -195,12 +212,14 @@ def model_card(model: str) -> Markup:
     """The model's README as HTML: what is HTML in it is shown as text, and no picture is fetched.
 
     Args:
-        model: as the job names it; where its folder is out of reach, a line says so.
+        model: as the job names it; where its folder is out of reach, or the README a link, a line
+            says so.
     """
     try:
-        text = (Path(model_folder(model)) / "README.md").read_text(errors="replace")
+        data = Storage(str(model_folder(model))).read("README.md", _MOST_CARD_BYTES)
     except (OSError, ValueError) as fault:
-        return Markup("<p>{}</p>").format(f"The model's card is out of reach: {fault}")
+        return Markup("<p>{}</p>").format(f"The model's card is out of reach: {shown(fault)}")
+    text = data.decode(errors="replace")
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
     return Markup(markdown.render(text[:_CARD_CHARACTERS]))  # noqa: S704 - escaped by the parser
 
@@ -210,6 +229,13 @@ def _inserted(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return shown(value, sys.maxsize // 4, keep=_KEPT)
     return value
+
+
+def _card(model: str, own: bool) -> Markup:
+    """The card of a model that a run names; another's run may name any folder."""
+    if own or model in bundled_models():
+        return model_card(model)
+    return Markup("<p>The card is left out: the run was made by another user or machine.</p>")
 
 
 def _environment() -> Environment:
@@ -245,35 +271,41 @@ def render(context: Mapping[str, Any]) -> str:
     return environment.get_template("report.html").render(page)
 
 
-def write_report(output: str) -> Report:
+def write_report(output: str, with_input_audio: bool = False) -> Report:
     """Make ``report.html`` from what OUTPUT holds.
 
     A few parts are in memory at a time, and of very large outputs an even sample is read; the
-    page stays below some ten megabytes.
+    page stays below some ten megabytes. Of a run of this user the sounds that went in are shown,
+    too; of an OUTPUT that another user or machine made, nothing outside of it is read.
 
     Args:
         output: OUTPUT of a run, local or any fsspec URL.
+        with_input_audio: read input audio wherever the rows of OUTPUT say that it is, whoever made
+            them.
 
     Raises:
-        UsageError: no run was ever started there.
-        OSError: storage did not answer.
+        UsageError: no run was ever started there, or what is there is none.
+        RunFailed: storage did not answer, a part is not what a run writes, or the report cannot be
+            written.
     """
-    storage = Storage(output)
-    ledger = Ledger(storage)
-    run = ledger.read_run()
-    if run is None:
-        raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
-    totals, log = _read_log(ledger)
+    ledger, run = open_output(output)
+    require(run, output, *_READ)
+    own = ledger.owns(run)
+    totals, log = _read_log(ledger, with_input_audio)
     setup = run.get("setup", {})
     timeline = log.timeline(setup, run.get("begins", ()))
     task = recorded_task(run)
+    storage = ledger.storage
     facts = read_rows(storage, totals.data, task.name)
     bottleneck = find_bottleneck(timeline, setup) if timeline else None
-    sources = run["input"]["sources"]
-    gallery = Gallery(storage, sources, totals.addresses, task.output, task.columns)
+    gallery = Gallery(
+        storage, run["input"]["sources"], totals.addresses, task.output, task.columns,
+        trusted=None if with_input_audio else totals.trusted if own else {},
+        allow=recorded_allow(run) if own else (),
+    )  # fmt: skip
     page = render(
         {
-            "run": run,
+            "run": {"ended": None, "started": None, **run},
             "output": output,
             "task": task,
             "totals": totals,
@@ -286,9 +318,14 @@ def write_report(output: str) -> Report:
             "errors": _error_groups(storage, totals, output),
             "retry": f"uniaudio2 retry {shlex.quote(output)}",
             "samples": gallery.samples(facts),
+            "left_out": gallery.left_out,
+            "with_input": f"uniaudio2 report {shlex.quote(output)} --with-input-audio",
             "config": json.dumps(run["config"], indent=2, sort_keys=True, ensure_ascii=False),
-            "card": model_card(run["config"]["model"]),
+            "card": _card(run["config"]["model"], own),
         }
     ).encode("utf-8", "backslashreplace")
-    storage.put(REPORT, page)
+    try:
+        storage.put(REPORT, page)
+    except OSError as fault:
+        raise RunFailed(f"{output}/{REPORT} cannot be written: {fault}; mend that first") from fault
     return Report(storage.uri(REPORT), bottleneck, _speed(totals, timeline), len(page))

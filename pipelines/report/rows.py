@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import io
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 import jiwer
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from actors.storage import Storage
+from pipelines.parts import plain_rows, read_errors_part, read_part
 
 MOST_PARTS = 1500
 SAMPLES = 8
@@ -26,6 +25,9 @@ EXAMPLES_PER_KIND = 3
 _READ_THREADS = 8
 REFERENCES = {"asr": "input_text", "audio_caption": "caption"}  # what `text` should equal
 _LENGTHS = ("reason_codes", "recon_codes")
+_LARGEST = 1e12  # seconds; NaN is not below it either
+_LONGEST_TEXT = 1_000_000
+_REASON_CHARACTERS = 40
 _NUMBERS = ("input_duration_s", "duration_s")
 
 
@@ -90,14 +92,23 @@ class RowFacts:
         """Take in the rows of a data part."""
         self.read += table.num_rows
         names = set(table.column_names)
+        kinds = {field.name: field.type for field in table.schema}
         for name in names.intersection(_NUMBERS):
-            values = table.column(name).drop_null().to_pylist()
-            self.numbers.setdefault(name, array("d")).extend(values)
+            if pa.types.is_floating(kinds[name]):
+                values = table.column(name).drop_null().to_pylist()
+                sane = (value for value in values if abs(value) <= _LARGEST)
+                self.numbers.setdefault(name, array("d")).extend(sane)
         for name in names.intersection(_LENGTHS):
-            lengths = pc.list_value_length(table.column(name)).drop_null().to_pylist()
-            self.numbers.setdefault(name, array("d")).extend(lengths)
-        if "finish_reason" in names:
-            self.finish.update(table.column("finish_reason").drop_null().to_pylist())
+            if pa.types.is_list(kinds[name]):
+                lengths = pc.list_value_length(table.column(name)).drop_null().to_pylist()
+                self.numbers.setdefault(name, array("d")).extend(lengths)
+        if pa.types.is_string(kinds.get("finish_reason", pa.null())):
+            reasons = plain_rows(table.select(["finish_reason"]))
+            self.finish.update(
+                cut(row["finish_reason"], _REASON_CHARACTERS)
+                for row in reasons
+                if row and row["finish_reason"] is not None
+            )
         ranks = [rank_of(str(name)) for name in table.column("id").to_pylist()]
         self._keep(self._picked, SAMPLES, (Pick(r, part, row) for row, r in enumerate(ranks)))
         if self.reference in names:
@@ -105,11 +116,9 @@ class RowFacts:
 
     def _judge(self, part: str, table: pa.Table, reference: str) -> None:
         worst = []
-        pairs = zip(
-            table.column(reference).to_pylist(), table.column("text").to_pylist(), strict=True
-        )
-        for row, (wanted, heard) in enumerate(pairs):
-            judged = word_errors(wanted, heard)
+        names = [name for name in (reference, "text") if name in table.column_names]
+        for row, texts in enumerate(plain_rows(table.select(names))):
+            judged = word_errors(texts.get(reference), texts.get("text")) if texts else None
             if judged is None:
                 continue
             wrong, words = judged
@@ -135,27 +144,20 @@ def word_errors(wanted: Any, heard: Any) -> tuple[int, int] | None:
     """Words wrong and words wanted; None without a reference."""
     if not isinstance(wanted, str) or not wanted.strip() or not isinstance(heard, str):
         return None
+    if max(len(wanted), len(heard)) > _LONGEST_TEXT:
+        return None  # it would take minutes
     found = jiwer.process_words(wanted, heard)
     wrong = found.substitutions + found.deletions + found.insertions
     return wrong, found.substitutions + found.deletions + found.hits
 
 
-def read_part(storage: Storage, path: str, columns: Iterable[str] | None = None) -> pa.Table:
-    """A part, or those of the columns that it has."""
-    file = pq.ParquetFile(io.BytesIO(storage.read(path)))
-    wanted = None if columns is None else set(columns).intersection(file.schema_arrow.names)
-    return file.read(columns=None if wanted is None else sorted(wanted))
-
-
-def _each_part(
-    storage: Storage, parts: list[str], columns: Iterable[str] | None = None
-) -> Iterator[tuple[str, pa.Table]]:
+def _each_part(parts: list[str], read: Callable[[str], pa.Table]) -> Iterator[tuple[str, pa.Table]]:
     """At most `MOST_PARTS` parts with their paths; the next ones are on their way meanwhile."""
     paths = spread(parts, MOST_PARTS)
     with ThreadPoolExecutor(_READ_THREADS) as pool:
         coming: deque[tuple[str, Future[pa.Table]]] = deque()
         for path in paths:
-            coming.append((path, pool.submit(read_part, storage, path, columns)))
+            coming.append((path, pool.submit(read, path)))
             if len(coming) > _READ_THREADS:
                 done, table = coming.popleft()
                 yield done, table.result()
@@ -182,7 +184,7 @@ def read_rows(storage: Storage, parts: list[str], task: str) -> RowFacts:
     facts = RowFacts(REFERENCES.get(task))
     text = ("text", facts.reference) if facts.reference else ()
     columns = ("id", "finish_reason", *_NUMBERS, *_LENGTHS, *text)
-    for path, table in _each_part(storage, parts, columns):
+    for path, table in _each_part(parts, lambda path: read_part(storage, path, columns)):
         facts.add(path, table)
     return facts
 
@@ -201,8 +203,8 @@ class ErrorExample:
 def read_errors(storage: Storage, parts: list[str]) -> dict[str, list[ErrorExample]]:
     """A few examples of each kind of error, from at most `MOST_PARTS` errors parts."""
     found: dict[str, list[tuple[float, ErrorExample]]] = {}
-    for _, table in _each_part(storage, parts):
-        for row in table.to_pylist():
+    for _, table in _each_part(parts, lambda path: read_errors_part(storage, path)):
+        for row in filter(None, plain_rows(table)):
             example = ErrorExample(
                 cut(row["id"], 120), row["stage"], cut(row["message"], 400), row["attempts"],
                 cut(row["input"], 300),

@@ -20,11 +20,15 @@ from actors.sounds import read_sound
 from actors.storage import Storage
 from actors.table import read_codes
 from actors.unit import read_parquet_rows, row_ids
+from actors.write import file_mark
+from pipelines.parts import part_bytes, plain_rows, table_of
 from pipelines.report.pictures import data_address, spectrogram, tokens, waveform
-from pipelines.report.rows import Pick, RowFacts, cut, read_part, word_errors
+from pipelines.report.rows import Pick, RowFacts, cut, word_errors
 from uniaudio2.audio import decode_audio, encode_audio
+from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
 from uniaudio2.resampling import SAMPLE_RATE
+from uniaudio2.shown import shown
 
 SHOWN_S = 10.0
 MOST_MEDIA_BYTES = 5_000_000
@@ -89,6 +93,12 @@ class Gallery:
         addresses: where input rows are that hold their sound themselves, by unit.
         output: what the task yields.
         columns: what the task reads.
+        trusted: marks of the parts whose addresses may be followed out of OUTPUT, by their paths;
+            None when those of all parts may.
+        allow: what rows may name besides, see `AddressPolicy`.
+
+    Attributes:
+        left_out: sounds that went in were left out, for another may have chosen them.
     """
 
     storage: Storage
@@ -96,25 +106,43 @@ class Gallery:
     addresses: Mapping[int, tuple[str, int, int]]
     output: str
     columns: Sequence[str]
+    trusted: Mapping[str, Sequence[int | str]] | None = None
+    allow: tuple[str, ...] = ()
+    left_out: bool = False
     _left: int = MOST_MEDIA_BYTES
-    _parts: dict[str, pa.Table] = field(default_factory=dict)
+    _parts: dict[str, tuple[pa.Table, bool]] = field(default_factory=dict)
 
     def samples(self, facts: RowFacts) -> list[Sample]:
-        """The rows that `facts` has picked."""
-        return [self._sample(pick, facts.reference) for pick in facts.samples]
+        """The rows that `facts` has picked; a row that cannot be understood is left out."""
+        made = (self._sample(pick, facts.reference) for pick in facts.samples)
+        return [sample for sample in made if sample]
 
-    def _sample(self, pick: Pick, reference: str | None) -> Sample:
-        if pick.part not in self._parts:
-            self._parts = {pick.part: read_part(self.storage, pick.part)}
-        single = self._parts[pick.part].slice(pick.row, 1)
-        codes = read_codes(single, 0)
+    def _part(self, path: str) -> tuple[pa.Table, bool]:
+        """A part, and whether its addresses may be followed; the last one is kept."""
+        if path not in self._parts:
+            data = part_bytes(self.storage, path)
+            own = self.trusted is None or list(self.trusted.get(path, ())) == file_mark(data)
+            self._parts = {path: (table_of(data, path), own)}
+        return self._parts[path]
+
+    def _sample(self, pick: Pick, reference: str | None) -> Sample | None:
+        table, own = self._part(pick.part)
+        single = table.slice(pick.row, 1)
         plain = [name for name in single.column_names if "_codes" not in name]
-        row = single.select(plain).to_pylist()[0]
+        row = plain_rows(single.select(plain))[0]
+        if row is None:
+            return None
+        try:
+            codes = read_codes(single, 0)
+        except (ValueError, TypeError, AttributeError):
+            codes = Codes.empty()  # columns of that name, but of other values
+        hears = "audio" in self.columns
+        self.left_out |= hears and not own
         return Sample(
             row_id=cut(row["id"], 120),
             texts=self._texts(row, reference),
             word_errors=word_errors(row.get(reference), row.get("text")) if reference else None,
-            sound_in=self._sound_in(row, pick.part) if "audio" in self.columns else None,
+            sound_in=self._sound_in(row, pick.part) if hears and own else None,
             sounds_out=tuple(
                 self._sound_out(row[name])
                 for name in plain
@@ -137,7 +165,7 @@ class Gallery:
             if isinstance(row.get(name), str) and row[name]
         ]
         if heard:
-            texts.append(("result", row.get("text") or ""))
+            texts.append(("result", str(row.get("text") or "")))
         return tuple((label, cut(text, _TEXT_CHARACTERS)) for label, text in texts)
 
     def _sound_in(self, row: Mapping[str, Any], part: str) -> Sound:
@@ -147,7 +175,7 @@ class Gallery:
         bases = list(dict.fromkeys(posixpath.dirname(source) for source in self.sources))
         found = Sound()
         for base in bases[:_MOST_BASES]:
-            found = self._shown(functools.partial(_input_wave, wanted, base))
+            found = self._shown(functools.partial(self._input_wave, wanted, base))
             if found.duration_s is not None:
                 break
         return found
@@ -161,7 +189,13 @@ class Gallery:
         place = row_ids(rows).index(row_id)
         names = [name for name in rows.column_names if name in _SOUND_COLUMNS]
         row = {name: plain_value(rows[name][place]) for name in names}
-        return _input_wave(row, posixpath.dirname(source))
+        return self._input_wave(row, posixpath.dirname(source))
+
+    def _input_wave(self, row: Mapping[str, Any], base: str) -> Tensor:
+        """The sound that a row names or holds, ``[N]`` at 24 kHz."""
+        named = next((row[name] for name in AUDIO_COLUMNS if isinstance(row.get(name), str)), "")
+        policy = AddressPolicy(base, self.allow, tar_of(named))
+        return load_wave(row, policy, _MOST_INPUT_S, Limits(_MOST_INPUT_BYTES, _MOST_WAIT_S))
 
     def _sound_out(self, audio_path: str) -> Sound:
         return self._shown(lambda: decode_audio(read_sound(self.storage, audio_path)))
@@ -173,8 +207,8 @@ class Gallery:
             data = encode_audio(wave, "flac")
         except BadRow as fault:
             return Sound(note=f"not to be had now: {cut(fault.message, 160)}")
-        except (OSError, LookupError, ValueError) as fault:
-            return Sound(note=f"not to be had now: {cut(fault, 160)}")
+        except (OSError, LookupError, ValueError, pa.ArrowException) as fault:
+            return Sound(note=f"not to be had now: {shown(fault, 160)}")
         notes = [f"the first {SHOWN_S:g} s"] if len(heard) > len(wave) else []
         player = ""
         if len(data) <= self._left:
@@ -185,13 +219,6 @@ class Gallery:
         return Sound(
             len(heard) / SAMPLE_RATE, waveform(wave), spectrogram(wave), player, ", ".join(notes)
         )
-
-
-def _input_wave(row: Mapping[str, Any], base: str) -> Tensor:
-    """The sound that a row names or holds, ``[N]`` at 24 kHz."""
-    named = next((row[name] for name in AUDIO_COLUMNS if isinstance(row.get(name), str)), "")
-    policy = AddressPolicy(base, tar=tar_of(named))
-    return load_wave(row, policy, _MOST_INPUT_S, Limits(_MOST_INPUT_BYTES, _MOST_WAIT_S))
 
 
 def unit_of(part: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.ledger import Commit
+from pipelines.commits import Commit
 from pipelines.watch import TASK_STAGES
 
 STAGES = ("load", "encode", "generate", "decode", "write")

@@ -70,3 +70,13 @@ def test_retrying_outlasts_a_passing_fault(monkeypatch: pytest.MonkeyPatch) -> N
         return answer
 
     assert retrying(flaky, "reading") == b"data"
+
+
+def test_no_more_is_read_than_asked_for(storage: Storage) -> None:
+    storage.put("a", b"12345")
+    storage.put("b", b"")
+    assert storage.read("a", 5) == b"12345"
+    assert storage.read("b", 5) == b""
+    with pytest.raises(OSError, match="larger than 4 bytes"):
+        storage.read("a", 4)
+    assert not storage.is_link("a")

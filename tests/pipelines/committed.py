@@ -14,7 +14,8 @@ from actors.pieces import SPAN_TEXTS_TYPE
 from actors.storage import Storage
 from actors.table import start_table, wave_column, write_codes
 from actors.write import Writer
-from pipelines.ledger import Ledger, merge_receipts
+from pipelines.commits import merge_receipts
+from pipelines.ledger import Ledger
 from uniaudio2.codes import Codes
 from uniaudio2.tasks import get_task
 

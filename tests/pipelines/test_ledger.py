@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from actors.storage import Storage
 from actors.write import file_mark
+from pipelines.commits import Commit, merge_receipts
 from pipelines.errors import RunFailed, UsageError
-from pipelines.ledger import Commit, Ledger, committed_parts, merge_receipts
+from pipelines.ledger import Ledger, committed_parts
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -83,13 +84,15 @@ def test_files_of_the_user_are_never_removed(ledger: Ledger) -> None:
 
 
 def test_rows_that_were_tried_alone_make_one_commit() -> None:
-    single = {"ok": 1, "errors": 0, "data": ["d1"], "error_parts": [], "audio": None}
-    single |= {"kinds": {}, "files": {"d1": [1, "a"]}}
-    crashed = {"ok": 0, "errors": 1, "data": [], "error_parts": ["e1"], "kinds": {"crash": 1}}
-    crashed |= {"files": {"e1": [2, "b"]}}
-    merged = merge_receipts(7, "f", [single, crashed, {**single, "data": ["d2"]}])
-    assert (merged.ok, merged.errors, merged.data) == (2, 1, ("d1", "d2"))
-    assert (merged.kinds, sorted(merged.files)) == ({"crash": 1}, ["d1", "e1"])
+    first, other = "data/part-00000007-aaaaaaaa.parquet", "data/part-00000007-bbbbbbbb.parquet"
+    bad = "errors/part-00000007-cccccccc.parquet"
+    single = {"ok": 1, "errors": 0, "data": [first], "error_parts": [], "audio": None}
+    single |= {"kinds": {}, "files": {first: [1, "a"]}}
+    crashed = {"ok": 0, "errors": 1, "data": [], "error_parts": [bad], "kinds": {"crash": 1}}
+    crashed |= {"files": {bad: [2, "b"]}}
+    merged = merge_receipts(7, "f", [single, crashed, {**single, "data": [other]}])
+    assert (merged.ok, merged.errors, merged.data) == (2, 1, (first, other))
+    assert (merged.kinds, sorted(merged.files)) == ({"crash": 1}, [first, bad])
     assert Commit.from_bytes(merged.to_bytes()) == merged
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors.times import StageTime
-from pipelines.ledger import Commit, merge_receipts
+from pipelines.commits import Commit, merge_receipts
 from pipelines.pace import Pace
 
 START = 1_700_000_000.0

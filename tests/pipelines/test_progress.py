@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.ledger import Commit
+from pipelines.commits import Commit
 from pipelines.progress import Counts, Progress
 from tests.pipelines.report.test_stages import commit
 

@@ -142,12 +142,17 @@ def test_it_is_made_again_from_storage_alone(hostile: str, bucket: str) -> None:
     before = local.read("report.html").decode()
     for sound in Path(hostile).parent.glob("*.wav"):
         sound.unlink()
-    made = write_report(there.root)
+    write_report(there.root)  # in another place it is no run of this user: nothing else is read
+    careful = there.read("report.html").decode()
+    assert "not to be had now" not in careful
+    assert f"uniaudio2 report {there.root} --with-input-audio" in careful
+    made = write_report(there.root, with_input_audio=True)
     after = there.read("report.html").decode()
     assert made.path == f"{there.root}/report.html"
     assert_inert(after)
     assert len(after) == made.size_bytes - (len(after.encode()) - len(after))
     assert "not to be had now" in after
+    assert "--with-input-audio" not in after
     for part in ("rows with a result", "Rows that failed", "reconstruction tokens"):
         assert before.count(part) == after.count(part)
 
@@ -193,9 +198,9 @@ def test_a_sound_that_the_manifest_holds_is_shown(tmp_path: Path, inline: None) 
     )
 
 
-def small_gallery(*given: object) -> page.Gallery:
+def small_gallery(*given: object, **named: object) -> page.Gallery:
     """One that has no room for sounds."""
-    return Gallery(*given, _left=100)  # type: ignore[arg-type]
+    return Gallery(*given, **named, _left=100)  # type: ignore[arg-type]
 
 
 Gallery = page.Gallery

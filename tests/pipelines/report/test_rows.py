@@ -10,6 +10,7 @@ import pytest
 from actors.error_rows import ERRORS_SCHEMA
 from actors.storage import Storage
 from actors.write import parquet_bytes
+from pipelines.parts import read_part
 from pipelines.report import rows
 from pipelines.report.rows import SAMPLES, WORST_SAMPLES, read_errors, read_rows, word_errors
 
@@ -35,7 +36,7 @@ def store_parts(folder: Path, tables: list[pa.Table]) -> tuple[Storage, list[str
 
 
 def picked(storage: Storage, facts: rows.RowFacts) -> list[str]:
-    return [rows.read_part(storage, pick.part)["id"][pick.row].as_py() for pick in facts.samples]
+    return [read_part(storage, pick.part)["id"][pick.row].as_py() for pick in facts.samples]
 
 
 def test_the_same_rows_are_picked_however_they_are_cut(tmp_path: Path) -> None:

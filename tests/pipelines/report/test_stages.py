@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actors.times import StageTime
-from pipelines.ledger import Commit, merge_receipts
+from pipelines.commits import Commit, merge_receipts
 from pipelines.report.stages import StageLog, find_bottleneck
 
 START = 1_700_000_000.0
