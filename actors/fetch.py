@@ -130,7 +130,7 @@ def _opened(
         except BadRow as error:
             raise BadRow(error.kind, f"{name}: {error.message}") from error
     try:
-        fs, path = split_uri(uri)
+        fs, path = split_uri(uri, tries=1)
     except Exception as fault:  # the row chose the file system, so whatever its class raises
         raise BadRow(
             "unreadable_file",

@@ -68,7 +68,7 @@ def pinned(uri: str) -> str:
     """
     if not uri.startswith(_HUB) or commit_of(uri):
         return uri
-    fs, path = split_uri(uri.rstrip("/"))
+    fs, path = split_uri(uri.rstrip("/"), tries=1)
     try:
         place = retrying(lambda: fs.resolve_path(path), f"looking for {uri}")
         if not hasattr(place, "repo_id"):
@@ -104,7 +104,7 @@ def list_folder(uri: str) -> dict[str, RemoteFile]:
         ValueError: nothing is there.
         OSError: storage did not answer.
     """
-    fs, path = split_uri(uri.rstrip("/"))
+    fs, path = split_uri(uri.rstrip("/"), tries=1)
     options = {"expand_info": True} if uri.startswith(_HUB) else {}
     try:
         found = retrying(lambda: fs.find(path, detail=True, **options), f"listing {uri}")
@@ -160,7 +160,7 @@ def fetch_folder(
 
 
 def _fetch_file(uri: str, file: RemoteFile, target: Path) -> None:
-    fs, path = split_uri(uri)
+    fs, path = split_uri(uri, tries=1)
     target.parent.mkdir(exist_ok=True)
     part = target.with_name(target.name + ".part")
     with part.open("ab") as sink:

@@ -11,22 +11,29 @@ import functools
 import os
 import random
 import time
-from collections.abc import Callable
-from math import inf
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
+from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.local_folder import ForeignPath, LocalFolder, inner_path, too_large
 from uniaudio2.errors import BadRow
 
 _T = TypeVar("_T")
-ATTEMPTS = 6
+ATTEMPTS = 10
+PATIENCE_S = 120.0
+ANSWER_S = 60.0
+OPEN_TRIES = 5
+SLOWEST_BYTES_PER_S = 100_000
+DELETED_AT_ONCE = 1000  # of S3's bulk deletes
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 8.0
 MOST_BYTES = 16 << 30
+_FEW, _DELETE_THREADS = 8, 16
 _FINAL = (
     FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ValueError, BadRow,
 )  # fmt: skip
@@ -46,14 +53,14 @@ class AlreadyThere(Exception):
 
 
 @functools.cache
-def _filesystem(protocol: str, process_id: int) -> fsspec.AbstractFileSystem:
+def _filesystem(protocol: str, process_id: int, tries: int) -> fsspec.AbstractFileSystem:
     del process_id  # part of the cache key: an event loop must not cross a fork
     options: dict[str, Any] = {}
     if protocol in ("s3", "s3a"):
         config: dict[str, Any] = {
-            "retries": {"max_attempts": 2, "mode": "standard"},
+            "retries": {"total_max_attempts": 1},
             "connect_timeout": 10,
-            "read_timeout": 60,
+            "read_timeout": ANSWER_S,
         }
         if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3"):
             config["s3"] = {"addressing_style": "path"}
@@ -64,42 +71,55 @@ def _filesystem(protocol: str, process_id: int) -> fsspec.AbstractFileSystem:
         }
     if protocol == "hf":
         options = {"endpoint": os.environ.get("HF_ENDPOINT"), "skip_instance_cache": True}
-    return fsspec.filesystem(protocol, **options)
+    found = fsspec.filesystem(protocol, **options)
+    if protocol in ("s3", "s3a"):
+        found.retries = tries  # s3fs' own layer, above botocore's
+    return found
 
 
-def split_uri(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def split_uri(uri: str, tries: int = OPEN_TRIES) -> tuple[fsspec.AbstractFileSystem, str]:
     """Find the file system of a URI or local path, and the path inside it.
 
     Credentials come from the environment's usual chain and are never stored here.
+
+    Args:
+        uri: a local path or a URL.
+        tries: of one request, made by the library itself: more than 1 where files are opened and
+            read bit by bit, 1 where calls are made through `retrying`.
 
     Raises:
         UnknownFileSystem: nothing serves the URL's protocol.
     """
     protocol, _, rest = uri.partition("://")
     if not rest or protocol == "file":
-        return _filesystem("file", os.getpid()), os.path.abspath(rest or uri)
+        return _filesystem("file", os.getpid(), 1), os.path.abspath(rest or uri)
     try:
-        return _filesystem(protocol, os.getpid()), rest
+        return _filesystem(protocol, os.getpid(), tries), rest
     except (ValueError, ImportError) as fault:
         raise UnknownFileSystem(
             f"{uri}: {fault}; use a local path, s3://, or install the library for {protocol}://"
         ) from fault
 
 
-def retrying(action: Callable[[], _T], what: str, until: float = inf) -> _T:
+def retrying(action: Callable[[], _T], what: str, until: float | None = None) -> _T:
     """Call `action`, again after a growing random wait while storage answers with a fault.
+
+    It is the one layer that tries again: libraries below are told to try once. One that never
+    answers is given up after `PATIENCE_S` and what its last try took.
 
     Args:
         action: what is tried.
         what: it is, in words.
-        until: moment of `time.monotonic` behind which nothing is tried again.
+        until: moment of `time.monotonic` behind which nothing is tried again; None gives
+            `PATIENCE_S`.
 
     Raises:
-        TimeoutError: that moment came.
+        TimeoutError: that moment came; an OSError.
         OSError: the last fault, after `ATTEMPTS` tries; at once when trying again cannot help
             (absent, forbidden, disk full).
     """
     wait_s = FIRST_WAIT_S
+    until = time.monotonic() + PATIENCE_S if until is None else until
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return action()
@@ -125,7 +145,7 @@ def read_uri(uri: str) -> bytes:
         FileNotFoundError: nothing is there.
         OSError: storage did not answer.
     """
-    fs, path = split_uri(uri)
+    fs, path = split_uri(uri, tries=1)
     return retrying(lambda: bytes(fs.cat_file(path)), f"reading {uri}")
 
 
@@ -141,9 +161,10 @@ class Storage:
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/") if "://" in root else os.path.abspath(root)
-        self._fs, self._base = split_uri(self.root)
+        self._fs, self._base = split_uri(self.root, tries=1)
         self._folder = LocalFolder(self._base) if isinstance(self._fs, LocalFileSystem) else None
         self._looks_first = False
+        self._one_by_one = False
 
     @property
     def is_local(self) -> bool:
@@ -246,7 +267,9 @@ class Storage:
         if self._folder:
             self._folder.put(path, data, replace=True)
             return
-        retrying(lambda: self._fs.pipe_file(full, data), f"writing {self.uri(path)}")
+        retrying(
+            lambda: self._send("pipe_file", len(data), full, data), f"writing {self.uri(path)}"
+        )
 
     def put_file(self, path: str, local: Path) -> None:
         """Write a whole object from a local file, which may be larger than memory."""
@@ -254,7 +277,20 @@ class Storage:
         if self._folder:
             self._folder.put(path, local, replace=True)
             return
-        retrying(lambda: self._fs.put_file(str(local), full), f"writing {self.uri(path)}")
+        size = local.stat().st_size
+        what = f"writing {self.uri(path)}"
+        retrying(lambda: self._send("put_file", size, str(local), full), what)
+
+    def _send(self, method: str, size: int, *given: Any, **more: Any) -> None:
+        """Call what sends data, and give it up in time.
+
+        A library that waits for a store to say "100 Continue" waits without end (aiohttp 3.14).
+        """
+        if not isinstance(self._fs, AsyncFileSystem):
+            getattr(self._fs, method)(*given, **more)
+            return
+        longest_s = ANSWER_S + size / SLOWEST_BYTES_PER_S
+        sync(self._fs.loop, getattr(self._fs, f"_{method}"), *given, timeout=longest_s, **more)
 
     def create(self, path: str, data: bytes) -> None:
         """Write a whole object only if nothing is there.
@@ -270,8 +306,8 @@ class Storage:
                 self._folder.put(path, data, replace=False)
             else:
                 retrying(lambda: self._create(full, data), f"creating {self.uri(path)}")
-        except ForeignPath:
-            raise
+        except (ForeignPath, TimeoutError):
+            raise  # a store that does not answer cannot tell either
         except OSError as fault:
             if not self.exists(path):
                 raise
@@ -281,7 +317,7 @@ class Storage:
     def _create(self, full: str, data: bytes) -> None:
         if not self._looks_first:
             try:
-                self._fs.pipe_file(full, data, mode="create")
+                self._send("pipe_file", len(data), full, data, mode="create")
                 return
             except OSError as fault:
                 if fault.errno != errno.ENOSYS:
@@ -289,7 +325,7 @@ class Storage:
                 self._looks_first = True  # this server knows no conditional writes
         if self._fs.exists(full):
             raise FileExistsError(full)
-        self._fs.pipe_file(full, data)
+        self._send("pipe_file", len(data), full, data)
 
     def fences(self, path: str) -> bool:
         """Tell whether storage itself lets only one of two writers `create` an object.
@@ -309,6 +345,28 @@ class Storage:
         finally:
             self.delete(path)
         return not self._looks_first and self.root.partition("://")[0] in _CONDITIONAL_PROTOCOLS
+
+    def delete_many(self, paths: Sequence[str]) -> None:
+        """Remove objects, many in one request where the store can; absent ones are fine.
+
+        All of them are gone when it returns; which went first is not said.
+        """
+        if self._folder or len(paths) < _FEW:
+            self._delete_each(paths)
+            return
+        for start in range(0, len(paths), DELETED_AT_ONCE):
+            some = [self._full(path) for path in paths[start : start + DELETED_AT_ONCE]]
+            try:
+                if not self._one_by_one:
+                    self._fs.rm(some)
+                    continue
+            except Exception:  # a store that refuses bulk deletes may do so with any fault
+                self._one_by_one = True
+            self._delete_each(paths[start : start + DELETED_AT_ONCE])
+
+    def _delete_each(self, paths: Sequence[str]) -> None:
+        with ThreadPoolExecutor(_DELETE_THREADS) as pool:
+            list(pool.map(self.delete, paths))
 
     def delete(self, path: str) -> None:
         """Remove an object; an absent one is fine. Of a link only its name goes."""

@@ -295,9 +295,7 @@ def _clear(storage: Storage, output: Storage) -> None:
             f"DST {storage.root} holds {len(there)} files of something else, such as "
             f"{there[0]!r}; choose an empty folder"
         )
-    for path in there:
-        if _OWN.fullmatch(path):
-            storage.delete(path)
+    storage.delete_many([path for path in there if _OWN.fullmatch(path)])
 
 
 def _put_record(storage: Storage, facts: dict[str, Any]) -> None:

@@ -160,10 +160,13 @@ class Ledger:
     def withdraw(self, units: list[int]) -> None:
         """Take back the commits of units whose input rows changed; their parts become orphans."""
         records = self._record_paths()
-        for unit in units:
-            # the one that holds goes last: what was before it must never hold again
-            for path in records.get(f"{UNITS}/{unit:08d}", []):
-                self.storage.delete(path)
+        self._delete_records([records.get(f"{UNITS}/{unit:08d}", []) for unit in units])
+
+    def _delete_records(self, of_units: list[list[str]]) -> None:
+        """Remove all records of units, the one that holds last: what was before it must never hold
+        again."""
+        self.storage.delete_many([path for records in of_units for path in records[:-1]])
+        self.storage.delete_many([path for records in of_units for path in records[-1:]])
 
     def kept(self) -> set[str]:
         """Paths of tokens that were kept between stages."""
@@ -214,13 +217,12 @@ class Ledger:
         Args:
             folders: where to look.
         """
-        for records in self._record_paths().values():
-            for path in records[:-1]:  # before the parts that it names
-                self.storage.delete(path)
+        # before the parts that they name
+        superseded = [path for records in self._record_paths().values() for path in records[:-1]]
+        self.storage.delete_many(superseded)
         named = {path for c in self.each_commit() for path in (*c.data, *c.error_parts, *c.audio)}
         orphans = [path for folder in (*folders, LOG) for path in self._orphans(folder, named)]
-        with ThreadPoolExecutor(_READ_THREADS) as pool:
-            list(pool.map(self.storage.delete, orphans))
+        self.storage.delete_many(orphans)
         return len(orphans)
 
     def clear(self) -> None:
@@ -228,9 +230,8 @@ class Ledger:
         if self.read_run() is None:
             return
         # records before the parts that they name: a kill between must leave no promise behind
-        records = [path for paths in self._record_paths().values() for path in paths]
-        for path in (*records, *self._own((*SWEPT, LOG)), REPORT):
-            self.storage.delete(path)
+        self._delete_records(list(self._record_paths().values()))
+        self.storage.delete_many([*self._own((*SWEPT, LOG)), REPORT])
         self.storage.delete(RUN)
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import http.server
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from actors import storage as storage_module
 from actors.storage import AlreadyThere, Storage, read_uri, retrying
 
 
@@ -70,6 +79,97 @@ def test_retrying_outlasts_a_passing_fault(monkeypatch: pytest.MonkeyPatch) -> N
         return answer
 
     assert retrying(flaky, "reading") == b"data"
+
+
+@pytest.mark.parametrize("count", [3, 30])
+def test_many_objects_go_at_once(storage: Storage, count: int) -> None:
+    names = [f"data/{number}" for number in range(count)]
+    for name in (*names, "data/stays"):
+        storage.put(name, b"x")
+    storage.delete_many([*names, "data/absent"])
+    assert storage.list("data") == ["data/stays"]
+    storage.delete_many([])
+
+
+class _Counted(http.server.BaseHTTPRequestHandler):
+    """Passes nothing on: refuses bulk deletes as some stores do, and notes what is asked."""
+
+    server: Any
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.seen.append((self.command, self.path))
+        refused = self.command == "POST"
+        body = (
+            b"<Error><Code>MissingContentMD5</Code><Message>x</Message></Error>" if refused else b""
+        )
+        self.send_response(400 if refused else 204)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_DELETE = _answer  # noqa: N815
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def elsewhere(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Point S3 at another address for a test."""
+    del s3_server  # its credentials are in the environment
+
+    def point(url: str) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        storage_module._filesystem.cache_clear()
+
+    yield point
+    storage_module._filesystem.cache_clear()
+
+
+def test_a_store_without_bulk_deletes(elsewhere: Callable[[str], None]) -> None:
+    server: Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Counted)
+    server.seen = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    elsewhere(f"http://127.0.0.1:{server.server_port}")
+    try:
+        storage = Storage("s3://bucket/out")
+        storage.delete_many([f"data/{number}" for number in range(20)])
+        storage.delete_many([f"more/{number}" for number in range(20)])
+    finally:
+        server.shutdown()
+        server.server_close()
+    asked = Counter(method for method, _ in server.seen)
+    assert asked == {"POST": 1, "DELETE": 40}  # once refused, not asked for again
+    assert len({path for method, path in server.seen if method == "DELETE"}) == 40
+
+
+@pytest.mark.parametrize("action", ["read", "put", "create", "delete", "list"])
+def test_a_store_that_never_answers_is_reported(
+    action: str, elsewhere: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One layer tries again: no more requests arrive than it makes. Some share a connection."""
+    monkeypatch.setattr(storage_module, "ANSWER_S", 0.2)
+    monkeypatch.setattr(storage_module, "PATIENCE_S", 1.0)
+    arrived = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(5)
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    arrived.append(silent.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        elsewhere(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        storage = Storage("s3://bucket/out")
+        given = {"put": (b"x",), "create": (b"x",)}.get(action, ())
+        begun = time.monotonic()
+        with pytest.raises(OSError):
+            getattr(storage, action)("a", *given)
+        assert time.monotonic() - begun < 5
+    assert 1 <= len(arrived) <= 6
+    for one in arrived:
+        one.close()
 
 
 def test_no_more_is_read_than_asked_for(storage: Storage) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import s3fs
 
 from actors import storage
 from actors.storage import Storage
@@ -76,8 +75,7 @@ def proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProx
     with FaultProxy(s3_server, kinds={"503": 1, "cut_before": 1}) as made:
         monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
         monkeypatch.setattr(storage, "FIRST_WAIT_S", 0.01)
-        monkeypatch.setattr(storage, "ATTEMPTS", 1)  # the libraries below try again, too
-        monkeypatch.setattr(s3fs.S3FileSystem, "retries", 2)
+        monkeypatch.setattr(storage, "ATTEMPTS", 3)
         storage._filesystem.cache_clear()
         yield made
     storage._filesystem.cache_clear()

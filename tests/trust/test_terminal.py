@@ -204,7 +204,7 @@ def test_an_output_of_others(tmp_path: Path, command: Any) -> None:
     code, said, _ = command("status", out)
     assert code == 0
     assert not [line for line in said.splitlines() if line.startswith("verify")]
-    assert json.loads(command("status", out, "--json")[1])["state"].startswith(HOSTILE)
+    assert json.loads(command("status", out, "--json")[1])["state"].startswith("\\x1b]0;owned")
     code, said, _ = command("export", out, str(tmp_path / "dst"), "--format", "nemo")
     assert code == 3
     assert "\\x1b[2J" in said
