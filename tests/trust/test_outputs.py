@@ -503,3 +503,40 @@ def test_an_export_does_not_clear_or_write_through_links(stand: Stand) -> None:
     (stand.folder / "way").symlink_to(out)
     told = stand.cli("export", out, f"{stand.folder}/way/dst", "--format", "jsonl")
     assert (told.code, "inside OUTPUT" in told.err) == (2, True)
+
+
+@pytest.mark.parametrize("how", ["a pipe", "a folder", "too large"])
+def test_what_is_no_file_in_audio_costs_its_row(stand: Stand, how: str) -> None:
+    out = spoken(stand)
+    path = min(Path(out, "audio").rglob("*.flac"))
+    path.unlink()
+    if how == "a pipe":
+        os.mkfifo(path)
+    elif how == "a folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:  # takes no room on the disk
+            file.truncate(1 << 40)
+    told = stand.cli("export", out, f"{stand.folder}/dst", "--format", "jsonl")
+    assert (told.code, "2 rows" in told.out) == (3, True)
+    assert stand.cli("report", out).code == 0
+    assert players(out) == 2
+
+
+def test_a_report_is_not_written_through_a_link(stand: Stand) -> None:
+    out = spoken(stand)
+    Path(out, "report.html").symlink_to(stand.folder / "secret")
+    stand.assert_refused(stand.cli("report", out))
+    assert (stand.folder / "secret").read_text() == SECRET + "\n"
+
+
+def test_a_lease_of_others_is_read_with_care(stand: Stand) -> None:
+    """Whatever it holds, the run takes it over or says in one line why not."""
+    out = Path(stand.folder, "out")
+    (out / "_log").mkdir(parents=True)
+    (out / "_log/driver.json").symlink_to(stand.folder / "secret")
+    (stand.folder / "t.jsonl").write_text('{"id": "a", "text": "hi"}\n')
+    job = JobConfig(task="tts", input=f"{stand.folder}/t.jsonl", output=str(out), model="tiny")
+    with pytest.raises(UsageError, match=r"driver\.json is a link"):
+        run_job(job)
+    assert (stand.folder / "secret").read_text() == SECRET + "\n"
