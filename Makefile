@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Where the demo writes; recipes take it from the shell, so that no sign in it means anything.
 DEMO_OUTPUT ?= demo-output
+export DEMO_OUTPUT
 
 .PHONY: setup demo test docs chaos lint format clean
 
@@ -29,7 +31,7 @@ endef
 export DROP_CUDA_EXTENSIONS
 
 demo: setup
-	$(BIN)/uniaudio2 demo $(DEMO_OUTPUT)
+	$(BIN)/uniaudio2 demo -- "$$DEMO_OUTPUT"
 
 test: setup lint
 	$(BIN)/python -m pytest
@@ -51,5 +53,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Nothing that comes from outside names what is removed.
 clean:
-	rm -rf $(VENV) $(DEMO_OUTPUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis build site *.egg-info
+	@test "$$DEMO_OUTPUT" = demo-output || { echo "make clean removes demo-output of this folder alone, and DEMO_OUTPUT is another; remove that by hand and unset it" >&2; exit 1; }
+	rm -rf -- .venv demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis build site *.egg-info

@@ -6,7 +6,6 @@ import faulthandler
 import itertools
 import json
 import os
-import sys
 import threading
 import time
 import traceback
@@ -18,6 +17,7 @@ from actors.shelf import Shelf, is_done
 from actors.table import Stage
 from actors.times import stamp
 from uniaudio2.budget import is_out_of_memory
+from uniaudio2.terminal import say
 
 _STDERR = 2  # the descriptor: whatever sys.stderr has become, this one can be written
 _SHORTEST_S = 1e-3
@@ -95,7 +95,7 @@ class Guard:
             return self.shelf.keep(result) if self.shelf else result
         except Exception as fault:
             if any(sign in str(fault) for sign in _DEVICE_LOST):
-                traceback.print_exc(file=sys.stderr)
+                say(traceback.format_exc(), error=True, lines=True)
                 os._exit(70)
             return self._fault(table, fault, storing)
         finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from actors.remote_folder import cache_folder, fetch_folder, list_folder
+from actors.remote_folder import cache_folder, fetch_folder, list_folder, pinned
 from uniaudio2.checkpoint.layout import are_published, files_of, is_published
 from uniaudio2.checkpoint.native import bundled_models
 
@@ -28,7 +28,7 @@ def local_model(source: str, parts: bool = True) -> str:
 
     Args:
         source: name of a bundled model, a folder in our format or in the published one, or the
-            ``s3://``, ``hf://`` or other URL of such a folder.
+            ``s3://``, ``hf://`` or other URL of such a folder; see `pinned` for revisions.
         parts: false where only configuration and tokenizer are wanted; weights are fetched if it
             takes them.
 
@@ -48,6 +48,7 @@ def local_model(source: str, parts: bool = True) -> str:
 
 def fetched_folder(uri: str, parts: bool = True) -> Path:
     """The folder at a URL, in the cache; see `local_model`."""
+    uri = pinned(uri)
     files = list_folder(uri)
     wanted = set(needed_files(files))
     if not parts and _CONFIG in files and not are_published(files):

@@ -20,6 +20,8 @@ from actors.storage import retrying, split_uri
 
 PIECE_BYTES = 32 << 20
 _SLUG_CHARACTERS = 60
+_HUB = "hf://"
+_COMMIT = r"[0-9a-f]{40}"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,47 @@ def cache_folder() -> Path:
     return Path(os.environ.get("UNIAUDIO2_CACHE") or Path(base) / "uniaudio2")
 
 
+def pinned(uri: str) -> str:
+    """The address of a folder as it is now: on a hub, with the commit that its revision names.
+
+    ``hf://ORG/NAME@REVISION/FOLDER`` takes a branch, a tag or a commit; without a revision the
+    default branch is meant. Every other address comes back as it is.
+
+    Raises:
+        ValueError: no such repository or revision.
+        OSError: the hub did not answer.
+    """
+    if not uri.startswith(_HUB) or commit_of(uri):
+        return uri
+    fs, path = split_uri(uri.rstrip("/"))
+    try:
+        place = retrying(lambda: fs.resolve_path(path), f"looking for {uri}")
+        if not hasattr(place, "repo_id"):
+            return uri  # a bucket of the hub, which keeps no commits
+        commit = retrying(lambda: _commit(fs.endpoint, place), f"looking for {uri}")
+    except (FileNotFoundError, NotImplementedError) as fault:
+        raise ValueError(f"model {uri!r} cannot be found: {_line(fault)}") from fault
+    kind = {"dataset": "datasets/", "space": "spaces/"}.get(place.repo_type, "")
+    return f"{_HUB}{kind}{place.repo_id}@{commit}/{place.path_in_repo}".rstrip("/")
+
+
+def _commit(endpoint: str, place: Any) -> str:
+    from huggingface_hub import HfApi
+
+    facts = HfApi(endpoint=endpoint).repo_info(
+        place.repo_id, repo_type=place.repo_type, revision=place.revision
+    )
+    if not facts.sha or not re.fullmatch(_COMMIT, facts.sha):
+        raise ValueError(f"{place.repo_id}: the hub gives no commit for {place.revision!r}")
+    return str(facts.sha)
+
+
+def commit_of(uri: str) -> str | None:
+    """The commit in an address that is `pinned`; None where there is none."""
+    found = re.match(rf"{_HUB}((datasets|spaces)/)?[^/@]+/[^/@]+@({_COMMIT})(/|$)", uri)
+    return found[3] if found else None
+
+
 def list_folder(uri: str) -> dict[str, RemoteFile]:
     """The files of a folder and of the folders in it, by their names.
 
@@ -62,7 +105,7 @@ def list_folder(uri: str) -> dict[str, RemoteFile]:
         OSError: storage did not answer.
     """
     fs, path = split_uri(uri.rstrip("/"))
-    options = {"expand_info": True} if uri.startswith("hf://") else {}
+    options = {"expand_info": True} if uri.startswith(_HUB) else {}
     try:
         found = retrying(lambda: fs.find(path, detail=True, **options), f"listing {uri}")
     except (FileNotFoundError, PermissionError) as fault:
@@ -99,10 +142,13 @@ def fetch_folder(
         OSError: storage did not answer, or the disk is full; the same call goes on.
     """
     uri = uri.rstrip("/")
-    identity = hashlib.blake2b(uri.encode(), digest_size=8)
+    # of the contents: a commit that changed other files brings nothing anew
+    commit = commit_of(uri)
+    where = uri.replace(f"@{commit}", "", 1) if commit else uri
+    identity = hashlib.blake2b(where.encode(), digest_size=8)
     for name, file in files.items():
         identity.update(f"{name}:{file.size}:{file.mark}\0".encode())
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", uri).strip("-")[-_SLUG_CHARACTERS:]
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", where).strip("-")[-_SLUG_CHARACTERS:]
     folder = cache_folder() / "fetched" / f"{slug}-{identity.hexdigest()}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
@@ -136,7 +182,7 @@ def _fetch_file(uri: str, file: RemoteFile, target: Path) -> None:
 
 def _piece(fs: Any, path: str, start: int, stop: int, uri: str) -> bytes:
     # the hub's files would read ahead of what is asked for
-    options = {"cache_type": "none"} if uri.startswith("hf://") else {}
+    options = {"cache_type": "none"} if uri.startswith(_HUB) else {}
     data = retrying(
         lambda: bytes(fs.cat_file(path, start=start, end=stop, **options)), f"fetching {uri}"
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from uniaudio2.budget import let_go
 from uniaudio2.lm.engine import Engine
 from uniaudio2.lm.request import Generated, Request
 
@@ -25,10 +26,14 @@ class SharedEngine:
     """Answers calls from any threads with one engine, which a thread of its own drives.
 
     A fault of the engine fails every call that is under way, and none that comes later: those get
-    a new engine.
+    a new engine, which is made when nothing holds the memory of the old one any more. Where none
+    can be made, the calls that wait for it fail, and the next one tries again.
 
     Args:
         make_engine: builds an engine.
+
+    Attributes:
+        engine: what answers; None after a fault, until the next call.
     """
 
     def __init__(self, make_engine: Callable[[], Engine]) -> None:
@@ -36,13 +41,14 @@ class SharedEngine:
         self._inbox: queue.SimpleQueue[_Call] = queue.SimpleQueue()
         self._driver: threading.Thread | None = None
         self._starting = threading.Lock()
-        self.engine = make_engine()
+        self.engine: Engine | None = make_engine()
 
     def answer(self, requests: Sequence[Request]) -> list[Generated]:
         """Answer requests, in their order; blocks until all have their answers.
 
         Raises:
-            Exception: whatever the engine raised while they were under way.
+            Exception: whatever the engine raised while they were under way, or was raised when a
+                new one was made.
         """
         if not requests:
             return []
@@ -60,13 +66,24 @@ class SharedEngine:
         while True:
             try:
                 self._receive(waiting)
-                self.engine.step()
-                answers |= self.engine.take()
+                answers |= self._step()
                 waiting = [call for call in waiting if not self._finish(call, answers)]
             except Exception as fault:
+                self.engine = None  # no name of this frame holds it
+                let_go(fault)
                 for call in waiting:
                     call.future.set_exception(fault)
-                waiting, answers, self.engine = [], {}, self._make_engine()
+                waiting, answers = [], {}
+
+    def _step(self) -> dict[int, Generated]:
+        engine = self._ready()
+        engine.step()
+        return engine.take()
+
+    def _ready(self) -> Engine:
+        if self.engine is None:
+            self.engine = self._make_engine()
+        return self.engine
 
     def _receive(self, waiting: list[_Call]) -> None:
         """Add calls that have come to those that wait; if none does, wait for one to come."""
@@ -74,13 +91,14 @@ class SharedEngine:
         while not self._inbox.empty():
             come.append(self._inbox.get())
         waiting += come  # at once: whatever fails from here on, they are told
+        engine = self._ready()
         for call in come:
             try:
                 for request in call.requests:
-                    call.tickets.append(self.engine.submit(request))
+                    call.tickets.append(engine.submit(request))
             except ValueError as fault:  # this call's own mistake
                 for ticket in call.tickets:
-                    self.engine.cancel(ticket)
+                    engine.cancel(ticket)
                 call.future.set_exception(fault)
                 waiting.remove(call)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
+import traceback
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
@@ -15,6 +15,7 @@ from typer.exceptions import Abort, TyperException
 from pipelines.doctor import doctor
 from pipelines.errors import RunFailed, UsageError
 from pipelines.export_command import export
+from uniaudio2.terminal import print_libraries_too, say, say_json
 
 if TYPE_CHECKING:
     from pipelines.progress import Style
@@ -22,15 +23,21 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 DEMO_OUTPUT = "demo-output"
+
+
+def _open_address(value: Optional[str]) -> Optional[str]:
+    """An address as it is given, refused if it holds a secret: it is printed and stored."""
+    from pipelines.own_addresses import check_place
+
+    check_place("address", value or "")
+    return value
+
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     help="Bulk tokenization, transcription and speech generation with UniAudio 2.0.",
 )
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
 
 
 @app.command()
@@ -89,15 +96,15 @@ def _close(result: RunResult, style: Style) -> int:
 
     if style == "json":
         facts = closing_facts(result)
-        _print(json.dumps({"event": "end", "exit_code": result.exit_code, **facts}))
+        say_json({"event": "end", "exit_code": result.exit_code, **facts})
     elif style != "quiet":
-        _print(closing_lines(result))
+        say(closing_lines(result), lines=True)
     return result.exit_code
 
 
 @app.command()
 def retry(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
     only: Annotated[
         Optional[str], typer.Option(metavar="KIND", help="rows that failed with this kind alone")
     ] = None,
@@ -123,7 +130,7 @@ def retry(
 
 @app.command()
 def report(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
     open_: Annotated[
         bool, typer.Option("--open", help="show it in the browser of this desktop, too")
     ] = False,
@@ -139,7 +146,7 @@ def report(
     from pipelines.report import write_report
 
     made = write_report(output, with_input_audio)
-    _print(made.path)
+    say(made.path)
     # without a desktop, a browser would take over the terminal
     desktop = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"}.intersection(os.environ)
     if open_ and desktop and "://" not in made.path:
@@ -169,7 +176,7 @@ def tasks(
 
 @app.command()
 def status(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="read every committed object again and compare")
@@ -182,27 +189,32 @@ def status(
     problems = state.verify(output) if verify else []
     code = EXIT_FAILED if problems else 0
     if as_json:
-        _print(json.dumps({**asdict(facts), "left": facts.left, "problems": problems}))
+        say_json({**asdict(facts), "left": facts.left, "problems": problems})
         return code
-    _print(f"{facts.task} with {facts.model}: {facts.state}")
-    _print(f"rows   {facts.ok} done, {facts.errors} errors, {facts.left} left of {facts.rows}")
-    _print(f"units  {facts.units_done} of {facts.units}")
-    _print(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
+    say(f"{facts.task} with {facts.model}: {facts.state}")
+    say(f"rows   {facts.ok} done, {facts.errors} errors, {facts.left} left of {facts.rows}")
+    say(f"units  {facts.units_done} of {facts.units}")
+    say(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
     for kind, count in sorted(facts.kinds.items()):
-        _print(f"error  {kind}: {count}")
+        say(f"error  {kind}: {count}")
     if facts.kinds:
-        _print(f"next   uniaudio2 retry {shlex.quote(output)}")
+        say(f"next   uniaudio2 retry {shlex.quote(output)}")
     if verify and not problems:
-        _print("verify every committed object is as its record says")
+        say("verify every committed object is as its record says")
     for problem in problems:
-        _print(f"verify {problem}")
+        say(f"verify {problem}")
     return code
 
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="published checkpoint folder")],
-    target: Annotated[str, typer.Argument(metavar="DST", help="model folder to make")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SRC", help="published checkpoint folder", callback=_open_address),
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="DST", help="model folder to make", callback=_open_address)
+    ],
     dtype: Annotated[
         Literal["float32", "bfloat16"], typer.Option(help="of the language model's weights")
     ] = "float32",
@@ -218,22 +230,26 @@ def convert(
     from pipelines.convert import convert_model
 
     config = convert_model(source, target, dtype, ignore or [], small_codec)
-    _print(f"made {config.fingerprint}: {target}")
+    say(f"made {config.fingerprint}: {target}")
     return 0
 
 
 @app.command()
-def inspect(model: Annotated[str, typer.Argument(help="bundled model or folder")]) -> int:
+def inspect(
+    model: Annotated[str, typer.Argument(help="bundled model or folder", callback=_open_address)],
+) -> int:
     """Show a model's parameters, ids, limits and fingerprint; of a published folder, its files."""
     from pipelines.inspect import describe
 
-    _print(describe(model))
+    say(describe(model), lines=True)
     return 0
 
 
 @app.command()
 def demo(
-    output: Annotated[str, typer.Argument(metavar="[OUTPUT]")] = DEMO_OUTPUT,
+    output: Annotated[
+        str, typer.Argument(metavar="[OUTPUT]", callback=_open_address)
+    ] = DEMO_OUTPUT,
 ) -> int:
     """Run the bundled examples through every kind of task and show what came out."""
     from pipelines.demo import run_demo
@@ -245,15 +261,33 @@ app.command()(export)
 app.command()(doctor)
 
 
+def _tell(fault: Exception) -> int:
+    """Say what else ended a command, which may quote anything; returns its exit code."""
+    from actors.storage import UnknownFileSystem
+    from pipelines.stop import is_of_storage, storage_line
+
+    if isinstance(fault, UnknownFileSystem):
+        say("error: " + " ".join(str(fault).split()), error=True)
+        return EXIT_USAGE
+    if isinstance(fault, OSError) or is_of_storage(fault):
+        say("stopped: " + " ".join(storage_line(fault).split()), error=True)
+    else:  # a mistake of ours
+        say("".join(traceback.format_exception(fault)).rstrip(), error=True, lines=True)
+    return EXIT_FAILED
+
+
 def main() -> None:
     """Entry point: maps every outcome to its exit code and every error to one line."""
+    print_libraries_too()
     try:
         code = app(standalone_mode=False)
     except (UsageError, TyperException) as fault:
         text = fault.format_message() if isinstance(fault, TyperException) else str(fault)
-        sys.stderr.write("error: " + " ".join(text.split()) + "\n")
+        say("error: " + " ".join(text.split()), error=True)
         code = EXIT_USAGE
     except (RunFailed, Abort, KeyboardInterrupt) as fault:
-        sys.stderr.write(f"stopped: {fault or 'interrupted'}\n")
+        say(f"stopped: {fault or 'interrupted'}", error=True)
         code = EXIT_FAILED
+    except Exception as fault:
+        code = _tell(fault)
     sys.exit(code if isinstance(code, int) else 0)

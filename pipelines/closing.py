@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.live import span
 from pipelines.run import RunResult
+from uniaudio2.shown import MESSAGE_CHARACTERS, shown
 
 
 def closing_facts(result: RunResult) -> dict[str, Any]:
@@ -58,4 +59,4 @@ def closing_lines(result: RunResult) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.kinds.most_common(5))
         lines.append(f"errors:  {result.output}/errors ({kinds})")
         lines.append(f"next:    mend their cause, then {next_command(result)}")
-    return "\n".join(lines)
+    return "\n".join(shown(line, MESSAGE_CHARACTERS) for line in lines)

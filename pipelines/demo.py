@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import jiwer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from actors.storage import Storage
 from pipelines.config import JobConfig
 from pipelines.ledger import Ledger
 from pipelines.parts import read_part
 from pipelines.run import RunResult, run_job
+from pipelines.terminal import Terminal, cell
 from uniaudio2.checkpoint.native import load_config, model_folder
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -108,7 +109,7 @@ def run_demo(output: str) -> int:
         the exit code: the worst of the jobs.
     """
     output = output.rstrip("/")
-    console = Console(width=150 if not sys.stdout.isatty() else None, highlight=False)
+    terminal = Terminal(width=150 if not sys.stdout.isatty() else None)
     model = load_config(model_folder(JobConfig.model_fields["model"].default))
     table = Table("task", "in", "out", title="what went in and what came out", box=None)
     results: list[RunResult] = []
@@ -116,20 +117,17 @@ def run_demo(output: str) -> int:
     for demo_job in JOBS:
         folder = f"{output}/{demo_job.name}"
         manifest = _manifest(demo_job, output)
-        console.print(f"[bold]{demo_job.task}[/bold] {demo_job.source} -> {folder}")
+        name = Text(demo_job.task, style="bold")
+        terminal.show(name + cell(f" {demo_job.source} -> {folder}"))
         job = JobConfig(task=demo_job.task, input=manifest, output=folder)
         results.append(run_job(job, "lines", fresh=True))
         rows = read_results(folder)
         for row in rows:
-            table.add_row(demo_job.name, _went_in(row), _came_out(row))
+            table.add_row(demo_job.name, cell(_went_in(row)), cell(_came_out(row)))
         if demo_job.truth and rows:
             judged.append(f"{demo_job.name} {word_error_rate(rows, demo_job.truth):.1%}")
-    console.print()
-    console.print(table, soft_wrap=True)
-    console.print()
-    console.print(f"word error rates of {model.name}: {', '.join(judged)}", soft_wrap=True)
-    console.print(
-        f"Look at {output}/*/report.html, {output}/*/data (Parquet) and {output}/*/audio (FLAC).",
-        soft_wrap=True,
-    )
+    look = f"{output}/*/report.html, {output}/*/data (Parquet) and {output}/*/audio (FLAC)"
+    terminal.show("", table, "")
+    terminal.show(cell(f"word error rates of {model.name}: {', '.join(judged)}"))
+    terminal.show(cell(f"Look at {look}."))
     return max(result.exit_code for result in results)

@@ -12,8 +12,12 @@ from typing import Annotated, Optional
 
 import typer
 
+from uniaudio2.shown import shown
+from uniaudio2.terminal import say
+
 OLDEST_PYTHON = (3, 11)
 EXIT_WRONG = 1
+_FOUND = 2000
 
 
 @dataclass(frozen=True)
@@ -196,12 +200,15 @@ def doctor(
     address: Annotated[Optional[str], typer.Option(help="Ray cluster to join")] = None,
 ) -> int:
     """Check Python, torch, Ray, the model and storage; say what to do where one is not well."""
+    from pipelines.own_addresses import check_place
+
+    for what, uri in (("--model", model), *(("--storage", uri) for uri in storage or ())):
+        check_place(what, uri or "")
     wrong = 0
     for check in examine(model, storage or [], address):
-        sys.stdout.write(f"{'ok' if check.is_well else 'WRONG':<6}{check.name:<11}{check.found}\n")
+        say(f"{'ok' if check.is_well else 'WRONG':<6}{check.name:<11}{shown(check.found, _FOUND)}")
         if not check.is_well:
             wrong += 1
-            sys.stdout.write(f"{'':<17}-> {check.remedy}\n")
-        sys.stdout.flush()
-    sys.stdout.write("all is well\n" if not wrong else f"{wrong} to mend\n")
+            say(f"{'':<17}-> {check.remedy}")
+    say("all is well" if not wrong else f"{wrong} to mend")
     return EXIT_WRONG if wrong else 0

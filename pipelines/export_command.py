@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Literal
 
 import typer
 
 from pipelines.errors import RunFailed, UsageError
+from uniaudio2.shown import MESSAGE_CHARACTERS, shown
+from uniaudio2.terminal import say
 
 EXIT_SOME_SKIPPED = 3
 
@@ -33,6 +34,10 @@ def export(
     """Write a run's committed results in the format of another toolkit."""
     from actors.storage import UnknownFileSystem
     from pipelines.export import export_run
+    from pipelines.own_addresses import check_place
+
+    check_place("OUTPUT", output)
+    check_place("DST", target)
 
     try:
         result = export_run(output, target, kind, copy_audio, with_input_audio)
@@ -40,9 +45,9 @@ def export(
         raise UsageError(str(fault)) from fault
     except OSError as fault:
         raise RunFailed(f"storage: {fault}; the same command makes the export anew") from fault
-    sys.stdout.write(f"{result.rows} rows: {target} ({kind})\n")
+    say(f"{result.rows} rows: {target} ({kind})")
     for reason, count in sorted(result.skipped.items()):
-        sys.stdout.write(f"skipped {reason}: {count}\n")
+        say(f"skipped {reason}: {count}")
     for example in result.examples:
-        sys.stdout.write(f"  {example}\n")
+        say(f"  {shown(example, MESSAGE_CHARACTERS)}")
     return EXIT_SOME_SKIPPED if result.skipped else 0

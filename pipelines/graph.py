@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray.data
-from ray.util.annotations import RayDeprecationWarning
 
 from actors.decode import Decoder
 from actors.encode import Encoder
@@ -32,19 +30,20 @@ from pipelines.config import JobConfig
 from pipelines.long_audio import prompt_seconds, span_rule
 from pipelines.options import PoolName
 from pipelines.private_ray import start_private_ray
+from pipelines.ray_settings import log_level, quiet
 from pipelines.resources import Allotment, Pool
 from pipelines.source import unit_source
-from pipelines.watch import StageWatch, end_actors, expect_stages
+from pipelines.watch import end_actors, expect_stages
+from pipelines.worker_path import DriversPath
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
 
-START_TIMEOUT_S = 300.0
-NO_PROGRESS_TIMEOUT_S = 1800.0
 _BLOCKS_WAITING = 1
 _WORKER_IDLE_MS = 600_000
 # so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
 _CALLS_AT_ONCE = 2
 _TASK_RETRIES = 1
+_SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 @dataclass(frozen=True)
@@ -150,42 +149,23 @@ def start_ray(address: str | None, verbose: bool = False) -> None:
         verbose: let Ray and its workers print what they have to say.
     """
     if not ray.is_initialized():
-        _init_ray(address, verbose)
-    if not verbose:
-        # what Ray says of a dropped block is said again, in one line, by the run itself
-        logging.getLogger("ray").setLevel(logging.CRITICAL)
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        with quiet(verbose), log_level(verbose), nullcontext() if verbose else _stderr_held():
+            _init_ray(address, verbose)
 
 
 def _init_ray(address: str | None, verbose: bool) -> None:
-    if verbose:
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "info")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    # max_restarts has no named parameter in this release
-    warnings.filterwarnings("ignore", category=RayDeprecationWarning)
     level = logging.INFO if verbose else logging.WARNING
-    printing = {"logging_level": level, "log_to_driver": verbose}
-    with nullcontext() if verbose else _stderr_held():
-        if address is not None:
-            ray.init(address=address, **printing)  # a cluster keeps its own token
-            return
-        # a worker that waits for its next block for a second would be ended, and the next one
-        # would spend seconds on imports
-        start_private_ray(
-            _system_config={"idle_worker_killing_time_threshold_ms": _WORKER_IDLE_MS}, **printing
-        )
-
-
-def _configure(timeout_s: float) -> None:
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.custom_execution_callback_classes = [StageWatch]
-    context.print_on_execution_start = False
-    context.target_max_block_size = None  # a unit must stay one block
-    context.max_errored_blocks = -1  # the ledger finds what was dropped
-    context.wait_for_min_actors_s = START_TIMEOUT_S
-    # our own watchdog must come first: it costs one unit, Ray's limit the whole run
-    context.execution_no_progress_timeout_s = max(NO_PROGRESS_TIMEOUT_S, 3 * timeout_s)
+    options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose}
+    if _SUBMITTED not in os.environ:  # of a job that was submitted, Ray itself has settled it
+        options["job_config"] = DriversPath()
+    if address is not None:
+        ray.init(address=address, **options)  # a cluster keeps its own token
+        return
+    # a worker that waits for its next block for a second would be ended, and the next one would
+    # spend seconds on imports
+    start_private_ray(
+        _system_config={"idle_worker_killing_time_threshold_ms": _WORKER_IDLE_MS}, **options
+    )
 
 
 class PoolActor:
@@ -259,10 +239,11 @@ def stream_units(
         allotment: sizes of the pools.
         alone: never queue a unit behind another, so that a dying actor takes one with it only.
 
+    It is to be called, and iterated, within `own_data_context`.
+
     Yields:
         the writer's receipt of every unit that arrived, in no particular order.
     """
-    _configure(stages.timeout_s)
     expect_stages(("load", *(pool.name for pool in allotment.pools), "write"))
     shelves = {name: Shelf(stages.shelf, name) for name in stages.shelved}
     stream = unit_source(units)

@@ -8,13 +8,16 @@ import torch
 from torch import nn
 
 from actors.model_source import is_remote, local_model
-from actors.remote_folder import list_folder
+from actors.remote_folder import commit_of, list_folder, pinned
 from pipelines.errors import RunFailed, UsageError
 from uniaudio2.checkpoint.layout import are_published, describe_files, files_of
 from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.shown import shown
+
+_VALUE_CHARACTERS = 10_000
 
 
 def _millions(module: nn.Module) -> str:
@@ -29,6 +32,7 @@ def describe(source: str) -> str:
         UsageError: no such model.
     """
     try:
+        source = pinned(source)
         files = _files(source)
         if are_published(files):
             return _table(_published(source, files))
@@ -48,6 +52,7 @@ def describe(source: str) -> str:
         sizes.pop("language model")
     rows = [
         ("model", model_fingerprint(config)),
+        *_commit(source),
         ("trained", "yes" if config.trained else "no: its output means nothing"),
         *((name, f"{_millions(part)} numbers") for name, part in sizes.items()),
         ("context", f"{lm.context} rows"),
@@ -71,10 +76,16 @@ def _files(source: str) -> dict[str, int]:
 def _published(source: str, files: dict[str, int]) -> list[tuple[str, str]]:
     return [
         ("published", f"{source}; --model {source} runs it, `uniaudio2 convert` makes a folder"),
+        *_commit(source),
         *describe_files(files),
     ]
 
 
+def _commit(source: str) -> list[tuple[str, str]]:
+    commit = commit_of(source)
+    return [("commit", f"{commit}; --model {source} names it")] if commit else []
+
+
 def _table(rows: list[tuple[str, str]]) -> str:
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return "\n".join(f"{name:<{width}}  {shown(value, _VALUE_CHARACTERS)}" for name, value in rows)

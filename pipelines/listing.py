@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from actors.examples import answer_columns
+from pipelines.terminal import Terminal, cell
 from uniaudio2.task_spec import TaskSpec
 
 _LEGEND = (
@@ -27,21 +26,20 @@ def _limit(task: TaskSpec) -> str:
     return f"{task.max_frames} {'ids' if task.output == 'text' else 'frames'}"
 
 
-def show_tasks(tasks: Iterable[TaskSpec], console: Console | None = None) -> None:
+def show_tasks(tasks: Iterable[TaskSpec], terminal: Terminal | None = None) -> None:
     """Print a line a task: what it reads, its layout, what it yields, its limit."""
-    console = console or Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    terminal = terminal or Terminal(width=None if sys.stdout.isatty() else _FILE_WIDTH)
     table = Table("task", "reads", "layout", "yields", "limit", "what it does", box=None)
     for task in tasks:
         names = ", ".join([task.name, *task.aliases])
         cells = (names, ", ".join(task.columns), task.layout, task.yields, _limit(task))
-        table.add_row(*(Text(cell) for cell in (*cells, task.summary)))
-    console.print(table)
-    console.print(Text(_LEGEND))
+        table.add_row(*map(cell, (*cells, task.summary)))
+    terminal.print(table, cell(_LEGEND))
 
 
-def show_task(task: TaskSpec, console: Console | None = None) -> None:
+def show_task(task: TaskSpec, terminal: Terminal | None = None) -> None:
     """Print everything about one task, a fact a line."""
-    console = console or Console()
+    terminal = terminal or Terminal()
     reads = [
         f"{name} (or {task.fallback[name]})" if name in task.fallback else name
         for name in task.columns
@@ -62,4 +60,4 @@ def show_task(task: TaskSpec, console: Console | None = None) -> None:
         facts["examples"] = f"read the same columns, and the answer from {answers}"
     for name, value in facts.items():
         if value:
-            console.print(Text(f"{name:<12} {value}"), soft_wrap=True)
+            terminal.show(cell(f"{name:<12} {value}"))

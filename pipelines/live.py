@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.terminal import Terminal, cell
 from pipelines.watch import TASK_STAGES, StageState
 
 _PER_SECOND = 4
@@ -92,7 +93,7 @@ def _stages(moment: Moment) -> Table:
             actors = "tasks"
         failed = moment.failed.get(stage.name, 0)
         table.add_row(
-            stage.name,
+            cell(stage.name),
             f"{rows}",
             f"{rows / moment.working_s * moment.audio_per_row_s:.1f}",
             f"{stage.queue}",
@@ -111,10 +112,11 @@ class LiveView:
         console: where to draw; None takes the terminal.
     """
 
-    def __init__(self, look: Callable[[], Moment], console: Console | None = None) -> None:
+    def __init__(self, look: Callable[[], Moment], console: Terminal | None = None) -> None:
+        self._terminal = console or Terminal()
         self._live = Live(
             get_renderable=lambda: draw(look()),
-            console=console or Console(highlight=False),
+            console=self._terminal,
             refresh_per_second=_PER_SECOND,
             transient=True,
             redirect_stdout=False,
@@ -124,7 +126,7 @@ class LiveView:
 
     def say(self, text: str) -> None:
         """Print a line above the view."""
-        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._terminal.show(cell(text))
 
     def stop(self) -> None:
         """Remove the view."""

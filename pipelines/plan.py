@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf
 
@@ -14,6 +14,8 @@ from actors.load import FAULT_COLUMN
 from actors.unit import UnitSpec, to_stream
 from pipelines.errors import UsageError
 from pipelines.manifest import Source, find_sources
+from pipelines.named_addresses import NamedAddresses
+from pipelines.options import InputRules
 from pipelines.row_index import SeenIds, index_rows, origin, refuse_duplicates
 from uniaudio2.tasks import TaskSpec
 
@@ -96,7 +98,11 @@ def _first_fault(sources: list[Source]) -> str:
 
 
 def make_plan(
-    uri: str, task: TaskSpec, unit_rows: int | None = None, limit: int | None = None
+    uri: str,
+    task: TaskSpec,
+    unit_rows: int | None = None,
+    limit: int | None = None,
+    rules: InputRules | None = None,
 ) -> Plan:
     """Find the manifest, check it and cut it into units.
 
@@ -106,10 +112,13 @@ def make_plan(
         unit_rows: rows of a unit; None chooses 32, fewer for small manifests so that stages
             can overlap, and fewer where columns tell of more than 20 minutes of audio.
         limit: use the first `limit` rows alone.
+        rules: what the input may name.
 
     Raises:
-        UsageError: nothing found, no rows, a column missing, ids null or repeated.
+        UsageError: nothing found, no rows, a column missing, ids null or repeated, addresses that
+            may not be named.
     """
+    rules = rules or InputRules()
     sources = [source for source in find_sources(uri) if source.rows]
     if not sources:
         raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
@@ -125,19 +134,22 @@ def make_plan(
     size = unit_rows or max(1, min(_LARGEST_UNIT_ROWS, -(-total // _SMALLEST_RUN_UNITS)))
     longest_s = inf if unit_rows else _LARGEST_UNIT_S
     units: list[UnitSpec] = []
-    seen = SeenIds()
+    seen, named = SeenIds(), NamedAddresses(task, rules.allow)
+    look = named.look if rules.refused == "stop" else None
     for source, rows in zip(sources, counts, strict=True):
-        units.extend(_cut(source, rows, size, longest_s, len(units), seen))
+        groups = _groups(source, rows, size, longest_s, look)
+        units.extend(_cut(source, groups, len(units), seen))
+    named.check(uri)
     refuse_duplicates(sources, counts, seen)
     return Plan(units, schema, total, [source.uri for source in sources])
 
 
 def _cut(
-    source: Source, rows: int, size: int, longest_s: float, first: int, seen: SeenIds
+    source: Source, groups: Iterator[list[tuple[str, str]]], first: int, seen: SeenIds
 ) -> Iterator[UnitSpec]:
     """Units of one source; a unit never spans two sources."""
     start = 0
-    for number, group in enumerate(_groups(source, rows, size, longest_s), first):
+    for number, group in enumerate(groups, first):
         stop = start + len(group)
         seen.add([name for name, _ in group])
         contents = hashlib.blake2b(origin(source), digest_size=16)
@@ -152,13 +164,17 @@ def _cut(
 
 
 def _groups(
-    source: Source, rows: int, size: int, longest_s: float
+    source: Source,
+    rows: int,
+    size: int,
+    longest_s: float,
+    look: Callable[[pa.Table, str], None] | None,
 ) -> Iterator[list[tuple[str, str]]]:
     """Ids and hashes of rows that make a unit: at most `size`, and of `longest_s` seconds in all
     but where one row alone is longer."""
     group: list[tuple[str, str]] = []
     group_s = 0.0
-    for row, (name, row_hash, row_s) in enumerate(index_rows(source, rows)):
+    for row, (name, row_hash, row_s) in enumerate(index_rows(source, rows, look)):
         if name is None or name == "":
             raise UsageError(f"{source.uri}: row {row} has no id; fill the 'id' column or drop it")
         if group and (len(group) == size or group_s + row_s > longest_s):

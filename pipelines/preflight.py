@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from actors.model_source import local_model
+from actors.remote_folder import pinned
 from actors.storage import Storage
 from pipelines.config import JobConfig
 from pipelines.errors import RunFailed, UsageError
 from pipelines.long_audio import span_rule
+from pipelines.own_addresses import check_addresses
 from pipelines.prompting import check_prompting
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
 
 
+def pinned_job(job: JobConfig) -> JobConfig:
+    """The job with its model as it is now: every worker then takes the same commit of it.
+
+    Raises:
+        UsageError: an address cannot serve, or nothing is at the model's.
+        RunFailed: the hub did not answer.
+    """
+    check_addresses(job)
+    try:
+        return job.model_copy(update={"model": pinned(job.model)})
+    except ValueError as fault:
+        raise UsageError(str(fault)) from fault
+    except OSError as fault:
+        raise RunFailed(f"model {job.model}: {fault}; the same command goes on") from fault
+
+
 def checked_model(job: JobConfig) -> ModelConfig:
     """The model's configuration, with the job's settings checked against it."""
+    check_addresses(job)
     try:
         folder = model_folder(local_model(job.model, parts=False))
         config = load_config(folder)

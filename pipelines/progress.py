@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -13,6 +11,7 @@ from pipelines.commits import Commit
 from pipelines.live import LiveView, Moment
 from pipelines.pace import Pace
 from pipelines.watch import stage_states
+from uniaudio2.terminal import say, say_json
 
 Style = Literal["live", "lines", "json", "quiet"]
 _LINE_EVERY_S = 2.0
@@ -88,12 +87,11 @@ class Progress:
     def say(self, event: str, text: str, **facts: Any) -> None:
         """Print one message."""
         if self.style == "json":
-            sys.stdout.write(json.dumps({"event": event, "message": text, **facts}) + "\n")
+            say_json({"event": event, "message": text, **facts})
         elif self._view:
             self._view.say(text)
         elif self.style in ("lines", "live"):
-            sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+            say(text)
 
     def moment(self) -> Moment:
         """Where the run is now."""

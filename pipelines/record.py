@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from actors.remote_folder import commit_of
 from pipelines.config import JobConfig
 from pipelines.errors import UsageError
 from pipelines.plan import Plan
@@ -93,7 +94,7 @@ def run_record(job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts) -
     return {
         "job": identity(job, model),
         "config": job.model_dump(mode="json"),
-        "model": {"name": model.name, "trained": model.trained},
+        "model": {"name": model.name, "trained": model.trained, "commit": commit_of(job.model)},
         "input": {
             "sources": plan.sources[:_SOURCES_LISTED],
             "source_count": len(plan.sources),

@@ -263,7 +263,9 @@ def retry_job(
     """
     with answered():
         model = checked_model(job)
-        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
+        # rows that may not be read failed before, and fail again
+        rules = job.input_rules.model_copy(update={"refused": "rows"})
+        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit, rules)
         retry = Retry(job, plan, model, style, only)
         retry.verbose = verbose
         # what is kept of a unit is kept of all its rows: a retry keeps nothing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -37,15 +37,24 @@ def origin(source: Source) -> bytes:
     return f"{source.uri}\x00{source.identity if unread else ''}".encode()
 
 
-def index_rows(source: Source, rows: int) -> Iterator[tuple[str | None, str, float]]:
+def index_rows(
+    source: Source, rows: int, look: Callable[[pa.Table, str], None] | None = None
+) -> Iterator[tuple[str | None, str, float]]:
     """Id, content hash and seconds of audio, where they are told, of the first `rows` rows of a
     source, one batch in memory at a time.
+
+    Args:
+        source: piece of a manifest.
+        rows: how many of its rows.
+        look: is shown every batch and the source's folder.
 
     Raises:
         UsageError: ids of a wrong type, or rows that cannot be read.
     """
     try:
         for table in _tables(source, rows):
+            if look is not None:
+                look(table, source.base)
             yield from zip(row_ids(table), row_hashes(table), _seconds(table), strict=True)
     except (ValueError, pa.ArrowException, OSError, MemoryError) as fault:
         said = str(fault) or "a length in it is beyond all memory"

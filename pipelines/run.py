@@ -22,8 +22,9 @@ from pipelines.isolation import Isolation, merged
 from pipelines.lease import Lease
 from pipelines.ledger import Ledger
 from pipelines.plan import Plan, idle_stages, make_plan, travelling_schema
-from pipelines.preflight import check_apart, checked_model
+from pipelines.preflight import check_apart, checked_model, pinned_job
 from pipelines.progress import Counts, Progress, Style
+from pipelines.ray_settings import own_data_context, quiet
 from pipelines.record import State, check_same_job, identity, run_record, setup_record
 from pipelines.report import Report, write_report
 from pipelines.resources import Allotment, fit_pools
@@ -217,7 +218,9 @@ class Run:
         fields = travelling_schema(self.plan.schema)
         stages = make(self.job, allotment, fields, self.model)
         try:
-            with stoppable():  # again: Ray puts its own handler in place when it starts
+            settings = own_data_context(self.job.stage_timeout_s)
+            # stoppable again: Ray puts its own handler in place when it starts
+            with quiet(self.verbose), settings, stoppable():
                 for _ in range(self.job.max_attempts):
                     pending = self._pass(pending, stages, allotment, lease)
                     if not pending:
@@ -319,10 +322,11 @@ def run_job(
         >>> result.counts.ok, result.counts.errors
         (120, 0)
     """
+    job = pinned_job(job)
     model = checked_model(job)
     with answered():
         check_apart(job)
-        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit)
+        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit, job.input_rules)
         run = Run(job, plan, model, style, fresh)
         run.verbose = verbose
         return run.execute(make)

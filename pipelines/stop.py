@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import signal
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from actors.storage import UnknownFileSystem
 from pipelines.errors import RunFailed, UsageError
+
+_STORES = {
+    "adlfs", "aiobotocore", "aiohttp", "asyncio", "boto3", "botocore", "fsspec", "gcsfs",
+    "httpcore", "httpx", "huggingface_hub", "requests", "s3fs", "socket", "ssl", "urllib3", "yarl",
+}  # fmt: skip
+
+
+def is_of_storage(fault: Exception) -> bool:
+    """Tell whether a library of storage raised an error; it may be of any class."""
+    frames = [frame for frame, _ in traceback.walk_tb(fault.__traceback__)]
+    where = str(frames[-1].f_globals.get("__name__", "")) if frames else ""
+    return where.partition(".")[0] in _STORES
+
+
+def storage_line(fault: Exception) -> str:
+    """What such an error is to a user."""
+    return f"storage: {type(fault).__name__}: {fault}; check the address and the endpoint"
 
 
 @contextmanager
@@ -41,3 +59,7 @@ def answered() -> Iterator[None]:
         raise UsageError(str(fault)) from fault
     except OSError as fault:
         raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault
+    except Exception as fault:
+        if not is_of_storage(fault):
+            raise
+        raise RunFailed(storage_line(fault)) from fault

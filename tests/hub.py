@@ -16,13 +16,17 @@ LARGE_BYTES = 1000  # files from here on are kept by the hash of their contents
 class Hub(ThreadingHTTPServer):
     """Serves ``files`` of one repository, and counts the bytes of them that it gave.
 
-    `spoil` maps a name to contents that are served in the place of the listed ones.
+    `revisions` maps branches and tags to commits, `commits` maps commits to their files where
+    these are not ``files``. `spoil` maps a name to contents that are served in the place of the
+    listed ones.
     """
 
     def __init__(self, repository: str, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
         self.repository = repository
         self.files = files
+        self.revisions = {"main": "0" * 40}
+        self.commits: dict[str, dict[str, bytes]] = {}
         self.spoil: dict[str, bytes] = {}
         self.given: dict[str, int] = {}
 
@@ -30,8 +34,15 @@ class Hub(ThreadingHTTPServer):
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def tree(self) -> list[dict[str, object]]:
-        return [self._entry(name, data) for name, data in self.files.items()]
+    def commit(self, revision: str) -> str | None:
+        known = {*self.revisions.values(), *self.commits}
+        return revision if revision in known else self.revisions.get(revision)
+
+    def files_at(self, revision: str) -> dict[str, bytes]:
+        return self.commits.get(self.commit(revision) or "", self.files)
+
+    def tree(self, revision: str) -> list[dict[str, object]]:
+        return [self._entry(name, data) for name, data in self.files_at(revision).items()]
 
     @staticmethod
     def _entry(name: str, data: bytes) -> dict[str, object]:
@@ -51,20 +62,35 @@ class _Answers(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        path = unquote(urlsplit(self.path).path)
+        path = urlsplit(self.path).path  # a revision may hold a slash, which is quoted
         hub = self.server
-        api, raw = f"/api/models/{hub.repository}", f"/{hub.repository}/resolve/main/"
-        if path in (api, f"{api}/revision/main"):
-            self._send(json.dumps({"id": hub.repository, "sha": "0" * 40}).encode())
-        elif path.startswith(f"{api}/tree/main"):
-            self._send(json.dumps(hub.tree()).encode())
-        elif path.startswith(raw) and path.removeprefix(raw) in hub.files:
-            self._send_file(path.removeprefix(raw))
+        api, raw = f"/api/models/{hub.repository}", f"/{hub.repository}/resolve/"
+        asked, inside = map(unquote, path.removeprefix(raw).partition("/")[::2])
+        rest = path.removeprefix(api).strip("/") if path.startswith(api) else ""
+        words = [unquote(word) for word in rest.split("/")]
+        revision = words[1] if len(words) > 1 else "main"
+        if path.startswith(raw) and hub.commit(asked) and inside in hub.files_at(asked):
+            self._send_file(inside, hub.files_at(asked)[inside])
+        elif not path.startswith(api):
+            self._send_absent("RepoNotFound")
+        elif not hub.commit(revision):
+            self._send_absent("RevisionNotFound")
+        elif words[:1] in ([""], ["revision"]):
+            facts = {"id": hub.repository, "sha": hub.commit(revision)}
+            self._send(json.dumps(facts).encode())
+        elif words[0] == "tree":
+            self._send(json.dumps(hub.tree(revision)).encode())
         else:
-            self._send(b'{"error": "not found"}', 404)
+            self._send_absent("EntryNotFound")
 
-    def _send_file(self, name: str) -> None:
-        data = self.server.spoil.get(name, self.server.files[name])
+    def _send_absent(self, code: str) -> None:
+        self.send_response(404)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _send_file(self, name: str, data: bytes) -> None:
+        data = self.server.spoil.get(name, data)
         first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
         piece = data[int(first) : int(last) + 1]
         self.server.given[name] = self.server.given.get(name, 0) + len(piece)
@@ -73,8 +99,6 @@ class _Answers(BaseHTTPRequestHandler):
     def _send(self, data: bytes, status: int = 200) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
-        if status == 404:
-            self.send_header("X-Error-Code", "RepoNotFound")
         self.end_headers()
         self.wfile.write(data)
 

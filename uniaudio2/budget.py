@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -20,6 +22,24 @@ def is_out_of_memory(fault: BaseException) -> bool:
     if isinstance(fault, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(fault, RuntimeError) and _CPU_ALLOCATOR in str(fault)
+
+
+def let_go(fault: BaseException | None) -> None:
+    """Give back what a fault's traceback still holds of the work that it ended, on the device too.
+
+    Whoever measures free memory next finds it free. The traceback itself stays, to be read.
+    """
+    while fault is not None:
+        traceback.clear_frames(fault.__traceback__)
+        fault = fault.__cause__ or fault.__context__
+    gc.collect()
+    _empty_cache()
+
+
+def _empty_cache() -> None:
+    """Give back what torch keeps of a device's memory for itself, which counts as used."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class Budget:
@@ -64,8 +84,7 @@ class Budget:
                 raise
         # outside of the handler: the traceback holds what the call had allocated
         self.pieces = max(self.pieces / 2, 1.0)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _empty_cache()
         middle = len(batch) // 2
         return self.run(call, batch[:middle]) + self.run(call, batch[middle:])
 

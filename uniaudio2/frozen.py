@@ -8,6 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from uniaudio2.shown import listed, quoted, shown
+
+_GIVEN = 80
+_NAMES = 60
+_NAME = 200  # longer than any name; comparing takes the square of it
+
 
 def nearest(name: str, valid: list[str]) -> str:
     """Name what was probably meant, for the end of an error message.
@@ -19,10 +25,10 @@ def nearest(name: str, valid: list[str]) -> str:
     Returns:
         ``"did you mean 'x'?"`` or, when nothing is close, the list of valid names.
     """
-    close = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name[:_NAME], valid, n=3, cutoff=0.5)
     if close:
-        return "did you mean " + " or ".join(repr(match) for match in close) + "?"
-    return "valid names: " + ", ".join(sorted(valid))
+        return "did you mean " + " or ".join(quoted(match) for match in close) + "?"
+    return "valid names: " + listed(sorted(valid), most=_NAMES)
 
 
 def known(value: Any, valid: Sequence[str], what: str) -> Any:
@@ -32,7 +38,7 @@ def known(value: Any, valid: Sequence[str], what: str) -> Any:
         ValueError: it is none; the message names the nearest.
     """
     if value not in valid:
-        raise ValueError(f"{what} {value!r} is unknown; {nearest(str(value), list(valid))}")
+        raise ValueError(f"{what} {quoted(value)} is unknown; {nearest(str(value), list(valid))}")
     return value
 
 
@@ -43,9 +49,14 @@ def explain(fault: ValidationError) -> str:
         where = ".".join(str(part) for part in error["loc"])
         message = error["msg"].removeprefix("Value error, ")
         if error["type"] not in ("value_error", "missing") and where:
-            message = f"{error['input']!r:.80} will not do: {message[:1].lower()}{message[1:]}"
-        problems.append(f"{where}: {message}" if where else message)
+            message = f"{_given(error['input'])} is not valid: {message[:1].lower()}{message[1:]}"
+        problems.append(f"{shown(where)}: {message}" if where else message)
     return "; ".join(problems)
+
+
+def _given(value: Any) -> str:
+    """A value of a setting: texts between quotes, so that `"5"` and `5` can be told apart."""
+    return quoted(value, _GIVEN) if isinstance(value, str) else shown(repr(value), _GIVEN)
 
 
 class Frozen(BaseModel):
@@ -60,5 +71,5 @@ class Frozen(BaseModel):
             for key in data:
                 if key not in cls.model_fields:
                     hint = nearest(str(key), list(cls.model_fields))
-                    raise ValueError(f"unknown key {key!r} in {cls.__name__}; {hint}")
+                    raise ValueError(f"unknown key {quoted(key)} in {cls.__name__}; {hint}")
         return data

@@ -14,8 +14,14 @@ from typing import Any
 
 SHOWN_CHARACTERS = 200
 MESSAGE_CHARACTERS = 2000
-# `user:password@` of an address, in any text; and the query, which may hold a signature
-_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#'\"<>]*@")
+# `user:password@` of an address, in any text, but not `container@account` of Azure's stores nor
+# `name@revision` of a hub's; and the query, which may hold a signature
+_HOST = r"[^\s/?#'\"<>]*"
+LOGIN = re.compile(
+    r"(?<![A-Za-z0-9+.-])((?:(?!(?:abfss?|az|wasbs?|hf):)[A-Za-z][A-Za-z0-9+.-]{0,30}://"
+    rf"|(?:abfss?|az|wasbs?|hf)://(?={_HOST}:{_HOST}@))){_HOST}@",
+    re.IGNORECASE,
+)
 _QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s?'\"<>]+)\?[^\s'\"<>]*")
 
 
@@ -60,7 +66,7 @@ def without_secrets(text: str) -> str:
     """A text whose addresses have lost their login and their query."""
     if "://" not in text:
         return text
-    return _QUERY.sub(r"\1?…", _LOGIN.sub(r"\1…@", text))
+    return _QUERY.sub(r"\1?…", LOGIN.sub(r"\1…@", text))
 
 
 def _is_printable(letter: str) -> bool:

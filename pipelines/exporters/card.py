@@ -6,6 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from uniaudio2.shown import shown
+
 _CATEGORIES = {
     "asr": "automatic-speech-recognition",
     "tts": "text-to-speech",
@@ -32,6 +34,15 @@ _KNOWN = {
 }
 
 
+def inert(value: Any) -> str:
+    """A text that is not ours as a span of code, in which Markdown and HTML mean nothing.
+
+    What would end the span or a table's cell is written out, as `shown` writes control signs.
+    """
+    text = shown(value).replace("`", "\\x60").replace("|", "\\x7c")
+    return f"`{text}`" if text.strip() else "(nothing)"
+
+
 def dataset_card(run: dict[str, Any], schema: pa.Schema, rows: int, with_audio: bool) -> str:
     """The text of ``README.md``.
 
@@ -43,9 +54,10 @@ def dataset_card(run: dict[str, Any], schema: pa.Schema, rows: int, with_audio: 
     """
     from huggingface_hub import DatasetCardData
 
-    task = str(run["job"]["task"])
+    job, model = run["job"], run["model"]
+    task, name = shown(job["task"]), shown(model["name"])
     header = DatasetCardData(
-        pretty_name=f"{task} by {run['model']['name']}",
+        pretty_name=f"{task} by {name}",
         task_categories=[_CATEGORIES[task]] if task in _CATEGORIES else None,
         tags=["uniaudio2", task],
         configs=[
@@ -55,16 +67,17 @@ def dataset_card(run: dict[str, Any], schema: pa.Schema, rows: int, with_audio: 
     names = [name for name in schema.names if not (with_audio and name in ("audio", "audio_path"))]
     columns = [*(["audio"] if with_audio else []), *names]
     known = _KNOWN if with_audio else {**_KNOWN, "audio": "where the input audio was"}
-    lines = [f"| `{name}` | {known.get(name, 'came with the input')} |" for name in columns]
-    versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
-    trained = "" if run["model"]["trained"] else " The model is untrained: this is a test."
+    lines = [f"| {inert(one)} | {known.get(one, 'came with the input')} |" for one in columns]
+    versions = ", ".join(inert(f"{one} {number}") for one, number in run["versions"].items())
+    trained = "" if model["trained"] else " The model is untrained: this is a test."
     return "\n".join(
         [
             "---", header.to_yaml(), "---", "",
-            f"# {task} by {run['model']['name']}", "",
-            f"{rows} rows, made by `uniaudio2 run {task}` with model `{run['job']['model']}`, "
-            f"seed {run['job']['seed']}.{trained} Audio that a model made should be labelled as "
-            "such; say here where the input came from, and choose a licence.", "",
+            f"# {inert(task)} by {inert(name)}", "",
+            f"{rows} rows, made by {inert(f'uniaudio2 run {task}')} with model "
+            f"{inert(job['model'])}, seed {inert(job['seed'])}.{trained} Audio that a model made "
+            "should be labelled as such; say here where the input came from, and choose a "
+            "licence.", "",
             "| column | meaning |", "|---|---|", *lines, "",
             f"Versions: {versions}.", "",
         ]

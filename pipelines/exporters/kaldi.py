@@ -6,18 +6,23 @@ Kaldi itself reads WAV alone, so audio that is copied becomes 16-bit WAV.
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import soundfile
 
 from actors.storage import Storage
 from actors.write import file_stem
+from pipelines.errors import UsageError
+from pipelines.exporters.fields import checked_address, is_sign, one_line
 from pipelines.exporters.lines import store_sound
 from pipelines.exporters.row import ExportRow, Sound
 from pipelines.exporters.spool import SortedSpool
 from uniaudio2.errors import BadRow
+from uniaudio2.shown import quoted
 
 _FILES = ("wav.scp", "segments", "text", "utt2spk", "spk2utt", "utt2dur")
+_PART = re.compile(r"\.ark:|:\d+$|\]$")  # of an archive, or of a matrix
 Entry = tuple[Sound, str]
 
 
@@ -29,15 +34,37 @@ def as_wav(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def _kaldi_name(uri: str) -> str:
+    """A name of audio that Kaldi takes for a file, and for a whole one.
+
+    Raises:
+        BadRow: it takes it for something else.
+    """
+    if _PART.search(checked_address(uri)):
+        raise BadRow(
+            "unsafe_name",
+            f"audio {quoted(uri)} is a place in an archive to Kaldi; rename it, or let "
+            "--copy-audio take its audio along",
+        )
+    return checked_address(uri)
+
+
 class KaldiExporter:
     """Write a data folder; utterances are named by the stems of their ids, which hold no space.
 
     Args:
         storage: the export.
+
+    Raises:
+        UsageError: its name cannot stand in a line.
     """
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        if any(map(is_sign, storage.root)):
+            raise UsageError(
+                f"DST {storage.root} holds a sign that ends a line of Kaldi's files; choose another"
+            )
         self._spools = {name: SortedSpool(storage, name) for name in _FILES}
 
     def prepare(self, row: ExportRow) -> Entry:
@@ -46,10 +73,7 @@ class KaldiExporter:
         if sound.data is not None:
             sound = replace(sound, data=as_wav(sound.data), suffix="wav")
         path = store_sound(row, sound, self.storage)
-        uri = self.storage.uri(path) if path else sound.uri
-        if "\n" in uri or uri.endswith("|"):
-            raise BadRow("bad_text", f"Kaldi cannot name the file {uri[:80]!r}; rename it")
-        return sound, uri
+        return sound, self.storage.uri(path) if path else _kaldi_name(sound.uri)
 
     def add(self, row: ExportRow, prepared: Entry) -> None:
         """Write the row's lines."""
@@ -64,7 +88,7 @@ class KaldiExporter:
             "utt2dur": f"{name} {sound.duration_s:.6f}",
         }
         if row.text is not None:
-            lines["text"] = f"{name} {' '.join(row.text.split())}"
+            lines["text"] = f"{name} {one_line(row.text)}"
         for file, line in lines.items():
             self._spools[file].write(line)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 
 from actors.error_rows import json_value
 from actors.storage import Storage
+from pipelines.exporters.fields import checked_address, checked_suffix, flat_facts, json_text
 from pipelines.exporters.row import ExportRow, Sound
 from pipelines.exporters.spool import Spool
 from uniaudio2.errors import BadRow
@@ -22,7 +22,7 @@ def store_sound(row: ExportRow, sound: Sound, storage: Storage) -> str | None:
     """Put audio that belongs into the export there; returns its path, None if it stays."""
     if sound.data is None:
         return None
-    path = f"audio/{row.stem}.{sound.suffix}"
+    path = f"audio/{row.stem}.{checked_suffix(sound)}"
     storage.put(path, sound.data)
     return path
 
@@ -44,7 +44,7 @@ def nemo_line(row: ExportRow, storage: Storage) -> dict[str, Any]:
     sound = row.need_sound()
     path = store_sound(row, sound, storage)
     line = {
-        "audio_filepath": path or sound.uri,
+        "audio_filepath": path or checked_address(sound.uri),
         "duration": sound.duration_s,
         "text": row.text or "",
         "id": row.id,
@@ -59,7 +59,7 @@ def lhotse_line(row: ExportRow, storage: Storage) -> dict[str, Any]:
     sound = row.need_sound()
     path = store_sound(row, sound, storage)
     header = sound.header()
-    uri = storage.uri(path) if path else sound.uri
+    uri = storage.uri(path) if path else checked_address(sound.uri)
     recording = Recording(
         id=row.stem if path else uri,
         sources=[AudioSource("url" if "://" in uri else "file", [0], uri)],
@@ -73,10 +73,9 @@ def lhotse_line(row: ExportRow, storage: Storage) -> dict[str, Any]:
         if row.text is None
         else [SupervisionSegment(row.stem, recording.id, 0.0, duration_s, text=row.text)]
     )
-    facts = {name: json_value(value) for name, value in row.facts.items()}
     cut = MonoCut(
         id=row.stem, start=sound.start_s, duration=duration_s, channel=0, supervisions=spoken,
-        recording=recording, custom=facts,
+        recording=recording, custom=flat_facts(row.facts),
     )  # fmt: skip
     return dict(cut.to_dict())
 
@@ -117,7 +116,7 @@ class LineExporter:
 
     def add(self, _row: ExportRow, prepared: dict[str, Any]) -> None:
         """Write the row's line."""
-        self._spool.write(json.dumps(prepared, ensure_ascii=False))
+        self._spool.write(json_text(prepared))
 
     def finish(self) -> None:
         """Store the file of lines."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.error_rows import json_value
 from actors.storage import Storage
+from pipelines.exporters.fields import checked_suffix, flat_facts
 from pipelines.exporters.row import ExportRow
 from pipelines.exporters.shards import Shards, uint16
 
@@ -35,7 +35,7 @@ class SharExporter(Shards):
     def prepare(self, row: ExportRow) -> tuple[bytes | None, str]:
         """Contents and ending of the row's audio, which a shard always holds."""
         sound = row.need_sound()
-        return sound.data, sound.suffix
+        return sound.data, checked_suffix(sound)
 
     def store(self, number: int, rows: list[tuple[ExportRow, bytes | None, str]]) -> None:
         """Write one shard: lhotse makes its files on the local disk."""
@@ -61,7 +61,7 @@ def _cut(row: ExportRow, data: bytes) -> Any:
         cut.supervisions = [
             SupervisionSegment(row.stem, row.stem, 0.0, cut.duration, text=row.text)
         ]
-    cut.custom = {name: json_value(value) for name, value in row.facts.items()}
+    cut.custom = flat_facts(row.facts)
     for name, stream in _CODES.items():
         if len(codes := getattr(row.codes, stream)):
             # no frame shift: a cut's length in codes must not be rounded to that of its audio

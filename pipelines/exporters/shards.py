@@ -14,6 +14,7 @@ from actors.storage import Storage
 from actors.table import codes_column
 from actors.write import parquet_bytes
 from pipelines.exporters.card import dataset_card
+from pipelines.exporters.fields import checked_suffix
 from pipelines.exporters.row import ExportRow
 
 MAX_SHARD_ROWS = 1000
@@ -32,7 +33,7 @@ class Shards:
     def prepare(self, row: ExportRow) -> tuple[bytes | None, str]:
         """Contents and ending of the row's audio, None where it stays where it is."""
         sound = row.sound() if row.sounds.generated or row.sounds.copy else None
-        return (sound.data, sound.suffix) if sound else (None, "")
+        return (sound.data, checked_suffix(sound)) if sound else (None, "")
 
     def add(self, row: ExportRow, prepared: tuple[bytes | None, str]) -> None:
         """Take the row into the open shard, and store the shard if it is full."""
@@ -108,8 +109,12 @@ class HuggingFaceExporter(Shards):
 
         columns: dict[str, pa.Array] = {}
         if self.with_audio:
+            # None where a row has no audio: a name without contents would be looked for on disk
             columns["audio"] = pa.array(
-                [{"bytes": data, "path": f"{row.stem}.{suffix}"} for row, data, suffix in rows],
+                [
+                    data and {"bytes": data, "path": f"{row.stem}.{suffix}"}
+                    for row, data, suffix in rows
+                ],
                 pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
             )
         for field in self.schema:

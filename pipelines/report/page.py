@@ -28,8 +28,10 @@ from pipelines.report.rows import RowFacts, read_errors, read_rows
 from pipelines.report.samples import Gallery
 from pipelines.report.stages import Bottleneck, StageLog, Timeline, find_bottleneck
 from pipelines.run_facts import require
+from uniaudio2.shown import shown
 
 _HISTOGRAM_BINS = 24
+_KEPT = "\n\r\t\u200c\u200d"  # lines of texts, and what joins letters of some scripts
 _READ = (
     "state", "config.model", "job.task", "job.model", "model.name", "model.trained",
     "input.sources", "input.source_count", "input.rows", "input.units", "input.columns", "versions",
@@ -203,10 +205,18 @@ def _error_groups(storage: Storage, totals: Totals, output: str) -> list[dict[st
     ]
 
 
+def _inserted(value: Any) -> Any:
+    """A value of the page: texts that are not ours are `shown`, but for what joins letters."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return shown(value, sys.maxsize // 4, keep=_KEPT)
+    return value
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("pipelines.report", "template"),
         autoescape=True,
+        finalize=_inserted,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

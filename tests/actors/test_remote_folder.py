@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors import remote_folder, storage
-from actors.remote_folder import cache_folder, fetch_folder, list_folder
+from actors.remote_folder import cache_folder, commit_of, fetch_folder, list_folder, pinned
 from actors.storage import Storage
 from tests.hub import Hub, serving
 
@@ -105,6 +105,52 @@ def test_a_stop_repeats_no_piece(cache: Path, hub: Hub, monkeypatch: pytest.Monk
         fetched(REPOSITORY)
     assert contents(fetched(REPOSITORY)) == FILES
     assert hub.given == {name: len(data) for name, data in FILES.items()}
+
+
+OLD, NEW = "a" * 40, "b" * 40
+
+
+@pytest.mark.parametrize("revision", ["v1", OLD, "refs/pr/3"])
+def test_a_revision_names_what_is_fetched(cache: Path, hub: Hub, revision: str) -> None:
+    old = {**FILES, "config.json": b"old"}
+    hub.revisions = {"main": NEW, "v1": OLD, "refs/pr/3": OLD}
+    hub.commits = {OLD: old}
+    uri = pinned(f"{REPOSITORY}@{revision}")
+    assert (uri, commit_of(uri)) == (f"{REPOSITORY}@{OLD}", OLD)
+    assert contents(fetched(uri)) == old
+    assert pinned(f"{REPOSITORY}@{revision}/tokenizer") == f"{REPOSITORY}@{OLD}/tokenizer"
+    now = pinned(REPOSITORY)
+    assert commit_of(now) == NEW
+    assert contents(fetched(now)) == FILES
+
+
+def test_a_commit_holds_where_the_branch_moves_on(cache: Path, hub: Hub) -> None:
+    hub.revisions["main"] = OLD
+    uri = pinned(REPOSITORY)
+    hub.revisions["main"] = NEW
+    hub.commits = {OLD: {"config.json": b"old"}}
+    assert contents(fetched(uri)) == {"config.json": b"old"}
+    assert pinned(uri) == uri
+
+
+def test_another_commit_of_the_same_files_brings_nothing_anew(cache: Path, hub: Hub) -> None:
+    first = fetched(pinned(REPOSITORY))
+    given = dict(hub.given)
+    hub.revisions["main"] = NEW
+    assert fetched(pinned(REPOSITORY)) == first
+    assert hub.given == given
+
+
+@pytest.mark.parametrize("uri", [f"{REPOSITORY}@nothing", "hf://team/absent@v1", "hf://alone"])
+def test_no_such_revision(cache: Path, hub: Hub, uri: str) -> None:
+    with pytest.raises(ValueError, match=uri.split("/")[-1].split("@")[0]):
+        pinned(uri)
+
+
+@pytest.mark.parametrize("uri", ["tiny", "/a/b@c", "s3://bucket/a@b", f"s3://bucket/x@{OLD}"])
+def test_other_addresses_have_no_commit(uri: str) -> None:
+    assert pinned(uri) == uri
+    assert commit_of(uri) is None
 
 
 @pytest.mark.parametrize("uri", ["hf://team/absent", "hf://team/model/nothing"])

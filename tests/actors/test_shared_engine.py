@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -26,6 +28,7 @@ def requests(first: int, count: int) -> list[Request]:
 def test_calls_of_many_threads_share_the_slots_and_keep_their_answers() -> None:
     lm = small_lm()
     shared = SharedEngine(lambda: Engine(lm, SAMPLING, slots=6))
+    assert shared.engine
     step = shared.engine.step
     seen: set[frozenset[int]] = set()
 
@@ -61,6 +64,7 @@ def test_a_call_that_cannot_be_answered_fails_alone() -> None:
             pool.submit(shared.answer, [*requests(8, 2), too_long]).result()
         assert len(good.result()) == 4
     # nor is anything computed for it
+    assert shared.engine
     assert shared.engine.is_idle and shared.engine.take() == {}
 
 
@@ -88,3 +92,53 @@ def test_a_fault_reaches_all_who_wait_and_the_next_call_gets_a_new_engine() -> N
     assert [str(fault) for fault in faults] == ["device lost"] * len(faults)
     assert len(shared.answer(requests(0, 2))) == 2
     assert len(made) == 2
+
+
+class _Broken(Engine):
+    def step(self) -> None:
+        super().step()
+        seats = self.seats  # what a step holds in its frames
+        assert seats is not None
+        raise RuntimeError("out of memory")
+
+
+def test_the_old_engine_is_gone_before_the_new_one_is_measured() -> None:
+    lm = small_lm()
+    old: list[weakref.ref[Engine]] = []
+    alive_then: list[bool] = []
+
+    def make() -> Engine:
+        alive_then.extend(one() is not None for one in old)
+        engine = (Engine if old else _Broken)(lm, SAMPLING, slots=2)
+        old.append(weakref.ref(engine))
+        return engine
+
+    shared = SharedEngine(make)
+    gc.disable()  # cycles must not be left to chance
+    try:
+        with pytest.raises(RuntimeError, match="out of memory") as caught:
+            shared.answer(requests(0, 2))
+        assert len(shared.answer(requests(0, 2))) == 2
+    finally:
+        gc.enable()
+    assert caught.value.__traceback__  # the fault can still be read
+    assert alive_then == [False]
+
+
+def test_where_no_engine_can_be_made_the_calls_that_wait_are_told() -> None:
+    lm, made = small_lm(), []
+
+    def make() -> Engine:
+        made.append(len(made))
+        if len(made) in (2, 3):
+            raise MemoryError("no room for caches")
+        return (Engine if len(made) > 1 else _Broken)(lm, SAMPLING, slots=2)
+
+    shared = SharedEngine(make)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        shared.answer(requests(0, 1))
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as pool, pytest.raises(MemoryError, match="no room"):
+            pool.submit(shared.answer, requests(0, 1)).result(timeout=20)
+    assert len(shared.answer(requests(0, 2))) == 2
+    assert len(made) == 4

@@ -134,7 +134,7 @@ def test_the_context_of_the_codec_is_part_of_a_job_s_identity() -> None:
 
 
 def test_a_value_that_will_not_do_is_named_with_what_will() -> None:
-    with pytest.raises(UsageError, match=r"encode.context: 'loose' will not do: .*'tight'"):
+    with pytest.raises(UsageError, match=r"encode.context: 'loose' is not valid: .*'tight'"):
         make_job(GIVEN, sets=("encode.context=loose",))
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from actors import storage
 from actors.storage import Storage
 from pipelines.errors import UsageError
 from pipelines.inspect import describe
+from tests.hub import serving
 from uniaudio2.checkpoint.native import BUNDLED
 
 
@@ -34,6 +36,20 @@ def test_a_published_folder_on_s3_is_only_listed(
     assert any("llm_ep2.checkpoint, 0.3 MB" in line for line in lines)
     assert any("MISSING: MusicFM" in line for line in lines)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_a_hub_has_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNIAUDIO2_CACHE", str(tmp_path))
+    files = {"config.json": (BUNDLED / "nano/config.json").read_bytes()}
+    with serving("team/model", files) as hub:
+        hub.revisions["v2"] = "c" * 40
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        storage._filesystem.cache_clear()
+        for uri, commit in (("hf://team/model", "0" * 40), ("hf://team/model@v2", "c" * 40)):
+            assert f"{commit}; --model hf://team/model@{commit}" in describe(uri)
+        with pytest.raises(UsageError, match="v3"):
+            describe("hf://team/model@v3")
+    storage._filesystem.cache_clear()
 
 
 @pytest.mark.parametrize("source", ["nan", "/absent", "s3://absent-bucket-of-nobody/x"])

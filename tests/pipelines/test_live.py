@@ -6,9 +6,9 @@ import io
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from pipelines.live import LiveView, Moment, draw, span
+from pipelines.terminal import Terminal
 from pipelines.watch import StageState
 
 MOMENT = Moment(
@@ -24,7 +24,7 @@ MOMENT = Moment(
 
 
 def drawn(moment: Moment) -> list[str]:
-    console = Console(file=io.StringIO(), width=100, color_system=None)
+    console = Terminal(file=io.StringIO(), width=100, color_system=None)
     with console.capture() as capture:
         console.print(draw(moment))
     return capture.get().splitlines()
@@ -49,7 +49,7 @@ def test_before_the_stages_are_seen_it_says_so() -> None:
 
 def test_the_view_is_gone_at_its_end_and_what_was_said_stays() -> None:
     file = io.StringIO()
-    view = LiveView(lambda: MOMENT, Console(file=file, force_terminal=True, width=100))
+    view = LiveView(lambda: MOMENT, Terminal(file=file, force_terminal=True, width=100))
     view.say("a note of [red]3[/red] units")
     view.stop()
     written = file.getvalue()

@@ -20,6 +20,11 @@ from uniaudio2.shown import listed, quoted, shown
         ("a\u202eb\u2028c\x85d\x9b", "a\\u202eb\\u2028c\\x85d\\x9b"),
         ("lone \ud800", "lone \\ud800"),
         ("two\nlines\r\n", "two\\nlines\\r\\n"),
+        (
+            "abfss://box@account.dfs.core.windows.net/x",
+            "abfss://box@account.dfs.core.windows.net/x",
+        ),
+        ("hf://org/repo@main/x", "hf://org/repo@main/x"),
         ("s3://KEY:SECRET@bucket/x", "s3://…@bucket/x"),
         ("https://u:p@h/x?X-Amz-Signature=abc&b end", "https://…@h/x?… end"),
         ("see 'http://h/a?token=t', then", "see 'http://h/a?…', then"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from markupsafe import Markup
 
 from actors.storage import Storage
 from pipelines import JobConfig, UsageError, run_job
@@ -96,6 +97,18 @@ def test_hostile_data_is_inert_and_shown_as_it_is(hostile: str) -> None:
     assert title is not None
     assert title[1] == "asr: 7 rows, 6 errors"
     assert f"uniaudio2 retry {hostile} --only missing_file" in text
+
+
+def test_no_sign_turns_a_page_or_tells_a_secret(hostile: str) -> None:
+    text = (Path(hostile) / "report.html").read_text()
+    assert all(letter.isprintable() or letter in "\n\r\t\u200c\u200d" for letter in text)
+    assert "\\u202e\\u2028\\x00" in text
+    made = (
+        page._environment()
+        .from_string("{{ a }}|{{ b }}|{{ c }}|{{ d }}")
+        .render(a="x\ny\u200d\x1b", b=Markup("<b>\u202e</b>"), c=7, d="https://u:p@h/x?sig=1 <i>")
+    )
+    assert made == "x\ny\u200d\\x1b|<b>\u202e</b>|7|https://…@h/x?… &lt;i&gt;"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; the page's text is judged above")

@@ -1,0 +1,70 @@
+"""Addresses go through one policy: what goes around it is found in the tree itself."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("actors", "pipelines", "uniaudio2")
+# what opens addresses without asking who named them, and who may: with the reason
+_UNGUARDED = {
+    "fsspec", "urllib3", "urllib.request", "requests", "httpx", "aiohttp", "http.client", "boto3",
+    "actors.storage.split_uri", "actors.storage.read_uri",
+}  # fmt: skip
+MAY = {
+    "actors/storage.py": "defines them; INPUT, OUTPUT and models, which the user names",
+    "actors/fetch.py": "asks the policy first",
+    "actors/web.py": "asks the policy for every address and redirect",
+    "actors/remote_folder.py": "models, which the user names",
+    "actors/unit.py": "files of INPUT, which the user names",
+    "actors/arrow_stream.py": "files of INPUT, which the user names",
+    "actors/shelf.py": "OUTPUT of this run",
+    "pipelines/manifest.py": "INPUT, which the user names",
+    "pipelines/exporters/row.py": "behind the policy's check",
+    "pipelines/export.py": "parts that the guard of OUTPUT named",
+    "pipelines/demo.py": "OUTPUT of its own runs",
+}
+# `fetch` and `open_uri` without a policy are for addresses that the user typed
+TYPED_BY_THE_USER = {"pipelines/prompting.py", "pipelines/manifest.py"}
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Every module and every name that a file imports, in full."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_who_opens_addresses() -> None:
+    found = {
+        name
+        for name, tree in sources()
+        for one in imported(tree)
+        if one in _UNGUARDED or (one.split(".")[0] in _UNGUARDED and "implementations" not in one)
+    }
+    assert found - set(MAY) == set(), "ask actors.fetch with a policy, or say here why not"
+
+
+def test_rows_are_fetched_with_a_policy() -> None:
+    bare = set()
+    for name, tree in sources():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            if node.func.id in ("fetch", "open_uri", "open_web"):
+                given = len(node.args) + len(node.keywords)
+                named = {keyword.arg for keyword in node.keywords}
+                if given < 3 and "policy" not in named:
+                    bare.add(name)
+    assert bare - TYPED_BY_THE_USER == set()
