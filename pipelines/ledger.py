@@ -117,14 +117,14 @@ class Ledger:
         with ThreadPoolExecutor(_READ_THREADS) as pool:
             for start in range(0, len(paths), _READ_AT_ONCE):
                 some = paths[start : start + _READ_AT_ONCE]
-                yield from pool.map(self._read_record, some)
+                for path, data in zip(some, pool.map(self._read_record, some), strict=True):
+                    yield Commit.from_bytes(data, path)
 
-    def _read_record(self, path: str) -> Commit:
+    def _read_record(self, path: str) -> bytes:
         try:
-            data = _in_one_line(lambda: self.storage.read(path, MOST_RECORD_BYTES))
+            return _in_one_line(lambda: self.storage.read(path, MOST_RECORD_BYTES))
         except FileNotFoundError as fault:
             raise RunFailed(f"{self.storage.uri(path)} went while it was read; again") from fault
-        return Commit.from_bytes(data, path)
 
     def units_done(self) -> int:
         """How many units are committed."""
