@@ -34,7 +34,8 @@ _SHOWN_CHARACTERS = 120
 
 
 class ForeignPath(OSError, ValueError):
-    """A path that leaves the folder it belongs to, or leads through a link in it."""
+    """A path that leaves the folder it belongs to, or leads to what no run puts there: a link, a
+    pipe, a folder in a file's place, a file of another size."""
 
 
 def inner_path(path: str, root: str) -> str:
@@ -128,8 +129,8 @@ class LocalFolder:
         """Read a regular file of at most `most` bytes.
 
         Raises:
-            ForeignPath: a link is in the way.
-            OSError: it is none, is larger, or cannot be read.
+            ForeignPath: a link is in the way, it is none, or it is larger.
+            OSError: it cannot be read.
         """
         above, _, name = path.rpartition("/")
         with self._opened(above) as folder:
@@ -139,16 +140,14 @@ class LocalFolder:
                 if fault.errno == errno.ELOOP:
                     raise self._foreign(path) from None
                 raise type(fault)(fault.errno, fault.strerror, f"{self.root}/{path}") from None
-        with os.fdopen(opened, "rb") as file:
-            facts = os.fstat(opened)
-            if stat.S_ISDIR(facts.st_mode):
-                raise IsADirectoryError(errno.EISDIR, "is a folder", f"{self.root}/{path}")
-            if not stat.S_ISREG(facts.st_mode):
-                raise PermissionError(errno.EPERM, "is no regular file", f"{self.root}/{path}")
-            data = file.read(most) if facts.st_size <= most else b""
-        if facts.st_size > most:
+        facts = os.fstat(opened)
+        if stat.S_ISREG(facts.st_mode) and facts.st_size <= most:
+            with os.fdopen(opened, "rb") as file:
+                return file.read(most)
+        os.close(opened)
+        if stat.S_ISREG(facts.st_mode):
             raise too_large(f"{self.root}/{path}", most)
-        return data
+        raise ForeignPath(f"{self.root}/{path} is no file, but a folder, a pipe or the like")
 
     def exists(self, path: str) -> bool:
         """Tell whether something is there."""
@@ -234,6 +233,6 @@ class LocalFolder:
             os.unlink(name, dir_fd=folder)
 
 
-def too_large(place: str, most: int) -> OSError:
-    """What is raised for an object that is larger than anything that this pipeline writes."""
-    return OSError(errno.EFBIG, f"is larger than {most} bytes, which nothing here is", place)
+def too_large(place: str, most: int) -> ForeignPath:
+    """What is raised for an object that is larger than anything that a run puts there."""
+    return ForeignPath(f"{place} is larger than {most} bytes, which nothing of a run is")

@@ -38,7 +38,7 @@ _FINAL = (
     FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ValueError, BadRow,
 )  # fmt: skip
 _FINAL_ERRNO = (
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EFBIG,
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR,
 )  # fmt: skip
 # their fsspec libraries send the condition along; others look first and write then
 _CONDITIONAL_PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
@@ -311,8 +311,14 @@ class Storage:
         except OSError as fault:
             if not self.exists(path):
                 raise
-            if self.read(path) != data:
+            if not self._holds(path, data):
                 raise AlreadyThere(f"{self.uri(path)} was written by another run") from fault
+
+    def _holds(self, path: str, data: bytes) -> bool:
+        try:
+            return self.read(path, len(data)) == data
+        except ForeignPath:  # it is larger
+            return False
 
     def _create(self, full: str, data: bytes) -> None:
         if not self._looks_first:

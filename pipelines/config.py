@@ -237,6 +237,8 @@ def make_job(
         UsageError: unknown key (the nearest valid one is named), bad value, unknown task.
     """
     values = read_config(config) if config else copy.deepcopy(recorded or {})
+    if isinstance(values.get("input"), str):
+        values["input"] = {"uri": values["input"]}  # so that its rules can be set beside it
     for assignment in sets:
         _set_dotted(values, assignment)
     if isinstance(values.get("input"), dict):  # rules by the name that people know

@@ -9,7 +9,6 @@ one holds, and those before it go when the retry has ended.
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,8 +40,7 @@ def _in_one_line(look: Callable[[], _T]) -> _T:
     """Look into OUTPUT; what cannot be a run's place is refused.
 
     Raises:
-        UsageError: links are in the way, a file where a folder should be or the reverse, or a file
-            that is too large.
+        UsageError: what is there is no run's, or this user may not read it.
         RunFailed: storage did not answer.
         FileNotFoundError: nothing is there.
     """
@@ -51,8 +49,7 @@ def _in_one_line(look: Callable[[], _T]) -> _T:
     except FileNotFoundError:
         raise
     except OSError as fault:
-        wrong = (ForeignPath, IsADirectoryError, NotADirectoryError, PermissionError)
-        if isinstance(fault, wrong) or fault.errno == errno.EFBIG:
+        if isinstance(fault, ForeignPath | NotADirectoryError | PermissionError):
             raise UsageError(f"{fault}; give the OUTPUT of a run") from fault
         raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault
 
@@ -120,14 +117,14 @@ class Ledger:
         with ThreadPoolExecutor(_READ_THREADS) as pool:
             for start in range(0, len(paths), _READ_AT_ONCE):
                 some = paths[start : start + _READ_AT_ONCE]
-                yield from pool.map(self._read_record, some)
+                for path, data in zip(some, pool.map(self._read_record, some), strict=True):
+                    yield Commit.from_bytes(data, path)
 
-    def _read_record(self, path: str) -> Commit:
+    def _read_record(self, path: str) -> bytes:
         try:
-            data = _in_one_line(lambda: self.storage.read(path, MOST_RECORD_BYTES))
+            return _in_one_line(lambda: self.storage.read(path, MOST_RECORD_BYTES))
         except FileNotFoundError as fault:
             raise RunFailed(f"{self.storage.uri(path)} went while it was read; again") from fault
-        return Commit.from_bytes(data, path)
 
     def units_done(self) -> int:
         """How many units are committed."""
@@ -182,7 +179,7 @@ class Ledger:
             except FileNotFoundError:
                 return f"{path} is missing"
             except ForeignPath:
-                return f"{path} is a link, or leads through one"
+                return f"{path} is a link, or what no run puts there"
             except OSError as fault:
                 return f"{path} cannot be read: {fault.strerror or type(fault).__name__}"
             return "" if file_mark(data) == mark else f"{path} differs from its commit record"

@@ -52,8 +52,8 @@ def part_bytes(storage: Storage, path: str) -> bytes:
         return storage.read(path, _MOST_UNPACKED)
     except FileNotFoundError as fault:
         raise BadPart(path, "it is missing") from fault
-    except (ForeignPath, IsADirectoryError) as fault:
-        raise BadPart(path, "it is no file of this OUTPUT, but a link or a folder") from fault
+    except ForeignPath as fault:
+        raise BadPart(path, "it is a link, or what no run puts there") from fault
     except OSError as fault:
         raise RunFailed(f"storage: {fault}; the same command goes on") from fault
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from actors.storage import Storage
@@ -23,18 +22,16 @@ from pipelines.errors import RunFailed
 from pipelines.ledger import REPORT, Ledger, open_output
 from pipelines.live import span
 from pipelines.record import recorded_allow, recorded_task
+from pipelines.report.card import card_of
 from pipelines.report.pictures import area, bars
 from pipelines.report.rows import RowFacts, read_errors, read_rows
 from pipelines.report.samples import Gallery
 from pipelines.report.stages import Bottleneck, StageLog, Timeline, find_bottleneck
 from pipelines.run_facts import require
-from uniaudio2.checkpoint.native import bundled_models, model_folder
 from uniaudio2.shown import shown
 
 _HISTOGRAM_BINS = 24
-_CARD_CHARACTERS = 60_000
 _KEPT = "\n\r\t\u200c\u200d"  # lines of texts, and what joins letters of some scripts
-_MOST_CARD_BYTES = 1 << 20
 _READ = (
     "state", "config.model", "job.task", "job.model", "model.name", "model.trained",
     "input.sources", "input.source_count", "input.rows", "input.units", "input.columns", "versions",
@@ -208,34 +205,11 @@ def _error_groups(storage: Storage, totals: Totals, output: str) -> list[dict[st
     ]
 
 
-def model_card(model: str) -> Markup:
-    """The model's README as HTML: what is HTML in it is shown as text, and no picture is fetched.
-
-    Args:
-        model: as the job names it; where its folder is out of reach, or the README a link, a line
-            says so.
-    """
-    try:
-        data = Storage(str(model_folder(model))).read("README.md", _MOST_CARD_BYTES)
-    except (OSError, ValueError) as fault:
-        return Markup("<p>{}</p>").format(f"The model's card is out of reach: {shown(fault)}")
-    text = data.decode(errors="replace")
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
-    return Markup(markdown.render(text[:_CARD_CHARACTERS]))  # noqa: S704 - escaped by the parser
-
-
 def _inserted(value: Any) -> Any:
     """A value of the page: texts that are not ours are `shown`, but for what joins letters."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return shown(value, sys.maxsize // 4, keep=_KEPT)
     return value
-
-
-def _card(model: str, own: bool) -> Markup:
-    """The card of a model that a run names; another's run may name any folder."""
-    if own or model in bundled_models():
-        return model_card(model)
-    return Markup("<p>The card is left out: the run was made by another user or machine.</p>")
 
 
 def _environment() -> Environment:
@@ -321,7 +295,7 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
             "left_out": gallery.left_out,
             "with_input": f"uniaudio2 report {shlex.quote(output)} --with-input-audio",
             "config": json.dumps(run["config"], indent=2, sort_keys=True, ensure_ascii=False),
-            "card": _card(run["config"]["model"], own),
+            "card": card_of(run["config"]["model"], own),
         }
     ).encode("utf-8", "backslashreplace")
     try:

@@ -55,8 +55,16 @@ def make_output(
         {
             "state": "finished",
             "job": {"task": spec.name, "model": "tiny-0123", "seed": 0},
+            "config": {"model": "tiny", "task": spec.name, "input": sources[0]},
             "model": {"name": "tiny", "trained": False},
-            "input": {"sources": list(sources), "source_count": len(sources), "rows": len(rows)},
+            "started": 1.0,
+            "input": {
+                "sources": list(sources),
+                "source_count": len(sources),
+                "rows": len(rows),
+                "units": -(-len(rows) // unit_rows),
+                "columns": sorted({name for row in rows for name in row}),
+            },
             "versions": {"ray": "2"},
         }
     )

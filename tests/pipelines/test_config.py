@@ -141,3 +141,12 @@ def test_a_value_that_will_not_do_is_named_with_what_will() -> None:
 def test_published_arithmetic_and_fitted_windows_exclude_each_other() -> None:
     with pytest.raises(UsageError, match="drop one of the two"):
         make_job(GIVEN, sets=("flow.compat=true", "flow.windows=fitted"))
+
+
+def test_rules_of_the_input_are_set_beside_an_input_that_is_recorded() -> None:
+    """As a retry does, whose rows were refused for the places that they name."""
+    recorded = {"task": "tts", "input": "a.jsonl", "output": "out"}
+    job = make_job({}, sets=("input.allow=[s3://other/]",), recorded=recorded)
+    assert (job.input, job.input_rules.allow) == ("a.jsonl", ("s3://other/",))
+    assert make_job({}, recorded=recorded).input == "a.jsonl"
+    assert make_job({}, sets=("input=b.jsonl",), recorded=recorded).input == "b.jsonl"

@@ -89,3 +89,15 @@ def test_a_driver_that_lost_its_lease_stops(storage: Storage) -> None:
                 first.check()
                 time.sleep(0.02)
     assert storage.exists(PATH)  # the other driver's lease is not ours to remove
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [b"[" * 60_000, b"[]", b'{"pid": "1", "beat": NaN}', b'{"pid": []}',
+     b'{"machine": {}, "beat": {}, "host": "\\u001b[2J"}'],
+)  # fmt: skip
+def test_a_lease_that_is_none_is_taken_over(storage: Storage, holder: bytes) -> None:
+    storage.put(PATH, holder.replace(b'{"pid"', f'{{"machine": "{_machine()}", "pid"'.encode()))
+    with lease(storage, expiry_s=0.2) as mine:
+        mine.check()
+    assert not storage.exists(PATH)

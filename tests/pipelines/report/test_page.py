@@ -18,7 +18,8 @@ from markupsafe import Markup
 from actors.storage import Storage
 from pipelines import JobConfig, UsageError, run_job
 from pipelines.report import page, write_report
-from pipelines.report.page import histogram, model_card
+from pipelines.report.card import model_card
+from pipelines.report.page import histogram
 from tests.conftest import tone, wav_bytes
 from tests.pipelines.report.browser import CHROMIUM, Server, look
 
