@@ -11,6 +11,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from actors.audio_rows import AUDIO_COLUMNS, Heard, load_audio, load_wave, write_heard
+from actors.bounds import TOO_LARGE, too_large_message
 from actors.cells import plain_value, shown_value, valid_column
 from actors.codes import CODE_COLUMNS, CODE_SOURCES, has_codes, load_codes
 from actors.fetch import MAX_BYTES
@@ -70,7 +71,9 @@ class Loader:
         spec = UnitSpec.from_table(table)
         if spec.kept:
             return read_kept(spec.kept, spec.row)
-        raw = spec.read()
+        sounds = (*AUDIO_COLUMNS, *self.task.other_audio)
+        unheard = () if "audio" in self._wanted_columns() else AUDIO_COLUMNS
+        raw = spec.read(limits=dict.fromkeys(sounds, self.max_bytes), paths_only=unheard)
         loaded, errors = self._load_rows(raw, spec.base)
         ids = [str(row_id) for row_id in row_ids(raw)]
         inputs = self._travelling(raw)
@@ -92,7 +95,7 @@ class Loader:
     def _load_rows(
         self, raw: pa.Table, base: str
     ) -> tuple[dict[int, Heard | Codes | None], dict[int, BadRow]]:
-        wanted = {FAULT_COLUMN, *self._wanted_columns()}
+        wanted = {FAULT_COLUMN, TOO_LARGE, *self._wanted_columns()}
         names = [name for name in raw.column_names if name in wanted]
 
         def work(row: int) -> Heard | Codes | None:
@@ -120,6 +123,8 @@ class Loader:
                for name in cells}  # fmt: skip
         if row.get(FAULT_COLUMN):
             raise BadRow("bad_manifest_row", str(row[FAULT_COLUMN]))
+        if message := too_large_message(row.get(TOO_LARGE)):
+            raise BadRow("too_large", message)
         for column in self.task.text_columns:
             read_text(row, column, self.task)
         if row.get("instruction") is not None:
