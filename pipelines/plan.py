@@ -10,17 +10,21 @@ from math import inf
 import pyarrow as pa
 
 from actors.audio_rows import AUDIO_COLUMNS
+from actors.bounds import TOO_LARGE
 from actors.load import FAULT_COLUMN
 from actors.unit import UnitSpec, to_stream
+from pipelines.asked import Asked, LinkPolicy
 from pipelines.errors import UsageError
 from pipelines.manifest import Source, find_sources
 from pipelines.row_index import SeenIds, index_rows, origin, refuse_duplicates
+from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks import TaskSpec
 
 _SMALLEST_RUN_UNITS = 8
 _LARGEST_UNIT_ROWS = 32
 # whose waves, 96 KB a second, are 115 MB in the store that stages share
 _LARGEST_UNIT_S = 1200.0
+_MARKS = {FAULT_COLUMN, TOO_LARGE}
 _CODES = ("recon_codes", "recon_path")
 _STAND_INS = {"audio": (*AUDIO_COLUMNS[1:], *_CODES), "recon_codes": _CODES[1:]}
 
@@ -34,12 +38,14 @@ class Plan:
         schema: columns of the whole manifest.
         rows: number of rows.
         sources: the files that were found.
+        notes: what a user should know of INPUT before it is run, a line each.
     """
 
     units: list[UnitSpec]
     schema: pa.Schema
     rows: int
     sources: list[str]
+    notes: tuple[str, ...] = ()
 
 
 def check_columns(schema: pa.Schema, task: TaskSpec) -> None:
@@ -48,14 +54,14 @@ def check_columns(schema: pa.Schema, task: TaskSpec) -> None:
     Raises:
         UsageError: names what is missing and what is there.
     """
-    names = set(schema.names) - {FAULT_COLUMN}
+    names = set(schema.names) - _MARKS
     for column in task.columns:
         others = (*_STAND_INS.get(column, ()), *filter(None, [task.fallback.get(column)]))
         if not names & {column, *others}:
             also = f" (or {', '.join(others)})" if others else ""
             raise UsageError(
                 f"column {column!r}{also} is missing; task {task.name} needs "
-                f"{', '.join(task.columns)}, the manifest has {', '.join(sorted(names)) or 'none'}"
+                f"{', '.join(task.columns)}, the manifest has {listed(sorted(names)) or 'none'}"
             )
 
 
@@ -76,7 +82,8 @@ def common_schema(sources: list[Source]) -> pa.Schema:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise UsageError(
-                f"{source.uri}: column {twice!r} occurs more than once; give each its own name"
+                f"{source.uri}: column {quoted(twice)} occurs more than once; "
+                "give each its own name"
             )
     try:
         return pa.unify_schemas(
@@ -96,7 +103,11 @@ def _first_fault(sources: list[Source]) -> str:
 
 
 def make_plan(
-    uri: str, task: TaskSpec, unit_rows: int | None = None, limit: int | None = None
+    uri: str,
+    task: TaskSpec,
+    unit_rows: int | None = None,
+    limit: int | None = None,
+    links: LinkPolicy = "follow",
 ) -> Plan:
     """Find the manifest, check it and cut it into units.
 
@@ -105,16 +116,19 @@ def make_plan(
         task: decides which columns are needed.
         unit_rows: rows of a unit; None chooses 32, fewer for small manifests so that stages
             can overlap, and fewer where columns tell of more than 20 minutes of audio.
-        limit: use the first `limit` rows alone.
+        limit: use the first `limit` rows alone. Of a text manifest no more is read than they and
+            its first million characters, so what columns there are does not depend on the rest.
+        links: "refuse" makes rows that fail of what links lead to outside a local INPUT.
 
     Raises:
         UsageError: nothing found, no rows, a column missing, ids null or repeated.
     """
-    sources = [source for source in find_sources(uri) if source.rows]
+    asked = Asked(limit, links)
+    sources = [source for source in find_sources(uri, asked) if source.rows]
     if not sources:
         raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
     schema = common_schema(sources)
-    if FAULT_COLUMN in schema.names and not set(schema.names) - {"id", FAULT_COLUMN}:
+    if FAULT_COLUMN in schema.names and not set(schema.names) - {"id", *_MARKS}:
         raise UsageError(f"{uri}: no row can be understood; the first: {_first_fault(sources)}")
     check_columns(schema, task)
     counts, left = [], limit if limit is not None else sum(s.rows for s in sources)
@@ -129,7 +143,7 @@ def make_plan(
     for source, rows in zip(sources, counts, strict=True):
         units.extend(_cut(source, rows, size, longest_s, len(units), seen))
     refuse_duplicates(sources, counts, seen)
-    return Plan(units, schema, total, [source.uri for source in sources])
+    return Plan(units, schema, total, [source.uri for source in sources], asked.notes())
 
 
 def _cut(
@@ -145,7 +159,7 @@ def _cut(
             contents.update(row_hash.encode())
         where, data = source.uri, b""
         if source.table is not None:
-            where, data = "", to_stream(source.table.slice(start, len(group)))
+            where, data = "", to_stream(source.table.slice(start, len(group)), "zstd")
         yield UnitSpec(number, where, start, stop, source.base, contents.hexdigest(), data)
         start = stop
 
@@ -170,6 +184,6 @@ def _groups(
 
 
 def travelling_schema(schema: pa.Schema) -> pa.Schema:
-    """The columns that travel to the results: all but `id` and our own fault marker."""
-    kept = [field for field in schema if field.name not in ("id", FAULT_COLUMN)]
+    """The columns that travel to the results: all but `id` and our own marks."""
+    kept = [field for field in schema if field.name not in ("id", *_MARKS)]
     return pa.schema(kept)

@@ -19,6 +19,7 @@ from actors.fetch import fetch
 from actors.load import FAULT_COLUMN, SPAN_COLUMNS
 from actors.storage import UnknownFileSystem
 from actors.unit import read_parquet_rows, row_ids
+from pipelines.asked import Asked
 from pipelines.errors import UsageError
 from pipelines.manifest import Source, find_sources
 from uniaudio2.config import LmConfig, ModelConfig
@@ -105,7 +106,7 @@ def read_examples(
         raise UsageError(f"examples: task {task.name} generates nothing; leave them out")
     examples: list[Example] = []
     try:
-        sources = find_sources(uri)
+        sources = find_sources(uri, Asked(count))
     except (UnknownFileSystem, OSError) as fault:
         raise UsageError(f"examples: {uri}: {fault}; name a manifest that can be read") from fault
     for source in sources:

@@ -9,7 +9,8 @@ import pytest
 
 from actors.load import FAULT_COLUMN
 from actors.unit import row_ids
-from pipelines.rows import MAX_COLUMNS, PARSERS, parse_jsonl, parse_lines, table_of_files
+from pipelines.row_tables import MAX_COLUMNS
+from pipelines.rows import PARSERS, parse_jsonl, parse_lines, table_of_files
 
 
 def test_only_line_ends_end_lines() -> None:
