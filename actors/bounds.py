@@ -51,7 +51,8 @@ def bounded(
     """
     arrays: list[pa.Array] = []
     found: dict[int, dict[str, Any]] = {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+    columns = batch.columns
+    for name, column in zip(batch.schema.names, columns, strict=True):
         limit = limit_of(name, limits)
         large = {} if name == TOO_LARGE else large_values(column, limit)
         facts = {row: (size, _stand_in(column, row)) for row, size in large.items()}
@@ -61,8 +62,8 @@ def bounded(
         if facts:
             places = [None if row in facts else row for row in range(len(column))]
             column = column.take(pa.array(places, pa.int64()))
-        arrays.append(_plain(column))
-    if not found and all(new is old for new, old in zip(arrays, batch.columns, strict=True)):
+        arrays.append(_plain(column, limit))
+    if not found and all(new is old for new, old in zip(arrays, columns, strict=True)):
         return batch
     names = list(batch.schema.names)
     if found:
@@ -87,15 +88,28 @@ def bounded_table(table: pa.Table, limits: Mapping[str, int] | None = None) -> p
 
 def _tokens(column: pa.Array, swapped: Mapping[bytes, Large]) -> dict[int, tuple[int, Any]]:
     """Rows that hold a token, and what it stands for."""
-    if not _is_flat(column.type) and not pa.types.is_nested(column.type):
-        return {}
     found: dict[int, tuple[int, Any]] = {}
     for row, cell in enumerate(column):
-        held = [swapped[token] for token in _texts(shown_value(cell)) if token in swapped]
-        if held:
-            stand_in = held[0][1] if len(held) == 1 else [fact for _, fact in held]
-            found[row] = (sum(size for size, _ in held), stand_in)
+        value = shown_value(cell)
+        sizes = [swapped[token][0] for token in _texts(value) if token in swapped]
+        if sizes:
+            found[row] = (sum(sizes), _short(canonical(_named(value, swapped))))
     return found
+
+
+def _named(value: Any, swapped: Mapping[bytes, Large]) -> Any:
+    """A value with hashes in the place of tokens."""
+    if isinstance(value, str | bytes):
+        token = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
+        return swapped[token][1] if token in swapped else value
+    if isinstance(value, dict):
+        return {key: _named(item, swapped) for key, item in value.items()}
+    return [_named(item, swapped) for item in value] if isinstance(value, list) else value
+
+
+def _short(value: Any) -> Any:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return value if len(text) <= _LONGEST_CANONICAL else _digest(text.encode())
 
 
 def _texts(value: Any) -> Iterator[bytes]:
@@ -196,12 +210,17 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _plain(column: pa.Array) -> pa.Array:
-    """The column without dictionaries inside lists, which are there to measure rows alone."""
+def _plain(column: pa.Array, limit: int) -> pa.Array:
+    """The column without dictionaries inside lists, which are there to measure rows alone.
+
+    A column that is a dictionary itself is the file's own wish; it keeps what its rows use.
+    """
     kind = column.type
-    if pa.types.is_dictionary(kind) or not _has_dictionary(kind):
-        return column  # a column that is a dictionary itself is the file's own wish
-    return column.cast(_plain_type(kind))
+    if pa.types.is_dictionary(kind):
+        if column.dictionary.nbytes <= limit:
+            return column
+        return column.cast(kind.value_type).dictionary_encode().cast(kind)
+    return column.cast(_plain_type(kind)) if _has_dictionary(kind) else column
 
 
 def _stand_in(column: pa.Array, row: int) -> Any:
@@ -220,9 +239,7 @@ def _stand_in(column: pa.Array, row: int) -> Any:
     if not pa.types.is_nested(kind) or not _has_bytes(kind):
         batch = pa.RecordBatch.from_arrays([column.slice(row, 1)], ["v"])
         return _digest(batch.serialize())
-    value = canonical(shown_value(cell))
-    text = json.dumps(value, sort_keys=True, default=str)
-    return value if len(text) <= _LONGEST_CANONICAL else _digest(text.encode())
+    return _short(canonical(shown_value(cell)))
 
 
 def _has_bytes(kind: pa.DataType) -> bool:

@@ -120,7 +120,9 @@ def _leaf(
     chunk = (facts.place, facts.packed, facts.codec) if suspicious else None
     if not nested:
         return Leaf(group, facts.path, max(longest, average), False, chunk)
-    is_many = facts.is_text and longest * facts.values > _MANY_BYTES
+    # lists of prefixes cannot be read as dictionaries
+    can_share = facts.is_text and not facts.is_delta
+    is_many = can_share and longest * facts.values > _MANY_BYTES
     each = -(-facts.values // max(rows, 1)) * longest
     row_bytes = average if is_many else max(each, average)
     return Leaf(group, facts.path, row_bytes, is_many, chunk)

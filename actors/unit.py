@@ -17,7 +17,7 @@ from actors.file_rows import read_file_rows
 from actors.file_rows import read_parquet_rows as read_parquet_rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a large manifest has a million of them
 class UnitSpec:
     """Where the rows of a unit are.
 

@@ -206,10 +206,9 @@ def _kaldi_source(uri: str, listing: Listing, asked: Asked) -> Source:
 def _kaldi_of(folder: str, asked: Asked) -> Source:
     """The data folder of a ``wav.scp`` that INPUT names itself."""
     fs, path = split_uri(folder)
-    others = [name for name in kaldi.FILES if name != kaldi.MARK]
     is_local = isinstance(fs, LocalFileSystem)
     return _kaldi_source(
-        folder, check_files(path, others, asked) if is_local else Listing([]), asked
+        folder, check_files(path, list(kaldi.FILES), asked) if is_local else Listing([]), asked
     )
 
 

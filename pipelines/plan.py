@@ -22,6 +22,7 @@ from uniaudio2.tasks import TaskSpec
 
 _SMALLEST_RUN_UNITS = 8
 _LARGEST_UNIT_ROWS = 32
+_PACKED_BYTES = 4096  # packing less saves nothing
 # whose waves, 96 KB a second, are 115 MB in the store that stages share
 _LARGEST_UNIT_S = 1200.0
 _MARKS = {FAULT_COLUMN, TOO_LARGE}
@@ -159,7 +160,9 @@ def _cut(
             contents.update(row_hash.encode())
         where, data = source.uri, b""
         if source.table is not None:
-            where, data = "", to_stream(source.table.slice(start, len(group)), "zstd")
+            rows_of_unit = source.table.slice(start, len(group))
+            is_large = rows_of_unit.nbytes > _PACKED_BYTES
+            where, data = "", to_stream(rows_of_unit, "zstd" if is_large else None)
         yield UnitSpec(number, where, start, stop, source.base, contents.hexdigest(), data)
         start = stop
 
