@@ -11,24 +11,22 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from actors.arrow_stream import ArrowStream
 from actors.fetch import fetch, open_uri, require_regular
-from actors.file_rows import open_parquet
 from actors.load import FAULT_COLUMN
-from actors.storage import retrying, split_uri
+from actors.storage import split_uri
 from pipelines.asked import Asked
 from pipelines.errors import UsageError
 from pipelines.links import Listing, check_files, is_hidden, list_folder
 from pipelines.readers import kaldi, saved, webdataset
 from pipelines.row_tables import Row, table_of_dicts
 from pipelines.rows import PARSERS, Parse, parse_jsonl, table_of_files
+from pipelines.sources import Source, arrow_source, identity, parquet_source
 from pipelines.text_lines import TextFile
 from uniaudio2.errors import BadRow
 
@@ -39,75 +37,9 @@ _LINES = tuple(suffix + zipped for suffix in (".jsonl", ".ndjson") for zipped in
 _REASON_SUFFIX, _SEMANTIC_SUFFIX = "_reason.pt", "_semantic.pt"
 
 
-@dataclass(frozen=True)
-class Source:
-    """One piece of a manifest.
-
-    Attributes:
-        uri: where it is.
-        identity: size and modification mark, so that a changed file is noticed.
-        rows: its row count.
-        schema: its columns.
-        table: the rows themselves, for formats that are read whole; None for Parquet and Arrow.
-        pinned: rows point inside the file, so a changed file changes what they mean.
-    """
-
-    uri: str
-    identity: str
-    rows: int
-    schema: pa.Schema
-    table: pa.Table | None = None
-    pinned: bool = False
-
-    @property
-    def base(self) -> str:
-        """What relative audio paths are relative to."""
-        return posixpath.dirname(self.uri)
-
-
-def _identity(uri: str) -> str:
-    fs, path = split_uri(uri)
-    facts = retrying(lambda: fs.info(path), f"looking at {uri}")
-    mark = facts.get("ETag") or facts.get("mtime") or facts.get("LastModified") or ""
-    return f"{facts.get('size')}:{mark}"
-
-
 def _full_uri(original: str, path: str) -> str:
     protocol, separator, _ = original.partition("://")
     return f"{protocol}://{path}" if separator and protocol != "file" else path
-
-
-def fault_of(fault: BaseException) -> str:
-    """What is wrong with a file, in words that hold nothing of it."""
-    if isinstance(fault, UnicodeDecodeError):
-        return "text that is not valid UTF-8"
-    return str(fault) or "a length in it is beyond all memory"
-
-
-@contextmanager
-def _readable(uri: str, kind: str) -> Iterator[None]:
-    """Say of a damaged file what is wrong with it; lengths and names in it may be anything."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as fault:
-        raise UsageError(f"{uri}: {fault_of(fault)}; a readable {kind} file is needed") from fault
-
-
-def parquet_source(uri: str) -> Source:
-    """A Parquet file by its footer alone."""
-    with _readable(uri, "Parquet"), open_parquet(uri) as file:
-        schema = file.schema_arrow
-        _ = schema.names  # raises where one is no text
-        return Source(uri, _identity(uri), file.metadata.num_rows, schema)
-
-
-def _arrow_source(uri: str) -> Source:
-    """An Arrow stream file by the headers of its messages alone."""
-    with _readable(uri, "Arrow stream"), ArrowStream(uri) as file:
-        _ = file.schema.names
-        return Source(uri, _identity(uri), file.num_rows, file.schema)
 
 
 def _refused(uri: str, faults: dict[str, str]) -> Source:
@@ -129,7 +61,7 @@ def _saved_dataset(uri: str, listing: Listing) -> Iterator[Source]:
         if fault := listing.fault(name):
             yield _refused(f"{uri}/{name}", {name: fault})
         elif not any(name.startswith(folder) for folder, _ in listing.folders()):
-            yield _arrow_source(f"{uri}/{name}")
+            yield arrow_source(f"{uri}/{name}")
 
 
 def _read_json(uri: str) -> Any:
@@ -152,7 +84,7 @@ def _tar_sources(uris: list[str]) -> list[Source]:
             require_regular(path)
         with fs.open(path, "rb", cache_type="readahead") as file:
             table = webdataset.read_tar(file, uri, AUDIO_SUFFIXES)
-        sources.append(Source(uri, _identity(uri), table.num_rows, table.schema, table, True))
+        sources.append(Source(uri, identity(uri), table.num_rows, table.schema, table, True))
     keys = Counter(key for source in sources for key in _keys(source))
     if not keys or keys.most_common(1)[0][1] == 1:
         return sources
@@ -231,7 +163,7 @@ def _small_source(uri: str, parse: Parse, asked: Asked) -> Source:
         raise UsageError(f"{error.message}{large}") from error
     except ValueError as fault:
         raise UsageError(f"{uri}: {fault}") from fault
-    return Source(uri, _identity(uri), table.num_rows, table.schema, table)
+    return Source(uri, identity(uri), table.num_rows, table.schema, table)
 
 
 def _small_sources(uri: str, names: list[str], listing: Listing, asked: Asked) -> Iterator[Source]:
@@ -375,13 +307,13 @@ def find_sources(uri: str, asked: Asked | None = None) -> list[Source]:
     if posixpath.basename(path) == kaldi.MARK:
         return [_kaldi_of(posixpath.dirname(full), asked)]
     if suffix == ".arrow":
-        return [_arrow_source(full)]
+        return [arrow_source(full)]
     if suffix == ".tar":
         return _tar_sources([full])
     if suffix in PARSERS:
         return [_small_source(full, PARSERS[suffix], asked)]
     if suffix in AUDIO_SUFFIXES:
         table = pa.table({"id": [posixpath.basename(path)], "audio": [posixpath.basename(path)]})
-        return [Source(full, _identity(full), 1, table.schema, table)]
+        return [Source(full, identity(full), 1, table.schema, table)]
     known = ", ".join([".parquet", ".arrow", ".tar", *PARSERS, *AUDIO_SUFFIXES])
     raise UsageError(f"{uri}: kind {suffix!r} is not known; one of {known}, or a folder")

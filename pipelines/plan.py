@@ -15,8 +15,9 @@ from actors.load import FAULT_COLUMN
 from actors.unit import UnitSpec, to_stream
 from pipelines.asked import Asked, LinkPolicy
 from pipelines.errors import UsageError
-from pipelines.manifest import Source, find_sources
+from pipelines.manifest import find_sources
 from pipelines.row_index import SeenIds, index_rows, origin, refuse_duplicates
+from pipelines.sources import Source
 from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks import TaskSpec
 

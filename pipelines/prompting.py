@@ -21,7 +21,8 @@ from actors.storage import UnknownFileSystem
 from actors.unit import read_parquet_rows, row_ids
 from pipelines.asked import Asked
 from pipelines.errors import UsageError
-from pipelines.manifest import Source, find_sources
+from pipelines.manifest import find_sources
+from pipelines.sources import Source
 from uniaudio2.config import LmConfig, ModelConfig
 from uniaudio2.errors import BadRow
 from uniaudio2.frozen import nearest

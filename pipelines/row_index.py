@@ -11,7 +11,7 @@ import pyarrow as pa
 from actors.file_rows import file_batches
 from actors.unit import row_hashes, row_ids
 from pipelines.errors import UsageError
-from pipelines.manifest import Source, fault_of
+from pipelines.sources import Source, fault_of
 from uniaudio2.shown import quoted
 
 _BATCH_ROWS = 4096
