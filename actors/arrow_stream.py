@@ -23,6 +23,8 @@ from actors.storage import split_uri
 _CONTINUES = 0xFFFFFFFF
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
 _MAX_HEADER_BYTES = 64 << 20
+_MAX_BATCH_BYTES = 4 << 30
+_MAX_UNPACKED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class ArrowStream:
             self.schema, self._batches = self._scan()
         except (struct.error, IndexError) as fault:
             self._file.close()
-            raise pa.ArrowInvalid(f"not an Arrow stream: {fault}") from fault
+            raise pa.ArrowInvalid("not an Arrow stream: a header leads out of it") from fault
         except BaseException:
             self._file.close()
             raise
@@ -81,19 +83,26 @@ class ArrowStream:
 
     def read(self, start: int, stop: int, columns: list[str] | None = None) -> pa.Table:
         """Rows ``start`` to ``stop``, reading only the record batches they lie in."""
-        wanted: list[pa.RecordBatch] = []
-        first, before = 0, 0
+        wanted, before = [], 0
         for place in self._batches:
-            if before < stop and before + place.rows > start:
-                first = before if not wanted else first
-                wanted.append(self._read(place, columns))
+            first, last = max(start - before, 0), min(stop - before, place.rows)
+            if first < last:
+                wanted.append(self._read(place, columns).slice(first, last - first))
             before += place.rows
         schema = self.schema if columns is None else pa.schema(map(self.schema.field, columns))
-        return pa.Table.from_batches(wanted, schema).slice(start - first, stop - start)
+        return pa.Table.from_batches(wanted, schema)
 
     def _read(self, batch: _Batch, columns: list[str] | None) -> pa.RecordBatch:
+        try:
+            return self._batch(batch, columns)
+        except (struct.error, IndexError) as fault:
+            raise pa.ArrowInvalid("not an Arrow stream: a header leads out of it") from fault
+
+    def _batch(self, batch: _Batch, columns: list[str] | None) -> pa.RecordBatch:
         self._file.seek(batch.place)
-        message = pa.ipc.read_message(pa.py_buffer(self._file.read(batch.size)))
+        data = self._file.read(batch.size)
+        _check_unpacked(data)
+        message = pa.ipc.read_message(pa.py_buffer(data))
         whole = pa.ipc.read_record_batch(message, self.schema)
         whole.validate(full=True)  # offsets beyond their buffers would end this process later
         return whole if columns is None else whole.select(columns)
@@ -109,6 +118,7 @@ class ArrowStream:
             if kind == _SCHEMA:
                 schema = self._read_schema(place, size)
             elif kind == _BATCH:
+                _check_size(size, _MAX_BATCH_BYTES)
                 batches.append(_Batch(place, size, rows))
             elif kind == _DICTIONARY:
                 raise pa.ArrowInvalid("dictionary columns; save them as plain text or as Parquet")
@@ -146,6 +156,34 @@ class ArrowStream:
         if body < 0 or rows < 0:
             raise pa.ArrowInvalid("not an Arrow stream: a negative length")
         return place, kind, rows, 8 + length + body
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise pa.ArrowInvalid(
+            f"a record batch of {size} bytes; at most {most}: write batches of fewer rows"
+        )
+
+
+def _check_unpacked(data: bytes) -> None:
+    """Refuse a batch whose packed buffers say that they unpack to too much."""
+    (length,) = struct.unpack_from("<I", data, 4)
+    header = data[8 : 8 + length]
+    message = struct.unpack_from("<I", header)[0]
+    slot = _slot(header, message, 2)
+    table = slot + struct.unpack_from("<I", header, slot)[0]
+    buffers, packed = _slot(header, table, 2), _slot(header, table, 3)
+    if not buffers or not packed:
+        return
+    vector = buffers + struct.unpack_from("<I", header, buffers)[0]
+    (count,) = struct.unpack_from("<I", header, vector)
+    total = 0
+    for number in range(count):
+        place, size = struct.unpack_from("<qq", header, vector + 4 + 16 * number)
+        if size >= 8:
+            (unpacked,) = struct.unpack_from("<q", data, 8 + length + place)
+            total += size if unpacked < 0 else unpacked
+    _check_size(total, _MAX_UNPACKED_BYTES)
 
 
 def _slot(data: bytes, table: int, field: int) -> int:

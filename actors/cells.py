@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pyarrow as pa
@@ -22,8 +23,27 @@ def plain_value(cell: pa.Scalar) -> Any:
         return cell.as_py()
     except _UNREADABLE as fault:
         raise BadRow(
-            "bad_manifest_row", f"a cell of type {cell.type} cannot be read: {fault}; repair it"
+            "bad_manifest_row",
+            f"a cell of type {cell.type} cannot be read: {_why(fault)}; repair it",
         ) from fault
+
+
+def _why(fault: Exception) -> str:
+    """What is wrong with a cell, in words that hold nothing of it."""
+    if isinstance(fault, UnicodeDecodeError):
+        return "its text is not valid UTF-8"
+    return f"it has no value in Python ({type(fault).__name__})"
+
+
+def canonical(value: Any) -> Any:
+    """A value as JSON can hash it, whatever the order of its keys; bytes by a hash of them."""
+    if isinstance(value, bytes):
+        return {"blake2b": hashlib.blake2b(value, digest_size=16).hexdigest()}
+    if isinstance(value, dict):
+        return {key: canonical(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [canonical(item) for item in value]
+    return value
 
 
 def shown_value(cell: pa.Scalar) -> Any:

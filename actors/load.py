@@ -12,6 +12,7 @@ from torch import Tensor
 
 from actors.addresses import AddressPolicy
 from actors.audio_rows import AUDIO_COLUMNS, Heard, load_audio, load_wave, write_heard
+from actors.bounds import TOO_LARGE, too_large_message
 from actors.cells import plain_value, shown_value, valid_column
 from actors.codes import CODE_COLUMNS, CODE_SOURCES, has_codes, load_codes
 from actors.fetch import Limits
@@ -74,7 +75,10 @@ class Loader:
         spec = UnitSpec.from_table(table)
         if spec.kept:
             return read_kept(spec.kept, spec.row)
-        raw = spec.read()
+        sounds = (*AUDIO_COLUMNS, *self.task.other_audio)
+        unheard = () if "audio" in self._wanted_columns() else AUDIO_COLUMNS
+        longest = dict.fromkeys(sounds, self.limits.max_bytes)
+        raw = spec.read(limits=longest, paths_only=unheard)
         policy = AddressPolicy(spec.base, self.allow, spec.tar)
         loaded, errors = self._load_rows(raw, policy)
         ids = [str(row_id) for row_id in row_ids(raw)]
@@ -95,7 +99,7 @@ class Loader:
     def _load_rows(
         self, raw: pa.Table, policy: AddressPolicy
     ) -> tuple[dict[int, Heard | Codes | None], dict[int, BadRow]]:
-        wanted = {FAULT_COLUMN, *self._wanted_columns()}
+        wanted = {FAULT_COLUMN, TOO_LARGE, *self._wanted_columns()}
         names = [name for name in raw.column_names if name in wanted]
 
         def work(row: int) -> Heard | Codes | None:
@@ -123,6 +127,8 @@ class Loader:
                for name in cells}  # fmt: skip
         if row.get(FAULT_COLUMN):
             raise BadRow("bad_manifest_row", str(row[FAULT_COLUMN]))
+        if message := too_large_message(row.get(TOO_LARGE)):
+            raise BadRow("too_large", message)
         for column in self.task.text_columns:
             read_text(row, column, self.task)
         if row.get("instruction") is not None:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
-from actors.arrow_stream import ArrowStream
-from actors.cells import shown_rows
-from actors.fetch import require_regular
-from actors.storage import split_uri
+from actors.bounds import TOO_LARGE, bounded_table, large_row
+from actors.cells import canonical, shown_rows
+from actors.file_rows import open_parquet as open_parquet  # units and their files, in one place
+from actors.file_rows import read_file_rows
+from actors.file_rows import read_parquet_rows as read_parquet_rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a large manifest has a million of them
 class UnitSpec:
     """Where the rows of a unit are.
 
@@ -76,13 +74,22 @@ class UnitSpec:
         facts["only"] = tuple(facts["only"])
         return UnitSpec(**facts, rows=table.column("rows")[0].as_py())
 
-    def read(self, columns: list[str] | None = None) -> pa.Table:
-        """The unit's rows with the manifest's own columns, or those that are named."""
+    def read(
+        self,
+        columns: list[str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        paths_only: Sequence[str] = (),
+    ) -> pa.Table:
+        """The unit's rows with the manifest's own columns, or those that are named.
+
+        Values that are too large are left out, see `bounded`; of columns in `paths_only` no bytes
+        are read where that can be told apart.
+        """
         if self.rows:
             table = pa.ipc.open_stream(self.rows).read_all()
             table = table.select(columns) if columns else table
         else:
-            table = read_file_rows(self.source, self.start, self.stop, columns)
+            table = read_file_rows(self.source, self.start, self.stop, columns, limits, paths_only)
         if self.row is not None:
             return table.slice(self.row, 1)
         return table.take(pa.array(self.only, pa.int64())) if self.only else table
@@ -95,66 +102,30 @@ def units_table(units: Sequence[UnitSpec]) -> pa.Table:
     return pa.table({"spec": specs, "rows": rows})
 
 
-def to_stream(table: pa.Table) -> bytes:
-    """A table as the bytes of an Arrow stream."""
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+def to_stream(table: pa.Table, compression: str | None = None) -> bytes:
+    """A table as the bytes of an Arrow stream; `compression` such as ``zstd`` makes it smaller."""
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table)
-    return sink.getvalue()
-
-
-def open_parquet(uri: str) -> pq.ParquetFile:
-    """Open a Parquet file on any file system without reading its data."""
-    fs, path = split_uri(uri)
-    if isinstance(fs, LocalFileSystem):
-        require_regular(path)
-    return pq.ParquetFile(fs.open(path, "rb", cache_type="readahead"))
-
-
-def open_rows(uri: str) -> pq.ParquetFile | ArrowStream:
-    """Open a file of rows by its kind: an Arrow stream by its suffix, else Parquet."""
-    return ArrowStream(uri) if uri.endswith(".arrow") else open_parquet(uri)
-
-
-def read_file_rows(uri: str, start: int, stop: int, columns: list[str] | None = None) -> pa.Table:
-    """Rows ``start`` to ``stop`` of a Parquet or Arrow file, and little more of it."""
-    if uri.endswith(".arrow"):
-        with ArrowStream(uri) as file:
-            return file.read(start, stop, columns)
-    return read_parquet_rows(uri, start, stop, columns)
-
-
-def read_parquet_rows(
-    uri: str, start: int, stop: int, columns: list[str] | None = None
-) -> pa.Table:
-    """Rows ``start`` to ``stop`` of a Parquet file, reading only the row groups they lie in."""
-    with open_parquet(uri) as file:
-        wanted, first_row, before = [], None, 0
-        for group in range(file.metadata.num_row_groups):
-            after = before + file.metadata.row_group(group).num_rows
-            if before < stop and after > start:
-                wanted.append(group)
-                first_row = before if first_row is None else first_row
-            before = after
-        table = file.read_row_groups(wanted, columns=columns)
-        return table.slice(start - (first_row or 0), stop - start)
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return {"blake2b": hashlib.blake2b(value, digest_size=16).hexdigest()}
-    if isinstance(value, dict):
-        return {key: _canonical(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_canonical(item) for item in value]
-    return value
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def row_hashes(table: pa.Table) -> list[str]:
     """A stable hash of all values of every row, whatever the order of its columns."""
+    table = bounded_table(table)
+    notes = table.column(TOO_LARGE).to_pylist() if TOO_LARGE in table.column_names else None
+    if notes is not None and any(large_row(note) for note in notes):
+        table = table.drop_columns([TOO_LARGE])
+    else:
+        notes = None
     hashes = []
-    for row in shown_rows(table):
-        text = json.dumps(_canonical(row), sort_keys=True, default=str)
+    for place, row in enumerate(shown_rows(table)):
+        values = canonical(row)
+        if notes is not None:
+            values |= {name: stand_in for name, (_, stand_in) in large_row(notes[place]).items()}
+        text = json.dumps(values, sort_keys=True, default=str)
         data = text.encode("utf-8", "surrogatepass")
         hashes.append(hashlib.blake2b(data, digest_size=10).hexdigest())
     return hashes
@@ -184,4 +155,4 @@ def _column_ids(column: pa.ChunkedArray) -> list[str | None]:
     try:
         return [None if value is None else str(value) for value in column.to_pylist()]
     except UnicodeDecodeError as fault:
-        raise ValueError(f"column 'id': {fault}; write the ids as UTF-8") from fault
+        raise ValueError("column 'id' is not valid UTF-8; write the ids as UTF-8") from fault

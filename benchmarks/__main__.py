@@ -1,11 +1,12 @@
-"""``python -m benchmarks NAME [--quick] [--json]``."""
+"""``python -m benchmarks NAME [--quick] [--json]``; `trust` takes ``--against DIR``."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
-from benchmarks import driver, encode, flow, gpu, lm, pipeline, plot, record
+from benchmarks import driver, encode, flow, gpu, lm, pipeline, plot, record, trust
 
 BENCHMARKS = {
     "driver": driver.run,
@@ -15,6 +16,7 @@ BENCHMARKS = {
     "lm": lm.run,
     "pipeline": pipeline.run,
     "plot": plot.run,
+    "trust": trust.run,
 }
 
 
@@ -24,8 +26,17 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="fewer frames, rougher figures")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="trust: measure another checkout beside this one",
+    )
     arguments = parser.parse_args()
-    figures = BENCHMARKS[arguments.name](arguments.quick)
+    more = {"against": arguments.against} if arguments.name == "trust" else {}
+    figures = BENCHMARKS[arguments.name](arguments.quick, **more)
     if arguments.name != "plot":
         record.append(arguments.name, arguments.quick, figures)
     if arguments.json:

@@ -11,59 +11,31 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from actors.arrow_stream import ArrowStream
-from actors.fetch import fetch, require_regular
-from actors.storage import retrying, split_uri
-from actors.unit import open_parquet
+from actors.fetch import Limits, fetch, open_uri, require_regular
+from actors.load import FAULT_COLUMN
+from actors.storage import split_uri
+from pipelines.asked import Asked
 from pipelines.errors import UsageError
-from pipelines.readers import kaldi, webdataset
-from pipelines.rows import PARSERS, parse_jsonl, table_of_files, unzipped
+from pipelines.links import Listing, check_files, is_hidden, list_folder
+from pipelines.readers import kaldi, saved, webdataset
+from pipelines.row_tables import Row, table_of_dicts
+from pipelines.rows import PARSERS, Parse, parse_jsonl, table_of_files
+from pipelines.sources import Source, arrow_source, identity, parquet_source
+from pipelines.text_lines import TextFile
 from uniaudio2.errors import BadRow
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
 _MAX_TEXT_BYTES = 4 << 30
+_LIMITS = Limits(_MAX_TEXT_BYTES)
+_MAX_FACTS_BYTES = 16 << 20
 _LINES = tuple(suffix + zipped for suffix in (".jsonl", ".ndjson") for zipped in ("", ".gz"))
 _REASON_SUFFIX, _SEMANTIC_SUFFIX = "_reason.pt", "_semantic.pt"
-
-
-@dataclass(frozen=True)
-class Source:
-    """One piece of a manifest.
-
-    Attributes:
-        uri: where it is.
-        identity: size and modification mark, so that a changed file is noticed.
-        rows: its row count.
-        schema: its columns.
-        table: the rows themselves, for formats that are read whole; None for Parquet and Arrow.
-        pinned: rows point inside the file, so a changed file changes what they mean.
-    """
-
-    uri: str
-    identity: str
-    rows: int
-    schema: pa.Schema
-    table: pa.Table | None = None
-    pinned: bool = False
-
-    @property
-    def base(self) -> str:
-        """What relative audio paths are relative to."""
-        return posixpath.dirname(self.uri)
-
-
-def _identity(uri: str) -> str:
-    fs, path = split_uri(uri)
-    facts = retrying(lambda: fs.info(path), f"looking at {uri}")
-    mark = facts.get("ETag") or facts.get("mtime") or facts.get("LastModified") or ""
-    return f"{facts.get('size')}:{mark}"
 
 
 def _full_uri(original: str, path: str) -> str:
@@ -71,50 +43,37 @@ def _full_uri(original: str, path: str) -> str:
     return f"{protocol}://{path}" if separator and protocol != "file" else path
 
 
-@contextmanager
-def _readable(uri: str, kind: str) -> Iterator[None]:
-    """Say of a damaged file what is wrong with it; lengths and names in it may be anything."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as fault:
-        said = str(fault) or "a length in it is beyond all memory"
-        raise UsageError(f"{uri}: {said}; a readable {kind} file is needed") from fault
+def _refused(uri: str, faults: dict[str, str]) -> Source:
+    """Rows that fail, for files that are not read."""
+    ids = [name.encode("utf-8", "backslashreplace").decode() for name in faults]
+    table = pa.table({"id": ids, FAULT_COLUMN: list(faults.values())})
+    return Source(uri, str(len(faults)), len(faults), table.schema.remove(0), table)
 
 
-def parquet_source(uri: str) -> Source:
-    """A Parquet file by its footer alone."""
-    with _readable(uri, "Parquet"), open_parquet(uri) as file:
-        schema = file.schema_arrow
-        _ = schema.names  # raises where one is no text
-        return Source(uri, _identity(uri), file.metadata.num_rows, schema)
-
-
-def _arrow_source(uri: str) -> Source:
-    """An Arrow stream file by the headers of its messages alone."""
-    with _readable(uri, "Arrow stream"), ArrowStream(uri) as file:
-        _ = file.schema.names
-        return Source(uri, _identity(uri), file.num_rows, file.schema)
-
-
-def _saved_dataset(uri: str) -> list[Source]:
+def _saved_dataset(uri: str, listing: Listing) -> Iterator[Source]:
     """A folder that `datasets` saved: its shards in order, or those of all splits."""
-    facts = _read_json(uri, "dataset_dict.json")
-    if facts is not None:
-        return [source for split in facts["splits"] for source in _saved_dataset(f"{uri}/{split}")]
-    facts = _read_json(uri, "state.json") or {}
-    return [_arrow_source(f"{uri}/{file['filename']}") for file in facts["_data_files"]]
+
+    def read(name: str) -> Any:
+        if fault := listing.fault(name, is_text=True):
+            raise UsageError(f"{uri}: {fault}")
+        return _read_json(f"{uri}/{name}")
+
+    for name in list(saved.shards(read)):
+        if fault := listing.fault(name):
+            yield _refused(f"{uri}/{name}", {name: fault})
+        elif not any(name.startswith(folder) for folder, _ in listing.folders()):
+            yield arrow_source(f"{uri}/{name}")
 
 
-def _read_json(folder: str, name: str) -> dict[str, Any] | None:
+def _read_json(uri: str) -> Any:
     try:
-        facts: Any = json.loads(fetch(f"{folder}/{name}", _MAX_TEXT_BYTES))
+        return json.loads(fetch(uri, _MAX_FACTS_BYTES))
     except BadRow as error:
         if error.kind == "missing_file":
             return None
         raise
-    return facts if isinstance(facts, dict) else {}
+    except (ValueError, RecursionError) as fault:
+        raise UsageError(f"{uri} is not JSON; save the dataset again") from fault
 
 
 def _tar_sources(uris: list[str]) -> list[Source]:
@@ -126,7 +85,7 @@ def _tar_sources(uris: list[str]) -> list[Source]:
             require_regular(path)
         with fs.open(path, "rb", cache_type="readahead") as file:
             table = webdataset.read_tar(file, uri, AUDIO_SUFFIXES)
-        sources.append(Source(uri, _identity(uri), table.num_rows, table.schema, table, True))
+        sources.append(Source(uri, identity(uri), table.num_rows, table.schema, table, True))
     keys = Counter(key for source in sources for key in _keys(source))
     if not keys or keys.most_common(1)[0][1] == 1:
         return sources
@@ -149,140 +108,189 @@ def _with_shard_names(source: Source) -> Source:
     return replace(source, table=table, schema=table.schema)
 
 
-def _kaldi_source(uri: str) -> Source:
-    def read(name: str) -> bytes | None:
+def _text_file(uri: str) -> TextFile:
+    return TextFile(lambda: open_uri(uri, _LIMITS), _MAX_TEXT_BYTES, uri, uri.endswith(".gz"))
+
+
+def _kaldi_source(uri: str, listing: Listing, asked: Asked) -> Source:
+    faults = {name: listing.fault(name, is_text=True) for name in kaldi.FILES}
+    told = {name: fault for name, fault in faults.items() if fault}
+    if told:
+        return _refused(uri + "/", told)
+
+    def read(name: str) -> TextFile | None:
         try:
-            return fetch(f"{uri}/{name}", _MAX_TEXT_BYTES)
+            with open_uri(f"{uri}/{name}", _LIMITS):
+                return _text_file(f"{uri}/{name}")
         except BadRow as error:
             if error.kind == "missing_file":
                 return None
             raise
 
-    table = kaldi.read_kaldi(read)
+    try:
+        table = kaldi.read_kaldi(read, asked)
+    except (BadRow, ValueError) as fault:
+        raise UsageError(f"{uri}: {fault}") from fault
     return Source(uri + "/", str(table.num_rows), table.num_rows, table.schema, table)
 
 
-def _other_toolkit(uri: str, names: set[str]) -> list[Source] | None:
+def _kaldi_of(folder: str, asked: Asked) -> Source:
+    """The data folder of a ``wav.scp`` that INPUT names itself."""
+    fs, path = split_uri(folder)
+    is_local = isinstance(fs, LocalFileSystem)
+    return _kaldi_source(
+        folder, check_files(path, list(kaldi.FILES), asked) if is_local else Listing([]), asked
+    )
+
+
+def _other_toolkit(uri: str, listing: Listing, asked: Asked) -> list[Source] | None:
     """The sources of a folder that `datasets` or Kaldi lays out; None for any other folder."""
+    names = set(listing.names)
     try:
-        if "dataset_dict.json" in names or {"state.json", "dataset_info.json"} <= names:
-            return _saved_dataset(uri)
-        return [_kaldi_source(uri)] if kaldi.MARK in names else None
+        if saved.is_saved(names):
+            return list(_saved_dataset(uri, listing))
     except BadRow as error:
         raise UsageError(error.message) from error
-    except (KeyError, TypeError, ValueError) as fault:
-        raise UsageError(f"{uri}: not a folder of `datasets` or Kaldi: {fault!r}") from fault
+    return [_kaldi_source(uri, listing, asked)] if kaldi.MARK in names else None
 
 
-def _small_source(uri: str, parse: Callable[[bytes], pa.Table]) -> Source:
+def _small_source(uri: str, parse: Parse, asked: Asked) -> Source:
     try:
-        data = fetch(uri, _MAX_TEXT_BYTES)
-        table = parse(unzipped(data, _MAX_TEXT_BYTES) if uri.endswith(".gz") else data)
+        table = parse(_text_file(uri), asked)
     except BadRow as error:
-        raise UsageError(f"{error.message}; a large manifest is better kept as Parquet") from error
+        large = "; a large manifest is better kept as Parquet" if error.kind == "too_large" else ""
+        raise UsageError(f"{error.message}{large}") from error
     except ValueError as fault:
         raise UsageError(f"{uri}: {fault}") from fault
-    return Source(uri, _identity(uri), table.num_rows, table.schema, table)
+    return Source(uri, identity(uri), table.num_rows, table.schema, table)
 
 
-def _folder_table(names: list[str]) -> pa.Table | None:
+def _small_sources(uri: str, names: list[str], listing: Listing, asked: Asked) -> Iterator[Source]:
+    for name in names:
+        if fault := listing.fault(name, is_text=True):
+            yield _refused(f"{uri}/{name}", {name: fault})
+        elif not asked.suffices(0, 0):
+            yield _small_source(f"{uri}/{name}", parse_jsonl, asked)
+
+
+def _folder_table(uri: str, listing: Listing) -> pa.Table | None:
     """Rows for a folder: published code pairs when there are any, else audio files."""
-    present = set(names)
-    pairs = [
-        (name[: -len(_SEMANTIC_SUFFIX)], name) for name in names if name.endswith(_SEMANTIC_SUFFIX)
+    present = set(listing.names)
+    stems = [
+        name[: -len(_SEMANTIC_SUFFIX)] for name in listing.names if name.endswith(_SEMANTIC_SUFFIX)
     ]
-    if pairs:
-        reasons = [stem + _REASON_SUFFIX for stem, _ in pairs]
-        return pa.table(
-            {
-                "id": pa.array([stem for stem, _ in pairs]),
-                "recon_path": pa.array([name for _, name in pairs]),
-                "reason_path": pa.array(
-                    [name if name in present else None for name in reasons], pa.string()
-                ),
-            }
-        )
-    audio = [name for name in names if name.lower().endswith(AUDIO_SUFFIXES)]
-    if not audio:
-        return None
-    return table_of_files(audio)
+    rows = [_pair_row(uri, stem, present, listing) for stem in stems]
+    if rows:
+        return table_of_dicts(rows)
+    audio = [name for name in listing.names if name.lower().endswith(AUDIO_SUFFIXES)]
+    return table_of_files(audio, listing.fault) if audio else None
 
 
-def _pattern_sources(uri: str, names: list[str]) -> list[Source]:
+def _pair_row(uri: str, stem: str, present: set[str], listing: Listing) -> Row:
+    names = (stem + _SEMANTIC_SUFFIX, stem + _REASON_SUFFIX)
+    for name in names:
+        if name in present and (fault := listing.fault(name)):
+            return {"id": stem, FAULT_COLUMN: fault}
+    recon, reason = (posixpath.join(uri, name) if name in present else None for name in names)
+    return {"id": stem, "recon_path": recon, "reason_path": reason}
+
+
+def _pattern_sources(uri: str, names: list[str], asked: Asked) -> list[Source]:
     """What a glob matches."""
-    if all(name.endswith(".tar") for name in names):
-        return _tar_sources([_full_uri(uri, name) for name in names])
-    _, path = split_uri(uri)
+    fs, path = split_uri(uri)
     root = posixpath.dirname(re.split(r"[*?[]", path, maxsplit=1)[0]).rstrip("/")
+    inner = {name: name[len(root) + 1 :] for name in names}
+    is_local = isinstance(fs, LocalFileSystem)
+    listing = check_files(root, list(inner.values()), asked) if is_local else Listing([])
+    kept = [name for name in names if not listing.fault(inner[name])]
+    faults = {inner[name]: listing.fault(inner[name]) or "" for name in names if name not in kept}
+    refused = [_refused(_full_uri(uri, root), faults)] if faults else []
+    if all(name.endswith(".tar") for name in names):
+        return _tar_sources([_full_uri(uri, name) for name in kept]) + refused
     if root and all(name.lower().endswith(AUDIO_SUFFIXES) for name in names):
         # as in a folder: paths from where the pattern begins are ids, for file names may repeat
-        table = table_of_files([name[len(root) + 1 :] for name in names])
+        table = table_of_files(list(inner.values()), listing.fault)
         folder = _full_uri(uri, root) + "/"
         return [Source(folder, str(len(names)), table.num_rows, table.schema, table)]
-    return [source for name in names for source in find_sources(_full_uri(uri, name))]
+    found = [source for name in kept for source in find_sources(_full_uri(uri, name), asked)]
+    return found + refused
 
 
-def _is_hidden(name: str) -> bool:
-    """Tell whether a file of a folder is none of the user's: caches, what macOS puts beside it."""
-    return any(part.startswith(".") for part in name.split("/"))
-
-
-def _folder_sources(uri: str) -> Iterator[Source]:
+def _list(uri: str, asked: Asked) -> Listing:
     fs, path = split_uri(uri)
+    if isinstance(fs, LocalFileSystem):
+        return list_folder(path, asked)
     inside = len(path.rstrip("/")) + 1
-    found = sorted(str(name) for name in fs.find(path))
-    found = [name for name in found if not _is_hidden(name[inside:])]
-    others = _other_toolkit(uri.rstrip("/"), {name[inside:] for name in found})
+    names = sorted(str(name)[inside:] for name in fs.find(path))
+    return Listing([name for name in names if not is_hidden(name)])
+
+
+def _folder_sources(uri: str, asked: Asked) -> Iterator[Source]:
+    folder = uri.rstrip("/")
+    listing = _list(uri, asked)
+    refused = dict(listing.folders())
+    if refused:
+        yield _refused(folder + "/", refused)
+    others = _other_toolkit(folder, listing, asked)
     if others is not None:
         yield from others
         return
-    parquet = [name for name in found if name.endswith(".parquet")]
-    if parquet:
-        yield from (parquet_source(_full_uri(uri, name)) for name in parquet)
-        return
-    lines = [name for name in found if name.endswith(_LINES)]
-    if lines:
-        yield from (_small_source(_full_uri(uri, name), parse_jsonl) for name in lines)
-        return
-    tars = [name for name in found if name.endswith(".tar")]
-    if tars:
-        yield from _tar_sources([_full_uri(uri, name) for name in tars])
-        return
-    table = _folder_table([name[inside:] for name in found])
-    if table is None:
-        kinds = ", ".join(AUDIO_SUFFIXES)
+    kinds: tuple[tuple[tuple[str, ...], Callable[[list[str]], Iterator[Source]]], ...] = (
+        ((".parquet",), lambda names: _files_of(folder, names, listing, _parquet_sources)),
+        (_LINES, lambda names: _small_sources(folder, names, listing, asked)),
+        ((".tar",), lambda names: _files_of(folder, names, listing, _tar_sources)),
+    )
+    for suffixes, sources in kinds:
+        names = [name for name in listing.names if name.endswith(suffixes)]
+        if names:
+            yield from sources(names)
+            return
+    table = _folder_table(uri, listing)
+    if table is None and not refused:
+        kinds_known = ", ".join(AUDIO_SUFFIXES)
         raise UsageError(
-            f"{uri}: no .parquet, .jsonl, .tar, code pairs or audio files ({kinds}) among its "
-            f"{len(found)} files; name a manifest or a folder with some"
+            f"{uri}: no .parquet, .jsonl, .tar, code pairs or audio files ({kinds_known}) among "
+            f"its {len(listing.names)} files; name a manifest or a folder with some"
         )
-    for name in ("recon_path", "reason_path"):
-        if name in table.column_names:
-            full = [value and posixpath.join(uri, value) for value in table[name].to_pylist()]
-            table = table.set_column(
-                table.column_names.index(name), name, pa.array(full, pa.string())
-            )
-    folder = uri.rstrip("/") + "/"
-    yield Source(folder, str(len(found)), table.num_rows, table.schema, table)
+    if table is not None:
+        count = str(len(listing.names))
+        yield Source(folder + "/", count, table.num_rows, table.schema, table)
 
 
-def find_sources(uri: str) -> list[Source]:
+def _files_of(
+    folder: str, names: list[str], listing: Listing, read: Callable[[list[str]], list[Source]]
+) -> Iterator[Source]:
+    """The sources of files, and rows that fail for those that are not read."""
+    faults = {name: fault for name in names if (fault := listing.fault(name))}
+    yield from read([f"{folder}/{name}" for name in names if name not in faults])
+    if faults:
+        yield _refused(folder + "/", faults)
+
+
+def _parquet_sources(uris: list[str]) -> list[Source]:
+    return [parquet_source(uri) for uri in uris]
+
+
+def find_sources(uri: str, asked: Asked | None = None) -> list[Source]:
     """Everything that an INPUT names, in a fixed order.
 
     Args:
         uri: a file, a folder or a glob, local or on any fsspec file system.
+        asked: how much of it is wanted; it is told what was noticed.
 
     Raises:
         UsageError: nothing is there, or its kind is not known.
     """
+    asked = asked or Asked()
     fs, path = split_uri(uri)
     is_pattern = any(sign in path for sign in "*?[")
     if is_pattern and not fs.exists(path):  # a name may hold such signs itself
         names = sorted(str(name) for name in fs.glob(path))
         if not names:
             raise UsageError(f"{uri}: the pattern matches no file; check the path")
-        return _pattern_sources(uri, names)
+        return _pattern_sources(uri, names, asked)
     if fs.isdir(path):
-        return list(_folder_sources(_full_uri(uri, path)))
+        return list(_folder_sources(_full_uri(uri, path), asked))
     if not fs.exists(path):
         raise UsageError(f"{uri}: no such file or folder; check the path and the endpoint")
     suffix = posixpath.splitext(path)[1].lower()
@@ -296,15 +304,15 @@ def find_sources(uri: str) -> list[Source]:
     if suffix == ".parquet":
         return [parquet_source(full)]
     if posixpath.basename(path) == kaldi.MARK:
-        return [_kaldi_source(posixpath.dirname(full))]
+        return [_kaldi_of(posixpath.dirname(full), asked)]
     if suffix == ".arrow":
-        return [_arrow_source(full)]
+        return [arrow_source(full)]
     if suffix == ".tar":
         return _tar_sources([full])
     if suffix in PARSERS:
-        return [_small_source(full, PARSERS[suffix])]
+        return [_small_source(full, PARSERS[suffix], asked)]
     if suffix in AUDIO_SUFFIXES:
         table = pa.table({"id": [posixpath.basename(path)], "audio": [posixpath.basename(path)]})
-        return [Source(full, _identity(full), 1, table.schema, table)]
+        return [Source(full, identity(full), 1, table.schema, table)]
     known = ", ".join([".parquet", ".arrow", ".tar", *PARSERS, *AUDIO_SUFFIXES])
     raise UsageError(f"{uri}: kind {suffix!r} is not known; one of {known}, or a folder")

@@ -10,19 +10,25 @@ from math import inf
 import pyarrow as pa
 
 from actors.audio_rows import AUDIO_COLUMNS
+from actors.bounds import TOO_LARGE
 from actors.load import FAULT_COLUMN
 from actors.unit import UnitSpec, to_stream
+from pipelines.asked import Asked
 from pipelines.errors import UsageError
-from pipelines.manifest import Source, find_sources
+from pipelines.manifest import find_sources
 from pipelines.named_addresses import NamedAddresses
 from pipelines.options import InputRules
 from pipelines.row_index import SeenIds, index_rows, origin, refuse_duplicates
+from pipelines.sources import Source
+from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks import TaskSpec
 
 _SMALLEST_RUN_UNITS = 8
 _LARGEST_UNIT_ROWS = 32
+_PACKED_BYTES = 4096  # packing less saves nothing
 # whose waves, 96 KB a second, are 115 MB in the store that stages share
 _LARGEST_UNIT_S = 1200.0
+_MARKS = {FAULT_COLUMN, TOO_LARGE}
 _CODES = ("recon_codes", "recon_path")
 _STAND_INS = {"audio": (*AUDIO_COLUMNS[1:], *_CODES), "recon_codes": _CODES[1:]}
 
@@ -36,12 +42,14 @@ class Plan:
         schema: columns of the whole manifest.
         rows: number of rows.
         sources: the files that were found.
+        notes: what a user should know of INPUT before it is run, a line each.
     """
 
     units: list[UnitSpec]
     schema: pa.Schema
     rows: int
     sources: list[str]
+    notes: tuple[str, ...] = ()
 
 
 def check_columns(schema: pa.Schema, task: TaskSpec) -> None:
@@ -50,14 +58,14 @@ def check_columns(schema: pa.Schema, task: TaskSpec) -> None:
     Raises:
         UsageError: names what is missing and what is there.
     """
-    names = set(schema.names) - {FAULT_COLUMN}
+    names = set(schema.names) - _MARKS
     for column in task.columns:
         others = (*_STAND_INS.get(column, ()), *filter(None, [task.fallback.get(column)]))
         if not names & {column, *others}:
             also = f" (or {', '.join(others)})" if others else ""
             raise UsageError(
                 f"column {column!r}{also} is missing; task {task.name} needs "
-                f"{', '.join(task.columns)}, the manifest has {', '.join(sorted(names)) or 'none'}"
+                f"{', '.join(task.columns)}, the manifest has {listed(sorted(names)) or 'none'}"
             )
 
 
@@ -78,7 +86,8 @@ def common_schema(sources: list[Source]) -> pa.Schema:
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise UsageError(
-                f"{source.uri}: column {twice!r} occurs more than once; give each its own name"
+                f"{source.uri}: column {quoted(twice)} occurs more than once; "
+                "give each its own name"
             )
     try:
         return pa.unify_schemas(
@@ -111,19 +120,21 @@ def make_plan(
         task: decides which columns are needed.
         unit_rows: rows of a unit; None chooses 32, fewer for small manifests so that stages
             can overlap, and fewer where columns tell of more than 20 minutes of audio.
-        limit: use the first `limit` rows alone.
-        rules: what the input may name.
+        limit: use the first `limit` rows alone. Of a text manifest no more is read than they and
+            its first million characters, so what columns there are does not depend on the rest.
+        rules: what the input may name, and where its links may lead.
 
     Raises:
         UsageError: nothing found, no rows, a column missing, ids null or repeated, addresses that
             may not be named.
     """
     rules = rules or InputRules()
-    sources = [source for source in find_sources(uri) if source.rows]
+    asked = Asked(limit, rules.links)
+    sources = [source for source in find_sources(uri, asked) if source.rows]
     if not sources:
         raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
     schema = common_schema(sources)
-    if FAULT_COLUMN in schema.names and not set(schema.names) - {"id", FAULT_COLUMN}:
+    if FAULT_COLUMN in schema.names and not set(schema.names) - {"id", *_MARKS}:
         raise UsageError(f"{uri}: no row can be understood; the first: {_first_fault(sources)}")
     check_columns(schema, task)
     counts, left = [], limit if limit is not None else sum(s.rows for s in sources)
@@ -141,7 +152,7 @@ def make_plan(
         units.extend(_cut(source, groups, len(units), seen))
     named.check(uri)
     refuse_duplicates(sources, counts, seen)
-    return Plan(units, schema, total, [source.uri for source in sources])
+    return Plan(units, schema, total, [source.uri for source in sources], asked.notes())
 
 
 def _cut(
@@ -157,7 +168,9 @@ def _cut(
             contents.update(row_hash.encode())
         where, data = source.uri, b""
         if source.table is not None:
-            where, data = "", to_stream(source.table.slice(start, len(group)))
+            rows_of_unit = source.table.slice(start, len(group))
+            is_large = rows_of_unit.nbytes > _PACKED_BYTES
+            where, data = "", to_stream(rows_of_unit, "zstd" if is_large else None)
         tar = source.uri if source.pinned else ""
         yield UnitSpec(number, where, start, stop, source.base, contents.hexdigest(), data, tar=tar)
         start = stop
@@ -187,6 +200,6 @@ def _groups(
 
 
 def travelling_schema(schema: pa.Schema) -> pa.Schema:
-    """The columns that travel to the results: all but `id` and our own fault marker."""
-    kept = [field for field in schema if field.name not in ("id", FAULT_COLUMN)]
+    """The columns that travel to the results: all but `id` and our own marks."""
+    kept = [field for field in schema if field.name not in ("id", *_MARKS)]
     return pa.schema(kept)

@@ -20,8 +20,10 @@ from actors.fetch import fetch
 from actors.load import FAULT_COLUMN, SPAN_COLUMNS
 from actors.storage import UnknownFileSystem
 from actors.unit import read_parquet_rows, row_ids
+from pipelines.asked import Asked
 from pipelines.errors import UsageError
-from pipelines.manifest import Source, find_sources
+from pipelines.manifest import find_sources
+from pipelines.sources import Source
 from uniaudio2.config import LmConfig, ModelConfig
 from uniaudio2.errors import BadRow
 from uniaudio2.frozen import nearest
@@ -111,7 +113,7 @@ def read_examples(
         raise UsageError(f"examples: task {task.name} generates nothing; leave them out")
     examples: list[Example] = []
     try:
-        sources = find_sources(uri)
+        sources = find_sources(uri, Asked(count))
     except (UnknownFileSystem, OSError) as fault:
         raise UsageError(f"examples: {uri}: {fault}; name a manifest that can be read") from fault
     for source in sources:

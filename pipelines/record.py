@@ -101,6 +101,7 @@ def run_record(job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts) -
             "rows": plan.rows,
             "units": len(plan.units),
             "columns": plan.schema.names,
+            "notes": list(plan.notes),
         },
         "counts": {"ok": counts.ok, "errors": counts.errors, "kinds": counts.kinds},
         "audio": {"input_s": counts.input_s, "output_s": counts.output_s},

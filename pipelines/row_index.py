@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from actors.unit import open_rows, row_hashes, row_ids
+from actors.file_rows import file_batches
+from actors.unit import row_hashes, row_ids
 from pipelines.errors import UsageError
-from pipelines.manifest import Source
+from pipelines.sources import Source, fault_of
+from uniaudio2.shown import quoted
 
 _BATCH_ROWS = 4096
+_BATCH_BYTES = 4 << 20
 _WHOLE_BATCH_ROWS = 64
 
 
@@ -57,8 +60,7 @@ def index_rows(
                 look(table, source.base)
             yield from zip(row_ids(table), row_hashes(table), _seconds(table), strict=True)
     except (ValueError, pa.ArrowException, OSError, MemoryError) as fault:
-        said = str(fault) or "a length in it is beyond all memory"
-        raise UsageError(f"{source.uri}: {said}") from fault
+        raise UsageError(f"{source.uri}: {fault_of(fault)}") from fault
 
 
 def _seconds(table: pa.Table) -> list[float]:
@@ -79,17 +81,17 @@ def _seconds(table: pa.Table) -> list[float]:
 
 
 def _tables(source: Source, rows: int) -> Iterator[pa.Table]:
-    if source.table is not None:
-        yield source.table.slice(0, rows)
+    """The first rows, a batch at a time: as Python values they take many times their size."""
+    if source.table is None:
+        columns = read_columns(source)
+        size = _BATCH_ROWS if columns else _WHOLE_BATCH_ROWS
+        for batch in file_batches(source.uri, rows, columns, size):
+            yield pa.Table.from_batches([batch])
         return
-    columns, left = read_columns(source), rows
-    size = _BATCH_ROWS if columns else _WHOLE_BATCH_ROWS
-    with open_rows(source.uri) as file:
-        for batch in file.iter_batches(batch_size=size, columns=columns):
-            yield pa.Table.from_batches([batch]).slice(0, left)
-            left -= batch.num_rows
-            if left <= 0:
-                return
+    average = source.table.nbytes // max(source.table.num_rows, 1) + 1
+    size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // average))
+    for start in range(0, rows, size):
+        yield source.table.slice(start, min(size, rows - start))
 
 
 class SeenIds:
@@ -132,7 +134,7 @@ def refuse_duplicates(sources: list[Source], counts: list[int], seen: SeenIds) -
     twice = sorted(name for name, count in found.items() if count > 1)
     if not twice:
         return
-    examples = ", ".join(repr(name) for name in twice[:3])
+    examples = ", ".join(quoted(name, 80) for name in twice[:3])
     has_column = any("id" in source.schema.names for source in sources)
     remedy = (
         "make every id unique"

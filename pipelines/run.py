@@ -197,6 +197,8 @@ class Run:
 
     def _work(self, pending: list[UnitSpec], lease: Lease, make: StageFactory) -> None:
         self.progress.begin(self._headline())
+        for note in self.plan.notes:
+            self.progress.say("input", note)
         if not self.model.trained:
             self.progress.say(
                 "warning",

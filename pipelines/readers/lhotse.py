@@ -11,6 +11,7 @@ from typing import Any
 
 _CUTS = ("MonoCut", "MultiCut", "MixedCut", "PaddingCut", "Cut")
 _SOURCES = ("file", "url")
+_OTHER_SOURCES = ("command", "memory", "shar", "url")
 _SUPERVISION_FACTS = ("speaker", "language", "gender")
 
 
@@ -33,8 +34,16 @@ def lhotse_row(row: Mapping[str, Any]) -> dict[str, Any] | str:
     """
     try:
         return _cut_row(row) if "type" in row else _recording_row(row)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as fault:
+    except ValueError:  # its words quote the line
+        return "not a Lhotse manifest's line: a number or a channel is none"
+    except (KeyError, TypeError, AttributeError, IndexError) as fault:
         return f"not a Lhotse manifest's line: {type(fault).__name__}: {fault}"
+
+
+def _named(kind: Any) -> str:
+    """A kind of Lhotse's; any other may be anything, and is not repeated."""
+    known = isinstance(kind, str) and kind in (*_CUTS, *_OTHER_SOURCES)
+    return f"of type {kind!r}" if known else "of an unknown type"
 
 
 def _recording_row(recording: Mapping[str, Any]) -> dict[str, Any] | str:
@@ -46,7 +55,7 @@ def _recording_row(recording: Mapping[str, Any]) -> dict[str, Any] | str:
     kind = sources[0]["type"]
     if kind not in _SOURCES:
         return (
-            f"recording source of type {str(kind)[:40]!r}, which is never run or unpacked here; "
+            f"recording source {_named(kind)}, which is never run or unpacked here; "
             f"one of {', '.join(_SOURCES)} can be read: write files with `save_audios` first"
         )
     return {"id": recording["id"], "audio": sources[0]["source"]}
@@ -54,7 +63,7 @@ def _recording_row(recording: Mapping[str, Any]) -> dict[str, Any] | str:
 
 def _cut_row(cut: Mapping[str, Any]) -> dict[str, Any] | str:
     if cut["type"] not in ("MonoCut", "MultiCut"):
-        return f"a {cut['type']}; write its audio with `save_audios` first"
+        return f"a cut {_named(cut['type'])}; write its audio with `save_audios` first"
     recording = cut.get("recording")
     if recording is None:
         return "a cut without a recording; give cuts that hold audio"

@@ -16,7 +16,9 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from actors.fetch import byte_range
-from pipelines.rows import Row, fault_row, table_of_rows
+from pipelines.row_tables import Numbered, Row, table_of_rows
+from pipelines.rows import fault_row
+from pipelines.text_lines import Meter
 
 _MAX_MEMBER_BYTES = 4 << 20
 _COLUMNS = ("text", "caption", "question", "lyric", "speaker", "language")
@@ -47,7 +49,12 @@ def read_tar(file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...]) -> pa.Ta
         sounds gives a row for each. A tar that ends too early gives a row that fails after those
         that could be read.
     """
-    return table_of_rows(enumerate(_samples(file, uri, audio_suffixes), 1))
+
+    def numbered(meter: Meter) -> Numbered:
+        file.seek(0)
+        return enumerate(_samples(file, uri, audio_suffixes, meter), 1)
+
+    return table_of_rows(numbered)
 
 
 @dataclass
@@ -80,7 +87,9 @@ class _Sample:
             yield fault_row(name, fault) if fault else {"id": name, **sound, **facts}
 
 
-def _samples(file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...]) -> Iterator[Row | str]:
+def _samples(
+    file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...], meter: Meter
+) -> Iterator[Row | str]:
     sample: _Sample | None = None
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
@@ -97,6 +106,7 @@ def _samples(file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...]) -> Itera
                 if ending in audio_suffixes:
                     sample.sounds[part] = byte_range(uri, member.offset_data, member.size)
                 elif ending == ".json" or ending in _TEXTS:
+                    meter.characters += member.size
                     _add_text(sample.facts.setdefault(part, {}), tar, member, ending)
     except (tarfile.TarError, EOFError, OSError) as fault:
         yield f"{uri} cannot be read on: {fault}; fetch it again"
@@ -113,13 +123,16 @@ def _add_text(row: Row, tar: tarfile.TarFile, member: tarfile.TarInfo, extension
     stream = tar.extractfile(member)
     data = stream.read() if stream else b""
     if len(data) < member.size:
-        raise EOFError(f"{member.name} is cut short")
+        raise EOFError("a member is cut short")
     try:
         text = data.decode("utf-8-sig")
         if extension != ".json":
             row[_TEXTS[extension]] = text.strip("\r\n")
             return
         facts: Any = json.loads(text)
+    except UnicodeDecodeError:
+        row["fault"] = f"{extension}: text that is not valid UTF-8; save it as UTF-8"
+        return
     except (ValueError, RecursionError) as fault:
         row["fault"] = f"{extension}: {fault}"
         return

@@ -96,3 +96,26 @@ def test_no_bytes_break_it(tmp_path_factory: pytest.TempPathFactory, data: bytes
             assert file.num_rows >= 0
     except pa.ArrowException:
         pass
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_packed_buffers_that_unpack_to_too_much_are_refused(
+    compression: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"id": ["a"], "text": ["x" * 100_000]})
+    (tmp_path / "a.arrow").write_bytes(to_stream(table, compression))
+    assert (tmp_path / "a.arrow").stat().st_size < 2000
+    with ArrowStream(str(tmp_path / "a.arrow")) as file:
+        assert file.read(0, 1).equals(table)
+        monkeypatch.setattr("actors.arrow_stream._MAX_UNPACKED_BYTES", 99_000)
+        with pytest.raises(pa.ArrowInvalid, match=r"record batch of 100.*write batches of fewer"):
+            file.read(0, 1)
+
+
+def test_a_batch_beyond_all_bounds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.arrow").write_bytes(_stream(10))
+    monkeypatch.setattr("actors.arrow_stream._MAX_BATCH_BYTES", 100)
+    with pytest.raises(pa.ArrowInvalid, match="at most 100: write batches of fewer rows"):
+        ArrowStream(str(tmp_path / "a.arrow"))

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from actors.addresses import AddressPolicy, resolve
 from actors.audio_rows import load_audio
+from actors.bounds import MAX_VALUE_BYTES
 from actors.codes import load_codes
+from actors.error_rows import errors_table
 from actors.load import Loader, read_text
 from actors.table import read_codes
 from actors.unit import UnitSpec, to_stream
@@ -258,3 +261,42 @@ def test_text_that_is_not_utf8_costs_its_row() -> None:
     rows = pa.table({"id": ["1", "2"], "text": texts})
     table = Loader(get_task("tts"), rows.schema.remove(0))(unit_of(rows))
     assert table["error_kind"].to_pylist() == ["bad_manifest_row", None]
+
+
+def test_a_value_that_is_too_large_costs_its_row(tmp_path: Path) -> None:
+    """Its column is read by no stage, but would travel; the sound is larger and may be."""
+    large = "x" * (MAX_VALUE_BYTES + 1)
+    sound = GOOD + b"\0" * MAX_VALUE_BYTES
+    rows = pa.table(
+        {
+            "id": ["a", "b", "c"],
+            "audio": pa.array([GOOD, GOOD, sound], pa.binary()),
+            "note": ["fine", large, None],
+            "blob": pa.array([large.encode(), None, None], pa.binary()),
+        }
+    )
+    path = tmp_path / "m.parquet"
+    pq.write_table(rows, path)
+    unit = UnitSpec(0, str(path), 0, 3, "", "f")
+    schema = rows.schema.remove(0)
+    table = Loader(get_task("tokenize"), schema)(unit.to_table())
+    assert table["error_kind"].to_pylist() == ["too_large", "too_large", None]
+    first, second, _ = table["error_message"].to_pylist()
+    assert f"column 'blob': a value of {len(large)} bytes; at most {MAX_VALUE_BYTES}" in first
+    assert "column 'note'" in second
+    assert [row["note"] for row in table["input"].to_pylist()] == ["fine", None, None]
+    assert table["input"].nbytes < 1000
+    shown = errors_table(table, [0, 1]).to_pylist()
+    assert all(len(row["input"]) < 200 for row in shown)
+    refused = Loader(get_task("tokenize"), schema, max_bytes=len(GOOD))(unit.to_table())
+    assert refused["error_kind"].to_pylist() == ["too_large"] * 3
+
+
+def test_sounds_that_a_task_does_not_hear_cost_nothing(tmp_path: Path) -> None:
+    sounds = [{"bytes": b"x" * (MAX_VALUE_BYTES + 1), "path": "a.wav"}]
+    rows = pa.table({"id": ["a"], "audio": sounds, "text": ["hi"]})
+    pq.write_table(rows, tmp_path / "m.parquet")
+    unit = UnitSpec(0, str(tmp_path / "m.parquet"), 0, 1, "", "f")
+    table = Loader(get_task("tts"), rows.schema.remove(0))(unit.to_table())
+    assert table["error_kind"].to_pylist() == [None]
+    assert table["input"].to_pylist()[0]["audio"] == "a.wav"

@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import datasets
@@ -22,8 +23,11 @@ from actors.storage import Storage
 from pipelines.errors import UsageError
 from pipelines.manifest import find_sources
 from pipelines.plan import make_plan
-from pipelines.rows import parse_jsonl, parse_lines, table_of_dicts, unzipped
+from pipelines.row_tables import table_of_dicts
+from pipelines.rows import parse_jsonl, parse_lines
+from pipelines.text_lines import TextFile
 from tests.conftest import tone, wav_bytes
+from uniaudio2.errors import BadRow
 from uniaudio2.tasks import get_task
 
 
@@ -204,6 +208,12 @@ def test_a_damaged_gzip_file(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_gzip_file_that_unpacks_to_too_much() -> None:
-    assert unzipped(gzip.compress(b"x" * 100), 100) == b"x" * 100
-    with pytest.raises(ValueError, match="more than 99 bytes"):
-        unzipped(gzip.compress(b"x" * 100), 99)
+    packed = gzip.compress(b"x" * 100)
+
+    def blocks(most: int) -> bytes:
+        file = TextFile(lambda: nullcontext(io.BytesIO(packed)), most, "m.gz", is_packed=True)
+        return b"".join(file.blocks())
+
+    assert blocks(100) == b"x" * 100
+    with pytest.raises(BadRow, match=r"m\.gz: unpacks to more than 99 bytes"):
+        blocks(99)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
+from typing import Any
 
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from actors.bounds import MAX_VALUE_BYTES, TOO_LARGE, too_large_message
 from actors.load import FAULT_COLUMN
 from actors.unit import row_ids
-from pipelines.rows import MAX_COLUMNS, PARSERS, parse_jsonl, parse_lines, table_of_files
+from pipelines import text_lines
+from pipelines.row_tables import MAX_COLUMNS
+from pipelines.rows import PARSERS, parse_jsonl, parse_lines, table_of_files
+from pipelines.text_lines import _BLOCK_BYTES, TextFile
 
 
 def test_only_line_ends_end_lines() -> None:
@@ -98,3 +107,109 @@ def test_file_names_that_are_not_utf8() -> None:
     rows = table_of_files(["a.wav", "\udcff.wav", "\udcfe.wav"]).to_pylist()
     assert [row["id"] for row in rows] == ["a.wav", "\\udcff.wav", "\\udcfe.wav"]
     assert [bool(row[FAULT_COLUMN]) for row in rows] == [False, True, True]
+
+
+def test_columns_are_the_same_wherever_kinds_begin_to_differ() -> None:
+    """Types of a column follow from all rows, though rows are taken in a few thousand at a time."""
+    rows: list[dict[str, Any]] = [
+        {
+            "id": str(n),
+            "late": None if n < 5000 else "z",
+            "float": n if n < 5000 else n + 0.5,
+            "huge": 2**60 + 1 if n < 5000 else 0.5,
+            "mixed": {"a": n, "b": [n]} if n < 5000 else {"a": "x"},
+            "struct": {"a": n} if n < 5000 else {"b": [0.5]},
+            "list": [] if n < 5000 else [n],
+            "empty": {},
+        }
+        for n in range(5500)
+    ]
+    table = parse_jsonl("\n".join(map(json.dumps, rows)).encode())
+    texts = {"huge", "mixed", "empty"}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        wanted = pa.array([json.dumps(v) for v in values] if name in texts else values)
+        assert table[name].type == wanted.type, name
+        assert table[name].to_pylist() == wanted.to_pylist()
+    assert json.loads(table["mixed"][0].as_py()) == {"a": 0, "b": [0]}
+
+
+def test_failed_lines_have_ids_wherever_the_first_id_stands() -> None:
+    lines = ["broken", *['{"text": "a"}'] * 3000, '{"id": 7}', "broken"]
+    table = parse_jsonl("\n".join(lines).encode())
+    ids = table["id"].to_pylist()
+    assert (ids[0], ids[1], ids[-2:]) == ("line-1", None, ["7", "line-3003"])
+    assert table.column_names == ["id", FAULT_COLUMN, "text"]
+
+
+@pytest.mark.parametrize("at", [-2, -1, 0, 1])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_that_end_where_a_block_ends(end: str, at: int) -> None:
+    first = "ä" * ((_BLOCK_BYTES + at) // 2 - len(end)) + "x" * (at % 2)
+    text = f"{first}{end}{end}{first}{end}last"
+    rows = parse_lines(text.encode()).to_pylist()
+    wanted = [{"line": 1, "text": first}, {"line": 3, "text": first}, {"line": 4, "text": "last"}]
+    assert rows == wanted
+
+
+@given(st.text(alphabet='a\r\n,"\u2028é', max_size=60), st.integers(1, 9))
+@settings(deadline=None, max_examples=200)
+def test_blocks_of_any_size_give_the_same_lines(text: str, size: int) -> None:
+    data = text.encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_lines, "_BLOCK_BYTES", size)
+        found = list(TextFile.of(data).lines())
+    assert found == list(io.StringIO(text, newline=""))
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".txt", ".csv"])
+def test_a_line_without_an_end_costs_its_row(suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_lines, "MAX_LINE_CHARACTERS", 400_000)
+    monkeypatch.setattr("pipelines.rows._MAX_CELLS_CHARACTERS", 400_000)
+    good = {".jsonl": '{"text": "good"}', ".txt": "good", ".csv": "good"}[suffix]
+    head = "text\n" if suffix == ".csv" else ""
+    long = ", " * 500_000
+    table = PARSERS[suffix](f"{head}{good}\n{long}\n{good}\n".encode())
+    assert table["text"].to_pylist() == ["good", None, "good"]
+    fault = table[FAULT_COLUMN].to_pylist()[1]
+    number = 3 if suffix == ".csv" else 2
+    assert fault.startswith(f"line {number}: ")
+    assert len(fault) < 200
+    if suffix != ".csv":
+        assert "a line of 1000001 characters" in fault
+
+
+def test_a_row_of_many_quoted_lines_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.rows._MAX_CELLS_CHARACTERS", 10_000)
+    data = "text\ngood\n" + '"a\n",' * 4000
+    rows = PARSERS[".csv"](data.encode()).to_pylist()
+    assert rows[0]["text"] == "good"
+    assert "field larger than field limit" in rows[1][FAULT_COLUMN]
+
+
+def test_a_value_that_is_too_large_is_known_by_size_and_hash() -> None:
+    large = "x" * (MAX_VALUE_BYTES + 1)
+    lines = [json.dumps({"id": "a", "text": "t", "extra": large}), '{"id": "b", "extra": "e"}']
+    table = parse_jsonl("\n".join(lines).encode())
+    assert table["extra"].to_pylist() == [None, "e"]
+    message = too_large_message(table[TOO_LARGE][0].as_py())
+    assert message is not None
+    assert f"column 'extra': a value of {len(large)} bytes" in message
+    assert table[TOO_LARGE].to_pylist()[1] is None
+    assert table.nbytes < 10_000
+
+
+@pytest.mark.parametrize("bad", ["1.5", '["SECRET"]'])
+def test_what_is_wrong_with_a_line_is_said_without_its_contents(bad: str) -> None:
+    lines = [
+        f'{{"id": {bad}}}',
+        '{"type": "SECRET", "sources": [{"type": "SECRET"}], "sampling_rate": 1}',
+        '{"id": "c", "sources": [{"type": "SECRET"}], "sampling_rate": 1}',
+        '{"type": "MonoCut", "id": "d", "start": "SECRET", "recording": '
+        '{"id": "r", "sources": [{"type": "file", "source": "x"}], "sampling_rate": 1}}',
+        "SECRET",
+    ]
+    faults = parse_jsonl("\n".join(lines).encode())[FAULT_COLUMN].to_pylist()
+    assert all(faults)
+    assert not any("SECRET" in fault or "1.5" in fault for fault in faults)
+    assert "float" in faults[0] or "list" in faults[0]

@@ -14,7 +14,9 @@ from actors.audio_rows import load_wave
 from actors.load import FAULT_COLUMN
 from pipelines.errors import UsageError
 from pipelines.manifest import find_sources
+from pipelines.plan import make_plan
 from pipelines.readers.kaldi import read_kaldi
+from uniaudio2.tasks import get_task
 
 
 def _folder(folder: Path, **files: str) -> str:
@@ -45,8 +47,8 @@ def test_segments_text_and_speakers(tmp_path: Path, make_audio: Callable[..., Pa
     assert len(load_wave(u1, AddressPolicy(source.base), 60.0)) == 0.75 * 24_000
     assert (u2["end_s"], u2["text"]) == (None, "")
     assert len(load_wave(u2, AddressPolicy(source.base), 60.0)) == 24_000
-    assert "'gone' is not in wav.scp" in u3[FAULT_COLUMN]
-    assert "u4 rec2 0 x" in u4[FAULT_COLUMN]
+    assert "line 3 of segments names a recording that wav.scp does not" in u3[FAULT_COLUMN]
+    assert "line 4 of segments is not: utterance, recording" in u4[FAULT_COLUMN]
 
 
 def test_pipes_and_archives_are_rows_that_fail(tmp_path: Path) -> None:
@@ -83,3 +85,54 @@ def test_no_bytes_break_the_reader(scp: bytes, segments: bytes | None, text: byt
     files = {"wav.scp": scp, "segments": segments, "text": text}
     table = read_kaldi(files.get)
     assert all(row.get("audio") or row[FAULT_COLUMN] for row in table.to_pylist())
+
+
+@pytest.mark.parametrize("name", ["wav.scp", "segments", "text", "utt2spk"])
+def test_a_link_to_a_file_of_another_kind_is_not_read(tmp_path: Path, name: str) -> None:
+    """Any file can be read as lines of words: what is in it would become rows."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("password hunter2\n0 hunter2 1 2\nhunter2\n")
+    data = Path(_folder(tmp_path / "data", wav_scp="password a.wav\n"))
+    (data / name).unlink(missing_ok=True)
+    (data / name).symlink_to(secret)
+    for uri in (str(data), str(data / "wav.scp")):
+        with pytest.raises(UsageError, match="another kind of name; copy the file") as caught:
+            make_plan(uri, get_task("tokenize"))
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["wav.scp", "segments", "text"])
+def test_links_between_data_folders_are_followed(tmp_path: Path, name: str) -> None:
+    other = _folder(
+        tmp_path / "other", wav_scp="u1 a.wav\n", segments="u1 u1 0 1\n", text="u1 hi\n"
+    )
+    data = Path(_folder(tmp_path / "data", wav_scp="u1 a.wav\n"))
+    (data / name).unlink(missing_ok=True)
+    (data / name).symlink_to(f"{other}/{name}")
+    plan = make_plan(str(data), get_task("tokenize"))
+    assert plan.rows == 1
+    assert "1 links lead out of INPUT and are followed" in plan.notes[0]
+
+
+def test_what_is_wrong_with_an_entry_is_said_without_its_contents(tmp_path: Path) -> None:
+    data = _folder(
+        tmp_path / "data",
+        wav_scp="a SECRET |\nb SECRET.ark:5\nc c.wav\n",
+        segments="u1 a 0 1\nu2 b 0 1\nu3 SECRET 0 1\nu4 c SECRET 1\n",
+    )
+    (source,) = find_sources(data)
+    assert source.table is not None
+    faults = source.table[FAULT_COLUMN].to_pylist()
+    assert all(faults)
+    assert "SECRET" not in str(faults)
+
+
+def test_a_line_that_is_too_long_costs_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.text_lines.MAX_LINE_CHARACTERS", 500_000)
+    data = _folder(tmp_path / "data", wav_scp=f"a a.wav\nb {'x' * 600_000}\nc c.wav\n")
+    (source,) = find_sources(data)
+    assert source.table is not None
+    assert source.table["audio"].to_pylist() == ["a.wav", None, "c.wav"]
+    assert "a line of 600003 characters" in source.table[FAULT_COLUMN].to_pylist()[1]
