@@ -9,6 +9,7 @@ from uniaudio2.shown import quoted
 
 LinkPolicy = Literal["follow", "refuse"]
 _SHOWN_LINKS = 3
+_REFUSE = "--set input.links=refuse makes them rows that fail"
 # columns and their types are those of at least so much of a text manifest
 LOOK_CHARACTERS = 1 << 20
 
