@@ -16,6 +16,7 @@ from actors.audio_rows import load_audio
 from actors.bounds import MAX_VALUE_BYTES
 from actors.codes import load_codes
 from actors.error_rows import errors_table
+from actors.fetch import Limits
 from actors.load import Loader, read_text
 from actors.table import read_codes
 from actors.unit import UnitSpec, to_stream
@@ -288,7 +289,7 @@ def test_a_value_that_is_too_large_costs_its_row(tmp_path: Path) -> None:
     assert table["input"].nbytes < 1000
     shown = errors_table(table, [0, 1]).to_pylist()
     assert all(len(row["input"]) < 200 for row in shown)
-    refused = Loader(get_task("tokenize"), schema, max_bytes=len(GOOD))(unit.to_table())
+    refused = Loader(get_task("tokenize"), schema, limits=Limits(len(GOOD)))(unit.to_table())
     assert refused["error_kind"].to_pylist() == ["too_large"] * 3
 
 

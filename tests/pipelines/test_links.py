@@ -12,6 +12,7 @@ import pytest
 from actors.load import FAULT_COLUMN, Loader
 from pipelines.asked import LinkPolicy
 from pipelines.errors import UsageError
+from pipelines.options import InputRules
 from pipelines.plan import Plan, make_plan, travelling_schema
 from uniaudio2.tasks import get_task
 
@@ -56,7 +57,7 @@ def test_links_are_followed_and_the_plan_says_where_to(corpus: Path, tmp_path: P
 
 
 def test_refused_links_are_rows_that_fail(corpus: Path) -> None:
-    plan = make_plan(str(corpus), TOKENIZE, links="refuse")
+    plan = make_plan(str(corpus), TOKENIZE, rules=InputRules(links="refuse"))
     rows = loaded(plan)
     assert sorted(rows) == ["far.wav", "near.wav", "own.wav", "sub/inner.wav", "there/"]
     for name in ("far.wav", "there/"):
@@ -75,7 +76,7 @@ def test_a_folder_without_links_out_has_no_note(tmp_path: Path) -> None:
     (tmp_path / "in/c.wav").symlink_to("a.wav")
     (tmp_path / "through").symlink_to("in")
     for links in ("follow", "refuse"):
-        plan = make_plan(str(tmp_path / "through"), TOKENIZE, links=links)  # type: ignore[arg-type]
+        plan = make_plan(str(tmp_path / "through"), TOKENIZE, rules=InputRules(links=links))  # type: ignore[arg-type]
         assert (plan.rows, plan.notes) == (3, ())
 
 
@@ -116,7 +117,7 @@ def test_manifests_of_a_folder(suffix: str, links: LinkPolicy, tmp_path: Path) -
         path.parent.mkdir(exist_ok=True)
         _write(path, name)
     (tmp_path / f"in/z.{suffix}").symlink_to(tmp_path / f"out/b.{suffix}")
-    plan = make_plan(str(tmp_path / "in"), TTS, links=links)
+    plan = make_plan(str(tmp_path / "in"), TTS, rules=InputRules(links=links))
     rows = loaded(plan, "tts")
     assert plan.notes[0].startswith("1 links lead out")
     assert rows["a"] == (None, None)
@@ -149,7 +150,7 @@ def test_rows_of_numbered_files_stand_beside_those_that_fail(tmp_path: Path) -> 
     pq.write_table(pa.table({"id": [1, 2], "text": ["a", "b"]}), tmp_path / "in/a.parquet")
     pq.write_table(pa.table({"id": [3], "text": ["c"]}), tmp_path / "b.parquet")
     (tmp_path / "in/b.parquet").symlink_to(tmp_path / "b.parquet")
-    plan = make_plan(str(tmp_path / "in"), TTS, links="refuse")
+    plan = make_plan(str(tmp_path / "in"), TTS, rules=InputRules(links="refuse"))
     assert sorted(loaded(plan, "tts")) == ["1", "2", "b.parquet"]
 
 
@@ -157,7 +158,7 @@ def test_a_glob_of_links(tmp_path: Path, make_audio: Callable[..., Path]) -> Non
     make_audio("in/a.wav")
     (tmp_path / "in/b.wav").symlink_to(make_audio("out/b.wav"))
     assert make_plan(f"{tmp_path}/in/*.wav", TOKENIZE).rows == 2
-    rows = loaded(make_plan(f"{tmp_path}/in/*.wav", TOKENIZE, links="refuse"))
+    rows = loaded(make_plan(f"{tmp_path}/in/*.wav", TOKENIZE, rules=InputRules(links="refuse")))
     assert [kind for kind, _ in rows.values()] == [None, "bad_manifest_row"]
 
 
@@ -165,7 +166,9 @@ def test_code_pairs(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a_semantic.pt").touch()
     (tmp_path / "in/b_semantic.pt").symlink_to(tmp_path / "b_semantic.pt")
-    plan = make_plan(str(tmp_path / "in"), get_task("detokenize"), unit_rows=2, links="refuse")
+    plan = make_plan(
+        str(tmp_path / "in"), get_task("detokenize"), unit_rows=2, rules=InputRules(links="refuse")
+    )
     first, second = plan.units[0].read().to_pylist()
     assert (first["id"], first[FAULT_COLUMN]) == ("a", None)
     assert "'b_semantic.pt' is a link" in second[FAULT_COLUMN]
@@ -210,4 +213,4 @@ def test_a_folder_of_nothing_but_refused_links(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.wav").symlink_to(tmp_path / "a.wav")
     with pytest.raises(UsageError, match=r"no row can be understood; the first: 'a\.wav' is"):
-        make_plan(str(tmp_path / "in"), TOKENIZE, links="refuse")
+        make_plan(str(tmp_path / "in"), TOKENIZE, rules=InputRules(links="refuse"))

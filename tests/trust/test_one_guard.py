@@ -18,13 +18,12 @@ MAY = {
     "actors/fetch.py": "asks the policy first",
     "actors/web.py": "asks the policy for every address and redirect",
     "actors/remote_folder.py": "models, which the user names",
-    "actors/unit.py": "files of INPUT, which the user names",
     "actors/arrow_stream.py": "files of INPUT, which the user names",
-    "actors/shelf.py": "OUTPUT of this run",
     "pipelines/manifest.py": "INPUT, which the user names",
+    "pipelines/sources.py": "INPUT, which the user names",
+    "actors/file_rows.py": "files of INPUT, which the user names",
+    "actors/chunk_sizes.py": "files of INPUT, which the user names",
     "pipelines/exporters/row.py": "behind the policy's check",
-    "pipelines/export.py": "parts that the guard of OUTPUT named",
-    "pipelines/demo.py": "OUTPUT of its own runs",
 }
 # `fetch` and `open_uri` without a policy are for addresses that the user typed
 TYPED_BY_THE_USER = {"pipelines/prompting.py", "pipelines/manifest.py"}

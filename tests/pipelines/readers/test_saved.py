@@ -10,6 +10,7 @@ import pytest
 
 from actors.unit import to_stream
 from pipelines.errors import UsageError
+from pipelines.options import InputRules
 from pipelines.plan import make_plan
 from uniaudio2.tasks import get_task
 
@@ -70,7 +71,7 @@ def test_shards_that_are_links(tmp_path: Path) -> None:
     followed = make_plan(uri, TTS, unit_rows=1)
     assert [unit.read()["id"][0].as_py() for unit in followed.units] == ["a", "b", "c"]
     assert followed.notes[0].startswith("1 links lead out of INPUT")
-    refused = make_plan(uri, TTS, unit_rows=1, links="refuse")
+    refused = make_plan(uri, TTS, unit_rows=1, rules=InputRules(links="refuse"))
     assert [unit.read()["id"][0].as_py() for unit in refused.units] == ["a", "b", "c.arrow"]
 
 

@@ -49,7 +49,7 @@ def test_samples_are_read_where_they_are(
         ("text 0", 0, "other"), ("text 1", 1, "other"),
     ]  # fmt: skip
     assert rows[1]["audio"].startswith(f"{root}/d/a.tar#bytes=")
-    assert len(load_wave(rows[1], AddressPolicy(first.base), 60.0)) == 12_000
+    assert len(load_wave(rows[1], AddressPolicy(first.base, tar=first.uri), 60.0)) == 12_000
     assert second.rows == 1
 
 
