@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.bounds import TOO_LARGE
 from actors.cells import shown_rows, shown_value
 from actors.unit import UnitSpec, row_ids
 
@@ -87,6 +88,7 @@ def _input_of(spec: UnitSpec) -> tuple[str | None, str]:
         raw = spec.read()
         (row,) = shown_rows(raw)
         row.pop("id", None)
+        row.pop(TOO_LARGE, None)
         return row_ids(raw)[0], input_json(row)
     except (pa.ArrowException, OSError) as fault:
         raw = spec.read(["id"])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from actors.addresses import AddressPolicy
 from actors.audio_rows import AUDIO_COLUMNS, Heard, load_audio, load_wave, write_heard
-from actors.bounds import TOO_LARGE, too_large_message
+from actors.bounds import TOO_LARGE, large_row, too_large_message
 from actors.cells import plain_value, shown_value, valid_column
 from actors.codes import CODE_COLUMNS, CODE_SOURCES, has_codes, load_codes
 from actors.fetch import Limits
@@ -122,13 +122,17 @@ class Loader:
             wanted += CODE_SOURCES
         return wanted
 
+    def _text_columns(self) -> set[str]:
+        return {*self.task.text_columns, *self.task.fallback.values(), "instruction"}
+
     def _load_row(self, cells: dict[str, pa.Scalar], policy: AddressPolicy) -> Heard | Codes | None:
         row = {name: cells[name] if name in CODE_COLUMNS else plain_value(cells[name])
                for name in cells}  # fmt: skip
         if row.get(FAULT_COLUMN):
             raise BadRow("bad_manifest_row", str(row[FAULT_COLUMN]))
         if message := too_large_message(row.get(TOO_LARGE)):
-            raise BadRow("too_large", message)
+            is_text = self._text_columns() & large_row(row[TOO_LARGE]).keys()
+            raise BadRow("too_long" if is_text else "too_large", message)
         for column in self.task.text_columns:
             read_text(row, column, self.task)
         if row.get("instruction") is not None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from actors.addresses import AddressPolicy
 from actors.audio_rows import AUDIO_COLUMNS
+from actors.bounds import TOO_LARGE, too_large_message
 from actors.cells import plain_value
 from actors.codes import CODE_COLUMNS
 from actors.examples import Example, answer_columns, lay_out_examples, lengths_alone, read_example
@@ -138,7 +139,7 @@ def _examples_of(
     answers = [name for names in answer_columns(task) for name in names]
     wanted = {
         *task.columns, *task.fallback.values(), *answers, *AUDIO_COLUMNS, *SPAN_COLUMNS,
-        *CODE_COLUMNS, *CODE_COLUMNS.values(), FAULT_COLUMN, "instruction",
+        *CODE_COLUMNS, *CODE_COLUMNS.values(), FAULT_COLUMN, TOO_LARGE, "instruction",
     }  # fmt: skip
     names = [name for name in table.column_names if name in wanted]
     policy = AddressPolicy(source.base, allow, source.uri if source.pinned else "")
@@ -148,6 +149,8 @@ def _examples_of(
             cells = {name: _value(table.column(name)[row], name) for name in names}
             if cells.get(FAULT_COLUMN):
                 raise BadRow("bad_manifest_row", str(cells[FAULT_COLUMN]))
+            if message := too_large_message(cells.get(TOO_LARGE)):
+                raise BadRow("too_large", message)
             example = read_example(cells, str(row_id), policy, task, max_duration_s)
         except BadRow as error:
             raise UsageError(

@@ -67,7 +67,7 @@ class TextFile:
                 total += len(block)
                 if total > self.max_bytes:
                     raise BadRow(
-                        "too_large",
+                        "bad_manifest_row",
                         f"{self.name}: unpacks to more than {self.max_bytes} bytes; "
                         "a larger manifest fits Parquet",
                     )

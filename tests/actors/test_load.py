@@ -301,3 +301,12 @@ def test_sounds_that_a_task_does_not_hear_cost_nothing(tmp_path: Path) -> None:
     table = Loader(get_task("tts"), rows.schema.remove(0))(unit.to_table())
     assert table["error_kind"].to_pylist() == [None]
     assert table["input"].to_pylist()[0]["audio"] == "a.wav"
+
+
+def test_a_text_that_is_too_large_is_too_long(tmp_path: Path) -> None:
+    rows = pa.table({"id": ["a", "b"], "text": ["x" * (MAX_VALUE_BYTES + 1), "hi"]})
+    pq.write_table(rows, tmp_path / "m.parquet")
+    unit = UnitSpec(0, str(tmp_path / "m.parquet"), 0, 2, "", "f")
+    table = Loader(get_task("tts"), rows.schema.remove(0))(unit.to_table())
+    assert table["error_kind"].to_pylist() == ["too_long", None]
+    assert f"a value of {MAX_VALUE_BYTES + 1} bytes" in table["error_message"][0].as_py()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,9 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.storage import Storage
 from actors.unit import row_ids
 from pipelines.errors import UsageError
+from pipelines.manifest import find_sources
 from pipelines.plan import idle_stages, make_plan
+from pipelines.row_index import index_rows
 from uniaudio2.tasks import get_task
 
 TTS = get_task("tts")
@@ -207,3 +214,137 @@ def test_a_manifest_of_nothing_but_broken_lines(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("broken\nbroken\n")
     with pytest.raises(UsageError, match=r"a\.jsonl: no row .* the first: line 1: Expecting value"):
         make_plan(str(tmp_path / "a.jsonl"), TTS)
+
+
+# what planning a manifest costs a process, in MiB
+_GROWTH = """
+import sys
+from pipelines.plan import make_plan
+from uniaudio2.tasks import get_task
+def peak():
+    lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(lines["VmHWM"].split()[0]) // 1024
+task, before = get_task("tts"), peak()
+plan = make_plan(sys.argv[1], task, limit=int(sys.argv[2]) or None)
+print(plan.rows, peak() - before)
+"""
+
+
+def growth(uri: Path, limit: int) -> tuple[int, int]:
+    """Rows of the plan, and MiB that it took."""
+    answer = subprocess.run(
+        [sys.executable, "-c", _GROWTH, str(uri), str(limit)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    rows, grown = map(int, answer.stdout.split())
+    return rows, grown
+
+
+def test_one_row_of_a_large_manifest_costs_one_block(tmp_path: Path) -> None:
+    block = b'{"text":"aa"}\n' * 75_000  # a megabyte
+    with gzip.open(tmp_path / "m.jsonl.gz", "wb", compresslevel=1) as file:
+        for _ in range(200):
+            file.write(block)
+    rows, grown = growth(tmp_path / "m.jsonl.gz", 1)
+    assert rows == 1
+    assert grown < 150
+
+
+def test_a_whole_manifest_costs_little_more_than_its_text(tmp_path: Path) -> None:
+    with (tmp_path / "m.jsonl").open("w") as file:
+        for row in range(50_000):
+            facts = {"id": f"u{row}", "text": f"word{row} " * 80, "speaker": f"s{row % 9}"}
+            print(json.dumps(facts), file=file)
+    size = (tmp_path / "m.jsonl").stat().st_size >> 20
+    rows, grown = growth(tmp_path / "m.jsonl", 0)
+    assert rows == 50_000
+    assert grown < 70 + 2 * size  # 70 are Arrow's and this program's own
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz", "csv", "txt"])
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_no_more_is_read_than_a_limit_asks_for(
+    suffix: str, where: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """What comes after the first million characters and rows is not even looked at."""
+    root = str(tmp_path) if where == "local" else request.getfixturevalue("bucket")
+    texts = [f"{n} {'x' * 1000}" for n in range(2000)]
+    lines = [json.dumps({"text": text}) for text in texts] if "json" in suffix else texts
+    last = '{"text": "y", "new": 1}' if "json" in suffix else "y"
+    head = ["text"] if suffix == "csv" else []
+    data = "\n".join([*head, *lines, last, ""]).encode()
+    if suffix.endswith(".gz"):
+        data = gzip.compress(data) + b"not gzip"
+    Storage(root).put(f"m.{suffix}", data)
+    plan = make_plan(f"{root}/m.{suffix}", TTS, limit=5)
+    assert plan.rows == 5
+    assert "new" not in plan.schema.names
+    short = "\n".join([*head, *lines[:20], last, ""]).encode()
+    packed = gzip.compress(short) if suffix.endswith(".gz") else short
+    Storage(root).put(f"n/m.{suffix}", packed)
+    small = make_plan(f"{root}/n/m.{suffix}", TTS, limit=5)  # as it is without a limit
+    assert ("new" in small.schema.names) == ("json" in suffix)
+
+
+def test_damage_behind_the_first_blocks_is_found_without_a_limit(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"{n} " * 200}) for n in range(4000)]
+    data = gzip.compress("\n".join(lines).encode())
+    for name, damaged in (("a", data + b"not gzip"), ("b", data[:-9]), ("c", data[:-900])):
+        path = tmp_path / f"{name}.jsonl.gz"
+        path.write_bytes(damaged)
+        with pytest.raises(UsageError, match=r"gzip: it is .*; fetch the file again") as caught:
+            make_plan(str(path), TTS)
+        assert "b'" not in str(caught.value)
+        assert make_plan(str(path), TTS, limit=1).rows == 1
+
+
+def test_a_limit_is_shared_by_the_files_of_a_folder(tmp_path: Path) -> None:
+    for name in "abc":
+        lines = [json.dumps({"id": f"{name}{n}", "text": "x" * 1000}) for n in range(600)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    (tmp_path / "d.jsonl").write_text('{"id": "a0", "text": "a repeated id"}')
+    plan = make_plan(str(tmp_path), TTS, limit=700)
+    assert plan.rows == 700
+    assert [Path(source).name for source in plan.sources] == ["a.jsonl", "b.jsonl"]
+    with pytest.raises(UsageError, match="such as 'a0'"):
+        make_plan(str(tmp_path), TTS)
+
+
+def test_the_cap_is_met_while_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.manifest._MAX_TEXT_BYTES", 2_600_000)
+    path = tmp_path / "m.txt.gz"
+    with gzip.open(path, "wb") as file:
+        for _ in range(3):
+            file.write(b"x" * 999_999 + b"\n")
+    with pytest.raises(UsageError, match=r"than 2600000 bytes; a larger manifest fits Parquet$"):
+        make_plan(str(path), TTS)
+    assert make_plan(str(path), TTS, limit=1).rows == 1
+
+
+def test_column_names_are_printed_safely(tmp_path: Path) -> None:
+    uri = write(tmp_path / "a.parquet", pa.table({"\x1b[2Jwords\u202e": ["a"], "b": ["c"]}))
+    with pytest.raises(UsageError, match=r"the manifest has \\x1b\[2Jwords\\u202e, b") as caught:
+        make_plan(uri, TTS)
+    assert str(caught.value).isprintable()
+    many = {f"column {number}": ["x"] for number in range(50)}
+    with pytest.raises(UsageError, match="and 30 more"):
+        make_plan(write(tmp_path / "b.parquet", pa.table(many)), TTS)
+
+
+def test_hashes_of_rows_stay_what_they_were(tmp_path: Path) -> None:
+    """They are in the records of OUTPUTs, which must go on where they were."""
+    rows = [
+        '{"text": "a", "n": 1}',
+        "broken",
+        '{"text": "ä", "n": 1.5, "x": {"b": [1], "a": null}}',
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(rows))
+    (tmp_path / "a.csv").write_text('id,text\n1,"a\nb"\n2,c,d\n')
+    found = []
+    for name in ("a.jsonl", "a.csv"):
+        (source,) = find_sources(str(tmp_path / name))
+        found.append([row_hash for _, row_hash, _ in index_rows(source, source.rows)])
+    assert found == [
+        ["9e5b949d191a476077db", "5b213d519993990ea42e", "6be70b96724afecec9f2"],
+        ["b44a279425f857f8c322", "0be5da820a7236615856"],
+    ]
