@@ -42,11 +42,17 @@ def parse_jsonl(data: TextFile | bytes, asked: Asked | None = None) -> pa.Table:
 
 def lines_of(file: TextFile, meter: Meter | None = None) -> Iterator[tuple[int, str | TooLong]]:
     """Number and text of every line that is not blank."""
-    for number, line in enumerate(file.lines(meter), 1):
+    skipped = 0
+
+    def skip(lines: int) -> None:
+        nonlocal skipped
+        skipped += lines
+
+    for number, line in enumerate(file.lines(meter, skip), 1):
         if isinstance(line, TooLong):
-            yield number, line
+            yield number + skipped, line
         elif line.strip():
-            yield number, line.rstrip("\r\n")
+            yield number + skipped, line.rstrip("\r\n")
 
 
 def too_long(line: TooLong) -> str:

@@ -83,13 +83,17 @@ class TextFile:
                 "unreadable_file", f"{self.name}: gzip: {how}; fetch the file again"
             ) from fault
 
-    def lines(self, meter: Meter | None = None) -> Iterator[str | TooLong]:
+    def lines(
+        self, meter: Meter | None = None, skip: Callable[[int], None] | None = None
+    ) -> Iterator[str | TooLong]:
         """Its lines with their ends, which are \\n, \\r\\n or \\r and no other.
 
         Bytes that are no text stay visible as lone surrogates.
 
         Args:
             meter: counts what was taken in.
+            skip: told how many empty lines are left out where there are thousands in a row; None
+                gives every line.
         """
         meter = meter or Meter()
         carry, parts, length = "", [""], 0
@@ -99,6 +103,9 @@ class TextFile:
             carry = ""
             if text is not None and whole.endswith("\r"):  # perhaps half of an end
                 whole, carry = whole[:-1], "\r"
+            if skip and not length and not whole.strip("\n"):
+                skip(len(whole))
+                continue
             for line in io.StringIO(whole, newline=""):
                 if not length and line.endswith(("\n", "\r")):
                     yield line

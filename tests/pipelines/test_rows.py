@@ -213,3 +213,13 @@ def test_what_is_wrong_with_a_line_is_said_without_its_contents(bad: str) -> Non
     assert all(faults)
     assert not any("SECRET" in fault or "1.5" in fault for fault in faults)
     assert "float" in faults[0] or "list" in faults[0]
+
+
+def test_lines_are_numbered_after_any_number_of_empty_ones() -> None:
+    empty = 3 * _BLOCK_BYTES + 5
+    rows = parse_lines(b"a" + b"\n" * empty + b"b\r\n\nc").to_pylist()
+    assert rows == [
+        {"line": 1, "text": "a"},
+        {"line": empty + 1, "text": "b"},
+        {"line": empty + 3, "text": "c"},
+    ]
