@@ -18,7 +18,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.fetch import require_regular
-from actors.storage import split_uri
+from actors.file_systems import split_uri
 
 _CONTINUES = 0xFFFFFFFF
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from actors.storage import retrying, split_uri
+from actors.file_systems import retrying, split_uri
 from actors.swapped import is_suspicious
 from actors.thrift import page_header
 

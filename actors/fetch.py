@@ -18,7 +18,7 @@ from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.addresses import WEB, AddressPolicy, scheme_of
-from actors.storage import retrying, split_uri
+from actors.file_systems import retrying, split_uri
 from actors.web import open_web
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import shown

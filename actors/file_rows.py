@@ -19,7 +19,7 @@ from actors.arrow_stream import ArrowStream
 from actors.bounds import bounded, bounded_table, joined, limit_of
 from actors.chunk_sizes import leaves_of
 from actors.fetch import require_regular
-from actors.storage import split_uri
+from actors.file_systems import split_uri
 from actors.swapped import Chunk, Large, swap
 
 _BATCH_ROWS = 4096

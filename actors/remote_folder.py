@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from actors.storage import retrying, split_uri
+from actors.file_systems import retrying, split_uri
 
 PIECE_BYTES = 32 << 20
 _SLUG_CHARACTERS = 60

@@ -24,7 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from actors.addresses import WEB, AddressPolicy, is_public, scheme_of
-from actors.storage import retrying
+from actors.file_systems import retrying
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import shown
 

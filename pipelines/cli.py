@@ -263,7 +263,7 @@ app.command()(doctor)
 
 def _tell(fault: Exception) -> int:
     """Say what else ended a command, which may quote anything; returns its exit code."""
-    from actors.storage import UnknownFileSystem
+    from actors.file_systems import UnknownFileSystem
     from pipelines.stop import is_of_storage, storage_line
 
     if isinstance(fault, UnknownFileSystem):

@@ -32,7 +32,7 @@ def export(
     ] = False,
 ) -> int:
     """Write a run's committed results in the format of another toolkit."""
-    from actors.storage import UnknownFileSystem
+    from actors.file_systems import UnknownFileSystem
     from pipelines.export import export_run
     from pipelines.own_addresses import check_place
 

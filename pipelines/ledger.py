@@ -16,9 +16,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from actors.file_systems import UnknownFileSystem
 from actors.local_folder import ForeignPath
 from actors.shelf import FOLDER
-from actors.storage import AlreadyThere, Storage, UnknownFileSystem
+from actors.storage import AlreadyThere, Storage
 from actors.write import file_mark
 from pipelines.commits import LOG, MOST_RECORD_BYTES, OWN, OWN_FOLDER, RECORD_NAME, UNITS, Commit
 from pipelines.errors import RunFailed, UsageError

@@ -18,8 +18,8 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.fetch import Limits, fetch, open_uri, require_regular
+from actors.file_systems import split_uri
 from actors.load import FAULT_COLUMN
-from actors.storage import split_uri
 from pipelines.asked import Asked
 from pipelines.errors import UsageError
 from pipelines.links import Listing, check_files, is_hidden, list_folder

@@ -18,8 +18,8 @@ from actors.cells import plain_value
 from actors.codes import CODE_COLUMNS
 from actors.examples import Example, answer_columns, lay_out_examples, lengths_alone, read_example
 from actors.fetch import fetch
+from actors.file_systems import UnknownFileSystem
 from actors.load import FAULT_COLUMN, SPAN_COLUMNS
-from actors.storage import UnknownFileSystem
 from actors.unit import read_parquet_rows, row_ids
 from pipelines.asked import Asked
 from pipelines.errors import UsageError

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from actors.arrow_stream import ArrowStream
 from actors.file_rows import open_parquet
-from actors.storage import retrying, split_uri
+from actors.file_systems import retrying, split_uri
 from pipelines.errors import UsageError
 
 

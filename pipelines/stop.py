@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from actors.storage import UnknownFileSystem
+from actors.file_systems import UnknownFileSystem
 from pipelines.errors import RunFailed, UsageError
 
 _STORES = {

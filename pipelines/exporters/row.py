@@ -14,9 +14,10 @@ import soundfile
 from actors.addresses import AddressPolicy, resolve, tar_of
 from actors.audio_rows import AUDIO_COLUMNS, channel_of, span_of
 from actors.fetch import MAX_BYTES, fetch
+from actors.file_systems import split_uri
 from actors.local_folder import ForeignPath
 from actors.sounds import read_members, read_sound
-from actors.storage import Storage, split_uri
+from actors.storage import Storage
 from actors.write import AudioFormat, file_stem
 from uniaudio2.audio import decode_audio, encode_audio
 from uniaudio2.codes import Codes

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import storage
+from actors import file_systems
 from actors.addresses import AddressPolicy
 from actors.fetch import Limits, byte_range, fetch, open_uri
 from actors.storage import Storage
@@ -106,7 +106,7 @@ def test_http(web: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetch(f"{web}/a.wav", 3) == b"abc"
     assert kind_of(f"{web}/gone.wav") == "missing_file"
     assert kind_of(f"{web}/a.wav", 2) == "too_large"
-    monkeypatch.setattr(storage, "ATTEMPTS", 1)
+    monkeypatch.setattr(file_systems, "ATTEMPTS", 1)
     with pytest.raises(OSError, match="Cannot connect"):
         fetch("http://127.0.0.1:9/a.wav")
 

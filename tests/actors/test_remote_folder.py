@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import remote_folder, storage
+from actors import file_systems, remote_folder
 from actors.remote_folder import cache_folder, commit_of, fetch_folder, list_folder, pinned
 from actors.storage import Storage
 from tests.hub import Hub, serving
@@ -29,9 +29,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with serving("team/model", dict(FILES)) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
-        storage._filesystem.cache_clear()
+        file_systems._filesystem.cache_clear()
         yield running
-    storage._filesystem.cache_clear()
+    file_systems._filesystem.cache_clear()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from actors import storage as storage_module
-from actors.storage import AlreadyThere, Storage, read_uri, retrying
+from actors import file_systems
+from actors.file_systems import read_uri, retrying
+from actors.storage import AlreadyThere, Storage
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -69,7 +70,7 @@ def test_retrying_gives_up_at_once_when_it_cannot_help() -> None:
 
 
 def test_retrying_outlasts_a_passing_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.storage.FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr("actors.file_systems.FIRST_WAIT_S", 0.001)
     answers = [OSError("503"), OSError("reset"), b"data"]
 
     def flaky() -> bytes:
@@ -120,10 +121,10 @@ def elsewhere(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
     def point(url: str) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        storage_module._filesystem.cache_clear()
+        file_systems._filesystem.cache_clear()
 
     yield point
-    storage_module._filesystem.cache_clear()
+    file_systems._filesystem.cache_clear()
 
 
 def test_a_store_without_bulk_deletes(elsewhere: Callable[[str], None]) -> None:
@@ -148,8 +149,8 @@ def test_a_store_that_never_answers_is_reported(
     action: str, elsewhere: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One layer tries again: no more requests arrive than it makes. Some share a connection."""
-    monkeypatch.setattr(storage_module, "ANSWER_S", 0.2)
-    monkeypatch.setattr(storage_module, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(file_systems, "ANSWER_S", 0.2)
+    monkeypatch.setattr(file_systems, "PATIENCE_S", 1.0)
     arrived = []
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(5)

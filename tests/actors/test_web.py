@@ -179,7 +179,7 @@ def test_a_server_that_never_answers() -> None:
 def test_an_answer_that_breaks_off_is_tried_again(
     server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.storage.ATTEMPTS", 2)
+    monkeypatch.setattr("actors.file_systems.ATTEMPTS", 2)
     with pytest.raises(OSError, match="broke off"):
         get(f"{server.url}/short")
     assert len(server.seen) == 2

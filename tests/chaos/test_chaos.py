@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from botocore.config import Config
 
-from actors import storage
+from actors import file_systems
 from actors.storage import AlreadyThere, Storage
 from tests.chaos.jobs import BUCKET, Job, Result, Stand, compare, count_work
 from tests.chaos.kills import Kind, Ordeal, run_clean
@@ -38,12 +38,12 @@ def bad_storage(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stora
     """Storage of this process behind the proxy, and no fault left behind."""
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": stand.proxy.url}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(storage, "FIRST_WAIT_S", 0.01)
-    storage._filesystem.cache_clear()
+    monkeypatch.setattr(file_systems, "FIRST_WAIT_S", 0.01)
+    file_systems._filesystem.cache_clear()
     kinds = dict(stand.proxy.kinds)
     yield Storage(stand.new_output("storage"))
     stand.proxy.rate, stand.proxy.kinds = 0.0, kinds
-    storage._filesystem.cache_clear()
+    file_systems._filesystem.cache_clear()
 
 
 def next_fault(stand: Stand, monkeypatch: pytest.MonkeyPatch, kind: str, method: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import storage
+from actors import file_systems
 from actors.storage import Storage
 from pipelines.errors import UsageError
 from pipelines.inspect import describe
@@ -44,12 +44,12 @@ def test_a_model_of_a_hub_has_a_commit(tmp_path: Path, monkeypatch: pytest.Monke
     with serving("team/model", files) as hub:
         hub.revisions["v2"] = "c" * 40
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        storage._filesystem.cache_clear()
+        file_systems._filesystem.cache_clear()
         for uri, commit in (("hf://team/model", "0" * 40), ("hf://team/model@v2", "c" * 40)):
             assert f"{commit}; --model hf://team/model@{commit}" in describe(uri)
         with pytest.raises(UsageError, match="v3"):
             describe("hf://team/model@v3")
-    storage._filesystem.cache_clear()
+    file_systems._filesystem.cache_clear()
 
 
 @pytest.mark.parametrize("source", ["nan", "/absent", "s3://absent-bucket-of-nobody/x"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import storage
+from actors import file_systems
 from pipelines import JobConfig, run_job
 from tests.hub import serving
 from uniaudio2.checkpoint.native import BUNDLED
@@ -23,7 +23,7 @@ def test_the_commit_of_a_model_is_stored_and_taken_again(
     with serving("team/model", files) as hub:
         hub.revisions = {"main": "b" * 40, "v1": "a" * 40}
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        storage._filesystem.cache_clear()
+        file_systems._filesystem.cache_clear()
         for name, address, commit in (
             ("one", "hf://team/model@v1", "a" * 40),
             ("two", "hf://team/model", "b" * 40),
@@ -36,4 +36,4 @@ def test_the_commit_of_a_model_is_stored_and_taken_again(
             record = json.loads((tmp_path / name / "run.json").read_text())
             assert record["model"]["commit"] == commit
             assert record["config"]["model"] == f"hf://team/model@{commit}"
-    storage._filesystem.cache_clear()
+    file_systems._filesystem.cache_clear()

@@ -17,8 +17,9 @@ import soundfile
 import torch
 import webdataset
 
+from actors.file_systems import read_uri
 from actors.sounds import read_sound
-from actors.storage import Storage, read_uri
+from actors.storage import Storage
 from pipelines import JobConfig, RunResult, UsageError, run_job
 from pipelines.demo import EXAMPLES, read_results
 from pipelines.export import export_run

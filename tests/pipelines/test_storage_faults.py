@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import storage
+from actors import file_systems
 from actors.storage import Storage
 from pipelines import JobConfig, RunFailed, run_job
 from pipelines.demo import read_results
@@ -74,11 +74,11 @@ def proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProx
     """A network between this process and the S3 server, and little patience with it."""
     with FaultProxy(s3_server, kinds={"503": 1, "cut_before": 1}) as made:
         monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
-        monkeypatch.setattr(storage, "FIRST_WAIT_S", 0.01)
-        monkeypatch.setattr(storage, "ATTEMPTS", 3)
-        storage._filesystem.cache_clear()
+        monkeypatch.setattr(file_systems, "FIRST_WAIT_S", 0.01)
+        monkeypatch.setattr(file_systems, "ATTEMPTS", 3)
+        file_systems._filesystem.cache_clear()
         yield made
-    storage._filesystem.cache_clear()
+    file_systems._filesystem.cache_clear()
 
 
 @pytest.mark.usefixtures("inline")

@@ -11,10 +11,11 @@ PACKAGES = ("actors", "pipelines", "uniaudio2")
 # what opens addresses without asking who named them, and who may: with the reason
 _UNGUARDED = {
     "fsspec", "urllib3", "urllib.request", "requests", "httpx", "aiohttp", "http.client", "boto3",
-    "actors.storage.split_uri", "actors.storage.read_uri",
+    "actors.file_systems.split_uri", "actors.file_systems.read_uri",
 }  # fmt: skip
 MAY = {
-    "actors/storage.py": "defines them; INPUT, OUTPUT and models, which the user names",
+    "actors/file_systems.py": "defines them",
+    "actors/storage.py": "OUTPUT, which the user names",
     "actors/fetch.py": "asks the policy first",
     "actors/web.py": "asks the policy for every address and redirect",
     "actors/remote_folder.py": "models, which the user names",

@@ -356,14 +356,14 @@ def test_other_commands_say_one_line_too(
 def test_a_store_that_does_not_answer_is_one_line(
     tmp_path: Path, command: Any, dead: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from actors import storage
+    from actors import file_systems
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", dead)
-    storage._filesystem.cache_clear()
+    file_systems._filesystem.cache_clear()
     try:
         code, _, err = command("run", "tts", "s3://bucket/m.jsonl", str(tmp_path / "out"))
     finally:
-        storage._filesystem.cache_clear()
+        file_systems._filesystem.cache_clear()
     assert code == 1
     assert len(err.splitlines()) == 1
     assert "endpoint" in err

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from actors.storage import read_uri
+from actors.file_systems import read_uri
 from pipelines import JobConfig, run_job
 from pipelines.ledger import committed_parts
 from pipelines.manifest import find_sources
