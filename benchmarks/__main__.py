@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import driver, encode, flow, gpu, lm, pipeline, plot, record, trust
+from benchmarks import driver, encode, flow, gpu, lm, pipeline, plot, record, start, trust
 
 BENCHMARKS = {
     "driver": driver.run,
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "lm": lm.run,
     "pipeline": pipeline.run,
     "plot": plot.run,
+    "start": start.run,
     "trust": trust.run,
 }
 
@@ -32,10 +33,10 @@ def main() -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="trust: measure another checkout beside this one",
+        help="start, trust: measure another checkout beside this one",
     )
     arguments = parser.parse_args()
-    more = {"against": arguments.against} if arguments.name == "trust" else {}
+    more = {"against": arguments.against} if arguments.name in ("start", "trust") else {}
     figures = BENCHMARKS[arguments.name](arguments.quick, **more)
     if arguments.name != "plot":
         record.append(arguments.name, arguments.quick, figures)

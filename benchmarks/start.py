@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parents[1]
@@ -49,14 +49,14 @@ def _job(build: Path) -> dict[str, float]:
         return {"job_s": time.perf_counter() - begun}
 
 
-def run(quick: bool, against: str | None = None) -> Mapping[str, float]:
+def run(quick: bool, against: Sequence[Path] = ()) -> Mapping[str, float]:
     """Print and return the figures.
 
     Args:
         quick: fewer rounds.
         against: another checkout of this project, started in turns with this one.
     """
-    builds = {"": HERE, **({"other_": Path(against)} if against else {})}
+    builds = {"": HERE} | ({"other_": against[0]} if against else {})
     seen: dict[str, list[float]] = {}
     for _ in range(_QUICK_ROUNDS if quick else _ROUNDS):
         for prefix, build in builds.items():
