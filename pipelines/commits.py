@@ -19,6 +19,7 @@ from uniaudio2.shown import shown
 LOG = "_log"
 UNITS = f"{LOG}/units"
 MOST_RECORD_BYTES = 64 << 20
+FORMAT_VERSION = 1  # of `run.json` and of these records; 1 is also what bears none
 # Names that this pipeline gives, and what a killed writer leaves of them on a local disk.
 _PLACE = r"\d{8}-[0-9a-f]{8}"
 _DATA, _ERRORS = rf"data/part-{_PLACE}\.parquet", rf"errors/part-{_PLACE}\.parquet"
@@ -63,6 +64,7 @@ class Commit:
             for readers in the place of those before it.
         source: the Parquet file that holds its input rows, or "".
         start: the first of them there.
+        format_version: of the record; a build refuses those of a newer one.
         seal: of the user whose run wrote it, see `ownership`; "" when parts of it are another's.
     """
 
@@ -81,6 +83,7 @@ class Commit:
     generation: int = 0
     source: str = ""
     start: int = 0
+    format_version: int = FORMAT_VERSION
     seal: str = field(default="", compare=False)
 
     @property
@@ -112,11 +115,13 @@ class Commit:
         """
         try:
             record = _RECORD.validate_json(data, strict=False)
-            problem = _problem(record)
+            problem = newer_format(record.format_version) or _problem(record)
         except (ValidationError, RecursionError):
-            problem = "it is not what a run writes"
+            problem = newer_format(_version_in(data)) or "it is not what a run writes"
         if not problem and path and path != record.path:
             problem = "it is another unit's"
+        if problem.startswith(NEWER):
+            raise RunFailed(f"{shown(path) or 'a commit record'} {problem}") from None
         if problem:
             raise RunFailed(
                 f"not a commit record: {shown(path) or 'these bytes'}: {problem}; restore it, or "
@@ -126,6 +131,28 @@ class Commit:
 
 
 _RECORD = TypeAdapter(Commit)
+NEWER = "was written by a newer build"
+
+
+def newer_format(version: object) -> str:
+    """Why a version of the formats in OUTPUT cannot be read; "" when it can."""
+    if isinstance(version, int) and 1 <= version <= FORMAT_VERSION:
+        return ""
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        return (
+            f"{NEWER}, in format {version:.20g}; this one reads up to {FORMAT_VERSION}: update "
+            "uniaudio2-batch, or take another OUTPUT"
+        )
+    return "its format version is none"
+
+
+def _version_in(data: bytes) -> object:
+    """The version that a record of any later shape claims; 1 where it claims none."""
+    try:
+        facts = json.loads(data)
+    except (ValueError, RecursionError):
+        return FORMAT_VERSION
+    return facts.get("format_version", 1) if isinstance(facts, dict) else FORMAT_VERSION
 
 
 def _problem(record: Commit) -> str:

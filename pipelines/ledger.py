@@ -21,7 +21,17 @@ from actors.local_folder import ForeignPath
 from actors.shelf import FOLDER
 from actors.storage import AlreadyThere, Storage
 from actors.write import file_mark
-from pipelines.commits import LOG, MOST_RECORD_BYTES, OWN, OWN_FOLDER, RECORD_NAME, UNITS, Commit
+from pipelines.commits import (
+    FORMAT_VERSION,
+    LOG,
+    MOST_RECORD_BYTES,
+    NEWER,
+    OWN,
+    OWN_FOLDER,
+    RECORD_NAME,
+    UNITS,
+    Commit,
+)
 from pipelines.errors import RunFailed, UsageError
 from pipelines.ownership import is_sealed, seal
 from pipelines.run_facts import MOST_BYTES, parse_run
@@ -72,13 +82,15 @@ class Ledger:
         except FileNotFoundError:
             return None
         except ValueError as fault:
-            raise UsageError(
-                f"{self.storage.uri(RUN)} is not a run record: {fault}; choose another OUTPUT"
-            ) from None
+            found = str(fault)
+            if not found.startswith(NEWER):
+                found = f"is not a run record: {found}; choose another OUTPUT"
+            raise UsageError(f"{self.storage.uri(RUN)} {found}") from None
 
     def write_run(self, facts: dict[str, Any]) -> None:
         """Replace ``run.json``, sealed as this user's."""
-        facts = {**facts, "seal": seal(_sealed(facts), self.storage.address)}
+        facts = {**facts, "format_version": FORMAT_VERSION}
+        facts["seal"] = seal(_sealed(facts), self.storage.address)
         self.storage.put(RUN, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
 
     def owns(self, facts: dict[str, Any]) -> bool:

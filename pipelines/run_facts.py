@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipelines.commits import newer_format
 from pipelines.errors import UsageError
 from uniaudio2.shown import shown
 
@@ -91,6 +92,8 @@ def parse_run(data: bytes) -> dict[str, Any]:
         raise ValueError("its values are nested too deep") from fault
     except ValueError as fault:
         raise ValueError("it is no JSON") from fault
+    if isinstance(facts, dict) and (why := newer_format(facts.get("format_version", 1))):
+        raise ValueError(why)
     if not isinstance(facts, dict) or "job" not in facts:
         raise ValueError("it tells of no job")
     if _depth_exceeds(facts, _DEEPEST):

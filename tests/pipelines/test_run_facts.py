@@ -62,3 +62,20 @@ def test_what_a_command_reads_must_be_there() -> None:
     for name in ("config", "job.definition", "input.rows.x", "ended"):
         with pytest.raises(UsageError, match=f"lacks {name}"):
             require(GOOD, "out", name)
+
+
+@pytest.mark.parametrize("version", [2, 10**30])
+def test_a_newer_format_is_refused_and_says_so(version: int) -> None:
+    facts = {"format_version": version, "whatever": "shape"}
+    with pytest.raises(ValueError, match=r"newer build.* reads up to 1: update"):
+        parse_run(json.dumps(facts).encode())
+
+
+@pytest.mark.parametrize("version", [0, -1, "1", None, 1.5, [1]])
+def test_a_version_that_is_none(version: object) -> None:
+    with pytest.raises(ValueError, match="format version"):
+        parse_run(json.dumps({"format_version": version, "job": {}}).encode())
+
+
+def test_what_bears_no_version_is_of_the_first() -> None:
+    assert parse_run(b'{"job": {}}') == {"job": {}}
