@@ -109,7 +109,9 @@ def _with_shard_names(source: Source) -> Source:
 
 
 def _text_file(uri: str) -> TextFile:
-    return TextFile(lambda: open_uri(uri, _LIMITS), _MAX_TEXT_BYTES, uri, uri.endswith(".gz"))
+    return TextFile(
+        lambda: open_uri(uri, _LIMITS, pieces_from=0), _MAX_TEXT_BYTES, uri, uri.endswith(".gz")
+    )
 
 
 def _kaldi_source(uri: str, listing: Listing, asked: Asked) -> Source:
