@@ -171,7 +171,7 @@ class AddressPolicy:
         if scheme in WEB:
             return self._refused_host(uri)
         if scheme in _STORES:
-            if self.is_remote and _place(uri) != _place(self.base):
+            if self.is_remote and (_place(uri) != _place(self.base) or ".." in uri.split("/")):
                 return "another place than the manifest's own"
             return ""
         if scheme in _HOSTS:
@@ -221,14 +221,23 @@ def _is_below(uri: str, prefix: str) -> bool:
         return scheme in LOCAL and wanted in LOCAL and _is_inside(uri, prefix)
     try:
         where, there = urlsplit(uri), urlsplit(prefix)
-        same = (_SAME.get(scheme, scheme), where.hostname, where.port) == (
-            _SAME.get(wanted, wanted), there.hostname, there.port,
-        )  # fmt: skip
+        if scheme in WEB:  # a login does not change who is asked
+            hosts = (where.hostname, where.port), (there.hostname, there.port)
+        else:  # of a store all of it is one name, container@account too
+            hosts = (where.netloc, None), (there.netloc, None)
+        same = _SAME.get(scheme, scheme) == _SAME.get(wanted, wanted) and hosts[0] == hosts[1]
     except ValueError:
         return False
     path, begin = where.path or "/", there.path.rstrip("/")
-    steps = path.lower().replace("%2e", ".").replace("\\", "/").split("/")
-    return same and ".." not in steps and (path == begin or path.startswith(begin + "/"))
+    return same and not _steps_back(path) and (path == begin or path.startswith(begin + "/"))
+
+
+def _steps_back(path: str) -> bool:
+    """Whether a path of an address holds a step back, in any spelling that some server reads."""
+    plain = path.lower()
+    for written, sign in (("%25", "%"), ("%2e", "."), ("%2f", "/"), ("%5c", "/"), ("\\", "/")):
+        plain = plain.replace(written, sign)
+    return ".." in plain.split("/")
 
 
 def _is_inside(uri: str, prefix: str) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from actors.addresses import AddressPolicy, resolve
 from actors.cells import plain_value
-from actors.fetch import fetch
+from actors.fetch import TIMEOUT_S, fetch
 from uniaudio2.codes import Codes
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
@@ -64,12 +64,17 @@ def _is_given(value: Any) -> bool:
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 
-def load_codes(row: Mapping[str, Any], policy: AddressPolicy = AddressPolicy()) -> Codes:  # noqa: B008 - frozen
+def load_codes(
+    row: Mapping[str, Any],
+    policy: AddressPolicy = AddressPolicy(),  # noqa: B008 - frozen
+    timeout_s: float = TIMEOUT_S,
+) -> Codes:
     """The codes of a row.
 
     Args:
         row: a manifest row; values may still be Arrow cells.
         policy: where the manifest is, and what it may name.
+        timeout_s: longest time for a file.
 
     Raises:
         BadRow: `missing_value`, `bad_codes`, `too_long`, or what `fetch` finds.
@@ -81,7 +86,7 @@ def load_codes(row: Mapping[str, Any], policy: AddressPolicy = AddressPolicy()) 
         if value is not None:
             found[name] = _codes_tensor(value, name)
         elif path is not None:
-            found[name] = _codes_file(resolve(str(path), policy.base), name, policy)
+            found[name] = _codes_file(resolve(str(path), policy.base), name, policy, timeout_s)
     if len(found.get("recon_codes", ())) == 0:
         raise BadRow("missing_value", "'recon_codes' is null or empty; give at least one frame")
     return Codes(found.get("reason_codes", Codes.empty().reason), found["recon_codes"])
@@ -133,9 +138,9 @@ def _codes_tensor(value: Any, name: str) -> Tensor:
     return torch.from_numpy(array.astype(np.int64))  # [T, 8]
 
 
-def _codes_file(uri: str, name: str, policy: AddressPolicy) -> Tensor:
+def _codes_file(uri: str, name: str, policy: AddressPolicy, timeout_s: float) -> Tensor:
     """A published ``*_reason.pt`` or ``*_semantic.pt`` file, ``(8, T)`` or ``(T, 8)``."""
-    data = fetch(uri, _MAX_FILE_BYTES, policy)
+    data = fetch(uri, _MAX_FILE_BYTES, policy, timeout_s)
     try:
         _check_archive(data)
         tensor = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

@@ -52,19 +52,25 @@ def byte_range(uri: str, start: int, length: int) -> str:
     return f"{uri}#bytes={start}+{length}"
 
 
-def fetch(uri: str, max_bytes: int = MAX_BYTES, policy: AddressPolicy | None = None) -> bytes:
+def fetch(
+    uri: str,
+    max_bytes: int = MAX_BYTES,
+    policy: AddressPolicy | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> bytes:
     """Read a whole object.
 
     Args:
         uri: a local path, or a URI of any fsspec file system; of `byte_range`, a part of one.
         max_bytes: largest object that is accepted.
         policy: what the manifest that names it may name; None for an address that the user gave.
+        timeout_s: longest time for it.
 
     Raises:
         BadRow: as `open_uri`.
         OSError: storage did not answer; trying again may help.
     """
-    with open_uri(uri, Limits(max_bytes), policy, pieces_from=max_bytes + 1) as file:
+    with open_uri(uri, Limits(max_bytes, timeout_s), policy, pieces_from=max_bytes + 1) as file:
         return file.read()  # of what has been read already
 
 

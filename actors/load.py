@@ -164,7 +164,7 @@ class Loader:
         return not (makes_codes and any(row.get(name) is not None for name in AUDIO_COLUMNS))
 
     def _load_codes(self, row: Mapping[str, Any], policy: AddressPolicy) -> Codes:
-        codes = load_codes(row, policy)
+        codes = load_codes(row, policy, self.limits.timeout_s)
         if not len(codes.reason) and any(part.kind in _WITH_REASON for part in self.task.prompt):
             raise BadRow(
                 "missing_value",

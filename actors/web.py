@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, BinaryIO, cast
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -213,10 +213,11 @@ def _answer(
         headers["Range"] = f"bytes={part[0]}-{part[0] + max(part[1], 1) - 1}"
     left_s = max(until - time.monotonic(), 0.001)
     timeout = urllib3.Timeout(connect=min(_CONNECT_S, left_s), read=left_s)
+    asked = _without_login(uri)
     _WATCH.may_be_private = private
     try:
         answer = _manager(private, os.getpid()).request(
-            "GET", _without_login(uri), headers=headers, timeout=timeout, redirect=False,
+            "GET", asked, headers=headers, timeout=timeout, redirect=False,
             preload_content=False,
         )  # fmt: skip
     except urllib3.exceptions.LocationParseError as fault:
@@ -233,9 +234,18 @@ def _answer(
 
 
 def _without_login(uri: str) -> str:
-    scheme, _, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    """The address that is asked: without login and fragment, its host the one that was judged.
+
+    Raises:
+        ValueError: the library that asks would read another host or port out of it.
+    """
+    parts = urlsplit(uri)
+    asked = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+    seen = urllib3.util.parse_url(asked)
+    host, port = (seen.host or "").strip("[]").lower(), seen.port
+    if (host, port) != ((parts.hostname or "").lower(), parts.port) or "\\" in parts.netloc:
+        raise ValueError("its host can be read in two ways")
+    return asked
 
 
 def _body(

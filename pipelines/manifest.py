@@ -204,8 +204,9 @@ def _pattern_sources(uri: str, names: list[str], asked: Asked) -> list[Source]:
     inner = {name: name[len(root) + 1 :] for name in names}
     is_local = isinstance(fs, LocalFileSystem)
     listing = check_files(root, list(inner.values()), asked) if is_local else Listing([])
-    kept = [name for name in names if not listing.fault(inner[name])]
-    faults = {inner[name]: listing.fault(inner[name]) or "" for name in names if name not in kept}
+    told = {name: listing.fault(inner[name], _is_text(name)) for name in names}
+    kept = [name for name in names if not told[name]]
+    faults = {inner[name]: fault for name in names if (fault := told[name])}
     refused = [_refused(_full_uri(uri, root), faults)] if faults else []
     if all(name.endswith(".tar") for name in names):
         return _tar_sources([_full_uri(uri, name) for name in kept]) + refused
@@ -214,8 +215,24 @@ def _pattern_sources(uri: str, names: list[str], asked: Asked) -> list[Source]:
         table = table_of_files(list(inner.values()), listing.fault)
         folder = _full_uri(uri, root) + "/"
         return [Source(folder, str(len(names)), table.num_rows, table.schema, table)]
-    found = [source for name in kept for source in find_sources(_full_uri(uri, name), asked)]
+    found = [source for name in kept for source in _file_sources(uri, name, asked)]
     return found + refused
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file is read as text, by its name."""
+    return posixpath.splitext(name.lower().removesuffix(".gz"))[1] in PARSERS
+
+
+def _check_named(uri: str, path: str, asked: Asked) -> None:
+    """Note where a local file leads that is a link, and refuse what is not followed.
+
+    Raises:
+        UsageError: links are refused, or it leads to a file of another kind of name.
+    """
+    folder, name = posixpath.split(path)
+    if fault := check_files(folder, [name], asked).fault(name, _is_text(name)):
+        raise UsageError(f"{uri}: {fault}, or name the file itself")
 
 
 def _list(uri: str, asked: Asked) -> Listing:
@@ -295,6 +312,19 @@ def find_sources(uri: str, asked: Asked | None = None) -> list[Source]:
         return list(_folder_sources(_full_uri(uri, path), asked))
     if not fs.exists(path):
         raise UsageError(f"{uri}: no such file or folder; check the path and the endpoint")
+    if isinstance(fs, LocalFileSystem):
+        _check_named(uri, path, asked)
+    return _file_sources(uri, path, asked)
+
+
+def _file_sources(uri: str, path: str, asked: Asked) -> list[Source]:
+    """The sources that one file is.
+
+    Args:
+        uri: what was asked for; it tells the protocol.
+        path: of the file, on its file system.
+        asked: how much of it is wanted.
+    """
     suffix = posixpath.splitext(path)[1].lower()
     if suffix == ".gz":
         suffix = posixpath.splitext(path.removesuffix(".gz"))[1].lower()

@@ -36,14 +36,16 @@ _SOCKET_BYTES, _RAYS_BYTES = 107, 74
 _FALLBACKS = ("/tmp", "/var/tmp")  # noqa: S108 - a folder of our own is made there
 _ALIVE, _RAYS = "driver.lock", "r"
 _SECRET = re.compile(
-    r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PASS|CREDENTIAL|APIKEY|AUTH"
-    r"|(API|ACCESS|ACCOUNT|PRIVATE|APPLICATION|SIGNING|ENCRYPTION)_KEY)S?(_|$)",
+    r"TOKEN(S|_|$)|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|API_?KEY|AUTHKEY|DEPLOYKEY"
+    r"|SSHPASS|(?<!^)(?<!^OLD)PWD$|(^|_)(PASS|AUTH|PAT|JWT|DSN|KEY)S?(_|$)",
     re.I,
 )
+_LOGIN_INSIDE = re.compile(r"://[^\s/@]*:[^\s/@]*@")  # as in the addresses of databases
+_RAYS_OWN = re.compile(r"^RAY_(?!.*(SECRET|PASSWORD|API_?KEY))")
 # what the libraries of stores and hubs read
 _STORES = re.compile(
     r"^(AWS|S3|GOOGLE|GCS|GCLOUD|CLOUDSDK|AZURE|ADLFS|HF|HUGGING_?FACE|FSSPEC|OSS|OBS|COS|B2|LAKEFS"
-    r"|DATABRICKS|HADOOP|WEBDAV|RAY)(_|$)"
+    r"|DATABRICKS|HADOOP|WEBDAV)(_|$)"
 )
 
 
@@ -67,9 +69,11 @@ def start_private_ray(**options: Any) -> None:
         )
 
 
-def is_withheld(name: str) -> bool:
+def is_withheld(name: str, value: str = "") -> bool:
     """Whether a variable of the environment is a secret that no stage can need."""
-    return bool(_SECRET.search(name)) and not _STORES.search(name)
+    if _STORES.search(name) or _RAYS_OWN.search(name) or name.lower().endswith("_proxy"):
+        return False
+    return bool(_SECRET.search(name) or _LOGIN_INSIDE.search(value))
 
 
 @contextmanager
@@ -80,7 +84,9 @@ def ray_environment(token: str) -> Iterator[None]:
     The driver's own half of Ray, which is in this process, has read the token by then and keeps it.
     """
     ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
-    hidden = {name for name in os.environ if is_withheld(name)} | {"RAY_AUTH_TOKEN_PATH"}
+    hidden = {name for name, value in os.environ.items() if is_withheld(name, value)} | {
+        "RAY_AUTH_TOKEN_PATH"
+    }
     before = {name: os.environ.get(name) for name in (*ours, *hidden)}
     for name in hidden:
         os.environ.pop(name, None)

@@ -18,6 +18,11 @@ from uniaudio2.errors import BadRow
 from uniaudio2.shown import quoted
 
 SUFFIXES = ("flac", "wav")
+# keys by which Lhotse takes a line of JSON for a cut, a recording or an array of its own
+LHOTSE_KEYS = frozenset(
+    ("type", "sources", "tracks", "cut", "recording", "features", "num_features", "shape", "array",
+     "width")
+)  # fmt: skip
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _SCHEMES = ("http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf")
 # readers of these two start a program through a shell: one writes the name between quotes

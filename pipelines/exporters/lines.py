@@ -10,7 +10,13 @@ import torch
 
 from actors.error_rows import json_value
 from actors.storage import Storage
-from pipelines.exporters.fields import checked_address, checked_suffix, flat_facts, json_text
+from pipelines.exporters.fields import (
+    LHOTSE_KEYS,
+    checked_address,
+    checked_suffix,
+    flat_facts,
+    json_text,
+)
 from pipelines.exporters.row import ExportRow, Sound
 from pipelines.exporters.spool import Spool
 from uniaudio2.errors import BadRow
@@ -28,8 +34,12 @@ def store_sound(row: ExportRow, sound: Sound, storage: Storage) -> str | None:
 
 
 def jsonl_line(row: ExportRow, storage: Storage) -> dict[str, Any]:
-    """Every column; codes as ``[T][8]`` lists, `audio_path` relative to the file."""
-    line = {name: json_value(value) for name, value in row.facts.items()}
+    """Every column; codes as ``[T][8]`` lists, `audio_path` relative to the file.
+
+    Columns named like what Lhotse takes for objects of its own get `input_` in front.
+    """
+    facts = {name: json_value(value) for name, value in row.facts.items()}
+    line = {f"input_{name}" if name in LHOTSE_KEYS else name: facts[name] for name in facts}
     for name, codes in (("reason_codes", row.codes.reason), ("recon_codes", row.codes.recon)):
         if len(row.codes.recon):
             line[name] = codes.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,12 @@ def test_a_damaged_file_is_codes_or_a_bad_row(
         return
     assert found.recon.shape[1] == 8
     assert 0 <= found.recon.min() <= found.recon.max() <= 65535
+
+
+def test_a_file_of_codes_that_trickles_ends_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}/a.pt"
+        policy = AddressPolicy("/data", (uri,))
+        with pytest.raises(BadRow) as caught:
+            load_codes({"recon_path": uri}, policy, timeout_s=0.4)
+    assert caught.value.kind == "fetch_timeout"

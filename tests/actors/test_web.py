@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -27,7 +28,8 @@ class _Pages(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         headers = {name.title(): value for name, value in self.headers.items()}
         self.server.seen.append((self.path, headers))
-        getattr(self, "page_" + self.path.split("?")[0].strip("/").replace("/", "_"))()
+        page = self.path.split("?")[0].strip("/").replace("/", "_")
+        getattr(self, f"page_{page}", self.page_gone)()
 
     def _send(self, status: int, data: bytes = b"", **headers: str) -> None:
         self.send_response(status)
@@ -223,6 +225,20 @@ def test_a_public_name_that_leads_inside_is_asked_nothing(
     assert get(uri, allowed) == bytes(range(100))
     assert kind_of(lambda: get(uri, policy)) == "forbidden_address"
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("trick", ["?@", "#@", "/@", "?x@", "#a:b@"])
+def test_what_is_asked_is_what_was_judged(server: _Server, trick: str) -> None:
+    """A name with a second host in it, where the first is allowed."""
+    other = _Server()
+    try:
+        uri = f"{server.url}{trick}127.0.0.1:{other.server_port}/a"
+        with suppress(BadRow, OSError, ValueError):
+            get(uri, server.policy)
+        assert other.seen == []
+    finally:
+        other.shutdown()
+        other.server_close()
 
 
 def test_a_login_goes_to_its_own_server_alone(server: _Server) -> None:

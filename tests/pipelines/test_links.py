@@ -214,3 +214,30 @@ def test_a_folder_of_nothing_but_refused_links(tmp_path: Path) -> None:
     (tmp_path / "in/a.wav").symlink_to(tmp_path / "a.wav")
     with pytest.raises(UsageError, match=r"no row can be understood; the first: 'a\.wav' is"):
         make_plan(str(tmp_path / "in"), TOKENIZE, rules=InputRules(links="refuse"))
+
+
+@pytest.mark.parametrize("suffix", ["txt", "jsonl", "csv", "txt.gz"])
+@pytest.mark.parametrize("by", ["name", "pattern"])
+def test_a_text_file_that_is_a_link_to_something_else(tmp_path: Path, suffix: str, by: str) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private/id_rsa").write_text("Xq7vJ2kPz9Wm\n")
+    (tmp_path / "in").mkdir()
+    (tmp_path / f"in/a.{suffix}").symlink_to(tmp_path / "private/id_rsa")
+    where = str(tmp_path / "in" / (f"a.{suffix}" if by == "name" else f"*.{suffix}"))
+    with pytest.raises(UsageError, match="link out of INPUT") as told:
+        make_plan(where, TTS)
+    assert "Xq7v" not in str(told.value)
+
+
+def test_a_manifest_by_name_that_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/v2.txt").write_text("yes\n")
+    (tmp_path / "a.txt").symlink_to("there/v2.txt")
+    assert make_plan(str(tmp_path / "a.txt"), TTS).notes == ()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.txt").symlink_to("../there/v2.txt")
+    plan = make_plan(str(tmp_path / "in/a.txt"), TTS)
+    assert plan.rows == 1
+    assert "1 links lead out of INPUT and are followed" in plan.notes[0]
+    with pytest.raises(UsageError, match=r"input\.links=follow"):
+        make_plan(str(tmp_path / "in/a.txt"), TTS, rules=InputRules(links="refuse"))

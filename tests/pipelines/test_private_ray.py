@@ -20,6 +20,33 @@ from pipelines.private_ray import PREFIX, _own_folder, _sweep, is_withheld, ray_
         ("OPENAI_API_KEY", True),
         ("DB_PASSWORD", True),
         ("MAIL_CREDENTIALS", True),
+        *(
+            (name, True)
+            for name in (
+                "PGPASSWORD",
+                "MYSQL_PWD",
+                "SSHPASS",
+                "OPENAI_KEY",
+                "SSH_KEY",
+                "SECRETKEY",
+                "DBPASSWORD",
+                "MYTOKEN",
+                "AUTHTOKEN",
+                "NPM_AUTHTOKEN",
+                "GITHUB_PAT",
+                "CI_JOB_JWT",
+                "SENTRY_DSN",
+                "RESTIC_PASSWORD2",
+                "RAY_MY_SECRET",
+            )
+        ),
+        ("PWD", False),
+        ("OLDPWD", False),
+        ("HTTPS_PROXY", False),
+        ("RAY_TMPDIR", False),
+        ("KEYBOARD", False),
+        ("PATHS", False),
+        ("XDG_SESSION_ID", False),
         ("AWS_SECRET_ACCESS_KEY", False),
         ("HF_TOKEN", False),
         ("GOOGLE_APPLICATION_CREDENTIALS", False),
@@ -83,3 +110,9 @@ def _check_sweeping(tmp_path: Path) -> None:
         assert (dead.exists(), alive.is_dir(), stranger.is_symlink()) == (False, True, True)
         living.communicate("\n")
     assert not alive.exists()  # its own end took it away
+
+
+def test_an_address_with_a_login_is_a_secret_whatever_its_name() -> None:
+    assert is_withheld("DATABASE_URL", "postgres://me:pw@db/x")
+    assert not is_withheld("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    assert not is_withheld("DATABASE_URL", "postgres://db/x")
