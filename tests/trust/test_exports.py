@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,32 @@ def test_nested_columns_to_webdataset_and_datasets(tmp_path: Path) -> None:
     )
     assert found[0]["extra"] == COMMAND
     assert isinstance(found.features["_type"], datasets.Value)
+
+
+@pytest.mark.parametrize("kind", ["MixedCut", "MonoCut", "MultiCut", "PaddingCut", "recording"])
+def test_a_line_of_json_is_no_cut_to_lhotse(tmp_path: Path, kind: str) -> None:
+    """Columns that are together a cut whose recording is a command."""
+    mark = tmp_path / "ran"
+    recording = {
+        "id": "r", "sampling_rate": 16_000, "num_samples": 16_000, "duration": 1.0,
+        "sources": [{"type": "command", "channels": [0], "source": f"touch {mark}"}],
+    }  # fmt: skip
+    cut = {"type": "MonoCut", "id": "c", "start": 0.0, "duration": 1.0, "channel": 0,
+           "recording": recording}  # fmt: skip
+    columns: dict[str, Any] = {**cut, "type": kind}
+    if kind == "MixedCut":
+        columns = {"type": kind, "tracks": [{"type": "MonoCut", "offset": 0.0, "cut": cut}]}
+    if kind == "recording":
+        columns = recording
+    columns.pop("id", None)
+    out = heard(tmp_path, ["a.wav"], **columns)
+    assert export_run(out, str(tmp_path / "dst"), "jsonl").rows == 1
+    line = json.loads((tmp_path / "dst/manifest.jsonl").read_text())
+    assert not {"type", "tracks", "recording", "sources"}.intersection(line)
+    with suppress(Exception):  # it is none of lhotse's: how it says so is lhotse's business
+        for found in CutSet.from_file(tmp_path / "dst/manifest.jsonl"):
+            found.load_audio()
+    assert not mark.exists()
 
 
 def test_audio_of_another_kind_is_not_exported(tmp_path: Path) -> None:
