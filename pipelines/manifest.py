@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -76,15 +77,18 @@ def _read_json(uri: str) -> Any:
         raise UsageError(f"{uri} is not JSON; save the dataset again") from fault
 
 
-def _tar_sources(uris: list[str]) -> list[Source]:
-    """WebDataset tars; where their keys repeat, the tars' names become part of the ids."""
+def _tar_sources(uris: list[str], asked: Asked) -> list[Source]:
+    """WebDataset tars; where their keys repeat, the tars' names become part of the ids.
+
+    Each is looked at as if it were the only one, for ids must not depend on how many rows suffice.
+    """
     sources = []
     for uri in uris:
         fs, path = split_uri(uri)
         if isinstance(fs, LocalFileSystem):
             require_regular(path)
         with fs.open(path, "rb", cache_type="readahead") as file:
-            table = webdataset.read_tar(file, uri, AUDIO_SUFFIXES)
+            table = webdataset.read_tar(file, uri, AUDIO_SUFFIXES, Asked(asked.rows))
         sources.append(Source(uri, identity(uri), table.num_rows, table.schema, table, True))
     keys = Counter(key for source in sources for key in _keys(source))
     if not keys or keys.most_common(1)[0][1] == 1:
@@ -209,7 +213,7 @@ def _pattern_sources(uri: str, names: list[str], asked: Asked) -> list[Source]:
     faults = {inner[name]: fault for name in names if (fault := told[name])}
     refused = [_refused(_full_uri(uri, root), faults)] if faults else []
     if all(name.endswith(".tar") for name in names):
-        return _tar_sources([_full_uri(uri, name) for name in kept]) + refused
+        return _tar_sources([_full_uri(uri, name) for name in kept], asked) + refused
     if root and all(name.lower().endswith(AUDIO_SUFFIXES) for name in names):
         # as in a folder: paths from where the pattern begins are ids, for file names may repeat
         table = table_of_files(list(inner.values()), listing.fault)
@@ -254,10 +258,14 @@ def _folder_sources(uri: str, asked: Asked) -> Iterator[Source]:
     if others is not None:
         yield from others
         return
+    tars = partial(_tar_sources, asked=asked)
     kinds: tuple[tuple[tuple[str, ...], Callable[[list[str]], Iterator[Source]]], ...] = (
         ((".parquet",), lambda names: _files_of(folder, names, listing, _parquet_sources)),
         (_LINES, lambda names: _small_sources(folder, names, listing, asked)),
-        ((".tar",), lambda names: _files_of(folder, names, listing, _tar_sources)),
+        (
+            (".tar",),
+            lambda names: _files_of(folder, names, listing, tars),
+        ),
     )
     for suffixes, sources in kinds:
         names = [name for name in listing.names if name.endswith(suffixes)]
@@ -340,7 +348,7 @@ def _file_sources(uri: str, path: str, asked: Asked) -> list[Source]:
     if suffix == ".arrow":
         return [arrow_source(full)]
     if suffix == ".tar":
-        return _tar_sources([full])
+        return _tar_sources([full], asked)
     if suffix in PARSERS:
         return [_small_source(full, PARSERS[suffix], asked)]
     if suffix in AUDIO_SUFFIXES:

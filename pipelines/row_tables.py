@@ -24,6 +24,7 @@ MAX_COLUMNS = 1000
 _DEEPEST = 16
 _CHUNK_ROWS = 2048
 _CHUNK_CHARACTERS = 1 << 20
+_CHUNK_CELLS = 1 << 17  # of rows with ever other keys, few of which lie in one chunk
 
 
 def is_unicode(value: Any) -> bool:
@@ -33,6 +34,18 @@ def is_unicode(value: Any) -> bool:
     if isinstance(value, dict):
         return all(is_unicode(item) for pair in value.items() for item in pair)
     return not isinstance(value, list) or all(map(is_unicode, value))
+
+
+def require_columns(count: int) -> None:
+    """Refuse too many columns.
+
+    Raises:
+        ValueError: more than `MAX_COLUMNS`.
+    """
+    if count > MAX_COLUMNS:
+        raise ValueError(
+            f"{count} different columns; at most {MAX_COLUMNS}: put what varies into one"
+        )
 
 
 def table_of_rows(read: ReadRows, asked: Asked | None = None) -> pa.Table:
@@ -57,11 +70,11 @@ def table_of_rows(read: ReadRows, asked: Asked | None = None) -> pa.Table:
         columns = _Columns(as_text)
         for rows, faults in _chunks(read(meter), meter):
             columns.add(rows, faults)
-            if asked.suffices(columns.rows, meter.characters):
+            if asked.suffices(columns.rows, meter.characters, columns.cells):
                 break
         mixed = columns.mixed()
         if not mixed:
-            asked.take(columns.rows, meter.characters)
+            asked.take(columns.rows, meter.characters, columns.cells)
             return columns.table()
         as_text |= mixed
 
@@ -87,6 +100,7 @@ def _chunks(numbered: Numbered, meter: Meter) -> Iterator[tuple[list[Row], dict[
     """Some rows at a time, and which of them failed at which line."""
     rows: list[Row] = []
     faults: dict[int, int] = {}
+    names: set[str] = set()
     begun = meter.characters
     for number, row in numbered:
         fault = _fault(row)
@@ -95,9 +109,11 @@ def _chunks(numbered: Numbered, meter: Meter) -> Iterator[tuple[list[Row], dict[
             rows.append({FAULT_COLUMN: f"line {number}: {fault}"})
         elif isinstance(row, dict):
             rows.append(row if row.get("id") is None else {**row, "id": str(row["id"])})
-        if len(rows) == _CHUNK_ROWS or meter.characters - begun > _CHUNK_CHARACTERS:
+            names.update(row)
+        is_full = len(rows) == _CHUNK_ROWS or len(rows) * len(names) >= _CHUNK_CELLS
+        if is_full or meter.characters - begun > _CHUNK_CHARACTERS:
             yield rows, faults
-            rows, faults, begun = [], {}, meter.characters
+            rows, faults, names, begun = [], {}, set(), meter.characters
     if rows:
         yield rows, faults
 
@@ -128,16 +144,17 @@ class _Columns:
         self._chunks: list[tuple[int, dict[str, pa.Array], dict[int, int]]] = []
         self._has_ids = False
 
+    @property
+    def cells(self) -> int:
+        """Rows times columns."""
+        return self.rows * len(self._types)
+
     def add(self, rows: list[Row], faults: dict[int, int]) -> None:
         """Append rows; `faults` names those that are lines without a row, by line number."""
         self.rows += len(rows)
         names = list(dict.fromkeys(name for row in rows for name in row))
         self._has_ids = self._has_ids or "id" in names
-        if len(self._types.keys() | names) > MAX_COLUMNS:
-            count = len(self._types.keys() | names)
-            raise ValueError(
-                f"{count} different columns; at most {MAX_COLUMNS}: put what varies into one"
-            )
+        require_columns(len(self._types.keys() | names))
         arrays: dict[str, pa.Array] = {}
         for name in names:
             self._types.setdefault(name, pa.null())

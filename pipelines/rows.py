@@ -16,7 +16,14 @@ import pyarrow as pa
 from actors.load import FAULT_COLUMN
 from pipelines.asked import Asked
 from pipelines.readers.lhotse import is_lhotse, lhotse_row
-from pipelines.row_tables import Numbered, Row, is_unicode, table_of_dicts, table_of_rows
+from pipelines.row_tables import (
+    Numbered,
+    Row,
+    is_unicode,
+    require_columns,
+    table_of_dicts,
+    table_of_rows,
+)
 from pipelines.text_lines import Meter, TextFile, TooLong
 
 Parse = Callable[[TextFile | bytes, Asked | None], pa.Table]
@@ -141,6 +148,7 @@ def _rows_of(file: TextFile, delimiter: str, meter: Meter) -> Numbered:
         raise ValueError(f"the header cannot be read: {fault}") from fault
     if len(set(names)) < len(names) or not is_unicode(names):
         raise ValueError("the header repeats a name or is not UTF-8; correct its names")
+    require_columns(len(names))
     for row in _delimited_rows(reader):
         yield row
         lines.length = 0

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from actors.fetch import byte_range
+from pipelines.asked import Asked
 from pipelines.row_tables import Numbered, Row, table_of_rows
 from pipelines.rows import fault_row
 from pipelines.text_lines import Meter
@@ -36,13 +37,16 @@ def split_name(name: str) -> tuple[str, str, str]:
     return posixpath.join(folder, stem), part, (dot + ending).lower()
 
 
-def read_tar(file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...]) -> pa.Table:
+def read_tar(
+    file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...], asked: Asked | None = None
+) -> pa.Table:
     """The samples of a tar, in its order.
 
     Args:
         file: the tar, seekable.
         uri: its address, which `audio` of every row begins with.
         audio_suffixes: extensions that are audio.
+        asked: how many rows suffice; headers count as characters, and samples are read whole.
 
     Returns:
         `id` (the key), `audio`, `text` of ``.txt``, and the keys of ``.json``; a key with several
@@ -54,7 +58,7 @@ def read_tar(file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...]) -> pa.Ta
         file.seek(0)
         return enumerate(_samples(file, uri, audio_suffixes, meter), 1)
 
-    return table_of_rows(numbered)
+    return table_of_rows(numbered, asked)
 
 
 @dataclass
@@ -95,6 +99,7 @@ def _samples(
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 tar.members = []  # type: ignore[attr-defined]  # else tarfile keeps every header
+                meter.characters += tarfile.BLOCKSIZE
                 key, part, ending = split_name(member.name)
                 # what has no ending belongs to no sample, as for the library
                 if not member.isfile() or not ending or posixpath.basename(key) == "":
@@ -103,13 +108,19 @@ def _samples(
                     yield from sample.rows()
                     sample = None
                 sample = sample or _Sample(key)
+                is_text = ending == ".json" or ending in _TEXTS
+                is_sparse = member.issparse()
+                if is_sparse and (is_text or ending in audio_suffixes):
+                    # a few bytes may stand for any number, and they are not where others are
+                    fault = f"{ending} is a sparse member; pack the tar without --sparse"
+                    sample.facts.setdefault(part, {})["fault"] = fault
                 if ending in audio_suffixes:
                     sample.sounds[part] = byte_range(uri, member.offset_data, member.size)
-                elif ending == ".json" or ending in _TEXTS:
+                elif is_text and not is_sparse:
                     meter.characters += member.size
                     _add_text(sample.facts.setdefault(part, {}), tar, member, ending)
-    except (tarfile.TarError, EOFError, OSError) as fault:
-        yield f"{uri} cannot be read on: {fault}; fetch it again"
+    except (tarfile.TarError, EOFError, OSError) as error:
+        yield f"{uri} cannot be read on: {error}; fetch it again"
         return
     if sample:
         yield from sample.rows()

@@ -16,6 +16,7 @@ from actors.bounds import MAX_VALUE_BYTES, TOO_LARGE, too_large_message
 from actors.load import FAULT_COLUMN
 from actors.unit import row_ids
 from pipelines import text_lines
+from pipelines.asked import Asked
 from pipelines.row_tables import MAX_COLUMNS
 from pipelines.rows import PARSERS, parse_jsonl, parse_lines, table_of_files
 from pipelines.text_lines import _BLOCK_BYTES, TextFile
@@ -101,6 +102,37 @@ def test_a_key_for_every_row_is_refused() -> None:
     lines = "\n".join(f'{{"k{n}": 1}}' for n in range(MAX_COLUMNS + 1))
     with pytest.raises(ValueError, match=f"{MAX_COLUMNS + 1} different columns"):
         parse_jsonl(lines.encode())
+
+
+def test_a_wide_header_is_refused_before_any_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.rows._delimited_rows", lambda _: pytest.fail("rows were read"))
+    header = ",".join(f"c{n}" for n in range(100_000))
+    with pytest.raises(ValueError, match="100000 different columns; at most 1000"):
+        PARSERS[".csv"](f"{header}\n{'a' * 10}\n".encode())
+
+
+def test_short_rows_of_many_columns_end_the_look() -> None:
+    """A limit is met after some cells, though these are few characters."""
+    header = ",".join(f"c{n}" for n in range(999))
+    data = (header + "\n" + "a\n" * 5000).encode()
+    table = PARSERS[".csv"](data, Asked(1, cells=300_000))
+    assert 300 <= table.num_rows < 600
+    assert PARSERS[".csv"](data, Asked(700, cells=300_000)).num_rows >= 700
+    asked = Asked(1, cells=500_000)
+    for _ in range(2):
+        assert not asked.suffices(0, 0)
+        PARSERS[".csv"](data, asked)
+    assert asked.suffices(0, 0)
+
+
+def test_keys_that_few_rows_share_take_little_memory() -> None:
+    """Rows are taken in few enough at a time that the keys they lack need no room."""
+    rows = [{"text": f"a{n}", f"k{n % 997}": n} for n in range(3000)]
+    begun = pa.total_allocated_bytes()
+    table = parse_jsonl("\n".join(map(json.dumps, rows)).encode())
+    assert pa.total_allocated_bytes() - begun < 14_000_000  # 24 MB if all were stored
+    names = table.column_names
+    assert table.to_pylist() == [{name: row.get(name) for name in names} for row in rows]
 
 
 def test_file_names_that_are_not_utf8() -> None:

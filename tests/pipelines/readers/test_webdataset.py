@@ -16,6 +16,7 @@ from actors.addresses import AddressPolicy
 from actors.audio_rows import load_wave
 from actors.load import FAULT_COLUMN
 from actors.storage import Storage
+from pipelines.asked import Asked
 from pipelines.errors import UsageError
 from pipelines.manifest import AUDIO_SUFFIXES, find_sources
 from pipelines.plan import make_plan
@@ -114,6 +115,52 @@ def test_no_sound_is_lost_to_a_dot_in_its_name() -> None:
 def test_one_sound_keeps_its_key_and_takes_what_its_name_shares() -> None:
     rows = _rows({"a.b.wav": b"x", "a.b.json": b'{"text": "one"}', "__meta__": b"x", "c.txt": b"y"})
     assert [(row["id"], row["text"]) for row in rows] == [("a", "one"), ("c", "y")]
+
+
+def _sparse(name: str, size: int) -> bytes:
+    """A member of which nothing is stored, as old GNU tar writes holes."""
+    header = tarfile.TarInfo(name)
+    header.type = tarfile.GNUTYPE_SPARSE
+    block = bytearray(header.tobuf(tarfile.GNU_FORMAT)[:512])
+    block[386:410] = b"%011o\0" % size + b"%011o\0" % 0
+    block[483:495] = b"%011o\0" % size
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def test_members_that_are_not_stored_cost_their_samples() -> None:
+    names = ["a.txt", "b.wav", "c.jpg"]
+    data = b"".join(_sparse(name, 4 << 20) for name in names) + _tar(["d"])
+    rows = read_tar(io.BytesIO(data), "t.tar", AUDIO_SUFFIXES).to_pylist()
+    assert [row["id"] for row in rows] == ["a", "b", "c", "d"]
+    faults = [row[FAULT_COLUMN] for row in rows]
+    assert [bool(fault) for fault in faults] == [True, True, False, False]
+    assert faults[:2] == [f"{end} is a sparse member; pack the tar without --sparse"
+                          for end in (".txt", ".wav")]  # fmt: skip
+    assert [row["text"] for row in rows] == [None, None, None, "text 0"]
+    assert [bool(row["audio"]) for row in rows] == [False, False, False, True]
+
+
+def test_no_more_of_a_tar_is_read_than_a_limit_asks_for(tmp_path: Path) -> None:
+    """Behind the first million characters of headers and texts nothing is looked at."""
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for number in range(1500):
+            for ending in ("1.wav", "2.wav"):
+                tar.addfile(tarfile.TarInfo(f"{number:04}.{ending}"))
+    for name in "ab":
+        (tmp_path / f"{name}.tar").write_bytes(sink.getvalue())
+    whole = find_sources(str(tmp_path))
+    assert [source.rows for source in whole] == [3000, 3000]
+    some = find_sources(str(tmp_path), Asked(3))
+    assert all(2000 <= source.rows < 2500 for source in some)
+    for source, full in zip(some, whole, strict=True):
+        assert source.table is not None
+        assert full.table is not None
+        assert source.table.equals(full.table.slice(0, source.rows))
+    assert some[1].table is not None
+    assert some[1].table["id"][0].as_py() == "b/0000.1"
 
 
 def test_a_zipped_tar_is_refused(tmp_path: Path) -> None:
