@@ -144,7 +144,7 @@ def _dictionaries(
         if page and _SMALL_BYTES < page.unpacked <= _UNPACKED_BYTES >= page.packed
     }
     for number, data in zip(spans, _read(uri, list(spans.values())), strict=True):
-        longest[number] = _longest_of(data, asked[number][1], longest[number])
+        longest[number] = longest_of(data, asked[number][1], longest[number])
     suspicious = [page is not None and is_suspicious(page) for page in pages]
     return tuple(zip(longest, suspicious, strict=True))
 
@@ -171,7 +171,7 @@ def _read(uri: str, spans: list[tuple[int, int]]) -> list[bytes]:
     return [bytes(part) for part in found]
 
 
-def _longest_of(data: bytes, codec: str, size: int) -> int:
+def longest_of(data: bytes, codec: str, size: int) -> int:
     """The longest value of a dictionary page; its size where it cannot be unpacked."""
     try:
         if codec in _CODECS:

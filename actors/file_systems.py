@@ -106,8 +106,8 @@ def retrying(action: Callable[[], _T], what: str, until: float | None = None) ->
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return action()
-        except _FINAL:
-            raise
+        except (*_FINAL, MemoryError):
+            raise  # memory is no matter of storage
         except Exception as fault:
             if time.monotonic() + wait_s >= until:
                 raise TimeoutError(f"{what}: {type(fault).__name__}: {fault}") from fault

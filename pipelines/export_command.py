@@ -43,6 +43,10 @@ def export(
         result = export_run(output, target, kind, copy_audio, with_input_audio)
     except UnknownFileSystem as fault:
         raise UsageError(str(fault)) from fault
+    except MemoryError as fault:
+        raise RunFailed(
+            "memory ran out; give this command more, and it makes the export anew"
+        ) from fault
     except OSError as fault:
         raise RunFailed(f"storage: {fault}; the same command makes the export anew") from fault
     say(f"{result.rows} rows: {target} ({kind})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pyarrow as pa
@@ -11,11 +11,16 @@ import pyarrow.parquet as pq
 
 from actors.error_rows import ERRORS_SCHEMA
 from actors.local_folder import ForeignPath
+from actors.part_sizes import check_sizes
 from actors.storage import Storage
 from pipelines.errors import RunFailed
 
 MOST_ROWS = 4096  # of a unit
-_MOST_UNPACKED = 4 << 30
+_MOST_PACKED = 1 << 30
+
+
+# names, or what tells of a name whether it is one of them
+Columns = Collection[str] | Callable[[str], bool]
 
 
 class BadPart(RunFailed):
@@ -28,7 +33,7 @@ class BadPart(RunFailed):
         )
 
 
-def read_part(storage: Storage, path: str, columns: Iterable[str] | None = None) -> pa.Table:
+def read_part(storage: Storage, path: str, columns: Columns | None = None) -> pa.Table:
     """A data part, or those of the columns that it has.
 
     Raises:
@@ -40,7 +45,12 @@ def read_part(storage: Storage, path: str, columns: Iterable[str] | None = None)
 
 def read_errors_part(storage: Storage, path: str) -> pa.Table:
     """An errors part; `BadPart` and `RunFailed` are raised as by `read_part`."""
-    table = _read(part_bytes(storage, path), path, ERRORS_SCHEMA.names)
+    return errors_table_of(part_bytes(storage, path), path)
+
+
+def errors_table_of(data: bytes, path: str) -> pa.Table:
+    """An errors part from its contents, see `read_errors_part`."""
+    table = _read(data, path, ERRORS_SCHEMA.names)
     if not table.schema.equals(ERRORS_SCHEMA):
         raise BadPart(path, "its columns are not those of the errors table")
     return table
@@ -49,7 +59,7 @@ def read_errors_part(storage: Storage, path: str) -> pa.Table:
 def part_bytes(storage: Storage, path: str) -> bytes:
     """The contents of a part; `BadPart` where there is none."""
     try:
-        return storage.read(path, _MOST_UNPACKED)
+        return storage.read(path, _MOST_PACKED)
     except FileNotFoundError as fault:
         raise BadPart(path, "it is missing") from fault
     except ForeignPath as fault:
@@ -58,7 +68,7 @@ def part_bytes(storage: Storage, path: str) -> bytes:
         raise RunFailed(f"storage: {fault}; the same command goes on") from fault
 
 
-def table_of(data: bytes, path: str, columns: Iterable[str] | None = None) -> pa.Table:
+def table_of(data: bytes, path: str, columns: Columns | None = None) -> pa.Table:
     """A data part from its contents, see `read_part`."""
     table = _read(data, path, columns)
     if "id" not in table.column_names or table.schema.field("id").type != pa.string():
@@ -88,22 +98,27 @@ def _plain_row(single: pa.Table) -> dict[str, Any] | None:
         return None
 
 
-def _read(data: bytes, path: str, columns: Iterable[str] | None) -> pa.Table:
+def _is_wanted(name: str, columns: Columns | None) -> bool:
+    if columns is None:
+        return True
+    return columns(name) if callable(columns) else name in columns
+
+
+def _read(data: bytes, path: str, columns: Columns | None) -> pa.Table:
     try:
         with pq.ParquetFile(io.BytesIO(data)) as file:
             facts = file.metadata
-            groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
             if not 0 <= facts.num_rows <= MOST_ROWS:
                 raise BadPart(path, f"it claims {facts.num_rows} rows; a unit has {MOST_ROWS}")
-            if sum(group.total_byte_size for group in groups) > _MOST_UNPACKED:
-                raise BadPart(path, f"it claims more than {_MOST_UNPACKED} bytes")
             names = list(file.schema_arrow.names)
             if len(set(names)) < len(names):
                 raise BadPart(path, "two of its columns have one name")
-            wanted: Any = None
-            if columns is not None:
-                wanted = sorted(set(columns).intersection(names), key=names.index)
-            return file.read(columns=wanted)
+            wanted = [name for name in names if _is_wanted(name, columns)]
+            try:
+                check_sizes(data, file, wanted)
+            except ValueError as fault:
+                raise BadPart(path, str(fault)) from None
+            return file.read(columns=wanted, use_threads=False)
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as fault:
         # its own message may hold what the file holds
         raise BadPart(path, f"it is no whole Parquet file ({type(fault).__name__})") from None

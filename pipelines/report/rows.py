@@ -6,7 +6,7 @@ import hashlib
 import heapq
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.storage import Storage
-from pipelines.parts import plain_rows, read_errors_part, read_part
+from pipelines.parts import errors_table_of, part_bytes, plain_rows, table_of
 
 MOST_PARTS = 1500
 SAMPLES = 8
@@ -151,19 +151,22 @@ def word_errors(wanted: Any, heard: Any) -> tuple[int, int] | None:
     return wrong, found.substitutions + found.deletions + found.hits
 
 
-def _each_part(parts: list[str], read: Callable[[str], pa.Table]) -> Iterator[tuple[str, pa.Table]]:
-    """At most `MOST_PARTS` parts with their paths; the next ones are on their way meanwhile."""
+def _each_part(storage: Storage, parts: list[str]) -> Iterator[tuple[str, bytes]]:
+    """At most `MOST_PARTS` parts as they are stored; the next ones are on their way meanwhile.
+
+    They are unpacked one by one, for each may take much memory.
+    """
     paths = spread(parts, MOST_PARTS)
     with ThreadPoolExecutor(_READ_THREADS) as pool:
-        coming: deque[tuple[str, Future[pa.Table]]] = deque()
+        coming: deque[tuple[str, Future[bytes]]] = deque()
         for path in paths:
-            coming.append((path, pool.submit(read, path)))
+            coming.append((path, pool.submit(part_bytes, storage, path)))
             if len(coming) > _READ_THREADS:
-                done, table = coming.popleft()
-                yield done, table.result()
+                done, data = coming.popleft()
+                yield done, data.result()
         while coming:
-            done, table = coming.popleft()
-            yield done, table.result()
+            done, data = coming.popleft()
+            yield done, data.result()
 
 
 def spread(items: list[str], most: int) -> list[str]:
@@ -184,8 +187,8 @@ def read_rows(storage: Storage, parts: list[str], task: str) -> RowFacts:
     facts = RowFacts(REFERENCES.get(task))
     text = ("text", facts.reference) if facts.reference else ()
     columns = ("id", "finish_reason", *_NUMBERS, *_LENGTHS, *text)
-    for path, table in _each_part(parts, lambda path: read_part(storage, path, columns)):
-        facts.add(path, table)
+    for path, data in _each_part(storage, parts):
+        facts.add(path, table_of(data, path, columns))
     return facts
 
 
@@ -203,8 +206,8 @@ class ErrorExample:
 def read_errors(storage: Storage, parts: list[str]) -> dict[str, list[ErrorExample]]:
     """A few examples of each kind of error, from at most `MOST_PARTS` errors parts."""
     found: dict[str, list[tuple[float, ErrorExample]]] = {}
-    for _, table in _each_part(parts, lambda path: read_errors_part(storage, path)):
-        for row in filter(None, plain_rows(table)):
+    for path, data in _each_part(storage, parts):
+        for row in filter(None, plain_rows(errors_table_of(data, path))):
             example = ErrorExample(
                 cut(row["id"], 120), row["stage"], cut(row["message"], 400), row["attempts"],
                 cut(row["input"], 300),

@@ -39,6 +39,9 @@ _MOST_BASES = 4
 _TEXT_CHARACTERS = 600
 _SOUND_COLUMNS = (*AUDIO_COLUMNS, *SPAN_COLUMNS)
 _INPUT_TEXTS = ("input_text", "caption", "question", "lyric", "instruction")
+_SHOWN = {
+    "id", "text", "finish_reason", "reason_codes", "recon_codes", *_SOUND_COLUMNS, *_INPUT_TEXTS,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class Gallery:
         if path not in self._parts:
             data = part_bytes(self.storage, path)
             own = self.trusted is None or list(self.trusted.get(path, ())) == file_mark(data)
-            self._parts = {path: (table_of(data, path), own)}
+            self._parts = {path: (table_of(data, path, _is_shown), own)}
         return self._parts[path]
 
     def _sample(self, pick: Pick, reference: str | None) -> Sample | None:
@@ -219,6 +222,10 @@ class Gallery:
         return Sound(
             len(heard) / SAMPLE_RATE, waveform(wave), spectrogram(wave), player, ", ".join(notes)
         )
+
+
+def _is_shown(name: str) -> bool:
+    return name in _SHOWN or name.startswith("audio_path")
 
 
 def unit_of(part: str) -> int:

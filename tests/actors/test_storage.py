@@ -69,6 +69,18 @@ def test_retrying_gives_up_at_once_when_it_cannot_help() -> None:
     assert len(calls) == 1
 
 
+def test_memory_that_runs_out_is_no_fault_of_storage() -> None:
+    tries = []
+
+    def full() -> None:
+        tries.append(1)
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        retrying(full, "reading x")
+    assert len(tries) == 1
+
+
 def test_retrying_outlasts_a_passing_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actors.file_systems.FIRST_WAIT_S", 0.001)
     answers = [OSError("503"), OSError("reset"), b"data"]

@@ -11,6 +11,8 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -281,6 +283,18 @@ def test_storage_that_fails_is_one_line(
         said = capsys.readouterr().err
         assert words in said
         assert len(said.splitlines()) == 1
+
+
+def test_a_part_that_stands_for_much_is_left_out(tmp_path: Path) -> None:
+    out = _heard(tmp_path)
+    part = next(Path(out).glob("data/*.parquet"))
+    table = pq.read_table(part)
+    meant = pa.DictionaryArray.from_arrays(pa.array([0] * len(table)), pa.array(["A" * (17 << 20)]))
+    pq.write_table(table.append_column("note", meant), part, store_schema=False)
+    result = export_run(out, str(tmp_path / "dst"), "jsonl")
+    assert result.skipped == {"unreadable_part": 1}
+    assert result.rows == 4 - len(table)
+    assert "a value of more than" in result.examples[0]
 
 
 def test_wrong_use(tmp_path: Path) -> None:

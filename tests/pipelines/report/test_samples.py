@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from actors.storage import Storage
+from actors.write import parquet_bytes
 from pipelines.report.samples import SHOWN_S, Gallery, unit_of
 from tests.conftest import tone, wav_bytes
 
@@ -28,6 +30,13 @@ def test_a_span_is_shown_as_the_model_heard_it(gallery: Gallery, tmp_path: Path)
     (tmp_path / "a.wav").write_bytes(wav_bytes(tone(2)))
     sound = gallery._sound_in({"audio": "a.wav", "start_s": 0.5, "end_s": 1.25}, "")
     assert sound.duration_s == pytest.approx(0.75)
+
+
+def test_columns_that_are_not_shown_are_not_read(gallery: Gallery) -> None:
+    path = "data/part-00000000-aaaaaaaa.parquet"
+    table = pa.table({"id": ["a"], "text": ["x"], "audio_path": ["a.flac"], "note": ["n"]})
+    gallery.storage.put(path, parquet_bytes(table))
+    assert gallery._part(path)[0].column_names == ["id", "text", "audio_path"]
 
 
 def test_when_the_room_is_used_up_pictures_remain(gallery: Gallery, tmp_path: Path) -> None:
