@@ -71,7 +71,10 @@ def bounded(
         if TOO_LARGE in names:
             place = names.index(TOO_LARGE)
             old = arrays[place].to_pylist()
-            notes = [new or was for new, was in zip(notes, old, strict=True)]
+            notes = [
+                json.dumps(large_row(was) | found[row]) if row in found else was
+                for row, was in enumerate(old)
+            ]
             del names[place], arrays[place]
         names.append(TOO_LARGE)
         arrays.append(pa.array(notes, pa.string()))

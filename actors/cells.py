@@ -40,7 +40,11 @@ def canonical(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"blake2b": hashlib.blake2b(value, digest_size=16).hexdigest()}
     if isinstance(value, dict):
-        return {key: canonical(value[key]) for key in sorted(value)}
+        # most cells are plain: wide rows of nulls are to cost little
+        return {
+            key: canonical(item) if isinstance(item, bytes | dict | list) else item
+            for key, item in ((key, value[key]) for key in sorted(value))
+        }
     if isinstance(value, list):
         return [canonical(item) for item in value]
     return value

@@ -26,6 +26,9 @@ _HEADER_BYTES = 64
 _SMALL_BYTES = 64 << 10
 _UNPACKED_BYTES = 2 << 20
 _MANY_BYTES = 256 << 20
+_DENSE = 16  # as for dictionaries, see `swapped`
+_BITS = {"BOOLEAN": 1, "INT32": 32, "INT64": 64, "INT96": 64, "FLOAT": 32, "DOUBLE": 64}
+_SHORT_BITS = {"INT_8": 8, "UINT_8": 8, "INT_16": 16, "UINT_16": 16}
 _CODECS = {"SNAPPY": "snappy", "GZIP": "gzip", "BROTLI": "brotli", "ZSTD": "zstd"}
 
 
@@ -40,6 +43,7 @@ class Leaf:
         is_many: a row may be a list of many large values, so that nothing bounds it.
         suspicious: first byte, size and codec of a chunk whose dictionary takes far more memory
             than its file.
+        is_dense: numbers that take far more memory than their part of the file.
     """
 
     group: int
@@ -47,6 +51,7 @@ class Leaf:
     row_bytes: int
     is_many: bool
     suspicious: tuple[int, int, str] | None
+    is_dense: bool = False
 
 
 def leaves_of(
@@ -70,10 +75,11 @@ def leaves_of(
     for group in groups:
         row_group = metadata.row_group(group)
         for place in wanted:
-            chunk = row_group.column(place)
-            if chunk.physical_type == "BYTE_ARRAY" or chunk.total_uncompressed_size > _SMALL_BYTES:
-                nested = metadata.schema.column(place).max_repetition_level > 0
-                chunks.append((group, row_group.num_rows, nested, _facts(chunk)))
+            leaf = metadata.schema.column(place)
+            facts = _facts(row_group.column(place), leaf)
+            if facts.is_text or max(facts.size, facts.numbers) > _SMALL_BYTES:
+                nested = leaf.max_repetition_level > 0
+                chunks.append((group, row_group.num_rows, nested, facts))
     texts = [facts for *_, facts in chunks if facts.is_text]
     asked = tuple((facts.place, facts.codec) for facts in texts)
     found: dict[int, tuple[int, bool]] = {}
@@ -90,6 +96,7 @@ class _Facts:
     size: int
     packed: int
     values: int
+    numbers: int
     codec: str
     is_text: bool
     is_delta: bool
@@ -98,7 +105,7 @@ class _Facts:
 _Chunk = tuple[int, int, bool, _Facts]
 
 
-def _facts(chunk: pq.ColumnChunkMetaData) -> _Facts:
+def _facts(chunk: pq.ColumnChunkMetaData, leaf: pq.ColumnSchema) -> _Facts:
     data, shared = chunk.data_page_offset, chunk.dictionary_page_offset
     return _Facts(
         path=chunk.path_in_schema,
@@ -106,17 +113,25 @@ def _facts(chunk: pq.ColumnChunkMetaData) -> _Facts:
         size=max(chunk.total_uncompressed_size, 0),
         packed=max(chunk.total_compressed_size, 0),
         values=max(chunk.num_values, 0),
+        numbers=max(chunk.num_values, 0) * _bits(leaf) // 8,
         codec=chunk.compression,
         is_text=chunk.physical_type == "BYTE_ARRAY",
         is_delta="DELTA_BYTE_ARRAY" in chunk.encodings,
     )
 
 
+def _bits(leaf: pq.ColumnSchema) -> int:
+    """How much memory a number takes; 0 for texts."""
+    if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY":
+        return 8 * max(int(leaf.length), 0)
+    return _SHORT_BITS.get(leaf.converted_type, _BITS.get(leaf.physical_type, 0))
+
+
 def _leaf(
     group: int, rows: int, nested: bool, facts: _Facts, longest: int, suspicious: bool
 ) -> Leaf:
     longest = max(longest, facts.size if facts.is_delta else 0)
-    average = -(-facts.size // max(rows, 1))
+    average = -(-max(facts.size, facts.numbers) // max(rows, 1))
     chunk = (facts.place, facts.packed, facts.codec) if suspicious else None
     if not nested:
         return Leaf(group, facts.path, max(longest, average), False, chunk)
@@ -125,7 +140,8 @@ def _leaf(
     is_many = can_share and longest * facts.values > _MANY_BYTES
     each = -(-facts.values // max(rows, 1)) * longest
     row_bytes = average if is_many else max(each, average)
-    return Leaf(group, facts.path, row_bytes, is_many, chunk)
+    is_dense = facts.packed * _DENSE < facts.numbers
+    return Leaf(group, facts.path, row_bytes, is_many, chunk, is_dense)
 
 
 @functools.lru_cache(maxsize=256)  # a worker reads unit after unit of the same file

@@ -2,11 +2,13 @@
 
 A few kilobytes of Parquet can stand for gigabytes: a value that a dictionary holds once may be
 meant by every row. Rows are therefore read in batches that are small enough for the largest value
-that a column's dictionary can hold.
+that a column's dictionary can hold. Lists of numbers that are too large on average, and that take
+far more memory than their file, are not read at all.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.arrow_stream import ArrowStream
-from actors.bounds import bounded, bounded_table, joined, limit_of
+from actors.bounds import TOO_LARGE, bounded, bounded_table, joined, limit_of
 from actors.chunk_sizes import leaves_of
 from actors.fetch import require_regular
 from actors.file_systems import split_uri
@@ -92,14 +94,14 @@ def _parquet(
     paths_only: Sequence[str] = (),
 ) -> Iterator[_ParquetRows]:
     with open_parquet(uri) as file:
-        rows = _ParquetRows(uri, file, start, stop, columns, None, paths_only)
+        rows = _ParquetRows(uri, file, start, stop, columns, None, paths_only, limits)
         shared, chunks = rows.shared(), rows.suspicious(limits)
         if not shared and not chunks:
             yield rows
             return
     raw, swapped = swap(_open(uri), chunks)
     with raw, pq.ParquetFile(raw, read_dictionary=shared) as file:
-        yield _ParquetRows(uri, file, start, stop, columns, swapped, paths_only)
+        yield _ParquetRows(uri, file, start, stop, columns, swapped, paths_only, limits)
 
 
 def _open(uri: str) -> BinaryIO:
@@ -133,11 +135,13 @@ class _ParquetRows:
         columns: list[str] | None,
         swapped: Mapping[bytes, Large] | None,
         paths_only: Sequence[str],
+        limits: Mapping[str, int] | None,
     ) -> None:
         self.swapped = swapped or {}
         if paths_only and "id" in file.schema_arrow.names:
             columns = _without_sounds(file, paths_only)
         self._file, self._start, self._stop, self._columns = file, start, stop, columns
+        self._limits = limits
         names = None if columns is None else {name.partition(".")[0] for name in columns}
         kept = [field for field in file.schema_arrow if names is None or field.name in names]
         self.schema = pa.schema(kept)
@@ -173,13 +177,47 @@ class _ParquetRows:
             )
             size = max(1, min(most_rows, _BATCH_BYTES // max(row_bytes, 1)))
             at = before
+            heavy = self._heavy(group)
             batches = self._file.iter_batches(
-                batch_size=size, row_groups=[group], columns=self._columns
+                batch_size=size, row_groups=[group], columns=self._without(heavy)
             )
-            for batch in batches:
+            for read in batches:
+                batch = self._noted(read, heavy, at) if heavy else read
                 first, last = max(self._start - at, 0), min(self._stop - at, batch.num_rows)
                 if first < last:
                     yield batch.slice(first, last - first)
                 at += batch.num_rows
                 if at >= self._stop:
                     return
+
+    def _heavy(self, group: int) -> dict[str, int]:
+        """Columns that are not to be read, and what a row of them takes on average."""
+        found = {}
+        for leaf in self._leaves:
+            name = leaf.path.partition(".")[0]
+            is_too_large = leaf.row_bytes > limit_of(name, self._limits)
+            if leaf.group == group and leaf.is_dense and is_too_large:
+                found[name] = leaf.row_bytes
+        return found
+
+    def _without(self, heavy: Mapping[str, int]) -> list[str] | None:
+        if not heavy:
+            return self._columns
+        names = self.schema.names if self._columns is None else self._columns
+        return [name for name in names if name.partition(".")[0] not in heavy]
+
+    def _noted(self, batch: pa.RecordBatch, heavy: Mapping[str, int], at: int) -> pa.RecordBatch:
+        """A batch with nulls for what was not read, of which the row's place stands in hashes."""
+        rows = range(at, at + batch.num_rows)
+        notes = [
+            json.dumps({name: [size, {"row": row}] for name, size in heavy.items()}) for row in rows
+        ]
+        columns = {
+            field.name: pa.nulls(len(rows), field.type)
+            if field.name in heavy
+            else batch.column(field.name)
+            for field in self.schema
+            if field.name != TOO_LARGE
+        }
+        columns[TOO_LARGE] = pa.array(notes, pa.string())
+        return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))

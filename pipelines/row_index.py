@@ -58,7 +58,9 @@ def index_rows(
         for table in _tables(source, rows):
             if look is not None:
                 look(table, source.base)
-            yield from zip(row_ids(table), row_hashes(table), _seconds(table), strict=True)
+            hashes = row_hashes(table)  # which are the ids where no column is
+            ids = row_ids(table) if "id" in table.column_names else hashes
+            yield from zip(ids, hashes, _seconds(table), strict=True)
     except (ValueError, pa.ArrowException, OSError, MemoryError) as fault:
         raise UsageError(f"{source.uri}: {fault_of(fault)}") from fault
 

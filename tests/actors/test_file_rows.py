@@ -116,6 +116,29 @@ def test_however_it_is_packed(
         assert table.schema.field("list").type.value_type == pa.string()
 
 
+def test_lists_of_numbers_without_end_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "MAX_VALUE_BYTES", 70_000)
+    many = pa.array([[1] * 300_000, [2]], pa.list_(pa.int8()))
+    fits = pa.array([[1] * 10_000, [2]], pa.list_(pa.int64()))
+    table = pa.table({"text": ["a", "a"], "x": many, "y": fits})
+    uri = _parquet(tmp_path / "m.parquet", table)
+    begun = pa.total_allocated_bytes()
+    found = read_file_rows(uri, 0, 2)
+    assert pa.total_allocated_bytes() - begun < 200_000
+    assert found["x"].to_pylist() == [None, None]
+    assert found["x"].type == many.type
+    assert [row and len(row) for row in found["y"].to_pylist()] == [None, 1]
+    noted = [json.loads(note) for note in found[TOO_LARGE].to_pylist()]
+    assert [facts["x"][0] for facts in noted] == [150_001, 150_001]
+    assert list(noted[0]) == ["x", "y"]
+    assert len(set(row_ids(found))) == 2
+    assert row_ids(read_file_rows(uri, 1, 2)) == row_ids(found)[1:]
+    assert read_file_rows(uri, 0, 2, ["text"]).to_pylist() == [{"text": "a"}] * 2
+    assert read_file_rows(uri, 0, 2, limits={"x": 1 << 20})["x"].null_count == 0
+
+
 @pytest.mark.parametrize("size", [MAX_VALUE_BYTES + 1, 40 * _MIB])
 def test_a_column_that_is_a_dictionary(size: int, tmp_path: Path) -> None:
     """It stays one, but not with values that none of its rows may have."""

@@ -118,11 +118,9 @@ def test_short_rows_of_many_columns_end_the_look() -> None:
     table = PARSERS[".csv"](data, Asked(1, cells=300_000))
     assert 300 <= table.num_rows < 600
     assert PARSERS[".csv"](data, Asked(700, cells=300_000)).num_rows >= 700
-    asked = Asked(1, cells=500_000)
-    for _ in range(2):
-        assert not asked.suffices(0, 0)
-        PARSERS[".csv"](data, asked)
-    assert asked.suffices(0, 0)
+    asked = Asked(1, cells=300_000)
+    PARSERS[".csv"](data, asked)
+    assert asked.suffices(0, 0)  # so that the next file is not looked at
 
 
 def test_keys_that_few_rows_share_take_little_memory() -> None:
