@@ -18,6 +18,7 @@ import pyarrow as pa
 from actors.storage import Storage
 from actors.table import read_codes
 from actors.write import file_mark
+from pipelines.commits import Commit
 from pipelines.errors import RunFailed, UsageError
 from pipelines.exporters.kaldi import KaldiExporter
 from pipelines.exporters.lines import LineExporter, jsonl_line, lhotse_line, nemo_line, pt_line
@@ -25,7 +26,7 @@ from pipelines.exporters.row import ExportRow, Sounds
 from pipelines.exporters.shar import SharExporter
 from pipelines.exporters.shards import HuggingFaceExporter, WebDatasetExporter
 from pipelines.ledger import Ledger, open_output
-from pipelines.parts import BadPart, part_bytes, plain_rows, read_part, table_of
+from pipelines.parts import BadPart, part_bytes, plain_rows, table_of
 from pipelines.record import recorded_allow, recorded_task
 from pipelines.run_facts import require
 from uniaudio2.codes import Codes
@@ -207,7 +208,7 @@ class _Results:
         for commit in self.ledger.each_commit():
             for path in commit.data:
                 try:
-                    return read_part(self.ledger.storage, path).schema
+                    return self._table(commit, path)[0].schema
                 except BadPart as fault:
                     problem = problem or fault
         if problem:
@@ -217,16 +218,20 @@ class _Results:
     def rows(self, sounds: Sounds, result: ExportResult) -> Iterator[ExportRow]:
         """Every row, one part in memory at a time; what cannot be read is counted in `result`."""
         for commit in self.ledger.each_commit():
-            own = self.own and self.ledger.owns_commit(commit)
             for path in commit.data:
                 try:
-                    data = part_bytes(self.ledger.storage, path)
-                    table = table_of(data, path)
+                    table, own = self._table(commit, path)
                 except BadPart as fault:
                     result.skip_part(fault)
                     continue
-                trusted = self.asked or (own and commit.files.get(path) == file_mark(data))
-                yield from _rows_of(table, sounds, trusted, result)
+                yield from _rows_of(table, sounds, self.asked or own, result)
+
+    def _table(self, commit: Commit, path: str) -> tuple[pa.Table, bool]:
+        """A part, and whether a run of this user wrote exactly its bytes."""
+        data = part_bytes(self.ledger.storage, path)
+        own = self.own and self.ledger.owns_commit(commit)
+        own = own and commit.files.get(path) == file_mark(data)
+        return table_of(data, path, own=own), own
 
 
 def _rows_of(

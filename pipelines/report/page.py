@@ -270,7 +270,7 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
     timeline = log.timeline(setup, run.get("begins", ()))
     task = recorded_task(run)
     storage = ledger.storage
-    facts = read_rows(storage, totals.data, task.name)
+    facts = read_rows(storage, totals.data, task.name, totals.trusted if own else None)
     bottleneck = find_bottleneck(timeline, setup) if timeline else None
     gallery = Gallery(
         storage, run["input"]["sources"], totals.addresses, task.output, task.columns,

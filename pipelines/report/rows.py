@@ -6,7 +6,7 @@ import hashlib
 import heapq
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.storage import Storage
+from actors.write import file_mark
 from pipelines.parts import errors_table_of, part_bytes, plain_rows, table_of
 
 MOST_PARTS = 1500
@@ -176,19 +177,26 @@ def spread(items: list[str], most: int) -> list[str]:
     return [items[place * len(items) // most] for place in range(most)]
 
 
-def read_rows(storage: Storage, parts: list[str], task: str) -> RowFacts:
+def read_rows(
+    storage: Storage,
+    parts: list[str],
+    task: str,
+    trusted: Mapping[str, Sequence[int | str]] | None = None,
+) -> RowFacts:
     """Read data parts, few in memory at a time, at most `MOST_PARTS` of them.
 
     Args:
         storage: OUTPUT.
         parts: paths of its data parts.
         task: says which column `text` should equal.
+        trusted: size and hash of parts that a run of this user wrote, by their paths.
     """
     facts = RowFacts(REFERENCES.get(task))
     text = ("text", facts.reference) if facts.reference else ()
     columns = ("id", "finish_reason", *_NUMBERS, *_LENGTHS, *text)
     for path, data in _each_part(storage, parts):
-        facts.add(path, table_of(data, path, columns))
+        own = list((trusted or {}).get(path, ())) == file_mark(data)
+        facts.add(path, table_of(data, path, columns, own))
     return facts
 
 

@@ -124,8 +124,9 @@ class Gallery:
         """A part, and whether its addresses may be followed; the last one is kept."""
         if path not in self._parts:
             data = part_bytes(self.storage, path)
-            own = self.trusted is None or list(self.trusted.get(path, ())) == file_mark(data)
-            self._parts = {path: (table_of(data, path, _is_shown), own)}
+            sealed = list((self.trusted or {}).get(path, ())) == file_mark(data)
+            table = table_of(data, path, _is_shown, own=sealed)
+            self._parts = {path: (table, sealed or self.trusted is None)}
         return self._parts[path]
 
     def _sample(self, pick: Pick, reference: str | None) -> Sample | None:

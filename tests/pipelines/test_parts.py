@@ -123,3 +123,8 @@ def test_kilobytes_that_stand_for_much_are_not_read(make: Callable[[], bytes], w
 def test_what_fits_is_read() -> None:
     for note in (_meant(1 << 20, 100), _listed(_zeros(1000)), _meant(15 << 20, 3)):
         assert table_of(_packed(note), PATH).num_rows == len(note)
+
+
+def test_what_one_s_own_run_wrote_may_stand_for_as_much_as_its_rows_do() -> None:
+    data = _packed(_listed(_zeros(49 << 20)), "recon_codes")
+    assert table_of(data, PATH, own=True).num_rows == 1
