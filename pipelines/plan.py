@@ -121,8 +121,8 @@ def make_plan(
         unit_rows: rows of a unit; None chooses 32, fewer for small manifests so that stages
             can overlap, and fewer where columns tell of more than 20 minutes of audio.
         limit: use the first `limit` rows alone. Of a text manifest or tar no more is read than
-            they and its first million characters or two million cells, so what columns there are
-            does not depend on the rest.
+            they and its first million characters or two million cells, so what
+            columns there are does not depend on the rest.
         rules: what the input may name, and where its links may lead.
 
     Raises:
