@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import JobConfig, run_job
-from pipelines.graph import Stages, make_stages
-from pipelines.resources import Allotment
-from pipelines.status import read_status
+from pipelines.executor.graph import Stages, make_stages
+from pipelines.executor.pool_sizing import Allotment
+from pipelines.run_state.status import read_status
 from uniaudio2.config import ModelConfig
 
 _ROWS, _QUICK_ROWS = (10_000, 100_000, 1_000_000), (1_000, 10_000)

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import flops, gemm_rate, seconds
-from uniaudio2.budget import calibrate
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.codec.segments import periodic_segment
-from uniaudio2.codes import Codes
 from uniaudio2.config import CodecConfig, MusicConfig
-from uniaudio2.packed_linear import pack_linears
+from uniaudio2.runtime.memory_budget import calibrate
+from uniaudio2.runtime.packed_linear import pack_linears
+from uniaudio2.tokens.codes import Codes
 
 CLIPS, CLIP_S = 64, 3.0
 _PUBLISHED_SEGMENTS = 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from benchmarks.machine import flops, gemm_rate, seconds
-from uniaudio2.codes import Codes
 from uniaudio2.config import CodecConfig, FlowConfig, ScalarConfig, VqConfig
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.flow.noise import seeded_noise
-from uniaudio2.packed_linear import pack_linears
+from uniaudio2.runtime.packed_linear import pack_linears
+from uniaudio2.tokens.codes import Codes
 
 ROWS, ROW_S = 32, 5.0
 _STEPS, _GUIDANCE, _BATCH = 4, 1.5, 4

@@ -22,10 +22,8 @@ from benchmarks.lm import bench_lm, frame_bytes, seconds_per_frame
 from benchmarks.machine import copy_bandwidth, flops, gemm_rate, seconds
 from benchmarks.pipeline import timed_run
 from pipelines import JobConfig
-from uniaudio2.budget import calibrate
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.codec.encoder import CodecEncoder
-from uniaudio2.codes import Codes
 from uniaudio2.config import (
     RECON_RATE_HZ,
     CodecConfig,
@@ -36,7 +34,9 @@ from uniaudio2.config import (
 )
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.lm.model import UniAudioLM
-from uniaudio2.lm.recording import recorder_for
+from uniaudio2.runtime.cuda_graphs import recorder_for
+from uniaudio2.runtime.memory_budget import calibrate
+from uniaudio2.tokens.codes import Codes
 
 _FRAMES_PER_SECOND = 17.5  # 5 reasoning and 12.5 reconstruction frames
 _SLOTS = (1, 32, 128, 256)

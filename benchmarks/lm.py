@@ -15,12 +15,12 @@ import torch
 
 from benchmarks.machine import copy_bandwidth, seconds
 from uniaudio2.config import LmConfig, SpecialIds, StackConfig
-from uniaudio2.frames import text_segment
-from uniaudio2.lm.engine import Engine
+from uniaudio2.lm.engine.engine import Engine
+from uniaudio2.lm.engine.request import Request
 from uniaudio2.lm.model import UniAudioLM
-from uniaudio2.lm.recording import Recorder
-from uniaudio2.lm.request import Request
-from uniaudio2.lm.sampling import Sampling
+from uniaudio2.lm.sampling.sampling import Sampling
+from uniaudio2.runtime.cuda_graphs import Recorder
+from uniaudio2.tokens.grid import text_segment
 
 PROMPT_ROWS = 64
 SLOTS = (1, 8, 32, 128)

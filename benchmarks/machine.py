@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from uniaudio2.packed_linear import PackedWeight, is_packable
+from uniaudio2.runtime.packed_linear import PackedWeight, is_packable
 
 _COPY_MIB = 256
 _GEMM = 1024

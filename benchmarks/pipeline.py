@@ -24,16 +24,16 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from actors.encode import Encoder
-from actors.storage import Storage
-from actors.times import StageTime
+from actors.batch.stage_times import StageTime
+from actors.stages.encode import Encoder
+from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
-from pipelines.demo import EXAMPLES
-from pipelines.graph import Stages, make_stages
-from pipelines.ledger import Ledger
-from pipelines.plan import make_plan
-from pipelines.resources import Allotment, fit_pools
-from pipelines.run import StageFactory
+from pipelines.cli.demo import EXAMPLES
+from pipelines.executor.graph import Stages, make_stages
+from pipelines.executor.pool_sizing import Allotment, fit_pools
+from pipelines.jobs.run import StageFactory
+from pipelines.planning.plan import make_plan
+from pipelines.run_state.commit_log import Ledger
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
 

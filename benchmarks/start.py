@@ -20,12 +20,12 @@ _ROUNDS, _QUICK_ROUNDS = 9, 3
 _RAY = """
 import json, time
 begun = time.perf_counter()
-from pipelines.graph import start_ray
+from pipelines.executor.graph import start_ray
 imported = time.perf_counter()
 start_ray(None)
 print(json.dumps({"import_s": imported - begun, "ray_s": time.perf_counter() - imported}))
 """
-_JOB = "from pipelines.cli import main; main()"
+_JOB = "from pipelines.cli.commands import main; main()"
 
 
 def _ray(build: Path) -> dict[str, float]:

@@ -23,9 +23,9 @@ _TIMEOUT_S = 900
 _CHILD = """
 import json, sys, time
 import pyarrow as pa
-from actors.load import Loader
-from pipelines.plan import make_plan, travelling_schema
-from uniaudio2.tasks import get_task
+from actors.stages.load import Loader
+from pipelines.planning.plan import make_plan, travelling_schema
+from uniaudio2.tasks.table import get_task
 def peak_mb():  # of this program alone, not of the one that it was forked from
     lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
     return int(lines["VmHWM"].split()[0]) / 1024

@@ -12,11 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
-from pipelines.options import PoolName
-from pipelines.watch import TASK_STAGES
+from pipelines.config.settings import PoolName
+from pipelines.executor.stage_monitor import TASK_STAGES
 from uniaudio2.config import CODEBOOKS, CodecConfig
-from uniaudio2.task_spec import Stage
-from uniaudio2.tasks import TASKS
+from uniaudio2.tasks.spec import Stage
+from uniaudio2.tasks.table import TASKS
 
 FOLDER = Path(__file__).parent
 POOLS = get_args(PoolName)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from pipelines.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
-    from pipelines.config import JobConfig
-    from pipelines.run import RunResult, run_job
+    from pipelines.config.job import JobConfig
+    from pipelines.jobs.run import RunResult, run_job
 
 __all__ = ["JobConfig", "RunFailed", "RunResult", "UsageError", "run_job"]
 
@@ -14,11 +14,11 @@ __all__ = ["JobConfig", "RunFailed", "RunResult", "UsageError", "run_job"]
 def __getattr__(name: str) -> object:
     """Import Ray and torch when a job is made, not when the command line prints its help."""
     if name == "JobConfig":
-        from pipelines.config import JobConfig
+        from pipelines.config.job import JobConfig
 
         return JobConfig
     if name in ("RunResult", "run_job"):
-        from pipelines import run
+        from pipelines.jobs import run
 
         return getattr(run, name)
     raise AttributeError(f"module 'pipelines' has no attribute {name!r}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer.main
 
-from pipelines.cli import app
+from pipelines.cli.commands import app
 
 
 def joined_lines(lines: Iterable[str]) -> list[str]:

@@ -18,9 +18,9 @@ def test_the_pages_are_built(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr
     pages = {path.stem: path.read_text() for path in tmp_path.glob("*.html")}
     for page, names in {
-        "runs": ("pipelines.run.run_job", "pipelines.config.JobConfig", "unit_rows"),
-        "model": ("uniaudio2.model.UniAudio2.encode", "uniaudio2.codes.Codes"),
-        "export": ("pipelines.export.export_run",),
+        "runs": ("pipelines.jobs.run.run_job", "pipelines.config.job.JobConfig", "unit_rows"),
+        "model": ("uniaudio2.entrypoints.model.UniAudio2.encode", "uniaudio2.tokens.codes.Codes"),
+        "export": ("pipelines.export.export.export_run",),
     }.items():
         for name in names:
             assert name in pages[page], (page, name)

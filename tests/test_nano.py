@@ -10,13 +10,13 @@ import jiwer
 import pytest
 import torch
 
-from pipelines.demo import EXAMPLES
-from uniaudio2.audio import decode_audio
+from pipelines.cli.demo import EXAMPLES
+from uniaudio2.audio.files import decode_audio
 from uniaudio2.checkpoint.native import BUNDLED, load_config, model_folder, save_model
-from uniaudio2.codes import Codes
-from uniaudio2.lm.sampling import Sampling
-from uniaudio2.model import UniAudio2
-from uniaudio2.tasks import get_task
+from uniaudio2.entrypoints.model import UniAudio2
+from uniaudio2.lm.sampling.sampling import Sampling
+from uniaudio2.tasks.table import get_task
+from uniaudio2.tokens.codes import Codes
 
 LARGEST_BYTES = 25 * 2**20
 

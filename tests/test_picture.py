@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from docs import picture
-from uniaudio2.task_spec import Stage
-from uniaudio2.tasks import TASKS, TaskSpec
+from uniaudio2.tasks.spec import Stage
+from uniaudio2.tasks.table import TASKS, TaskSpec
 
 ROOT = Path(__file__).parents[1]
 PICTURES = {"pipeline.svg": picture.wide, "pipeline-narrow.svg": picture.narrow}

@@ -11,8 +11,8 @@ import pytest
 import torch
 import typer.main
 
-from pipelines.cli import app, main
-from pipelines.config import make_job
+from pipelines.cli.commands import app, main
+from pipelines.config.job import make_job
 from tests.commands import check_parses, joined_lines, of_uniaudio2
 from tests.pipelines.committed import make_output
 

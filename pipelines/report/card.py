@@ -5,7 +5,7 @@ from __future__ import annotations
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from actors.storage import Storage
+from actors.storage.object_store import Storage
 from uniaudio2.checkpoint.native import bundled_models, model_folder
 from uniaudio2.shown import shown
 

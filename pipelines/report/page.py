@@ -17,17 +17,17 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from actors.storage import Storage
+from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
-from pipelines.ledger import REPORT, Ledger, open_output
-from pipelines.live import span
-from pipelines.record import recorded_allow, recorded_task
+from pipelines.progress.live_view import span
 from pipelines.report.card import card_of
 from pipelines.report.pictures import area, bars
 from pipelines.report.rows import RowFacts, read_errors, read_rows
 from pipelines.report.samples import Gallery
 from pipelines.report.stages import Bottleneck, StageLog, Timeline, find_bottleneck
-from pipelines.run_facts import require
+from pipelines.run_state.commit_log import REPORT, Ledger, open_output
+from pipelines.run_state.run_facts import require
+from pipelines.run_state.run_record import recorded_allow, recorded_task
 from uniaudio2.shown import shown
 
 _HISTOGRAM_BINS = 24

@@ -17,7 +17,7 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from uniaudio2.resampling import SAMPLE_RATE
+from uniaudio2.audio.resampling import SAMPLE_RATE
 
 WIDTH, HEIGHT = 300, 60
 _FFT = 512

@@ -15,9 +15,9 @@ import jiwer
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.storage import Storage
-from actors.write import file_mark
-from pipelines.parts import errors_table_of, part_bytes, plain_rows, table_of
+from actors.stages.write import file_mark
+from actors.storage.object_store import Storage
+from pipelines.run_state.parts import errors_table_of, part_bytes, plain_rows, table_of
 
 MOST_PARTS = 1500
 SAMPLES = 8

@@ -11,24 +11,24 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
-from actors.addresses import AddressPolicy, tar_of
-from actors.audio_rows import AUDIO_COLUMNS, load_wave
-from actors.cells import plain_value
-from actors.fetch import Limits
-from actors.load import SPAN_COLUMNS
-from actors.sounds import read_sound
-from actors.storage import Storage
-from actors.table import read_codes
-from actors.unit import read_parquet_rows, row_ids
-from actors.write import file_mark
-from pipelines.parts import part_bytes, plain_rows, table_of
+from actors.batch.schema import SPAN_COLUMNS
+from actors.batch.table import read_codes
+from actors.batch.unit import read_parquet_rows, row_ids
+from actors.columnar.cells import plain_value
+from actors.inputs.audio import AUDIO_COLUMNS, load_wave
+from actors.stages.write import file_mark
+from actors.storage.addresses import AddressPolicy, tar_of
+from actors.storage.audio_files import read_sound
+from actors.storage.fetch import Limits
+from actors.storage.object_store import Storage
 from pipelines.report.pictures import data_address, spectrogram, tokens, waveform
 from pipelines.report.rows import Pick, RowFacts, cut, word_errors
-from uniaudio2.audio import decode_audio, encode_audio
-from uniaudio2.codes import Codes
+from pipelines.run_state.parts import part_bytes, plain_rows, table_of
+from uniaudio2.audio.files import decode_audio, encode_audio
+from uniaudio2.audio.resampling import SAMPLE_RATE
 from uniaudio2.errors import BadRow
-from uniaudio2.resampling import SAMPLE_RATE
 from uniaudio2.shown import shown
+from uniaudio2.tokens.codes import Codes
 
 SHOWN_S = 10.0
 MOST_MEDIA_BYTES = 5_000_000

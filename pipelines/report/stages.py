@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.commits import Commit
-from pipelines.watch import TASK_STAGES
+from pipelines.executor.stage_monitor import TASK_STAGES
+from pipelines.run_state.commit_record import Commit
 
 STAGES = ("load", "encode", "generate", "decode", "write")
 BINS = 72

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.chaos.jobs import ROOT, Job, Stand
 
-_CLI = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+_CLI = [sys.executable, "-c", "from pipelines.cli.commands import main; main()"]
 _SLOWEST_LIFE_S = 1500.0
 _SLOWEST_ANSWER_S = 180.0
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from botocore.config import Config
 
-from actors import file_systems
-from actors.storage import AlreadyThere, Storage
+from actors.storage import file_systems
+from actors.storage.object_store import AlreadyThere, Storage
 from tests.chaos.jobs import BUCKET, Job, Result, Stand, compare, count_work
 from tests.chaos.kills import Kind, Ordeal, run_clean
 from tests.chaos.proxy import Passed
@@ -21,7 +21,8 @@ from tests.conftest import CREDENTIALS
 
 FAULT_RATE = 0.1
 KILLS = 3
-# a killed driver is in tests/pipelines/test_faults.py; a killed node takes minutes: `make chaos`
+# a killed driver is in tests/pipelines/jobs/test_faults.py
+# and a killed node takes minutes: `make chaos`
 SHORT_KINDS: tuple[Kind, ...] = ("actor", "worker")
 # enough units that three kills come before the end, few enough for a minute of two cores
 SHORT = Job("tts", rows=14, unit_rows=1, max_frames=12)

@@ -12,20 +12,20 @@ from torch import Tensor
 
 from tests.golden_checks.encoder import codec_config
 from tests.golden_checks.vectors import GoldenPair, assert_close
-from uniaudio2.checkpoint.decoder_names import (
+from uniaudio2.checkpoint.published.decoder_names import (
     DECODER_RULES,
     SCALAR_ENCODER_RULES,
     SCALAR_RULES,
 )
-from uniaudio2.checkpoint.quantizer_names import QUANTIZER_RULES
+from uniaudio2.checkpoint.published.quantizer_names import QUANTIZER_RULES
 from uniaudio2.checkpoint.rules import Rule, apply_rules, fold_weight_norm, load_exactly
-from uniaudio2.codes import Codes
 from uniaudio2.config import FlowConfig, ScalarConfig
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.flow.euler import integrate
 from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.flow.transformer import position_table, time_table
 from uniaudio2.flow.windows import CrossFade, WindowPlan
+from uniaudio2.tokens.codes import Codes
 
 Check = Callable[[GoldenPair], None]
 SCALAR_PREFIX = "SQCodec.model."

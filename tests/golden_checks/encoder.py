@@ -26,7 +26,7 @@ from uniaudio2.codec.segments import (
     recon_tokens,
     segments_needed,
 )
-from uniaudio2.codes import Codes
+from uniaudio2.tokens.codes import Codes
 
 Check = Callable[[GoldenPair], None]
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tests.golden_checks.vectors import GoldenPair
-from uniaudio2.checkpoint.encoder_names import ENCODER_RULES, music_rules
+from uniaudio2.checkpoint.published.encoder_names import ENCODER_RULES, music_rules
 from uniaudio2.checkpoint.rules import apply_rules, fold_weight_norm, load_exactly
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.codec.music import MusicFM

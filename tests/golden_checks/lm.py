@@ -19,9 +19,20 @@ from tests.golden_checks.lm_recorded import (
     tts_prompt,
 )
 from tests.golden_checks.vectors import GoldenPair, assert_close, assert_same
-from uniaudio2.codes import Codes
 from uniaudio2.config import CODEBOOKS
-from uniaudio2.frames import (
+from uniaudio2.lm.engine.decode_step import Draft, FrameMaker
+from uniaudio2.lm.engine.engine import Engine
+from uniaudio2.lm.engine.generate import generate
+from uniaudio2.lm.engine.request import Request
+from uniaudio2.lm.kv_cache import KvCache
+from uniaudio2.lm.model import LogitsOf, Pick, UniAudioLM
+from uniaudio2.lm.prompt import build_prompt
+from uniaudio2.lm.rope import rope_tables
+from uniaudio2.lm.sampling.decode_state import Rows
+from uniaudio2.lm.sampling.sampling import Sampling, guide, likely
+from uniaudio2.tasks.table import TASKS
+from uniaudio2.tokens.codes import Codes
+from uniaudio2.tokens.grid import (
     AUDIO,
     COLUMNS,
     TEXT_COLUMN,
@@ -30,17 +41,6 @@ from uniaudio2.frames import (
     text_segment,
     unconditional,
 )
-from uniaudio2.lm.cache import KvCache
-from uniaudio2.lm.engine import Engine
-from uniaudio2.lm.frame import Draft, FrameMaker
-from uniaudio2.lm.generate import generate
-from uniaudio2.lm.model import LogitsOf, Pick, UniAudioLM
-from uniaudio2.lm.prompt import build_prompt
-from uniaudio2.lm.request import Request
-from uniaudio2.lm.rope import rope_tables
-from uniaudio2.lm.rows import Rows
-from uniaudio2.lm.sampling import Sampling, guide, likely
-from uniaudio2.tasks import TASKS
 
 Check = Callable[[GoldenPair], None]
 

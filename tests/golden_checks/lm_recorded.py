@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from tests.golden_checks.vectors import GoldenPair
-from uniaudio2.checkpoint.lm_names import lm_rules
+from uniaudio2.checkpoint.published.lm_names import lm_rules
 from uniaudio2.checkpoint.rules import apply_rules, load_exactly
-from uniaudio2.codes import Codes
 from uniaudio2.config import LmConfig, RopeConfig, SpecialIds, StackConfig
-from uniaudio2.frames import AUDIO, TEXT, TEXT_COLUMN, Prompt
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.prompt import build_prompt
-from uniaudio2.tasks import TASKS
+from uniaudio2.tasks.table import TASKS
+from uniaudio2.tokens.codes import Codes
+from uniaudio2.tokens.grid import AUDIO, TEXT, TEXT_COLUMN, Prompt
 
 
 def stack_config(sizes: dict[str, int]) -> StackConfig:

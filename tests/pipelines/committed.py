@@ -10,14 +10,14 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from actors.pieces import SPAN_TEXTS_TYPE
-from actors.storage import Storage
-from actors.table import start_table, wave_column, write_codes
-from actors.write import Writer
-from pipelines.commits import merge_receipts
-from pipelines.ledger import Ledger
-from uniaudio2.codes import Codes
-from uniaudio2.tasks import get_task
+from actors.batch.table import start_table, wave_column, write_codes
+from actors.inputs.prompt_spans import SPAN_TEXTS_TYPE
+from actors.stages.write import Writer
+from actors.storage.object_store import Storage
+from pipelines.run_state.commit_log import Ledger
+from pipelines.run_state.commit_record import merge_receipts
+from uniaudio2.tasks.table import get_task
+from uniaudio2.tokens.codes import Codes
 
 
 def codes_of(number: int) -> Codes:

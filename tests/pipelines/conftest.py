@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines import isolation, run
+from pipelines.jobs import row_isolation, run
 from tests.pipelines.inline import stream_inline
 
 RESOURCES = {"CPU": 2.0}
@@ -17,5 +17,5 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of this test need no Ray."""
     monkeypatch.setattr(run, "ray", SimpleNamespace(cluster_resources=lambda: RESOURCES))
     monkeypatch.setattr(run, "start_ray", lambda *_: None)
-    for place in (run, isolation):
+    for place in (run, row_isolation):
         monkeypatch.setattr(place, "stream_units", stream_inline)

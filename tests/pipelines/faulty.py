@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.decode import Decoder
-from pipelines.config import JobConfig
-from pipelines.graph import Stages, make_stages
-from pipelines.resources import Allotment
+from actors.stages.decode import Decoder
+from pipelines.config.job import JobConfig
+from pipelines.executor.graph import Stages, make_stages
+from pipelines.executor.pool_sizing import Allotment
 from uniaudio2.config import ModelConfig
 
 

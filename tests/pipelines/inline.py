@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from actors.guard import Guard
-from actors.times import read_times
-from actors.unit import UnitSpec
-from pipelines.graph import Stages
-from pipelines.resources import Allotment
+from actors.batch.stage_times import read_times
+from actors.batch.unit import UnitSpec
+from actors.stages.fault_boundary import Guard
+from pipelines.executor.graph import Stages
+from pipelines.executor.pool_sizing import Allotment
 
 
 def stream_inline(

@@ -21,17 +21,17 @@ from lhotse import CutSet
 from lhotse.kaldi import load_kaldi_data_dir
 from markdown_it import MarkdownIt
 
-from actors.storage import Storage
+from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
-from pipelines.export import Format, export_run
-from pipelines.exporters.card import dataset_card
-from pipelines.exporters.fields import checked_address, checked_suffix
-from pipelines.exporters.lines import store_sound
-from pipelines.exporters.row import ExportRow, Sound, Sounds
+from pipelines.export.card import dataset_card
+from pipelines.export.export import Format, export_run
+from pipelines.export.fields import checked_address, checked_suffix
+from pipelines.export.lines import store_sound
+from pipelines.export.row import ExportRow, Sound, Sounds
 from tests.conftest import tone
 from tests.pipelines.committed import make_output
-from uniaudio2.codes import Codes
 from uniaudio2.errors import BadRow
+from uniaudio2.tokens.codes import Codes
 
 # whatever C, Python or a shell takes away at the ends of a line, and signs that are not seen
 BLANKS = [

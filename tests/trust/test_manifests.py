@@ -13,13 +13,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from actors.storage import Storage
+from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
+from pipelines.config.settings import InputRules
 from pipelines.errors import UsageError
-from pipelines.options import InputRules
-from pipelines.plan import make_plan
+from pipelines.planning.plan import make_plan
 from tests.conftest import tone, wav_bytes
-from uniaudio2.tasks import get_task
+from uniaudio2.tasks.table import get_task
 
 SECRET = "Xq7vJ2kPz9Wm4Lr8Bt5NcH"
 TOKENIZE = get_task("tokenize")

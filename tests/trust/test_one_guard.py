@@ -11,23 +11,23 @@ PACKAGES = ("actors", "pipelines", "uniaudio2")
 # what opens addresses without asking who named them, and who may: with the reason
 _UNGUARDED = {
     "fsspec", "urllib3", "urllib.request", "requests", "httpx", "aiohttp", "http.client", "boto3",
-    "actors.file_systems.split_uri", "actors.file_systems.read_uri",
+    "actors.storage.file_systems.split_uri", "actors.storage.file_systems.read_uri",
 }  # fmt: skip
 MAY = {
-    "actors/file_systems.py": "defines them",
-    "actors/storage.py": "OUTPUT, which the user names",
-    "actors/fetch.py": "asks the policy first",
-    "actors/web.py": "asks the policy for every address and redirect",
-    "actors/remote_folder.py": "models, which the user names",
-    "actors/arrow_stream.py": "files of INPUT, which the user names",
-    "pipelines/manifest.py": "INPUT, which the user names",
-    "pipelines/sources.py": "INPUT, which the user names",
-    "actors/file_rows.py": "files of INPUT, which the user names",
-    "actors/chunk_sizes.py": "files of INPUT, which the user names",
-    "pipelines/exporters/row.py": "behind the policy's check",
+    "actors/storage/file_systems.py": "defines them",
+    "actors/storage/object_store.py": "OUTPUT, which the user names",
+    "actors/storage/fetch.py": "asks the policy first",
+    "actors/storage/web.py": "asks the policy for every address and redirect",
+    "actors/storage/model_cache.py": "models, which the user names",
+    "actors/columnar/arrow_stream.py": "files of INPUT, which the user names",
+    "pipelines/manifest/discovery.py": "INPUT, which the user names",
+    "pipelines/manifest/sources.py": "INPUT, which the user names",
+    "actors/columnar/file_rows.py": "files of INPUT, which the user names",
+    "actors/columnar/chunk_sizes.py": "files of INPUT, which the user names",
+    "pipelines/export/row.py": "behind the policy's check",
 }
 # `fetch` and `open_uri` without a policy are for addresses that the user typed
-TYPED_BY_THE_USER = {"pipelines/prompting.py", "pipelines/manifest.py"}
+TYPED_BY_THE_USER = {"pipelines/config/prompts.py", "pipelines/manifest/discovery.py"}
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
@@ -53,7 +53,7 @@ def test_who_opens_addresses() -> None:
         for one in imported(tree)
         if one in _UNGUARDED or (one.split(".")[0] in _UNGUARDED and "implementations" not in one)
     }
-    assert found - set(MAY) == set(), "ask actors.fetch with a policy, or say here why not"
+    assert found - set(MAY) == set(), "ask actors.storage.fetch with a policy, or say here why not"
 
 
 def test_rows_are_fetched_with_a_policy() -> None:

@@ -18,13 +18,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from actors.local_folder import ForeignPath
-from actors.storage import Storage
-from pipelines import JobConfig, UsageError, ownership, run_job
-from pipelines.cli import main
-from pipelines.export import FORMATS
-from pipelines.ledger import Ledger
-from pipelines.retry import recorded_job
+from actors.storage.local_folder import ForeignPath
+from actors.storage.object_store import Storage
+from pipelines import JobConfig, UsageError, run_job
+from pipelines.cli.commands import main
+from pipelines.export.export import FORMATS
+from pipelines.jobs.retry import recorded_job
+from pipelines.run_state import seals
+from pipelines.run_state.commit_log import Ledger
 from tests.conftest import tone, wav_bytes
 from tests.pipelines.committed import make_output
 
@@ -83,7 +84,7 @@ class Stand:
     def become_another(self) -> None:
         """From now on this user has another key: what was sealed before is another's."""
         self.monkeypatch.setenv("XDG_STATE_HOME", str(self.folder / f"state-{len(self.asked)}"))
-        ownership._key.cache_clear()
+        seals._key.cache_clear()
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def stand(
     yield made
     server.shutdown()
     server.server_close()
-    ownership._key.cache_clear()
+    seals._key.cache_clear()
 
 
 def heard(stand: Stand, name: str = "out", **facts: Any) -> str:

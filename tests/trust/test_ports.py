@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from pipelines.private_ray import PREFIX
+from pipelines.executor.private_ray import PREFIX
 
 NOBODY = 65534
 # what an outsider would do: join, and run a task as the one whose Ray it is

@@ -19,25 +19,26 @@ import pytest
 import torch
 from rich.table import Table
 
-from actors.storage import Storage
-from pipelines.cli import main
-from pipelines.config import make_job
+from actors.storage.object_store import Storage
+from pipelines.cli.commands import main
+from pipelines.cli.listing import show_task, show_tasks
+from pipelines.config.job import make_job
+from pipelines.config.own_addresses import check_no_secret
 from pipelines.errors import UsageError
-from pipelines.ledger import Ledger
-from pipelines.listing import show_task, show_tasks
-from pipelines.live import LiveView
-from pipelines.own_addresses import check_no_secret
-from pipelines.preflight import checked_model
-from pipelines.progress import Counts, Progress
-from pipelines.terminal import Terminal, cell
+from pipelines.planning.preflight import checked_model
+from pipelines.progress.live_view import LiveView
+from pipelines.progress.progress import Progress
+from pipelines.progress.terminal import Terminal, cell
+from pipelines.run_state.commit_log import Ledger
+from pipelines.run_state.counts import Counts
 from tests.pipelines.committed import make_output
-from tests.pipelines.test_live import MOMENT
-from uniaudio2.tasks import get_task
+from tests.pipelines.progress.test_live_view import MOMENT
+from uniaudio2.tasks.table import get_task
 from uniaudio2.terminal import say, say_json
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\x9b1m\u202egnp.exe\r[bold]x[/bold]:smile:"
 ROOT = Path(__file__).parents[2]
-PRINTERS = {"uniaudio2/terminal.py", "pipelines/terminal.py"}
+PRINTERS = {"uniaudio2/terminal.py", "pipelines/progress/terminal.py"}
 # run by hand by who trains a model, over data that the same program made
 EXCEPTED = "uniaudio2/training/"
 
@@ -220,7 +221,7 @@ def test_an_error_of_ours_is_told_without_harm(
     def broken(_: str) -> str:
         raise LookupError(HOSTILE)
 
-    monkeypatch.setattr("pipelines.inspect.describe", broken)
+    monkeypatch.setattr("pipelines.cli.inspect.describe", broken)
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 1
@@ -240,7 +241,7 @@ def test_what_libraries_say(
         logging.getLogger("some.library").warning(HOSTILE)
         return HOSTILE
 
-    monkeypatch.setattr("pipelines.inspect.describe", talkative)
+    monkeypatch.setattr("pipelines.cli.inspect.describe", talkative)
     with warnings.catch_warnings(), pytest.raises(SystemExit) as end:
         warnings.simplefilter("always")
         main()
@@ -356,7 +357,7 @@ def test_other_commands_say_one_line_too(
 def test_a_store_that_does_not_answer_is_one_line(
     tmp_path: Path, command: Any, dead: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from actors import file_systems
+    from actors.storage import file_systems
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", dead)
     file_systems._filesystem.cache_clear()

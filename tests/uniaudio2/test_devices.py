@@ -12,11 +12,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from tests.uniaudio2.elsewhere import ELSEWHERE, moved_elsewhere
 from uniaudio2.codec import features, mel
 from uniaudio2.codec.encoder import CodecEncoder
-from uniaudio2.codes import Codes
 from uniaudio2.config import CodecConfig, Context, FlowConfig, ScalarConfig, Windows
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.flow.euler import step_times
 from uniaudio2.flow.progress import Progress, draw_noise
+from uniaudio2.tokens.codes import Codes
 
 
 def filters(bins: int, *rest: object) -> Tensor:

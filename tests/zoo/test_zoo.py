@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from actors.file_systems import read_uri
+from actors.storage.file_systems import read_uri
 from pipelines import JobConfig, run_job
-from pipelines.ledger import committed_parts
-from pipelines.manifest import find_sources
+from pipelines.manifest.discovery import find_sources
+from pipelines.run_state.commit_log import committed_parts
 from tests.zoo.make_zoo import LIMIT_S, make_zoo, write_parquet
 
 SLOWEST_S = 5.0

@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from actors.load import Loader
-from actors.unit import UnitSpec, to_stream
-from pipelines.rows import table_of_dicts
+from actors.batch.unit import UnitSpec, to_stream
+from actors.stages.load import Loader
+from pipelines.manifest.formats.text_formats import table_of_dicts
 from tests.zoo.make_zoo import LIMIT_S, Specimen, make_zoo
-from uniaudio2.tasks import get_task
+from uniaudio2.tasks.table import get_task
 
 ADDRESS_SPACE = 3 << 30
 TASKS = {"audio": "tokenize", "typed": "tokenize", "codes": "detokenize", "texts": "tts"}

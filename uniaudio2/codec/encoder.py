@@ -9,7 +9,6 @@ from itertools import chain, islice
 import torch
 from torch import Tensor, nn
 
-from uniaudio2.budget import Budget
 from uniaudio2.codec.branches import Branches
 from uniaudio2.codec.features import Features, FrozenEncoders
 from uniaudio2.codec.quantizers import Quantizers
@@ -24,8 +23,9 @@ from uniaudio2.codec.segments import (
     tight_samples,
 )
 from uniaudio2.codec.thinking import Thinking
-from uniaudio2.codes import Codes
 from uniaudio2.config import CodecConfig, Context
+from uniaudio2.runtime.memory_budget import Budget
+from uniaudio2.tokens.codes import Codes
 
 
 @dataclass(frozen=True)

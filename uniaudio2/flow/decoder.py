@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from uniaudio2.budget import Budget
 from uniaudio2.codec.quantizers import Quantizers
-from uniaudio2.codes import Codes
 from uniaudio2.config import CodecConfig, FlowConfig, ScalarConfig, VqConfig, Windows
 from uniaudio2.flow.euler import integrate, prefix_mask
 from uniaudio2.flow.noise import NoiseSource, seeded_noise
@@ -17,7 +15,9 @@ from uniaudio2.flow.progress import Progress, draw_noise, next_batch, stack_wind
 from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.flow.transformer import FlowTransformer
 from uniaudio2.flow.windows import FRAMES_PER_CODE, WindowPlan
-from uniaudio2.sending import send
+from uniaudio2.runtime.memory_budget import Budget
+from uniaudio2.runtime.transfers import send
+from uniaudio2.tokens.codes import Codes
 
 
 def check_codes(codes: Codes, codec: CodecConfig) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from uniaudio2.flow.transformer import FlowTimes, FlowTransformer
-from uniaudio2.sending import send
+from uniaudio2.runtime.transfers import send
 
 SIGMA_MIN = 1e-4
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from uniaudio2.budget import Budget
-from uniaudio2.codes import Codes
 from uniaudio2.flow.noise import NoiseSource
 from uniaudio2.flow.windows import FRAMES_PER_CODE, CrossFade, WindowPlan
-from uniaudio2.sending import send
+from uniaudio2.runtime.memory_budget import Budget
+from uniaudio2.runtime.transfers import send
+from uniaudio2.tokens.codes import Codes
 
 
 @dataclass

@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniaudio2.config import CODEBOOKS, LmConfig, StackConfig
-from uniaudio2.frames import AUDIO, TEXT, TEXT_COLUMN
-from uniaudio2.lm.cache import KvCache, LmCache, Place
+from uniaudio2.lm.kv_cache import KvCache, LmCache, Place
 from uniaudio2.lm.transformer import Transformer
-from uniaudio2.packed_linear import PackedSpans, is_packable, pack_linears
-from uniaudio2.sending import send
+from uniaudio2.runtime.packed_linear import PackedSpans, is_packable, pack_linears
+from uniaudio2.runtime.transfers import send
+from uniaudio2.tokens.grid import AUDIO, TEXT, TEXT_COLUMN
 
 LogitsOf = Callable[[Tensor | None, int, int], Tensor]
 """Logits of some rows (int64, None for all) and of the ids from the first to before the last."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from uniaudio2.codes import Codes
 from uniaudio2.config import LmConfig
-from uniaudio2.frames import (
+from uniaudio2.lm.tokenizer import TextTokenizer
+from uniaudio2.tasks.spec import Segment, TaskSpec
+from uniaudio2.tokens.codes import Codes
+from uniaudio2.tokens.grid import (
     Prompt,
     audio_prompt_segment,
     reason_segment,
     semantic_segment,
     text_segment,
 )
-from uniaudio2.lm.tokenizer import TextTokenizer
-from uniaudio2.task_spec import Segment, TaskSpec
 
 
 def build_prompt(

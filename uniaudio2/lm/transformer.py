@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniaudio2.config import RopeConfig, StackConfig
-from uniaudio2.lm.cache import KvCache, Place
+from uniaudio2.lm.kv_cache import KvCache, Place
 from uniaudio2.lm.rope import Rope, rotate
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]

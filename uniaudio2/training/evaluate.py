@@ -11,14 +11,14 @@ from pathlib import Path
 import jiwer
 from torch import Tensor
 
-from uniaudio2.codes import Codes
-from uniaudio2.lm.request import Generated
-from uniaudio2.lm.sampling import Sampling
-from uniaudio2.model import UniAudio2
+from uniaudio2.entrypoints.model import UniAudio2
+from uniaudio2.lm.engine.request import Generated
+from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.seeds import row_seed
-from uniaudio2.tasks import TASKS
-from uniaudio2.training.corpus import Clip, Corpus
-from uniaudio2.training.recogniser import Recogniser
+from uniaudio2.tasks.table import TASKS
+from uniaudio2.tokens.codes import Codes
+from uniaudio2.training.data.corpus import Clip, Corpus
+from uniaudio2.training.trainers.recogniser import Recogniser
 
 _ROWS_PER_BATCH = 32
 

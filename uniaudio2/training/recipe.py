@@ -16,8 +16,8 @@ from uniaudio2.config import (
     VqConfig,
 )
 from uniaudio2.frozen import Frozen
-from uniaudio2.training.corpus import Group
-from uniaudio2.training.loop import Schedule
+from uniaudio2.training.data.corpus import Group
+from uniaudio2.training.trainers.loop import Schedule
 
 _REASON_CODES, _SEMANTIC_CODES, _TEXT_IDS = 128, 256, 512
 _REASON_CARD, _SEMANTIC_CARD = _REASON_CODES + 4, _SEMANTIC_CODES + 8

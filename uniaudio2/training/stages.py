@@ -16,19 +16,19 @@ from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.flow.windows import WindowPlan
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.tokenizer import TextTokenizer
-from uniaudio2.training.again import hear_again
-from uniaudio2.training.alignment import align
-from uniaudio2.training.bands import BandAnalysis
-from uniaudio2.training.codec import CodecTrainer, train_codec
-from uniaudio2.training.corpus import Corpus, make_corpus
-from uniaudio2.training.encoded import encode_corpus, read_encoded
-from uniaudio2.training.flow import WindowMaker, new_decoder, train_flow
-from uniaudio2.training.lm import train_lm
+from uniaudio2.training.data.bands import BandAnalysis
+from uniaudio2.training.data.corpus import Corpus, make_corpus
+from uniaudio2.training.data.encoded import encode_corpus, read_encoded
+from uniaudio2.training.data.tokens import train_tokenizer
 from uniaudio2.training.recipe import Recipe
-from uniaudio2.training.recogniser import Recogniser, train_recogniser
-from uniaudio2.training.resynthesis import resynthesise
-from uniaudio2.training.scalar import train_scalar
-from uniaudio2.training.tokens import train_tokenizer
+from uniaudio2.training.trainers.again import hear_again
+from uniaudio2.training.trainers.alignment import align
+from uniaudio2.training.trainers.codec import CodecTrainer, train_codec
+from uniaudio2.training.trainers.flow import WindowMaker, new_decoder, train_flow
+from uniaudio2.training.trainers.lm import train_lm
+from uniaudio2.training.trainers.recogniser import Recogniser, train_recogniser
+from uniaudio2.training.trainers.resynthesis import resynthesise
+from uniaudio2.training.trainers.scalar import train_scalar
 
 
 @dataclass(frozen=True)

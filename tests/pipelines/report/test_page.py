@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from markupsafe import Markup
 
-from actors.storage import Storage
+from actors.storage.object_store import Storage
 from pipelines import JobConfig, UsageError, run_job
 from pipelines.report import page, write_report
 from pipelines.report.card import model_card

@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from actors.error_rows import ERRORS_SCHEMA
-from actors.storage import Storage
-from actors.write import parquet_bytes
-from pipelines.parts import read_part
+from actors.batch.error_rows import ERRORS_SCHEMA
+from actors.stages.write import parquet_bytes
+from actors.storage.object_store import Storage
 from pipelines.report import rows
 from pipelines.report.rows import SAMPLES, WORST_SAMPLES, read_errors, read_rows, word_errors
+from pipelines.run_state.parts import read_part
 
 
 def asr_part(names: list[str], heard: str = "one two") -> pa.Table:

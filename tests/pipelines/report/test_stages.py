@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from actors.times import StageTime
-from pipelines.commits import Commit, merge_receipts
+from actors.batch.stage_times import StageTime
 from pipelines.report.stages import StageLog, find_bottleneck
+from pipelines.run_state.commit_record import Commit, merge_receipts
 
 START = 1_700_000_000.0
 POOL = {"name": "generate", "min_size": 1, "max_size": 1, "num_cpus": 1.5, "num_gpus": 0}

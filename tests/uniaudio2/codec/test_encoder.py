@@ -8,8 +8,8 @@ import torch
 from tests.uniaudio2.codec.small import CONFIG, noise, random_features, small_encoder
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.codec.segments import reason_tokens, recon_tokens
-from uniaudio2.codes import Codes
 from uniaudio2.config import CodecConfig, Context
+from uniaudio2.tokens.codes import Codes
 
 SEGMENT = CONFIG.segment_samples
 

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from tests.uniaudio2.codec.small import CONFIG as CODEC
-from uniaudio2.codes import Codes
 from uniaudio2.config import FlowConfig, ScalarConfig
 from uniaudio2.flow.decoder import FlowDecoder
+from uniaudio2.tokens.codes import Codes
 
 FLOW = FlowConfig(layers=2, heads=2, head_dim=8, window_codes=12, steps=2)
 SCALAR = ScalarConfig(

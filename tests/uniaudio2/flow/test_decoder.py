@@ -8,11 +8,11 @@ from torch import Tensor
 
 from tests.uniaudio2.codec.small import CONFIG as CODEC
 from tests.uniaudio2.flow.small import FLOW, ODD_SCALAR, SCALAR, random_codes, small_decoder
-from uniaudio2.budget import Budget
-from uniaudio2.codes import Codes
 from uniaudio2.flow.decoder import FlowDecoder, check_codes
 from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.flow.windows import WindowPlan
+from uniaudio2.runtime.memory_budget import Budget
+from uniaudio2.tokens.codes import Codes
 
 CODE_SAMPLES = 2 * SCALAR.stride
 LENGTHS = (3, 12, 41, 13, 1, 29)

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from tests.uniaudio2.lm.small import CONFIG, audio_prompt, small_lm, text_prompt
-from uniaudio2.codes import PAIR, Stream
 from uniaudio2.config import CODEBOOKS
-from uniaudio2.frames import AUDIO, COLUMNS, TEXT, TEXT_COLUMN
-from uniaudio2.lm.engine import Engine
-from uniaudio2.lm.grammar import Grammar, phases_of
+from uniaudio2.lm.engine.engine import Engine
+from uniaudio2.lm.engine.request import Generated, Request
 from uniaudio2.lm.model import LogitsOf, UniAudioLM
-from uniaudio2.lm.request import Generated, Request
-from uniaudio2.lm.rows import Rows
-from uniaudio2.lm.sampling import Sampling, choose
+from uniaudio2.lm.sampling.decode_state import Rows
+from uniaudio2.lm.sampling.grammar import Grammar, phases_of
+from uniaudio2.lm.sampling.sampling import Sampling, choose
+from uniaudio2.tokens.codes import PAIR, Stream
+from uniaudio2.tokens.grid import AUDIO, COLUMNS, TEXT, TEXT_COLUMN
 
 ANSWERS: tuple[tuple[Stream, ...], ...] = (PAIR, PAIR, PAIR * 2, ("recon",), ("reason",))
 SAMPLED = Sampling(top_k=8, max_frames=14)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from uniaudio2.config import CODEBOOKS, LmConfig, SpecialIds, StackConfig
-from uniaudio2.frames import Prompt, reason_segment, semantic_segment, text_segment
-from uniaudio2.lm.cache import KvCache
+from uniaudio2.lm.engine.request import Generated
+from uniaudio2.lm.kv_cache import KvCache
 from uniaudio2.lm.model import Pick, UniAudioLM
-from uniaudio2.lm.request import Generated
+from uniaudio2.tokens.grid import Prompt, reason_segment, semantic_segment, text_segment
 
 BLOCK = {"dim": 24, "heads": 6, "kv_groups": 2, "mlp_dim": 20}
 

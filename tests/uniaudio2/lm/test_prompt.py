@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from tests.uniaudio2.lm.small import CONFIG, codes
-from uniaudio2.codes import Codes
-from uniaudio2.frames import AUDIO, TEXT, audio_prompt_segment
 from uniaudio2.lm.prompt import build_prompt
-from uniaudio2.tasks import TASKS, Segment
+from uniaudio2.tasks.table import TASKS, Segment
+from uniaudio2.tokens.codes import Codes
+from uniaudio2.tokens.grid import AUDIO, TEXT, audio_prompt_segment
 
 HEARD = Codes(codes(2, 9, 0), codes(5, 11, 0))
 INSTRUCTION = [256, 65, 257]

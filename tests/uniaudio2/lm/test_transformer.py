@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from uniaudio2.config import RopeConfig, StackConfig
-from uniaudio2.lm.cache import KvCache, Place
+from uniaudio2.lm.kv_cache import KvCache, Place
 from uniaudio2.lm.rope import rotate
 from uniaudio2.lm.transformer import Block, RmsNorm, Transformer
 

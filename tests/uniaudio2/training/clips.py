@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from uniaudio2.codes import Codes
-from uniaudio2.training.corpus import Clip, Corpus, make_clip, make_corpus
-from uniaudio2.training.encoded import EncodedClip
+from uniaudio2.tokens.codes import Codes
+from uniaudio2.training.data.corpus import Clip, Corpus, make_clip, make_corpus
+from uniaudio2.training.data.encoded import EncodedClip
 
 
 def sound_corpus(folder: Path, count: int = 6) -> Corpus:

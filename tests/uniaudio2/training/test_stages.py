@@ -10,13 +10,13 @@ import torch
 
 from tests.uniaudio2.training.clips import some_sounds
 from uniaudio2.checkpoint.native import load_config, model_folder
-from uniaudio2.model import UniAudio2
-from uniaudio2.training.corpus import Clip, Corpus, Group
+from uniaudio2.entrypoints.model import UniAudio2
+from uniaudio2.training.data.corpus import Clip, Corpus, Group
 from uniaudio2.training.evaluate import Evaluation
-from uniaudio2.training.loop import Schedule
 from uniaudio2.training.recipe import NANO, Recipe
-from uniaudio2.training.recogniser import Recogniser
 from uniaudio2.training.stages import STAGES, Workshop
+from uniaudio2.training.trainers.loop import Schedule
+from uniaudio2.training.trainers.recogniser import Recogniser
 
 
 class NoEspeak(Corpus):

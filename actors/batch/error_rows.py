@@ -1,0 +1,95 @@
+"""The errors table: which row failed where and why, with the row itself as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from math import isfinite
+from typing import Any
+
+import pyarrow as pa
+
+from actors.batch.unit import UnitSpec, row_ids
+from actors.columnar.cells import shown_rows, shown_value
+from actors.columnar.value_bounds import TOO_LARGE
+
+ERRORS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("stage", pa.string()),
+        ("kind", pa.string()),
+        ("message", pa.string()),
+        ("attempts", pa.int32()),
+        ("input", pa.string()),
+    ]
+)
+_SHOWN_CHARACTERS = 10_000
+
+
+def json_value(value: Any, longest: int = sys.maxsize) -> Any:
+    """A value as strict JSON can hold it; bytes, and what is longer than `longest`, are named."""
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, str):
+        cut = len(value) > longest
+        return f"{value[:longest]}… <{len(value)} characters>" if cut else value
+    if isinstance(value, dict):
+        return {str(key): json_value(item, longest) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        cut = len(value) > longest
+        return f"<{len(value)} values>" if cut else [json_value(item, longest) for item in value]
+    if isinstance(value, bool | int | None) or (isinstance(value, float) and isfinite(value)):
+        return value
+    return str(value)
+
+
+def input_json(row: dict[str, Any]) -> str:
+    """An input row as strict JSON for the errors table; bytes and very long values are named."""
+    return json.dumps(json_value(row, _SHOWN_CHARACTERS), ensure_ascii=False, allow_nan=False)
+
+
+def errors_table(table: pa.Table, bad: list[int]) -> pa.Table:
+    """The rows of a unit that some stage gave up on, as the errors table shows them."""
+    rows = table.take(pa.array(bad, pa.int64()))
+    facts = rows.select(["id", "error_stage", "error_kind", "error_message"]).to_pylist()
+    return pa.Table.from_pylist(
+        [
+            {
+                "id": row["id"],
+                "stage": row["error_stage"],
+                "kind": row["error_kind"],
+                "message": row["error_message"],
+                "attempts": 1,
+                "input": input_json(values),
+            }
+            for row, values in zip(facts, _input_rows(rows.column("input")), strict=True)
+        ],
+        ERRORS_SCHEMA,
+    )
+
+
+def crash_table(spec: UnitSpec, kind: str, message: str, attempts: int) -> pa.Table:
+    """The one row of the errors table for a row that no worker survived."""
+    row_id, row_json = _input_of(spec)
+    values = [row_id, "run", kind, message, attempts, row_json]
+    return pa.Table.from_pylist(
+        [dict(zip(ERRORS_SCHEMA.names, values, strict=True))], ERRORS_SCHEMA
+    )
+
+
+def _input_rows(inputs: pa.ChunkedArray) -> list[dict[str, Any]]:
+    names = [field.name for field in inputs.type]
+    return [{name: shown_value(cell[name]) for name in names} for cell in inputs]
+
+
+def _input_of(spec: UnitSpec) -> tuple[str | None, str]:
+    """Id and JSON of a single row, as far as its file can be read."""
+    try:
+        raw = spec.read()
+        (row,) = shown_rows(raw)
+        row.pop("id", None)
+        row.pop(TOO_LARGE, None)
+        return row_ids(raw)[0], input_json(row)
+    except (pa.ArrowException, OSError) as fault:
+        raw = spec.read(["id"])
+        return row_ids(raw)[0], input_json({"unreadable": f"{type(fault).__name__}: {fault}"})

@@ -1,0 +1,74 @@
+"""Tokens kept between stages, so that a unit whose decoding died is not generated again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from actors.batch.unit import to_stream
+from actors.storage.object_store import Storage
+
+FOLDER = "_tokens"
+STAGE_ORDER = ("encode", "generate", "decode")
+
+
+def shelf_path(unit: int, fingerprint: str) -> str:
+    """Where a unit's tokens are kept; other input rows make another name."""
+    return f"{FOLDER}/{unit:08d}-{fingerprint[:16]}.arrow"
+
+
+def is_done(table: pa.Table, stage: str) -> bool:
+    """Tell whether kept tokens already hold what a stage would add."""
+    if "done" not in table.column_names or stage not in STAGE_ORDER:
+        return False
+    done = table.column("done")[0].as_py()
+    return STAGE_ORDER.index(stage) <= STAGE_ORDER.index(done)
+
+
+def read_kept(uri: str, row: int | None) -> pa.Table:
+    """The kept table of a unit, or of one row of it.
+
+    Others may be able to write there, so no addresses are taken from it: where its long audio is
+    was needed by the stages before, whose result it holds.
+
+    Raises:
+        FileNotFoundError: nothing is kept there.
+        ForeignPath: it is a link.
+    """
+    root, name = uri.rsplit(f"/{FOLDER}/", 1)
+    table = pa.ipc.open_stream(Storage(root).read(f"{FOLDER}/{name}")).read_all()
+    if "source" in table.column_names:
+        place = table.column_names.index("source")
+        kind = table.schema.field(place).type
+        table = table.set_column(place, "source", pa.nulls(table.num_rows, kind))
+    if row is None:
+        return table
+    single = table.slice(row, 1)
+    place = single.column_names.index("row")
+    return single.set_column(place, "row", pa.array([row], pa.int64()))
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Keeps what a stage made of a whole unit.
+
+    Attributes:
+        output: OUTPUT of the run.
+        stage: the stage whose result is kept.
+    """
+
+    output: str
+    stage: str
+
+    def keep(self, table: pa.Table) -> pa.Table:
+        """Store the table and mark the stage as done; a single row of a unit is left alone."""
+        if table.column("row")[0].is_valid:
+            return table
+        marks = pa.array([self.stage] * table.num_rows, pa.string())
+        if "done" in table.column_names:
+            table = table.drop_columns(["done"])
+        table = table.append_column("done", marks)
+        unit, fingerprint = table.column("unit")[0].as_py(), table.column("fingerprint")[0].as_py()
+        Storage(self.output).put(shelf_path(unit, fingerprint), to_stream(table))
+        return table

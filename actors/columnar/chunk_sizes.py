@@ -1,0 +1,204 @@
+"""How large the values of a Parquet file can be, known before any of them is unpacked.
+
+A column chunk may begin with a dictionary of its values. The header of that page says how long it
+is; a short one is unpacked to find its longest value, for a long one its length is the bound.
+
+Source: the Parquet format; PLAIN byte arrays are four bytes of length and the bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from actors.columnar.dictionaries import is_suspicious
+from actors.columnar.thrift import page_header
+from actors.storage.file_systems import retrying, split_uri
+
+_HEADER_BYTES = 64
+_SMALL_BYTES = 64 << 10
+_UNPACKED_BYTES = 2 << 20
+_MANY_BYTES = 256 << 20
+_DENSE = 16  # as for dictionaries, see `swapped`
+_BITS = {"BOOLEAN": 1, "INT32": 32, "INT64": 64, "INT96": 64, "FLOAT": 32, "DOUBLE": 64}
+_SHORT_BITS = {"INT_8": 8, "UINT_8": 8, "INT_16": 16, "UINT_16": 16}
+_CODECS = {"SNAPPY": "snappy", "GZIP": "gzip", "BROTLI": "brotli", "ZSTD": "zstd"}
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A column chunk of a leaf.
+
+    Attributes:
+        group: its row group.
+        path: of the leaf in the schema.
+        row_bytes: what a row of it may take; where rows are lists, what they take on average.
+        is_many: a row may be a list of many large values, so that nothing bounds it.
+        suspicious: first byte, size and codec of a chunk whose dictionary takes far more memory
+            than its file.
+        is_dense: numbers that take far more memory than their part of the file.
+    """
+
+    group: int
+    path: str
+    row_bytes: int
+    is_many: bool
+    suspicious: tuple[int, int, str] | None
+    is_dense: bool = False
+
+
+def leaves_of(
+    uri: str, metadata: pq.FileMetaData, groups: Sequence[int], columns: Sequence[str] | None
+) -> list[Leaf]:
+    """The column chunks of some row groups that hold byte arrays, and those that are large.
+
+    Args:
+        uri: the file.
+        metadata: its footer.
+        groups: numbers of row groups.
+        columns: names of columns or of parts of them, as Parquet's readers take them; None is all.
+    """
+    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+    wanted = [
+        place
+        for place, path in enumerate(paths)
+        if columns is None or any(path == name or path.startswith(f"{name}.") for name in columns)
+    ]
+    chunks = []
+    for group in groups:
+        row_group = metadata.row_group(group)
+        for place in wanted:
+            leaf = metadata.schema.column(place)
+            facts = _facts(row_group.column(place), leaf)
+            if facts.is_text or max(facts.size, facts.numbers) > _SMALL_BYTES:
+                nested = leaf.max_repetition_level > 0
+                chunks.append((group, row_group.num_rows, nested, facts))
+    texts = [facts for *_, facts in chunks if facts.is_text]
+    asked = tuple((facts.place, facts.codec) for facts in texts)
+    found: dict[int, tuple[int, bool]] = {}
+    if asked:
+        known = _dictionaries(uri, metadata.serialized_size, metadata.num_rows, asked)
+        found = {facts.place: bounds for facts, bounds in zip(texts, known, strict=True)}
+    return [_leaf(*chunk, *found.get(chunk[-1].place, (0, False))) for chunk in chunks]
+
+
+@dataclass(frozen=True)
+class _Facts:
+    path: str
+    place: int
+    size: int
+    packed: int
+    values: int
+    numbers: int
+    codec: str
+    is_text: bool
+    is_delta: bool
+
+
+_Chunk = tuple[int, int, bool, _Facts]
+
+
+def _facts(chunk: pq.ColumnChunkMetaData, leaf: pq.ColumnSchema) -> _Facts:
+    data, shared = chunk.data_page_offset, chunk.dictionary_page_offset
+    return _Facts(
+        path=chunk.path_in_schema,
+        place=shared if shared and shared < data else data,
+        size=max(chunk.total_uncompressed_size, 0),
+        packed=max(chunk.total_compressed_size, 0),
+        values=max(chunk.num_values, 0),
+        numbers=max(chunk.num_values, 0) * _bits(leaf) // 8,
+        codec=chunk.compression,
+        is_text=chunk.physical_type == "BYTE_ARRAY",
+        is_delta="DELTA_BYTE_ARRAY" in chunk.encodings,
+    )
+
+
+def _bits(leaf: pq.ColumnSchema) -> int:
+    """How much memory a number takes; 0 for texts."""
+    if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY":
+        return 8 * max(int(leaf.length), 0)
+    return _SHORT_BITS.get(leaf.converted_type, _BITS.get(leaf.physical_type, 0))
+
+
+def _leaf(
+    group: int, rows: int, nested: bool, facts: _Facts, longest: int, suspicious: bool
+) -> Leaf:
+    longest = max(longest, facts.size if facts.is_delta else 0)
+    average = -(-max(facts.size, facts.numbers) // max(rows, 1))
+    chunk = (facts.place, facts.packed, facts.codec) if suspicious else None
+    if not nested:
+        return Leaf(group, facts.path, max(longest, average), False, chunk)
+    # lists of prefixes cannot be read as dictionaries
+    can_share = facts.is_text and not facts.is_delta
+    is_many = can_share and longest * facts.values > _MANY_BYTES
+    each = -(-facts.values // max(rows, 1)) * longest
+    row_bytes = average if is_many else max(each, average)
+    is_dense = facts.packed * _DENSE < facts.numbers
+    return Leaf(group, facts.path, row_bytes, is_many, chunk, is_dense)
+
+
+@functools.lru_cache(maxsize=256)  # a worker reads unit after unit of the same file
+def _dictionaries(
+    uri: str, footer: int, rows: int, asked: tuple[tuple[int, str], ...]
+) -> tuple[tuple[int, bool], ...]:
+    """Longest value that the dictionary of each chunk can hold, 0 where there is none; and whether
+    it takes far more memory than its file."""
+    del footer, rows  # part of the key: another file of that name
+    headers = _read(uri, [(place, place + _HEADER_BYTES) for place, _ in asked])
+    pages = [page_header(data) for data in headers]
+    longest = [page.unpacked if page else 0 for page in pages]
+    spans = {
+        number: (place + page.length, place + page.length + page.packed)
+        for number, ((place, _), page) in enumerate(zip(asked, pages, strict=True))
+        if page and _SMALL_BYTES < page.unpacked <= _UNPACKED_BYTES >= page.packed
+    }
+    for number, data in zip(spans, _read(uri, list(spans.values())), strict=True):
+        longest[number] = longest_of(data, asked[number][1], longest[number])
+    suspicious = [page is not None and is_suspicious(page) for page in pages]
+    return tuple(zip(longest, suspicious, strict=True))
+
+
+def _read(uri: str, spans: list[tuple[int, int]]) -> list[bytes]:
+    """Parts of a file; all of them in one go where each is a request."""
+    if not spans:
+        return []
+    fs, path = split_uri(uri)
+    if isinstance(fs, LocalFileSystem):
+        with Path(path).open("rb") as file:
+            parts = []
+            for start, stop in spans:
+                file.seek(start)
+                parts.append(file.read(stop - start))
+            return parts
+    starts, stops = [start for start, _ in spans], [stop for _, stop in spans]
+    size = int(fs.info(path)["size"])
+    stops = [min(stop, size) for stop in stops]
+    found = retrying(
+        lambda: fs.cat_ranges([path] * len(spans), starts, stops, on_error="raise"),
+        f"reading {uri}",
+    )
+    return [bytes(part) for part in found]
+
+
+def longest_of(data: bytes, codec: str, size: int) -> int:
+    """The longest value of a dictionary page; its size where it cannot be unpacked."""
+    try:
+        if codec in _CODECS:
+            data = pa.decompress(data, size, _CODECS[codec], asbytes=True)
+        elif codec != "UNCOMPRESSED":
+            return size
+    except (pa.ArrowException, OSError, ValueError):
+        return size
+    at, longest = 0, 0
+    while at + 4 <= len(data):
+        (length,) = struct.unpack_from("<I", data, at)
+        longest = max(longest, length)
+        at += 4 + length
+    return longest if at == len(data) else size

@@ -1,0 +1,268 @@
+"""The audio of a row: whole in memory when it is short, read again where it is needed when long."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from math import inf
+from typing import Any
+
+import pyarrow as pa
+from torch import Tensor
+
+from actors.batch.table import read_wave, scatter, set_column, wave_column
+from actors.storage.addresses import AddressPolicy, resolve
+from actors.storage.fetch import Limits, open_uri
+from uniaudio2.audio.files import whole
+from uniaudio2.audio.resampling import SAMPLE_RATE
+from uniaudio2.audio.spans import Levels, SpanRule, Spans, find_spans
+from uniaudio2.audio.stream import AudioStream
+from uniaudio2.errors import BadRow
+
+AUDIO_COLUMNS = ("audio", "audio_filepath")
+WHOLE_S = 60.0  # longer audio does not travel between stages
+_POLICY_TYPE = pa.struct(
+    [("base", pa.string()), ("allow", pa.list_(pa.string())), ("tar", pa.string())]
+)
+_SOURCE_TYPE = pa.struct(
+    [
+        ("uri", pa.string()),
+        ("data", pa.large_binary()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("channel", pa.int64()),
+        ("policy", _POLICY_TYPE),
+        ("limits", pa.struct([("max_bytes", pa.int64()), ("timeout_s", pa.float64())])),
+    ]
+)
+_SPANS_TYPE = pa.list_(pa.list_(pa.int64(), 2))
+
+
+@dataclass(frozen=True)
+class AudioSource:
+    """Which part of which file is meant; one of `uri` and `data` is there.
+
+    Wherever it is opened, `policy` says what the manifest may name, and `limits` how much of it is
+    read and for how long.
+    """
+
+    uri: str | None
+    data: bytes | None
+    start_s: float
+    end_s: float | None
+    channel: int | None = None
+    policy: AddressPolicy = field(default_factory=AddressPolicy)
+    limits: Limits = field(default_factory=Limits)
+
+    @staticmethod
+    def of_cell(value: Mapping[str, Any]) -> AudioSource:
+        """Undo `asdict`."""
+        policy = {**value["policy"], "allow": tuple(value["policy"]["allow"])}
+        own = {"policy": AddressPolicy(**policy), "limits": Limits(**value["limits"])}
+        return AudioSource(**{**value, **own})
+
+    @contextmanager
+    def open(self, max_duration_s: float = inf) -> Iterator[AudioStream]:
+        """The audio as a stream; see `AudioStream` and `open_uri` for what is raised."""
+        if self.uri is None:
+            with AudioStream(
+                io.BytesIO(self.data or b""), self.start_s, self.end_s, max_duration_s, self.channel
+            ) as stream:
+                yield stream
+            return
+        with (
+            open_uri(self.uri, self.limits, self.policy) as file,
+            AudioStream(file, self.start_s, self.end_s, max_duration_s, self.channel) as stream,
+        ):
+            yield stream
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The audio of a row.
+
+    Attributes:
+        samples: its length at 24 kHz.
+        wave: ``[N]`` float32 at 24 kHz, or None for long audio.
+        source: where long audio is, else None.
+        spans: what of it is to be heard, piece by piece; None for all of it at once.
+    """
+
+    samples: int
+    wave: Tensor | None = None
+    source: AudioSource | None = None
+    spans: Spans | None = None
+
+
+def source_of(
+    row: Mapping[str, Any], policy: AddressPolicy, limits: Limits | None = None
+) -> AudioSource:
+    """What a manifest row names.
+
+    Args:
+        row: `audio` is a path, a URI, bytes or ``{"bytes", "path"}``,
+            `audio_channel` the one channel to take instead of the average of all.
+        policy: where the manifest is, and what it may name.
+        limits: of bytes and time.
+
+    Raises:
+        BadRow: `missing_value`, `bad_manifest_row`, `bad_span` or `forbidden_address`.
+    """
+    limits = limits or Limits()
+    value = _audio_value(row)
+    start_s, end_s = span_of(row)
+    channel = channel_of(row)
+    if isinstance(value, bytes):
+        return AudioSource(None, value, start_s, end_s, channel, policy, limits)
+    uri = resolve(value, policy.base)
+    policy.check(uri)
+    return AudioSource(uri, None, start_s, end_s, channel, policy, limits)
+
+
+def load_audio(
+    row: Mapping[str, Any],
+    policy: AddressPolicy,
+    max_duration_s: float,
+    limits: Limits | None = None,
+    rule: SpanRule | None = None,
+) -> Heard:
+    """Fetch and decode the audio of a row, or look through it once if it is long.
+
+    Args:
+        row: a manifest row; see `source_of`.
+        policy: where the manifest is, and what it may name.
+        max_duration_s: longest span that is accepted.
+        limits: of bytes and time.
+        rule: cuts audio that is longer than a span of it; None leaves all audio in one piece.
+
+    Raises:
+        BadRow: what `source_of`, `open_uri` and `AudioStream` find.
+    """
+    source = source_of(row, policy, limits)
+    with source.open(max_duration_s) as stream:
+        cut = rule if rule and stream.duration_s > rule.max_s else None
+        if stream.duration_s <= WHOLE_S:
+            wave = whole(stream)
+            return Heard(len(wave), wave, spans=_spans_of(wave, cut))
+        levels = Levels(stream.rate)
+        for block in stream.native():
+            levels.add(block)
+        samples = -(-levels.samples * SAMPLE_RATE // stream.rate)
+        spans = find_spans(levels.energies(), samples, cut) if cut else None
+        return Heard(samples, source=source, spans=spans)
+
+
+def load_wave(
+    row: Mapping[str, Any],
+    policy: AddressPolicy,
+    max_duration_s: float,
+    limits: Limits | None = None,
+) -> Tensor:
+    """Fetch and decode the audio of a row as a whole, ``[N]`` float32 at 24 kHz.
+
+    Args and errors are those of `load_audio`.
+    """
+    with source_of(row, policy, limits).open(max_duration_s) as stream:
+        return whole(stream)
+
+
+def _spans_of(wave: Tensor, rule: SpanRule | None) -> Spans | None:
+    if rule is None:
+        return None
+    levels = Levels(SAMPLE_RATE)
+    levels.add(wave)
+    return find_spans(levels.energies(), len(wave), rule)
+
+
+def span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
+    """Wanted span of a row: `start_s`/`end_s`, or `offset`/`duration` of a NeMo manifest.
+
+    Raises:
+        BadRow: `bad_span`.
+    """
+    try:
+        start = row.get("start_s")
+        end = row.get("end_s")
+        if start is None and end is None and row.get("offset") is not None:
+            start = float(row["offset"])
+            duration = row.get("duration")
+            end = None if duration is None else start + float(duration)
+        return float(start or 0.0), None if end is None else float(end)
+    except (TypeError, ValueError, OverflowError) as fault:
+        raise BadRow("bad_span", f"{fault}; start_s and end_s are numbers of seconds") from fault
+
+
+def channel_of(row: Mapping[str, Any]) -> int | None:
+    """Wanted channel of a row, counted from 0; None for the average of all.
+
+    Raises:
+        BadRow: `bad_span`.
+    """
+    value = row.get("audio_channel")
+    if value is None:
+        return None
+    try:
+        if int(value) == float(value):
+            return int(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise BadRow("bad_span", f"audio_channel is {value!r}; give a whole number from 0")
+
+
+def _audio_value(row: Mapping[str, Any]) -> bytes | str:
+    """What names or holds the audio of a row."""
+    value = next((row[name] for name in AUDIO_COLUMNS if row.get(name) is not None), None)
+    if isinstance(value, str) and value.startswith("{"):
+        try:  # a column of mixed kinds arrives as JSON
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if value is None or value == "":
+        raise BadRow("missing_value", "column 'audio' is null or empty; give a path, URI or bytes")
+    if not isinstance(value, bytes | str):
+        raise BadRow(
+            "bad_manifest_row",
+            f"column 'audio' holds a {type(value).__name__}; give a path, a URI, bytes or "
+            "{bytes, path}",
+        )
+    return value
+
+
+# ---- as columns of the table that travels ----------------------------------------------------
+
+
+def write_heard(table: pa.Table, heard: Mapping[int, Heard]) -> pa.Table:
+    """Set the columns that say what was loaded: `wave`, `source`, `cuts` and `input_samples`."""
+    count = table.num_rows
+    waves = {row: one.wave for row, one in heard.items() if one.wave is not None}
+    sources = {row: asdict(one.source) for row, one in heard.items() if one.source}
+    spans = {row: one.spans for row, one in heard.items()}
+    samples = {row: one.samples for row, one in heard.items()}
+    table = set_column(table, "wave", wave_column(waves, count))
+    table = set_column(table, "source", scatter(sources, count, _SOURCE_TYPE))
+    table = set_column(table, "cuts", scatter(spans, count, _SPANS_TYPE))
+    return set_column(table, "input_samples", scatter(samples, count, pa.int64()))
+
+
+def read_heard(table: pa.Table, row: int) -> Heard:
+    """Undo `write_heard` for one row that has audio."""
+    source = table.column("source")[row].as_py()
+    return Heard(
+        table.column("input_samples")[row].as_py(),
+        read_wave(table, "wave", row) if table.column("wave")[row].is_valid else None,
+        AudioSource.of_cell(source) if source else None,
+        read_cuts(table, row),
+    )
+
+
+def read_cuts(table: pa.Table, row: int) -> Spans | None:
+    """The spans into which a row's audio was cut; None where it is one piece."""
+    if "cuts" not in table.column_names:
+        return None
+    cuts = table.column("cuts")[row].as_py()
+    return None if cuts is None else [(start, stop) for start, stop in cuts]

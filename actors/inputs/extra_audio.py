@@ -1,0 +1,63 @@
+"""The audio columns of a task beside `audio`: loaded and encoded like it, a column at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+from torch import Tensor
+
+from actors.batch.table import alive, each_row, mark_errors, read_wave, wave_column, write_codes
+from actors.columnar.cells import plain_value
+from uniaudio2.errors import BadRow
+from uniaudio2.tokens.codes import Codes
+
+_WAVE = "wave:"
+_THREADS = 4
+
+LoadOne = Callable[[object], Tensor]
+EncodeAll = Callable[[Sequence[Tensor]], Sequence[Codes]]
+
+
+def load_others(table: pa.Table, raw: pa.Table, names: Sequence[str], load: LoadOne) -> pa.Table:
+    """Add a column of waves for each of the columns; a row that fails gets its error.
+
+    Args:
+        table: the unit's rows.
+        raw: the same rows as the manifest has them.
+        names: audio columns.
+        load: makes a wave of a cell's value.
+    """
+    for name in names:
+        absent = pa.nulls(raw.num_rows)  # one file of several may lack it
+        cells = raw.column(name) if name in raw.column_names else absent
+
+        def work(row: int, name: str = name, cells: pa.ChunkedArray = cells) -> Tensor:
+            try:
+                return load(plain_value(cells[row]))
+            except BadRow as error:
+                raise BadRow(error.kind, f"column {name!r}: {error.message}") from error
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            futures = {row: pool.submit(work, row) for row in alive(table)}
+            waves, errors = each_row(futures, lambda row: futures[row].result())  # noqa: B023 - called within this turn
+        table = mark_errors(table, "load", errors)
+        table = table.append_column(_WAVE + name, wave_column(waves, table.num_rows))
+    return table
+
+
+def encode_others(table: pa.Table, encode: EncodeAll) -> pa.Table:
+    """Replace the columns of `load_others` by codes columns with the suffix ``:NAME``."""
+    for column in [name for name in table.column_names if name.startswith(_WAVE)]:
+        rows = alive(table)
+        codes = encode([read_wave(table, column, row) for row in rows])
+        suffix = other_suffix(column.removeprefix(_WAVE))
+        table = write_codes(table, dict(zip(rows, codes, strict=True)), suffix)
+        table = table.drop_columns([column])
+    return table
+
+
+def other_suffix(name: str) -> str:
+    """What the names of such a column's codes end with."""
+    return f":{name}"

@@ -1,0 +1,128 @@
+"""Flow-matching decoding: reconstruction codes to waves, windows of many rows in a batch."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from actors.batch.table import (
+    alive,
+    each_row,
+    mark_errors,
+    read_codes,
+    set_column,
+    sound_suffixes,
+    wave_column,
+)
+from actors.storage.model_source import local_model
+from uniaudio2.config import CODEBOOKS, Windows
+from uniaudio2.entrypoints.model import UniAudio2
+from uniaudio2.errors import BadRow
+from uniaudio2.runtime.memory_budget import Budget, calibrate
+from uniaudio2.seeds import row_seed
+from uniaudio2.tasks.spec import MOST_SOUNDS
+from uniaudio2.tokens.codes import Codes
+
+_MOST_WINDOWS = 256
+
+
+def _has_sound(table: pa.Table, suffix: str) -> bool:
+    return not suffix or f"recon_codes{suffix}" in table.column_names
+
+
+class Decoder:
+    """Add the `output_wave` column, and one more for every further sound of a row.
+
+    Args:
+        model: what `local_model` takes.
+        seed: the job's seed.
+        steps: Euler steps; None for the model's own number.
+        guidance: guidance scale; None for the model's own.
+        compat: the published window arithmetic.
+        windows: "whole" as published, or "fitted"; None for the model's own.
+        batch: whole windows, or as many frames of cut ones, that go through the flow transformer
+            at once; None measures what serves this machine best.
+        threads: CPU threads of this actor; None leaves torch's choice.
+
+    Attributes:
+        budget: `batch`, less where memory ran out.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        seed: int,
+        steps: int | None = None,
+        guidance: float | None = None,
+        compat: bool = False,
+        windows: Windows | None = None,
+        batch: int | None = 8,
+        threads: int | None = None,
+    ) -> None:
+        self.model = UniAudio2.load(local_model(model), parts=("decoder",), threads=threads)
+        self.seed = seed
+        self.steps = steps
+        self.guidance = guidance
+        self.compat = compat
+        self.windows = windows
+        self.budget = Budget(batch if batch else calibrate(self._decode_hum, _MOST_WINDOWS))
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Decode the rows that are still good; a reconstruction is cut to its input's length."""
+        suffixes = [one for one in sound_suffixes(MOST_SOUNDS) if _has_sound(table, one)]
+
+        def read(row: int) -> list[Codes]:
+            return [self._checked(table, row, suffix) for suffix in suffixes]
+
+        codes, errors = each_row(alive(table), read)
+        ids = table.column("id").to_pylist()
+        waves = self.model.decode(
+            [one for sounds in codes.values() for one in sounds],
+            # the first sound's noise does not depend on whether there are others
+            seeds=[row_seed(self.seed, ids[row], one) for row in codes for one in suffixes],
+            steps=self.steps,
+            guidance=self.guidance,
+            compat=self.compat,
+            windows=self.windows,
+            windows_per_batch=self.budget,
+        )
+        table = mark_errors(table, "decode", errors)
+        for place, suffix in enumerate(suffixes):
+            own = dict(zip(codes, waves[place :: len(suffixes)], strict=True))
+            column = wave_column(self._cut(table, own), table.num_rows)
+            table = set_column(table, f"output_wave{suffix}", column)
+        return table
+
+    def _decode_hum(self, windows: int) -> None:
+        hum = torch.zeros(self.model.config.flow.window_codes, CODEBOOKS, dtype=torch.int64)
+        codes = Codes(hum[:0], hum)
+        self.model.decode([codes] * windows, [0] * windows, steps=1, windows_per_batch=windows)
+
+    def _checked(self, table: pa.Table, row: int, suffix: str) -> Codes:
+        codes = read_codes(table, row, suffix)
+        if len(codes.recon) == 0:
+            raise BadRow(
+                "nothing_generated",
+                "0 reconstruction frames came out; raise sampling.max_frames or change the seed",
+            )
+        try:
+            self.model.check_codes(codes)
+        except ValueError as fault:
+            raise BadRow("bad_codes", str(fault)) from fault
+        return codes
+
+    @staticmethod
+    def _cut(table: pa.Table, waves: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Decoding yields whole codes; where the input's length is known, that is the length."""
+        if "input_samples" not in table.column_names or "finish_reason" in table.column_names:
+            return waves
+        samples = table.column("input_samples").to_pylist()
+        cut: dict[int, Tensor] = {}
+        for row, wave in waves.items():
+            if samples[row] is None:  # it came as codes
+                cut[row] = wave
+                continue
+            short = max(samples[row] - len(wave), 0)
+            cut[row] = torch.nn.functional.pad(wave[: samples[row]], (0, short))
+        return cut

@@ -1,0 +1,101 @@
+"""Codec encoding: waves to reasoning and reconstruction codes, segments of many rows in a batch."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pyarrow as pa
+import torch
+
+from actors.batch.table import alive, each_row, mark_errors, read_codes, write_codes
+from actors.inputs.audio import Heard, read_heard
+from actors.inputs.extra_audio import encode_others
+from actors.inputs.prefetch import ahead
+from actors.storage.model_source import local_model
+from uniaudio2.audio.spans import cut_spans
+from uniaudio2.codec.segments import reason_tokens, recon_tokens
+from uniaudio2.config import Context
+from uniaudio2.entrypoints.model import UniAudio2
+from uniaudio2.runtime.memory_budget import Budget, calibrate
+from uniaudio2.tokens.codes import Codes
+
+_MOST_SEGMENTS = 256
+
+
+class Encoder:
+    """Replace the columns of loaded audio by the two codes columns.
+
+    Args:
+        model: what `local_model` takes.
+        batch: whole segments, or as many samples of cut ones, that go through the encoders at
+            once; None measures what serves this machine best.
+        context: "periodic" as published, or "tight".
+        threads: CPU threads of this actor; None leaves torch's choice.
+
+    Attributes:
+        budget: `batch`, less where memory ran out.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        batch: int | None = 6,
+        context: Context = "periodic",
+        threads: int | None = None,
+    ) -> None:
+        self.model = UniAudio2.load(local_model(model), parts=("encoder",), threads=threads)
+        self.context = context
+        self.budget = Budget(batch if batch else calibrate(self._encode_silence, _MOST_SEGMENTS))
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Encode the rows that are still good and bring no codes of their own."""
+        brought = {row: read_codes(table, row) for row in alive(table)}
+        codes = {row: own for row, own in brought.items() if len(own.recon)}
+        heard = {row: read_heard(table, row) for row in brought if row not in codes}
+        codes |= self._encode_waves(heard)
+        long = {row: one for row, one in heard.items() if one.wave is None}
+        streamed, errors = each_row(long, lambda row: self._encode_stream(long[row]))
+        table = write_codes(mark_errors(table, "encode", errors), codes | streamed)
+        table = encode_others(
+            table, lambda waves: self.model.encode(waves, self.budget, self.context)
+        )
+        return table.drop_columns(["wave", "source"])
+
+    def _encode_waves(self, heard: dict[int, Heard]) -> dict[int, Codes]:
+        """Encode what is in memory, the spans of all rows together."""
+        clips = [
+            (row, clip)
+            for row, one in heard.items()
+            if one.wave is not None
+            for clip in ([one.wave] if one.spans is None else cut_spans([one.wave], one.spans))
+        ]
+        made = self.model.encode([clip for _, clip in clips], self.budget, self.context)
+        parts: dict[int, list[Codes]] = {row: [] for row in heard if heard[row].wave is not None}
+        for (row, _), codes in zip(clips, made, strict=True):
+            parts[row].append(codes)
+        return {row: Codes.join(own) for row, own in parts.items()}
+
+    def _encode_stream(self, one: Heard) -> Codes:
+        """Encode long audio while it is read; memory does not grow with its length."""
+        assert one.source is not None  # noqa: S101 - long audio has one
+        with one.source.open() as stream, ahead(stream.blocks()) as blocks:
+            if one.spans is None:
+                return self.model.encode_stream(blocks, one.samples, self.budget, self.context)
+            clips = cut_spans(blocks, one.spans)
+            batches = iter(lambda: list(islice(clips, self.budget.room(1.0))), [])
+            parts = (
+                codes
+                for batch in batches
+                for codes in self.model.encode(batch, self.budget, self.context)
+            )
+            codec, lengths = self.model.config.codec, [stop - start for start, stop in one.spans]
+            return Codes.gather(
+                parts,
+                sum(reason_tokens(length, codec) for length in lengths),
+                sum(recon_tokens(length, codec) for length in lengths),
+            )
+
+    def _encode_silence(self, segments: int) -> None:
+        codec = self.model.config.codec
+        segment = torch.zeros(codec.segment_frames * codec.frame_samples - 1)
+        self.model.encode([segment] * segments, segments_per_batch=segments)

@@ -1,0 +1,124 @@
+"""Keep a stage's fault, or a call that hangs, from taking its unit away without a word."""
+
+from __future__ import annotations
+
+import faulthandler
+import itertools
+import json
+import os
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from actors.batch.intermediate_store import Shelf, is_done
+from actors.batch.stage_times import stamp
+from actors.batch.table import Stage
+from uniaudio2.runtime.memory_budget import is_out_of_memory
+from uniaudio2.terminal import say
+
+_STDERR = 2  # the descriptor: whatever sys.stderr has become, this one can be written
+_SHORTEST_S = 1e-3
+_DEVICE_LOST = ("CUDA error", "cudaError", "device-side assert", "CUBLAS_STATUS", "NCCL")
+
+
+class Watchdog:
+    """Ends the process when any of the calls under way, in any thread, exceeds its time."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[int, float] = {}
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+
+    def begin(self, timeout_s: float) -> int:
+        """A call begins; `end` wants the number that is returned."""
+        with self._lock:
+            number = next(self._numbers)
+            self._deadlines[number] = time.monotonic() + timeout_s
+            self._arm()
+        return number
+
+    def end(self, number: int) -> None:
+        """A call has returned or raised."""
+        with self._lock:
+            del self._deadlines[number]
+            self._arm()
+
+    def _arm(self) -> None:
+        if not self._deadlines:
+            faulthandler.cancel_dump_traceback_later()
+            return
+        left_s = max(min(self._deadlines.values()) - time.monotonic(), _SHORTEST_S)
+        # the timer is a thread of C: it fires even if the call holds the interpreter's lock
+        faulthandler.dump_traceback_later(left_s, exit=True, file=_STDERR)
+
+
+_WATCHDOG = Watchdog()
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What surrounds every call of a stage.
+
+    Attributes:
+        name: the stage's name.
+        timeout_s: a call that takes longer ends its process; the unit is then tried again.
+        shelf: where the result is kept for a later run, or None.
+    """
+
+    name: str
+    timeout_s: float
+    shelf: Shelf | None = None
+
+    def call(self, table: pa.Table, stage: Stage) -> pa.Table:
+        """Call a stage; if it raises, hand on one row that says so instead of the unit.
+
+        What is returned also tells when the stage worked and for how long. Bad rows never come
+        here: a stage marks them itself. A lost device cannot serve another call, so the process
+        ends and the pool starts a new one.
+
+        Args:
+            table: a unit, or what an earlier stage's fault left of it.
+            stage: table in, table out.
+        """
+        if "fault" in table.column_names or is_done(table, self.name):
+            return table
+        watched = _WATCHDOG.begin(self.timeout_s)
+        began, clock = time.time(), time.monotonic()
+        storing = self.name == "write"
+        try:
+            result = stage(table)
+            result = stamp(table, result, self.name, began, time.monotonic() - clock)
+            storing = True
+            return self.shelf.keep(result) if self.shelf else result
+        except Exception as fault:
+            if any(sign in str(fault) for sign in _DEVICE_LOST):
+                say(traceback.format_exc(), error=True, lines=True)
+                os._exit(70)
+            return self._fault(table, fault, storing)
+        finally:
+            _WATCHDOG.end(watched)
+
+    def _fault(self, table: pa.Table, fault: Exception, storing: bool) -> pa.Table:
+        kind = "out_of_memory" if is_out_of_memory(fault) else "fault"
+        if storing and isinstance(fault, OSError):
+            kind = "storage"  # no row is to blame when what came of it cannot be kept
+        first_line = (str(fault).strip().splitlines() or [""])[0]
+        facts = {
+            "unit": _first(table, "unit"),
+            "row": _first(table, "row"),
+            "kind": kind,
+            "fault": f"{self.name}: {type(fault).__name__}: {first_line}",
+        }
+        return pa.table({"fault": [json.dumps(facts)]})
+
+
+def _first(table: pa.Table, column: str) -> int | None:
+    if column in table.column_names:
+        value: int | None = table.column(column)[0].as_py()
+        return value
+    facts = json.loads(table.column("spec")[0].as_py())
+    number: int | None = facts.get(column)
+    return number

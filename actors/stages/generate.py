@@ -1,0 +1,180 @@
+"""LLM generation: prompts from the task table in, text or codes out, many rows in a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from torch import Tensor
+
+from actors.batch.table import (
+    alive,
+    each_row,
+    mark_errors,
+    read_codes,
+    scatter,
+    set_column,
+    sound_suffixes,
+    write_codes,
+)
+from actors.columnar.cells import plain_value
+from actors.inputs.extra_audio import other_suffix
+from actors.inputs.few_shot import Example, lay_out_examples
+from actors.inputs.instructions import choose_instruction
+from actors.inputs.prompt_spans import (
+    SPAN_TEXTS_TYPE,
+    Piece,
+    joined_reason,
+    joined_text,
+    pieces_of,
+    span_texts,
+)
+from actors.inputs.text import read_text
+from actors.stages.shared_engine import SharedEngine
+from actors.storage.model_source import local_model
+from uniaudio2.config import Context
+from uniaudio2.entrypoints.model import UniAudio2
+from uniaudio2.errors import BadRow
+from uniaudio2.lm.engine.limits import DoesNotFit
+from uniaudio2.lm.engine.request import Generated, Request
+from uniaudio2.lm.sampling.sampling import Sampling
+from uniaudio2.tasks.spec import AUDIO, TaskSpec
+from uniaudio2.tokens.codes import Codes
+from uniaudio2.tokens.grid import Prompt
+
+
+class Generator:
+    """Add `text` or both codes columns, and `finish_reason`; units may come from many threads.
+
+    Args:
+        model: what `local_model` takes.
+        task: lays out the prompt and says what comes out.
+        sampling: how tokens are chosen, and how many at most.
+        seed: the job's seed.
+        instructions: task prompts of the job, one of which is chosen by a row's seed; None for
+            the task's own.
+        examples: worked examples that stand before every row; their audio is encoded here, once.
+        context: of the codec, for that audio; see `Encoder`.
+        slots: rows decoded together; the next row takes the place of one that is finished.
+        threads: CPU threads of this actor; None leaves torch's choice.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        task: TaskSpec,
+        sampling: Sampling,
+        seed: int,
+        instructions: Sequence[str] | None = None,
+        examples: Sequence[Example] = (),
+        context: Context = "periodic",
+        slots: int = 16,
+        threads: int | None = None,
+    ) -> None:
+        self.model = UniAudio2.load(local_model(model), parts=("lm",), threads=threads)
+        self.task = task
+        self.sampling = sampling
+        self.seed = seed
+        self.instructions = instructions or (task.instruction,)
+        self.prefix = self._lay_out(examples, local_model(model), context) if examples else None
+        self.engine = SharedEngine(lambda: self.model.engine(sampling, slots, self.prefix))
+
+    def _lay_out(self, examples: Sequence[Example], model: str, context: Context) -> Prompt:
+        def encode(waves: Sequence[Tensor]) -> Sequence[Codes]:
+            # only for this call: rows come as codes, so the encoder has no further work here
+            return UniAudio2.load(model, parts=("encoder",)).encode(waves, context=context)
+
+        return lay_out_examples(
+            examples, self.task, self.instructions, self.seed, self.model.prompts, encode
+        )
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Generate for the rows that are still good."""
+        codec = self.model.config.codec
+        pieces = {row: pieces_of(table, row, codec, self.seed) for row in alive(table)}
+
+        def requests_of(row: int) -> list[Request]:
+            inputs, others = self._inputs(table, row), self._others(table, row)
+            return [self._request(inputs, others, piece) for piece in pieces[row]]
+
+        requests, errors = each_row(pieces, requests_of)
+        answers = iter(self.engine.answer([one for own in requests.values() for one in own]))
+        generated = {row: [next(answers) for _ in own] for row, own in requests.items()}
+        whole, empty = each_row(generated, lambda row: self._checked(generated[row]))
+        return self._with_results(mark_errors(table, "generate", errors | empty), pieces, whole)
+
+    def _others(self, table: pa.Table, row: int) -> dict[str, Codes]:
+        """The codes of the row's audio columns beside `AUDIO`."""
+        return {name: read_codes(table, row, other_suffix(name)) for name in self.task.other_audio}
+
+    def _inputs(self, table: pa.Table, row: int) -> dict[str, Any]:
+        """What the task reads of a row's own columns; the others may hold anything."""
+        cells = table.column("input")[row]
+        wanted = {*self.task.text_columns, *self.task.fallback.values(), "instruction"}
+        return {name: plain_value(cells[name]) for name in wanted.intersection(cells)}
+
+    def _request(self, row: dict[str, Any], others: dict[str, Codes], piece: Piece) -> Request:
+        self._check_codes(piece.codes)
+        texts = {column: read_text(row, column, self.task) for column in self.task.text_columns}
+        heard = {AUDIO: piece.codes, **others} if self.task.audio_columns else {}
+        instruction = choose_instruction(
+            row.get("instruction"), self.instructions, self.seed, piece.row_id
+        )
+        try:
+            return self.model.request(
+                self.task,
+                {**texts, **heard},
+                instruction,
+                piece.seed,
+                self.sampling,
+                self.prefix,
+            )
+        except DoesNotFit as fault:
+            raise BadRow("too_long", str(fault)) from fault
+        except ValueError as fault:
+            raise BadRow("bad_codes", str(fault)) from fault
+
+    def _checked(self, answers: list[Generated]) -> list[Generated]:
+        """An empty text is an answer; a sound without its last stream is none."""
+        last = self.task.answer[-1]
+        for answer in answers:
+            whole = [sound for sound in answer.sounds if len(getattr(sound, last))]
+            if len(whole) < self.task.sounds:
+                raise BadRow(
+                    "nothing_generated",
+                    f"{len(whole)} of {self.task.sounds} sounds came out in {answer.frames} "
+                    "frames; raise sampling.max_frames or change the seed",
+                )
+        return answers
+
+    def _check_codes(self, codes: Codes) -> None:
+        """Codes that a row brought may be another model's."""
+        try:
+            if len(codes.recon):
+                self.model.check_codes(codes)
+        except ValueError as fault:
+            raise BadRow("bad_codes", str(fault)) from fault
+
+    def _with_results(
+        self,
+        table: pa.Table,
+        pieces: dict[int, list[Piece]],
+        generated: dict[int, list[Generated]],
+    ) -> pa.Table:
+        count = table.num_rows
+        reasons = {row: joined_reason(own) for row, own in generated.items()}
+        table = set_column(table, "finish_reason", scatter(reasons, count, pa.string()))
+        if self.task.output != "text":
+            for place, suffix in enumerate(sound_suffixes(self.task.sounds)):
+                codes = {row: own[0].sounds[place] for row, own in generated.items()}
+                table = write_codes(table, codes, suffix)
+            return table
+        texts = {
+            row: [self.model.text_of(answer.text_ids) for answer in own]
+            for row, own in generated.items()
+        }
+        whole = {row: joined_text(own) for row, own in texts.items()}
+        table = set_column(table, "text", scatter(whole, count, pa.string()))
+        spans = {row: span_texts(pieces[row], own) for row, own in texts.items()}
+        return set_column(table, "spans", scatter(spans, count, SPAN_TEXTS_TYPE))

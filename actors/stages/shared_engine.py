@@ -1,0 +1,110 @@
+"""One engine for many callers at once, so that the tail of a unit overlaps the head of the next."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from uniaudio2.lm.engine.engine import Engine
+from uniaudio2.lm.engine.request import Generated, Request
+from uniaudio2.runtime.memory_budget import let_go
+
+
+@dataclass(eq=False)
+class _Call:
+    """What one caller waits for; `tickets` are those of the requests that the engine has."""
+
+    requests: Sequence[Request]
+    future: Future[list[Generated]]
+    tickets: list[int] = field(default_factory=list)
+
+
+class SharedEngine:
+    """Answers calls from any threads with one engine, which a thread of its own drives.
+
+    A fault of the engine fails every call that is under way, and none that comes later: those get
+    a new engine, which is made when nothing holds the memory of the old one any more. Where none
+    can be made, the calls that wait for it fail, and the next one tries again.
+
+    Args:
+        make_engine: builds an engine.
+
+    Attributes:
+        engine: what answers; None after a fault, until the next call.
+    """
+
+    def __init__(self, make_engine: Callable[[], Engine]) -> None:
+        self._make_engine = make_engine
+        self._inbox: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self._driver: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self.engine: Engine | None = make_engine()
+
+    def answer(self, requests: Sequence[Request]) -> list[Generated]:
+        """Answer requests, in their order; blocks until all have their answers.
+
+        Raises:
+            Exception: whatever the engine raised while they were under way, or was raised when a
+                new one was made.
+        """
+        if not requests:
+            return []
+        with self._starting:
+            if self._driver is None:
+                self._driver = threading.Thread(target=self._drive, name="engine", daemon=True)
+                self._driver.start()
+        call = _Call(requests, Future())
+        self._inbox.put(call)
+        return call.future.result()
+
+    def _drive(self) -> None:
+        waiting: list[_Call] = []
+        answers: dict[int, Generated] = {}
+        while True:
+            try:
+                self._receive(waiting)
+                answers |= self._step()
+                waiting = [call for call in waiting if not self._finish(call, answers)]
+            except Exception as fault:
+                self.engine = None  # no name of this frame holds it
+                let_go(fault)
+                for call in waiting:
+                    call.future.set_exception(fault)
+                waiting, answers = [], {}
+
+    def _step(self) -> dict[int, Generated]:
+        engine = self._ready()
+        engine.step()
+        return engine.take()
+
+    def _ready(self) -> Engine:
+        if self.engine is None:
+            self.engine = self._make_engine()
+        return self.engine
+
+    def _receive(self, waiting: list[_Call]) -> None:
+        """Add calls that have come to those that wait; if none does, wait for one to come."""
+        come = [] if waiting else [self._inbox.get()]
+        while not self._inbox.empty():
+            come.append(self._inbox.get())
+        waiting += come  # at once: whatever fails from here on, they are told
+        engine = self._ready()
+        for call in come:
+            try:
+                for request in call.requests:
+                    call.tickets.append(engine.submit(request))
+            except ValueError as fault:  # this call's own mistake
+                for ticket in call.tickets:
+                    engine.cancel(ticket)
+                call.future.set_exception(fault)
+                waiting.remove(call)
+
+    @staticmethod
+    def _finish(call: _Call, answers: dict[int, Generated]) -> bool:
+        if not all(ticket in answers for ticket in call.tickets):
+            return False
+        call.future.set_result([answers.pop(ticket) for ticket in call.tickets])
+        return True

@@ -1,0 +1,308 @@
+"""Getting the bytes that a row names, without trusting the name: bounded, and never a hang."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fsspec.asyn import AsyncFileSystem, sync
+from fsspec.implementations.local import LocalFileSystem
+
+from actors.storage.addresses import WEB, AddressPolicy, scheme_of
+from actors.storage.file_systems import retrying, split_uri
+from actors.storage.web import open_web
+from uniaudio2.errors import BadRow
+from uniaudio2.shown import shown
+
+MAX_BYTES = 4 << 30
+TIMEOUT_S = 120.0
+PIECES_FROM = 32 << 20
+_PIECE_BYTES = 8 << 20
+_RANGE = re.compile(r"(.+)#bytes=(\d{1,18})\+(\d{1,18})", re.DOTALL)
+Part = tuple[int, int] | None
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO, errno.EINVAL)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of a file, and for how long.
+
+    Attributes:
+        max_bytes: largest file that is accepted.
+        timeout_s: longest time for one file, or for a piece of 8 MiB where files of a store are
+            read piece by piece; repeated tries included.
+    """
+
+    max_bytes: int = MAX_BYTES
+    timeout_s: float = TIMEOUT_S
+
+
+def byte_range(uri: str, start: int, length: int) -> str:
+    """The address of a part of an object, such as one member of a tar, as `fetch` takes it."""
+    return f"{uri}#bytes={start}+{length}"
+
+
+def fetch(
+    uri: str,
+    max_bytes: int = MAX_BYTES,
+    policy: AddressPolicy | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> bytes:
+    """Read a whole object.
+
+    Args:
+        uri: a local path, or a URI of any fsspec file system; of `byte_range`, a part of one.
+        max_bytes: largest object that is accepted.
+        policy: what the manifest that names it may name; None for an address that the user gave.
+        timeout_s: longest time for it.
+
+    Raises:
+        BadRow: as `open_uri`.
+        OSError: storage did not answer; trying again may help.
+    """
+    with open_uri(uri, Limits(max_bytes, timeout_s), policy, pieces_from=max_bytes + 1) as file:
+        return file.read()  # of what has been read already
+
+
+@contextmanager
+def open_uri(
+    uri: str,
+    limits: Limits | None = None,
+    policy: AddressPolicy | None = None,
+    pieces_from: int = PIECES_FROM,
+) -> Iterator[BinaryIO]:
+    """Open an object that a row names.
+
+    Local names must lead to a regular file: a pipe, a device or a folder is told apart before it
+    is read. The size is asked for first, and no more than that is read.
+
+    Args:
+        uri: a local path, or a URI of any fsspec file system; of `byte_range`, a part of one.
+        limits: of bytes and time.
+        policy: what the manifest that names it may name; None for an address that the user gave.
+        pieces_from: objects of this size are read piece by piece, smaller ones at once.
+
+    Raises:
+        BadRow: `forbidden_address`, `missing_file`, `unreadable_file`, `too_large` or
+            `fetch_timeout`.
+        OSError: storage did not answer; trying again may help. Also at the end of the block, if
+            a library in it took a missing answer for the end of the file.
+    """
+    limits = limits or Limits()
+    name = repr(shown(uri))
+    uri, part = _split_part(uri, policy)
+    if policy is not None:
+        policy.check(uri)
+    try:
+        file = _opened(uri, name, limits, policy, pieces_from, part)
+    except (OSError, ValueError) as fault:
+        raise _bad_row(fault, name) from fault
+    with file:
+        pieces = file.raw if isinstance(file, io.BufferedReader) else None
+        try:
+            yield file
+        except BadRow:
+            if isinstance(pieces, _Pieces) and pieces.fault:
+                raise pieces.fault from None
+            raise
+        if isinstance(pieces, _Pieces) and pieces.fault:
+            raise pieces.fault
+
+
+def _split_part(uri: str, policy: AddressPolicy | None) -> tuple[str, Part]:
+    """An address without its byte range, which is only believed of the tar that was read."""
+    found = _RANGE.fullmatch(uri)
+    if found and (policy is None or found[1] == policy.tar):
+        return found[1], (int(found[2]), int(found[3]))
+    return uri, None
+
+
+def _opened(
+    uri: str, name: str, limits: Limits, policy: AddressPolicy | None, pieces_from: int, part: Part
+) -> BinaryIO:
+    if scheme_of(uri) in WEB:
+        try:
+            return open_web(uri, limits.max_bytes, limits.timeout_s, policy, part)
+        except BadRow as error:
+            raise BadRow(error.kind, f"{name}: {error.message}") from error
+    try:
+        fs, path = split_uri(uri, tries=1)
+    except Exception as fault:  # the row chose the file system, so whatever its class raises
+        raise BadRow(
+            "unreadable_file",
+            f"{name}: {type(fault).__name__}: {fault}; use a local path, s3:// or another "
+            "protocol that is installed",
+        ) from fault
+    if isinstance(fs, LocalFileSystem):
+        return _open_local(path, name, limits.max_bytes, pieces_from, part)
+    return _open_remote(fs, str(fs._strip_protocol(uri)), name, limits, pieces_from, part)
+
+
+def _open_remote(
+    fs: Any, path: str, name: str, limits: Limits, pieces_from: int, part: Part
+) -> BinaryIO:
+    ask = _Asking(fs, limits.timeout_s)
+    size = ask("info", path, f"looking at {name}").get("size")
+    if size is None:
+        raise BadRow("unreadable_file", f"{name}: storage gives no size; copy the file first")
+    first, length = _checked_part(part, int(size), name)
+    _check_size(length, name, limits.max_bytes)
+
+    def piece(start: int, stop: int) -> bytes:
+        is_whole = stop - start == size  # a store need not know ranges
+        span = {} if is_whole else {"start": first + start, "end": first + stop}
+        return bytes(ask("cat_file", path, f"reading {name}", **span))
+
+    if length < pieces_from:
+        return io.BytesIO(piece(0, length))
+    return io.BufferedReader(_Pieces(piece, length), _PIECE_BYTES)
+
+
+def _open_local(path: str, name: str, max_bytes: int, pieces_from: int, part: Part) -> BinaryIO:
+    require_regular(path)
+    # not blocking, in case it became a pipe since
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    try:
+        size = os.fstat(file.fileno()).st_size
+        first, length = _checked_part(part, size, name)
+        _check_size(length, name, max_bytes)
+        if length < pieces_from:
+            with file:
+                file.seek(first)
+                return io.BytesIO(file.read(length))
+    except BaseException:
+        file.close()
+        raise
+
+    def piece(start: int, stop: int) -> bytes:
+        return os.pread(file.fileno(), stop - start, first + start)
+
+    return io.BufferedReader(_Pieces(piece, length), _PIECE_BYTES)
+
+
+class _Pieces(io.RawIOBase):
+    """An object that is read where it is asked for.
+
+    Args:
+        piece: reads the bytes from one position to another.
+        size: of the object.
+
+    Attributes:
+        fault: why a read gave nothing; C libraries take an exception for the end of the file.
+    """
+
+    def __init__(self, piece: Callable[[int, int], bytes], size: int) -> None:
+        self.fault: OSError | None = None
+        self._piece, self._size, self._at = piece, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = max(start + offset, 0)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        stop = min(self._at + len(buffer), self._size)
+        if stop <= self._at or self.fault:
+            return 0
+        try:
+            data = self._piece(self._at, stop)
+        except (OSError, ValueError) as fault:
+            self.fault = fault if isinstance(fault, OSError) else OSError(str(fault))
+            return 0
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+class _Asking:
+    """Calls of a store's file system, each of which ends in time.
+
+    Args:
+        fs: the file system.
+        timeout_s: of one call, repeated tries included.
+    """
+
+    def __init__(self, fs: Any, timeout_s: float) -> None:
+        self._fs, self._timeout_s = fs, timeout_s
+
+    def __call__(self, method: str, path: str, what: str, **span: int) -> Any:
+        until = time.monotonic() + self._timeout_s
+
+        def once() -> Any:
+            try:
+                if not isinstance(self._fs, AsyncFileSystem):
+                    return getattr(self._fs, method)(path, **span)
+                left_s = max(until - time.monotonic(), 0.001)
+                call = getattr(self._fs, f"_{method}")
+                return sync(self._fs.loop, call, path, timeout=left_s, **span)
+            except FileNotFoundError as fault:
+                if isinstance(fault.__cause__, OSError):
+                    raise OSError(f"{what}: {fault.__cause__}") from fault  # it did not answer
+                raise
+            except Exception as fault:
+                if type(fault).__name__ == "ParamValidationError":  # no bucket has such a name
+                    raise ValueError(" ".join(str(fault).split())) from fault
+                raise
+
+        return retrying(once, what, until)
+
+
+def require_regular(path: str) -> None:
+    """Refuse a local path that is no regular file: opening a pipe or a device could hang.
+
+    Raises:
+        OSError: it is none, or nothing is there.
+    """
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file (a folder, a pipe or a device)")
+
+
+def _check_size(size: int, name: str, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise BadRow(
+            "too_large",
+            f"{name}: {size} bytes; the limit is {max_bytes} bytes a file; "
+            "cut it, or raise load.max_bytes",
+        )
+
+
+def _checked_part(part: Part, size: int, name: str) -> tuple[int, int]:
+    """Where a part begins and how long it is; without one, all of the object."""
+    if part is None:
+        return 0, size
+    if sum(part) > size:
+        raise BadRow(
+            "unreadable_file", f"{name}: the file ends at byte {size}; it is cut: fetch it again"
+        )
+    return part
+
+
+def _bad_row(fault: OSError | ValueError, name: str) -> Exception:
+    """The typed error of a name that leads nowhere; any other fault comes back as it is."""
+    if isinstance(fault, ValueError):  # a NUL in the name, a bucket name that cannot be
+        return BadRow("missing_file", f"{name}: {fault}; correct the name")
+    what = fault.strerror or str(fault)
+    if isinstance(fault, FileNotFoundError) or fault.errno in _ABSENT:
+        return BadRow(
+            "missing_file", f"{name}: {what}; relative paths start at the manifest's folder"
+        )
+    if isinstance(fault, PermissionError) or fault.errno in _CLOSED:
+        return BadRow("unreadable_file", f"{name}: {what}; name a file that can be read")
+    return fault

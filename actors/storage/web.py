@@ -1,0 +1,303 @@
+"""A file from a web server that a row chose: bounded in bytes and in time, wherever it leads.
+
+Names tell little of who answers: a public one may resolve to this machine, another time to another
+one, and may redirect anywhere. So the address of the other end is looked at when the connection is
+there and before anything is sent, and a redirect is a new address that passes the same policy.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any, BinaryIO, cast
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
+
+from actors.storage.addresses import WEB, AddressPolicy, is_public, scheme_of
+from actors.storage.file_systems import retrying
+from uniaudio2.errors import BadRow
+from uniaudio2.shown import shown
+
+IN_MEMORY_BYTES = 32 << 20
+_CHUNK_BYTES = 1 << 16
+_CONNECT_S = 10.0
+_REDIRECTS = 5
+_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+_GONE = (404, 410)
+
+
+class _Watch(threading.local):
+    """What the calling thread's request is at, so that its time can be ended from outside."""
+
+    handle: socket.socket | None = None
+    may_be_private: bool = True
+
+
+_WATCH = _Watch()
+
+
+class _Watched:
+    """A connection that knows who is at its other end, and can be ended by another thread."""
+
+    sock: socket.socket | None
+
+    def _new_conn(self) -> socket.socket:
+        found = cast(socket.socket, super()._new_conn())  # type: ignore[misc] # of HTTPConnection
+        peer, own = str(found.getpeername()[0]), str(found.getsockname()[0])
+        if not _WATCH.may_be_private and (not is_public(peer) or peer == own):
+            found.close()
+            raise BadRow(
+                "forbidden_address",
+                "the name leads to this machine or into a private network; `--set input.allow=` "
+                "with the address allows it, if you trust the manifest",
+            )
+        _hold(found)
+        return found
+
+    def request(self, *given: Any, **more: Any) -> None:
+        if self.sock is not None:  # it was kept from an earlier request
+            _hold(self.sock)
+        super().request(*given, **more)  # type: ignore[misc] # of HTTPConnection
+
+
+def _hold(found: socket.socket) -> None:
+    _release()
+    _WATCH.handle = socket.socket(fileno=os.dup(found.fileno()))
+
+
+def _release() -> None:
+    if _WATCH.handle is not None:
+        _WATCH.handle.close()
+    _WATCH.handle = None
+
+
+class _Http(_Watched, HTTPConnection): ...
+
+
+class _Https(_Watched, HTTPSConnection): ...
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
+@cache
+def _manager(may_be_private: bool, process_id: int) -> urllib3.PoolManager:
+    """Connections that are kept; those into private networks apart from the others."""
+    del may_be_private, process_id  # parts of the cache's key
+    manager = urllib3.PoolManager(num_pools=16, maxsize=8, retries=False)
+    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return manager
+
+
+def open_web(
+    uri: str, max_bytes: int, timeout_s: float, policy: AddressPolicy | None = None,
+    part: tuple[int, int] | None = None,
+) -> BinaryIO:  # fmt: skip
+    """Fetch a file; one that is large is kept in a temporary file without a name.
+
+    Args:
+        uri: ``http://`` or ``https://``.
+        max_bytes: largest file that is accepted, unpacked where the server packs it.
+        timeout_s: longest time for all of it, redirects and repeated tries included.
+        policy: what the manifest may name; None for an address that the user gave.
+        part: first byte and length of what is wanted; None for all.
+
+    Returns:
+        the file, at its beginning.
+
+    Raises:
+        BadRow: `forbidden_address`, `missing_file`, `unreadable_file`, `too_large` or
+            `fetch_timeout`.
+        OSError: the server cannot be reached, or fails time and again.
+    """
+    until = time.monotonic() + timeout_s
+    shown_uri = repr(shown(uri))
+    try:
+        return retrying(
+            lambda: _fetch(uri, max_bytes, until, policy, part), f"reading {shown_uri}", until
+        )
+    except TimeoutError as fault:
+        raise BadRow(
+            "fetch_timeout",
+            f"{shown_uri} did not come within {timeout_s:g} s; raise load.timeout_s, or fetch the "
+            "file first",
+        ) from fault
+
+
+def _fetch(
+    uri: str, max_bytes: int, until: float, policy: AddressPolicy | None,
+    part: tuple[int, int] | None,
+) -> BinaryIO:  # fmt: skip
+    login = _login(uri)
+    for _ in range(_REDIRECTS + 1):
+        with _ended_at(until), _answer(uri, until, policy, login, part) as answer:
+            if answer.status not in (301, 302, 303, 307, 308):
+                return _body(answer, max_bytes, until, part)
+            target = urljoin(uri, answer.headers.get("Location", ""))
+        if scheme_of(target) not in WEB:
+            raise BadRow("forbidden_address", "the server sends on to an address that is no web's")
+        if policy is not None:
+            policy.check(target)
+        if urlsplit(target).netloc != urlsplit(uri).netloc:
+            login = None
+        uri = target
+    raise BadRow("unreadable_file", f"more than {_REDIRECTS} redirects; name where the file is")
+
+
+def _login(uri: str) -> str | None:
+    parts = urlsplit(uri)
+    if parts.username is None:
+        return None
+    return f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+
+
+@contextmanager
+def _ended_at(until: float) -> Iterator[None]:
+    """End this thread's request at a moment: reading a byte now and then must not go on for ever.
+
+    Raises:
+        TimeoutError: the moment came.
+    """
+    expired = threading.Event()
+    watch = _WATCH.__dict__
+
+    def end() -> None:
+        expired.set()
+        handle = watch.get("handle")
+        if handle is not None:
+            with suppress(OSError):
+                handle.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(until - time.monotonic(), 0.0), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, HTTPError, ValueError) as fault:
+        if expired.is_set():
+            raise TimeoutError from fault
+        raise
+    finally:
+        timer.cancel()
+        _release()
+    if expired.is_set():
+        raise TimeoutError
+
+
+@contextmanager
+def _answer(
+    uri: str, until: float, policy: AddressPolicy | None, login: str | None,
+    part: tuple[int, int] | None,
+) -> Iterator[urllib3.BaseHTTPResponse]:  # fmt: skip
+    """The server's answer, its body not read yet."""
+    private = policy is None or policy.may_be_private(uri)
+    headers = {"Accept-Encoding": "identity", "User-Agent": "uniaudio2-batch"}
+    if login is not None:
+        headers |= urllib3.make_headers(basic_auth=login)
+    if part is not None:
+        headers["Range"] = f"bytes={part[0]}-{part[0] + max(part[1], 1) - 1}"
+    left_s = max(until - time.monotonic(), 0.001)
+    timeout = urllib3.Timeout(connect=min(_CONNECT_S, left_s), read=left_s)
+    asked = _without_login(uri)
+    _WATCH.may_be_private = private
+    try:
+        answer = _manager(private, os.getpid()).request(
+            "GET", asked, headers=headers, timeout=timeout, redirect=False,
+            preload_content=False,
+        )  # fmt: skip
+    except urllib3.exceptions.LocationParseError as fault:
+        raise ValueError("no such host can be") from fault
+    except HTTPError as fault:
+        raise OSError(f"Cannot connect: {fault}") from fault
+    try:
+        yield answer
+    except HTTPError as fault:
+        raise OSError(f"the answer broke off: {fault}") from fault
+    finally:
+        answer.close()  # or what is left of a long answer would be read first
+        answer.release_conn()
+
+
+def _without_login(uri: str) -> str:
+    """The address that is asked: without login and fragment, its host the one that was judged.
+
+    Raises:
+        ValueError: the library that asks would read another host or port out of it.
+    """
+    parts = urlsplit(uri)
+    asked = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+    seen = urllib3.util.parse_url(asked)
+    host, port = (seen.host or "").strip("[]").lower(), seen.port
+    if (host, port) != ((parts.hostname or "").lower(), parts.port) or "\\" in parts.netloc:
+        raise ValueError("its host can be read in two ways")
+    return asked
+
+
+def _body(
+    answer: urllib3.BaseHTTPResponse, max_bytes: int, until: float, part: tuple[int, int] | None
+) -> BinaryIO:
+    _check_status(answer, until)
+    announced = answer.headers.get("Content-Length", "")
+    if announced.isdigit() and int(announced) > max_bytes and part is None:
+        raise _too_large(int(announced), max_bytes)
+    skip, wanted = 0, max_bytes + 1
+    if part is not None:
+        wanted = part[1]
+        skip = 0 if answer.status == 206 else part[0]  # this server knows no ranges
+    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - the caller's
+    try:
+        for data in _chunks(answer.read1):
+            data, skip = data[skip:], max(skip - len(data), 0)
+            file.write(data[: wanted - file.tell()])
+            if file.tell() >= wanted:
+                break
+        if part is None and file.tell() > max_bytes:
+            raise _too_large(file.tell(), max_bytes)
+        if part is not None and file.tell() < part[1]:
+            raise BadRow("unreadable_file", "the file ends before its part does; fetch it again")
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return cast(BinaryIO, file)
+
+
+def _chunks(read1: Callable[[int], bytes]) -> Iterator[bytes]:
+    while data := read1(_CHUNK_BYTES):
+        yield data
+
+
+def _check_status(answer: urllib3.BaseHTTPResponse, until: float) -> None:
+    if answer.status in (200, 206):
+        return
+    if answer.status in _GONE:
+        raise FileNotFoundError(f"the server answers {answer.status}")
+    if answer.status in _AGAIN:
+        wait = answer.headers.get("Retry-After", "")
+        if wait.isdigit():
+            time.sleep(max(min(float(wait), until - time.monotonic()), 0.0))
+        raise OSError(f"the server answers {answer.status}")
+    raise PermissionError(f"the server answers {answer.status}")
+
+
+def _too_large(size: int, max_bytes: int) -> BadRow:
+    return BadRow(
+        "too_large",
+        f"{size} bytes or more; the limit is {max_bytes} bytes a file; cut it, or raise "
+        "load.max_bytes",
+    )

@@ -1,0 +1,293 @@
+"""The command line, ``uniaudio2 COMMAND``: one function a command, or one module."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import traceback
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from pipelines.cli.doctor import doctor
+from pipelines.cli.export_command import export
+from pipelines.errors import RunFailed, UsageError
+from uniaudio2.terminal import print_libraries_too, say, say_json
+
+if TYPE_CHECKING:
+    from pipelines.jobs.run import RunResult
+    from pipelines.progress.progress import Style
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+DEMO_OUTPUT = "demo-output"
+
+
+def _open_address(value: str | None) -> str | None:
+    """An address as it is given, refused if it holds a secret: it is printed and stored."""
+    from pipelines.config.own_addresses import check_place
+
+    check_place("address", value or "")
+    return value
+
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Bulk tokenization, transcription and speech generation with UniAudio 2.0.",
+)
+
+
+@app.command()
+def run(
+    task: Annotated[
+        str, typer.Argument(help="what to do: one of `uniaudio2 tasks`, or a YAML file of your own")
+    ],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="manifest or folder, local or URL")
+    ],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="folder, local or URL")],
+    model: Annotated[str | None, typer.Option(help="bundled model or model folder")] = None,
+    config: Annotated[str | None, typer.Option(help="YAML file of settings")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="one setting, dotted: sampling.top_k=20"),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="use the first rows alone")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="stop after this stage and keep its codes")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of every random draw")] = None,
+    max_errors: Annotated[
+        str | None,
+        typer.Option(help="stop when more rows have failed: a number, or a share like 5%"),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="remove former results first")] = False,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print errors alone")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
+) -> int:
+    """Run TASK over INPUT into OUTPUT; the same command again goes on where it stopped."""
+    from pipelines.config.job import make_job
+    from pipelines.jobs.run import run_job
+
+    given = {
+        "task": task, "input": source, "output": output, "model": model, "limit": limit,
+        "until": until, "seed": seed, "address": address,
+        "max_errors": max_errors,
+    }  # fmt: skip
+    job = make_job(given, config, tuple(sets or ()))
+    style = _style(quiet, as_json, verbose)
+    return _close(run_job(job, style, fresh, verbose=verbose), style)
+
+
+def _style(quiet: bool, as_json: bool, verbose: bool) -> Style:
+    """How a run speaks: a live view in a terminal that nothing else prints to."""
+    if quiet or as_json:
+        return "quiet" if quiet else "json"
+    return "live" if sys.stdout.isatty() and not verbose else "lines"
+
+
+def _close(result: RunResult, style: Style) -> int:
+    from pipelines.cli.closing import closing_facts, closing_lines
+
+    if style == "json":
+        facts = closing_facts(result)
+        say_json({"event": "end", "exit_code": result.exit_code, **facts})
+    elif style != "quiet":
+        say(closing_lines(result), lines=True)
+    return result.exit_code
+
+
+@app.command()
+def retry(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
+    only: Annotated[
+        str | None, typer.Option(metavar="KIND", help="rows that failed with this kind alone")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="a setting to change, such as load.max_bytes=8000000000"),
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="read what an OUTPUT names that another made")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print errors alone")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
+) -> int:
+    """Run the rows of the errors table again; those that succeed leave it."""
+    from pipelines.jobs.retry import recorded_job, retry_job
+
+    job = recorded_job(output, tuple(sets or ()), address, yes)
+    style = _style(quiet, as_json, verbose)
+    return _close(retry_job(job, only, style, verbose=verbose), style)
+
+
+@app.command()
+def report(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
+    open_: Annotated[
+        bool, typer.Option("--open", help="show it in the browser of this desktop, too")
+    ] = False,
+    with_input_audio: Annotated[
+        bool,
+        typer.Option(
+            "--with-input-audio",
+            help="read input audio wherever OUTPUT says it is, also where another made OUTPUT",
+        ),
+    ] = False,
+) -> int:
+    """Make report.html again, from storage alone, and print where it is."""
+    from pipelines.report import write_report
+
+    made = write_report(output, with_input_audio)
+    say(made.path)
+    # without a desktop, a browser would take over the terminal
+    desktop = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"}.intersection(os.environ)
+    if open_ and desktop and "://" not in made.path:
+        import webbrowser
+
+        webbrowser.open(f"file://{made.path}")
+    return 0
+
+
+@app.command()
+def tasks(
+    task: Annotated[
+        str | None, typer.Argument(help="one task in full: a name, or a YAML file of your own")
+    ] = None,
+) -> int:
+    """List the tasks: what each reads, its layout, what it yields and is limited to."""
+    from pipelines.cli.listing import show_task, show_tasks
+    from pipelines.config.prompts import find_task
+    from uniaudio2.tasks.table import TASKS
+
+    if task is None:
+        show_tasks(TASKS.values())
+    else:
+        show_task(find_task(task))
+    return 0
+
+
+@app.command()
+def status(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="read every committed object again and compare")
+    ] = False,
+) -> int:
+    """Tell what is committed, failed and left, from storage alone."""
+    from pipelines.run_state import status as state
+
+    facts = state.read_status(output)
+    problems = state.verify(output) if verify else []
+    code = EXIT_FAILED if problems else 0
+    if as_json:
+        say_json({**asdict(facts), "left": facts.left, "problems": problems})
+        return code
+    say(f"{facts.task} with {facts.model}: {facts.state}")
+    say(f"rows   {facts.ok} done, {facts.errors} errors, {facts.left} left of {facts.rows}")
+    say(f"units  {facts.units_done} of {facts.units}")
+    say(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
+    for kind, count in sorted(facts.kinds.items()):
+        say(f"error  {kind}: {count}")
+    if facts.kinds:
+        say(f"next   uniaudio2 retry {shlex.quote(output)}")
+    if verify and not problems:
+        say("verify every committed object is as its record says")
+    for problem in problems:
+        say(f"verify {problem}")
+    return code
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SRC", help="published checkpoint folder", callback=_open_address),
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="DST", help="model folder to make", callback=_open_address)
+    ],
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], typer.Option(help="of the language model's weights")
+    ] = "float32",
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(help="beginning of tensor names that may be left out (repeatable)"),
+    ] = None,
+    small_codec: Annotated[
+        bool, typer.Option("--small-codec", help="take the codec of 1024 codes, and no LLM")
+    ] = False,
+) -> int:
+    """Turn a published UniAudio2 checkpoint folder into a model folder of ours."""
+    from pipelines.cli.convert import convert_model
+
+    config = convert_model(source, target, dtype, ignore or [], small_codec)
+    say(f"made {config.fingerprint}: {target}")
+    return 0
+
+
+@app.command()
+def inspect(
+    model: Annotated[str, typer.Argument(help="bundled model or folder", callback=_open_address)],
+) -> int:
+    """Show a model's parameters, ids, limits and fingerprint; of a published folder, its files."""
+    from pipelines.cli.inspect import describe
+
+    say(describe(model), lines=True)
+    return 0
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        str, typer.Argument(metavar="[OUTPUT]", callback=_open_address)
+    ] = DEMO_OUTPUT,
+) -> int:
+    """Run the bundled examples through every kind of task and show what came out."""
+    from pipelines.cli.demo import run_demo
+
+    return run_demo(output)
+
+
+app.command()(export)
+app.command()(doctor)
+
+
+def _tell(fault: Exception) -> int:
+    """Say what else ended a command, which may quote anything; returns its exit code."""
+    from actors.storage.file_systems import UnknownFileSystem
+    from pipelines.jobs.signals import is_of_storage, storage_line
+
+    if isinstance(fault, UnknownFileSystem):
+        say("error: " + " ".join(str(fault).split()), error=True)
+        return EXIT_USAGE
+    if isinstance(fault, OSError) or is_of_storage(fault):
+        say("stopped: " + " ".join(storage_line(fault).split()), error=True)
+    else:  # a mistake of ours
+        say("".join(traceback.format_exception(fault)).rstrip(), error=True, lines=True)
+    return EXIT_FAILED
+
+
+def main() -> None:
+    """Entry point: maps every outcome to its exit code and every error to one line."""
+    print_libraries_too()
+    try:
+        code = app(standalone_mode=False)
+    except (UsageError, TyperException) as fault:
+        text = fault.format_message() if isinstance(fault, TyperException) else str(fault)
+        say("error: " + " ".join(text.split()), error=True)
+        code = EXIT_USAGE
+    except (RunFailed, Abort, KeyboardInterrupt) as fault:
+        say(f"stopped: {fault or 'interrupted'}", error=True)
+        code = EXIT_FAILED
+    except Exception as fault:
+        code = _tell(fault)
+    sys.exit(code if isinstance(code, int) else 0)

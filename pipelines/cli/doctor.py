@@ -1,0 +1,214 @@
+"""``uniaudio2 doctor``: is this machine ready, and what to do where it is not."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from uniaudio2.shown import shown
+from uniaudio2.terminal import say
+
+OLDEST_PYTHON = (3, 11)
+EXIT_WRONG = 1
+_FOUND = 2000
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found of one thing.
+
+    Attributes:
+        name: the thing.
+        found: what it is, in words.
+        remedy: what to do; "" when all is well.
+    """
+
+    name: str
+    found: str
+    remedy: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        return not self.remedy
+
+
+def check_python(running: tuple[int, ...] = sys.version_info[:3]) -> Check:
+    """The interpreter is new enough."""
+    found = ".".join(map(str, running))
+    if running >= OLDEST_PYTHON:
+        return Check("python", found)
+    return Check("python", found, "install Python 3.11 or newer and run `make setup` with it")
+
+
+def check_torch() -> Check:
+    """torch is there, and sees the GPU if this machine has one."""
+    import torch
+
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
+    found = f"{torch.__version__}, {built}"
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        names = {torch.cuda.get_device_name(number) for number in range(count)}
+        return Check("torch", f"{found}, {count} x {', '.join(sorted(names))}")
+    if shutil.which("nvidia-smi"):
+        remedy = (
+            "this machine has an NVIDIA driver that torch does not use: install torch built for "
+            "CUDA, and see that `nvidia-smi` lists a device"
+        )
+        return Check("torch", f"{found}, no GPU in sight", remedy)
+    return Check("torch", f"{found}, no GPU: the CPU will do the work")
+
+
+def check_torchaudio() -> Check:
+    """Audio of every kind can be written, read and resampled."""
+    import torch
+
+    from uniaudio2.audio.files import decode_audio, encode_audio
+    from uniaudio2.audio.resampling import resample
+
+    wave = resample(torch.zeros(1600), 16_000)
+    for kind in ("flac", "wav"):
+        decode_audio(encode_audio(wave, kind))
+    return Check("torchaudio", f"{version('torchaudio')}, reads, writes and resamples")
+
+
+def check_ray(address: str | None) -> list[Check]:
+    """Ray starts, or the cluster at `address` answers and runs a task of this version; and who
+    may use what it opens."""
+    import ray
+
+    from pipelines.executor.graph import start_ray
+
+    running = ray.is_initialized()
+    start_ray(address)
+    try:
+        there = ray.get(ray.remote(lambda: sys.version_info[:2]).remote(), timeout=120)
+        resources = ray.cluster_resources()
+        nodes = sum(node["Alive"] for node in ray.nodes())
+        ports = check_ports(address)
+    finally:
+        if not running:
+            ray.shutdown()
+    found = (
+        f"{ray.__version__}, {nodes} node{'s' * (nodes != 1)}, {resources.get('CPU', 0):g} CPUs, "
+        f"{resources.get('GPU', 0):g} GPUs"
+    )
+    if tuple(there) != sys.version_info[:2]:
+        remedy = f"the cluster runs Python {there[0]}.{there[1]}; use the same version everywhere"
+        return [Check("ray", found, remedy), ports]
+    return [Check("ray", found), ports]
+
+
+def check_ports(address: str | None) -> Check:
+    """What Ray listens on, and whether a token is asked for there."""
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+    from pipelines.executor.ports import ray_ports
+
+    ports = sorted({(port.process, port.is_open_to_others) for port in ray_ports()})
+    names = ", ".join(f"{name} ({'all' if others else 'loopback'})" for name, others in ports)
+    found = f"listening, on which interfaces: {names or 'not to be seen here'}"
+    if is_token_auth_enabled():
+        return Check("ports", f"{found}; each asks for the token")
+    remedy = (
+        f"whoever reaches a port of {address or 'this Ray'} runs code as its user: start the "
+        "cluster with RAY_AUTH_MODE=token on every node, inside a private network"
+    )
+    return Check("ports", f"{found}; no token is asked for", remedy)
+
+
+def check_model(source: str | None = None) -> Check:
+    """The model's files are there and fit its configuration: it is loaded, on the CPU."""
+    from actors.storage.model_source import local_model
+    from uniaudio2.checkpoint.native import DEFAULT_MODEL, model_fingerprint
+    from uniaudio2.entrypoints.model import UniAudio2
+
+    name = source or DEFAULT_MODEL
+    config = UniAudio2.load(local_model(name), device="cpu").config
+    trained = "" if config.trained else ", untrained: what it gives means nothing"
+    return Check("model", f"{name}: {model_fingerprint(config)}{trained}")
+
+
+def check_storage(uri: str) -> Check:
+    """An object below `uri` can be written, read, listed and removed, and created only once.
+
+    The object has a name of its own and is removed; the folder itself stays on a local disk.
+    """
+    from actors.storage.object_store import Storage
+
+    storage = Storage(uri)
+    path = f"uniaudio2-doctor-{uuid.uuid4().hex}"
+    storage.put(path, b"first")
+    try:
+        if storage.read(path) != b"first" or path not in storage.list(""):
+            remedy = "it answers but does not show what was written: use a store that is consistent"
+            return Check("storage", uri, remedy)
+    finally:
+        storage.delete(path)
+    if storage.fences(path):
+        return Check("storage", f"{uri}: reads, writes, conditional writes")
+    remedy = (
+        "it does no conditional writes (If-None-Match): results stay right, but nothing fences a "
+        "second run into the same OUTPUT; never start two, or use a store that honours them"
+    )
+    return Check("storage", f"{uri}: reads, writes", remedy)
+
+
+_REMEDIES = {
+    "torch": "run `make setup`, which installs the versions that are tested together",
+    "torchaudio": "run `make setup`: it matches torchaudio to torch and to this machine's CUDA",
+    "ray": "see that the cluster runs, that --address is its address, and that both sides have "
+    "the same RAY_AUTH_MODE and token",
+    "model": "`uniaudio2 inspect MODEL` tells what its folder lacks",
+    "storage": "check the address, the endpoint (AWS_ENDPOINT_URL), the credentials and the "
+    "permissions to list, read, write and delete",
+}
+
+
+def examine(model: str | None, storages: list[str], address: str | None) -> Iterator[Check]:
+    """Every check in turn; one that raises is a finding like any other."""
+    checks: list[tuple[str, Callable[[], Check | list[Check]]]] = [
+        ("python", check_python),
+        ("torch", check_torch),
+        ("torchaudio", check_torchaudio),
+        ("ray", lambda: check_ray(address)),
+        ("model", lambda: check_model(model)),
+    ]
+    checks += [("storage", lambda uri=uri: check_storage(uri)) for uri in storages]  # type: ignore[misc]
+    for name, check in checks:
+        try:
+            found = check()
+            yield from found if isinstance(found, list) else [found]
+        except Exception as fault:  # whatever is broken, the other checks are still of use
+            said = " ".join(f"{type(fault).__name__}: {fault}".split())
+            yield Check(name, said, _REMEDIES.get(name, "see the message"))
+
+
+def doctor(
+    model: Annotated[str | None, typer.Option(help="bundled model or model folder")] = None,
+    storage: Annotated[
+        list[str] | None,
+        typer.Option(help="folder or URL to write to and read from (repeatable)"),
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
+) -> int:
+    """Check Python, torch, Ray, the model and storage; say what to do where one is not well."""
+    from pipelines.config.own_addresses import check_place
+
+    for what, uri in (("--model", model), *(("--storage", uri) for uri in storage or ())):
+        check_place(what, uri or "")
+    wrong = 0
+    for check in examine(model, storage or [], address):
+        say(f"{'ok' if check.is_well else 'WRONG':<6}{check.name:<11}{shown(check.found, _FOUND)}")
+        if not check.is_well:
+            wrong += 1
+            say(f"{'':<17}-> {check.remedy}")
+    say("all is well" if not wrong else f"{wrong} to mend")
+    return EXIT_WRONG if wrong else 0

@@ -1,0 +1,57 @@
+"""``uniaudio2 export``: the command around `pipelines.export.export`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from pipelines.errors import RunFailed, UsageError
+from uniaudio2.shown import MESSAGE_CHARACTERS, shown
+from uniaudio2.terminal import say
+
+EXIT_SOME_SKIPPED = 3
+
+
+def export(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="of a run, local or URL")],
+    target: Annotated[str, typer.Argument(metavar="DST", help="folder to make, local or URL")],
+    kind: Annotated[
+        Literal["pt", "huggingface", "webdataset", "lhotse", "shar", "nemo", "kaldi", "jsonl"],
+        typer.Option("--format", help="what to write"),
+    ],
+    copy_audio: Annotated[
+        bool, typer.Option("--copy-audio", help="take input audio along; what was made always is")
+    ] = False,
+    with_input_audio: Annotated[
+        bool,
+        typer.Option(
+            "--with-input-audio",
+            help="use input audio wherever OUTPUT says it is, also where another made OUTPUT",
+        ),
+    ] = False,
+) -> int:
+    """Write a run's committed results in the format of another toolkit."""
+    from actors.storage.file_systems import UnknownFileSystem
+    from pipelines.config.own_addresses import check_place
+    from pipelines.export.export import export_run
+
+    check_place("OUTPUT", output)
+    check_place("DST", target)
+
+    try:
+        result = export_run(output, target, kind, copy_audio, with_input_audio)
+    except UnknownFileSystem as fault:
+        raise UsageError(str(fault)) from fault
+    except MemoryError as fault:
+        raise RunFailed(
+            "memory ran out; give this command more, and it makes the export anew"
+        ) from fault
+    except OSError as fault:
+        raise RunFailed(f"storage: {fault}; the same command makes the export anew") from fault
+    say(f"{result.rows} rows: {target} ({kind})")
+    for reason, count in sorted(result.skipped.items()):
+        say(f"skipped {reason}: {count}")
+    for example in result.examples:
+        say(f"  {shown(example, MESSAGE_CHARACTERS)}")
+    return EXIT_SOME_SKIPPED if result.skipped else 0

@@ -1,0 +1,257 @@
+"""`JobConfig`: everything that a run may be told, frozen and closed."""
+
+from __future__ import annotations
+
+import copy
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from actors.inputs.few_shot import Example
+from pipelines.config.prompts import find_task, read_examples, read_prompts
+from pipelines.config.settings import (
+    EncodeConfig,
+    ExamplesConfig,
+    FlowOptions,
+    GenerateConfig,
+    InputRules,
+    LoadConfig,
+    PoolConfig,
+    PoolName,
+    SamplingOptions,
+    SpanOptions,
+)
+from pipelines.errors import UsageError
+from uniaudio2.audio.stream import LONGEST_STREAM_S, MAX_DURATION_S
+from uniaudio2.checkpoint.native import DEFAULT_MODEL
+from uniaudio2.frozen import Frozen, explain
+from uniaudio2.tasks.spec import TaskSpec
+
+SHARE_FROM_ROWS = 100
+
+
+def cut_behind(task: TaskSpec, stage: PoolName) -> TaskSpec:
+    """A task that ends after one of its stages.
+
+    Raises:
+        ValueError: it has no such stage.
+    """
+    if stage not in task.stages:
+        known = ", ".join(task.stages[1:])
+        raise ValueError(f"until {stage!r}: task {task.name} has no such stage; one of {known}")
+    stages = task.stages[: task.stages.index(stage) + 1]
+    keeps_output = stages == task.stages or (task.output == "text" and "generate" in stages)
+    changed: dict[str, Any] = {"stages": stages}
+    if not keeps_output:
+        changed |= {"output": "codes", "output_tag": None}
+    return task.model_copy(update=changed)
+
+
+class JobConfig(Frozen):
+    """One run: a task over an input into an output.
+
+    Frozen and closed: a key that does not exist is refused, and the nearest one is named.
+
+    Attributes:
+        task: name of a task (`uniaudio2 tasks` lists them), or a YAML file that defines one.
+        input: manifest, folder or glob; a local path or a URL such as ``s3://bucket/key``.
+        output: folder for the results; a local path or a URL. It holds all state of the run.
+        input_rules: what the input may name and lead to; in settings files and ``--set`` these
+            are keys below `input`.
+        model: name of a bundled model, a model folder, or the URL of one.
+        seed: seed of the job; with a row's id it decides every random draw of that row.
+        audio_format: of generated audio.
+        audio_layout: a file a row, or one tar a unit.
+        address: Ray cluster to join; None starts Ray on this machine for the run.
+        load: how input audio is read.
+        encode: actor pool of the codec's encoders.
+        generate: actor pool of the language model.
+        decode: actor pool of the flow decoder.
+        spans: how long audio is cut.
+        flow: how codes become audio.
+        sampling: how tokens are chosen.
+        instruction: asked of every row that brings none of its own; None takes the task's.
+        prompts: JSON file of instructions by task, ``{"asr": [..]}``; a row's seed chooses.
+        examples: worked examples that stand before every row.
+        unit_rows: rows that are committed together; None chooses by the size of the manifest.
+        limit: use the first rows alone.
+        until: last stage to run; its codes are the result.
+        max_attempts: how often a unit is tried before its rows are tried one by one.
+        max_errors: stop when more rows than this have failed; a number, or a share such as
+            ``"5%"`` of the rows done (judged from 100 rows on).
+        stage_timeout_s: a stage's call on one unit that takes longer is ended and tried again.
+        keep: ``tokens`` keeps what each stage made of a unit until the run ends, so that a stop
+            repeats no earlier stage, and writes the codes of tasks that yield text.
+    """
+
+    task: str
+    input: str
+    output: str
+    model: str = DEFAULT_MODEL
+    seed: int = 0
+    instruction: str | None = None
+    prompts: str | None = None
+    examples: ExamplesConfig | None = None
+    limit: int | None = Field(None, ge=1)
+    until: PoolName | None = None
+    unit_rows: int | None = Field(None, ge=1, le=4096)
+    audio_format: Literal["flac", "wav"] = "flac"
+    audio_layout: Literal["files", "tar"] = "files"
+    keep: Literal["nothing", "tokens"] = "nothing"
+    max_attempts: int = Field(2, ge=1)
+    max_errors: int | str | None = None
+    stage_timeout_s: float = Field(3600.0, gt=0)
+    address: str | None = None
+    input_rules: InputRules = InputRules()
+    load: LoadConfig = LoadConfig()
+    encode: EncodeConfig = EncodeConfig()
+    generate: GenerateConfig = GenerateConfig()
+    decode: PoolConfig = PoolConfig()
+    spans: SpanOptions = SpanOptions()
+    flow: FlowOptions = FlowOptions()
+    sampling: SamplingOptions = SamplingOptions()
+
+    @field_validator("max_errors")
+    @classmethod
+    def _number_or_share(cls, value: int | str | None) -> int | str | None:
+        if isinstance(value, str) and value.isdigit():
+            return int(value)
+        if isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+)?%", value):
+            raise ValueError(f"max_errors {value!r} must be a number of rows or a share like '5%'")
+        return value
+
+    def is_hopeless(self, errors: int, done: int) -> bool:
+        """Tell whether so many errors among the rows done are more than `max_errors`."""
+        if isinstance(self.max_errors, str):
+            share = float(self.max_errors.removesuffix("%")) / 100
+            return done >= SHARE_FROM_ROWS and errors > share * done
+        return self.max_errors is not None and errors > self.max_errors
+
+    @model_validator(mode="after")
+    def _one_source_of_instructions(self) -> JobConfig:
+        if self.instruction is not None and self.prompts is not None:
+            raise ValueError("instruction and prompts are both given; leave one out")
+        return self
+
+    @cached_property
+    def spec(self) -> TaskSpec:
+        """The task, a row of the table or what its file defines, cut behind the last stage to run;
+        read once."""
+        task = find_task(self.task)
+        return task if self.until is None else cut_behind(task, self.until)
+
+    @property
+    def max_duration_s(self) -> float:
+        """Longest audio of a row. What is decoded to a wave again is in memory as a whole."""
+        default = MAX_DURATION_S if "decode" in self.spec.stages else LONGEST_STREAM_S
+        return self.load.max_duration_s or default
+
+    @cached_property
+    def instructions(self) -> tuple[str, ...]:
+        """What rows are asked that bring no instruction of their own; read once."""
+        if self.prompts is not None:
+            return read_prompts(self.prompts, self.spec)
+        return (self.spec.instruction if self.instruction is None else self.instruction,)
+
+    @cached_property
+    def worked_examples(self) -> tuple[Example, ...]:
+        """The examples, decoded; read once."""
+        if self.examples is None:
+            return ()
+        asked = self.examples
+        allow = self.input_rules.allow
+        return read_examples(asked.input, asked.count, self.spec, self.max_duration_s, allow)
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that change results: two runs that differ here are different jobs.
+
+        Files that a job names count by their contents.
+        """
+        facts = self.model_dump(
+            mode="json",
+            include={
+                "input", "seed", "limit", "until", "unit_rows", "audio_format",
+                "audio_layout", "keep", "spans", "flow", "sampling",
+            },
+        )  # fmt: skip
+        facts["task"] = self.spec.name
+        facts["definition"] = self.spec.model_dump(mode="json", exclude={"summary", "aliases"})
+        facts["instructions"] = list(self.instructions)
+        facts["examples"] = [example.fingerprint for example in self.worked_examples]
+        facts["context"] = self.encode.context
+        facts["max_duration_s"] = self.max_duration_s
+        return facts
+
+
+def _set_dotted(values: dict[str, Any], assignment: str) -> None:
+    key, separator, text = assignment.partition("=")
+    if not separator or not key:
+        raise UsageError(f"--set {assignment!r} must look like key=value, e.g. sampling.top_k=20")
+    *parents, last = key.strip().split(".")
+    place = values
+    for parent in parents:
+        inner = place.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set {assignment!r}: {parent!r} is a value, not a group of keys")
+        place = inner
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as fault:
+        raise UsageError(f"--set {assignment!r}: {text!r} is not a YAML value") from fault
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """Settings from a YAML file.
+
+    Raises:
+        UsageError: the file is absent or is no mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as fault:
+        raise UsageError(f"config {path}: {fault}; a YAML file is needed") from fault
+    if not isinstance(values, dict):
+        raise UsageError(f"config {path} holds a {type(values).__name__}; a mapping is needed")
+    return values
+
+
+def make_job(
+    given: dict[str, Any],
+    config: str | None = None,
+    sets: tuple[str, ...] = (),
+    recorded: dict[str, Any] | None = None,
+) -> JobConfig:
+    """Put a job together: the file first, then ``--set``, then what was given by name.
+
+    Args:
+        given: settings by name; None for those that were not given.
+        config: a YAML file of settings.
+        sets: single settings, ``key=value``.
+        recorded: settings of an earlier run, in the place of a file's.
+
+    Raises:
+        UsageError: unknown key (the nearest valid one is named), bad value, unknown task.
+    """
+    values = read_config(config) if config else copy.deepcopy(recorded or {})
+    if isinstance(values.get("input"), str):
+        values["input"] = {"uri": values["input"]}  # so that its rules can be set beside it
+    for assignment in sets:
+        _set_dotted(values, assignment)
+    if isinstance(values.get("input"), dict):  # rules by the name that people know
+        rules = dict(values.pop("input"))
+        if "uri" in rules:
+            values["input"] = rules.pop("uri")
+        values["input_rules"] = {**values.get("input_rules", {}), **rules}
+    values.update({key: value for key, value in given.items() if value is not None})
+    try:
+        job = JobConfig(**values)
+        job.spec.name  # noqa: B018 - an unknown task is refused here
+    except ValidationError as fault:
+        raise UsageError(explain(fault)) from fault
+    except ValueError as fault:
+        raise UsageError(str(fault)) from fault
+    return job

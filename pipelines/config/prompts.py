@@ -1,0 +1,219 @@
+"""What a job asks with: a task of the user's own, instructions from a file, worked examples.
+
+All of it is read and checked before anything starts.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from actors.batch.schema import FAULT_COLUMN, SPAN_COLUMNS
+from actors.batch.unit import read_parquet_rows, row_ids
+from actors.columnar.cells import plain_value
+from actors.columnar.value_bounds import TOO_LARGE, too_large_message
+from actors.inputs.audio import AUDIO_COLUMNS
+from actors.inputs.codes import CODE_COLUMNS
+from actors.inputs.few_shot import (
+    Example,
+    answer_columns,
+    lay_out_examples,
+    lengths_alone,
+    read_example,
+)
+from actors.storage.addresses import AddressPolicy
+from actors.storage.fetch import fetch
+from actors.storage.file_systems import UnknownFileSystem
+from pipelines.errors import UsageError
+from pipelines.manifest.discovery import find_sources
+from pipelines.manifest.sources import Source
+from pipelines.manifest.tables.asked import Asked
+from uniaudio2.config import LmConfig, ModelConfig
+from uniaudio2.errors import BadRow
+from uniaudio2.frozen import nearest
+from uniaudio2.lm.engine.limits import check_length
+from uniaudio2.lm.prompt import PromptMaker
+from uniaudio2.lm.sampling.sampling import Sampling
+from uniaudio2.lm.tokenizer import TextTokenizer
+from uniaudio2.tasks.spec import TaskSpec
+from uniaudio2.tasks.table import get_task
+from uniaudio2.tasks.task_file import is_task_file, parse_task
+
+_MAX_FILE_BYTES = 1 << 24
+
+
+def _read(uri: str, what: str) -> str:
+    try:
+        return fetch(uri, _MAX_FILE_BYTES).decode()
+    except BadRow as error:
+        raise UsageError(f"{what} {error.message}") from error
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UsageError(f"{what} {uri}: {fault}; a UTF-8 text file is needed") from fault
+
+
+def find_task(task: str) -> TaskSpec:
+    """A task by its name, or the one that a YAML file defines.
+
+    Raises:
+        UsageError: no such task or file, or the file breaks a rule.
+    """
+    try:
+        if is_task_file(task):
+            return parse_task(_read(task, "task file"), task)
+        return get_task(task)
+    except ValueError as fault:
+        raise UsageError(str(fault)) from fault
+
+
+def read_prompts(uri: str, task: TaskSpec) -> tuple[str, ...]:
+    """The instructions of a task from a JSON file, ``{task: [instruction, ..]}``.
+
+    The task may stand there under its name or any published spelling of it.
+
+    Raises:
+        UsageError: the file is none, or does not name the task; it never borrows another's.
+    """
+    try:
+        values = json.loads(_read(uri, "prompts"))
+    except (ValueError, RecursionError) as fault:
+        raise UsageError(f"prompts {uri}: {fault}; JSON is needed") from fault
+    if not isinstance(values, dict):
+        raise UsageError(f"prompts {uri} holds a {type(values).__name__}; {{task: [..]}} is needed")
+    name = next((name for name in (task.name, *task.aliases) if name in values), None)
+    if name is None:
+        raise UsageError(
+            f"prompts {uri} has no instructions for task {task.name!r}; "
+            f"{nearest(task.name, list(values))}; add some"
+        )
+    found = [values[name]] if isinstance(values[name], str) else values[name]
+    if not isinstance(found, list) or not found:
+        raise UsageError(f"prompts {uri}: {name!r} must be a list of at least one instruction")
+    for text in found:
+        if not isinstance(text, str) or not text.strip():
+            raise UsageError(f"prompts {uri}: {name!r} holds {text!r}; instructions are texts")
+    return tuple(found)
+
+
+def read_examples(
+    uri: str,
+    count: int | None,
+    task: TaskSpec,
+    max_duration_s: float,
+    allow: tuple[str, ...] = (),
+) -> tuple[Example, ...]:
+    """The first rows of a manifest as worked examples, their audio decoded.
+
+    Args:
+        uri: the manifest.
+        count: how many; None for all.
+        task: decides which columns are needed.
+        max_duration_s: longest audio that is accepted.
+        allow: what rows may name besides, see `AddressPolicy`.
+
+    Raises:
+        UsageError: the task takes none, rows are missing, or one of them is bad.
+    """
+    if not task.prompt:
+        raise UsageError(f"examples: task {task.name} generates nothing; leave them out")
+    examples: list[Example] = []
+    try:
+        sources = find_sources(uri, Asked(count))
+    except (UnknownFileSystem, OSError) as fault:
+        raise UsageError(f"examples: {uri}: {fault}; name a manifest that can be read") from fault
+    for source in sources:
+        left = source.rows if count is None else min(source.rows, count - len(examples))
+        if left > 0:
+            examples += _examples_of(source, left, task, max_duration_s, allow)
+    if not examples or len(examples) < (count or 1):
+        raise UsageError(
+            f"examples: {uri} has {len(examples)} rows, {count or 'at least 1'} are asked for; "
+            "lower examples.count or add rows"
+        )
+    return tuple(examples)
+
+
+def _examples_of(
+    source: Source, count: int, task: TaskSpec, max_duration_s: float, allow: tuple[str, ...]
+) -> list[Example]:
+    if source.table is not None:
+        table = source.table.slice(0, count)
+    else:
+        table = read_parquet_rows(source.uri, 0, count)
+    answers = [name for names in answer_columns(task) for name in names]
+    wanted = {
+        *task.columns, *task.fallback.values(), *answers, *AUDIO_COLUMNS, *SPAN_COLUMNS,
+        *CODE_COLUMNS, *CODE_COLUMNS.values(), FAULT_COLUMN, TOO_LARGE, "instruction",
+    }  # fmt: skip
+    names = [name for name in table.column_names if name in wanted]
+    policy = AddressPolicy(source.base, allow, source.uri if source.pinned else "")
+    examples = []
+    for row, row_id in enumerate(row_ids(table)):
+        try:
+            cells = {name: _value(table.column(name)[row], name) for name in names}
+            if cells.get(FAULT_COLUMN):
+                raise BadRow("bad_manifest_row", str(cells[FAULT_COLUMN]))
+            if message := too_large_message(cells.get(TOO_LARGE)):
+                raise BadRow("too_large", message)
+            example = read_example(cells, str(row_id), policy, task, max_duration_s)
+        except BadRow as error:
+            raise UsageError(
+                f"examples: row {row} ({row_id}) of {source.uri}: {error.message}"
+            ) from error
+        examples.append(example)
+    return examples
+
+
+def _value(cell: pa.Scalar, name: str) -> Any:
+    if name in CODE_COLUMNS:
+        return cell if cell.is_valid else None
+    return plain_value(cell)
+
+
+def check_prompting(
+    task: TaskSpec,
+    instructions: tuple[str, ...],
+    examples: tuple[Example, ...],
+    sampling: Sampling,
+    seed: int,
+    model: ModelConfig,
+    tokenizer: Path,
+) -> None:
+    """Check what a job asks with against a model.
+
+    Args:
+        task: what is asked.
+        instructions: of the job.
+        examples: worked ones.
+        sampling: the room that answers need.
+        seed: of the job; it chooses the examples' instructions.
+        model: its tags and its context.
+        tokenizer: path of its ``tokenizer.json``.
+
+    Raises:
+        ValueError: a tag that the model does not know, or examples that leave no room.
+    """
+    check_tags(task, model.lm)
+    if not examples:
+        return
+    prompts = PromptMaker(TextTokenizer.load(tokenizer, model.lm), model.lm)
+    prefix = lay_out_examples(
+        examples, task, instructions, seed, prompts, lengths_alone(model.codec)
+    )
+    check_length(prefix, sampling.max_frames, model.lm, task.answer, len(prefix))
+
+
+def check_tags(task: TaskSpec, lm: LmConfig) -> None:
+    """Refuse a tag that the model was not trained on.
+
+    Raises:
+        ValueError: names the nearest.
+    """
+    for tag in (task.output_tag, *(segment.tag for segment in task.prompt)):
+        if tag is not None and tag not in lm.ids.tags:
+            raise ValueError(
+                f"task {task.name}: tag {tag!r} is none of the model's; "
+                f"{nearest(tag, list(lm.ids.tags))}"
+            )

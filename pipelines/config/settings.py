@@ -1,0 +1,181 @@
+"""Groups of settings that a job is made of."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
+from uniaudio2.config import Context, ModelConfig, Windows
+from uniaudio2.frozen import Frozen
+from uniaudio2.lm.sampling.sampling import Sampling
+from uniaudio2.tasks.spec import TaskSpec
+
+PoolName = Literal["encode", "generate", "decode"]
+
+
+class PoolConfig(Frozen):
+    """An actor pool of one stage.
+
+    Attributes:
+        min_size: actors that are started at once and kept.
+        max_size: actors that the pool may grow to; None lets the cluster's size decide.
+        num_cpus: CPUs of an actor; None takes a fair share of what there is.
+        num_gpus: GPUs of an actor; None takes one, or a share of one, when the cluster has any.
+        resources: custom Ray resources of an actor.
+        batch: whole segments, rows or whole windows that go through the model at once; "auto", for
+            encode and decode, lets every actor measure what serves it best when it starts.
+    """
+
+    min_size: int = Field(1, ge=1)
+    max_size: int | None = Field(None, ge=1)
+    num_cpus: float | None = Field(None, ge=0)
+    num_gpus: float | None = Field(None, ge=0)
+    resources: dict[str, float] = {}
+    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 8
+
+    @property
+    def pieces(self) -> int | None:
+        """`batch` as a number; None for "auto"."""
+        return None if self.batch == "auto" else self.batch
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PoolConfig:
+        if self.max_size is not None and self.max_size < self.min_size:
+            raise ValueError(
+                f"max_size {self.max_size} is below min_size {self.min_size}; raise it"
+            )
+        return self
+
+
+class EncodeConfig(PoolConfig):
+    """The codec encoder.
+
+    Attributes:
+        context: "periodic" repeats a clip to whole segments, as published; "tight" does not, which
+            is faster for short clips and gives other tokens.
+    """
+
+    context: Context = "periodic"
+
+
+class GenerateConfig(PoolConfig):
+    """The language model; `batch` is its slots."""
+
+    batch: int = Field(16, ge=1)
+
+
+class LoadConfig(Frozen):
+    """Reading and decoding input audio.
+
+    Attributes:
+        max_duration_s: longest audio of a row; None allows a day where memory does not grow with
+            it, else an hour.
+        max_bytes: largest audio file.
+        timeout_s: longest time for fetching one file, or a piece of 8 MiB of one that a store
+            gives piece by piece; a web server that takes longer costs its row.
+    """
+
+    num_cpus: float | None = Field(None, gt=0)
+    max_duration_s: float | None = Field(None, gt=0)
+    max_bytes: int = Field(MAX_BYTES, gt=0)
+    timeout_s: float = Field(TIMEOUT_S, gt=0)
+
+    @property
+    def limits(self) -> Limits:
+        """What is read of one file, and for how long."""
+        return Limits(self.max_bytes, self.timeout_s)
+
+
+class InputRules(Frozen):
+    """What the input may name and lead to; ``--set input.NAME=VALUE`` sets one.
+
+    Attributes:
+        allow: beginnings of addresses that rows may name besides what their manifest's place
+            allows, such as ``s3://other/``, ``/data/`` or ``http://10.0.0.5:8000/``.
+        links: links that lead out of an INPUT folder are followed, or refused as rows that fail.
+        refused: addresses that rows may not name stop the job before it starts, or fail as rows.
+    """
+
+    allow: tuple[str, ...] = ()
+    links: Literal["follow", "refuse"] = "follow"
+    refused: Literal["stop", "rows"] = "stop"
+
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("allow")
+    @classmethod
+    def _no_everything(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for prefix in value:
+            if not prefix.startswith("/") and not re.match(r"[A-Za-z][\w+.-]*://[^/]*/?", prefix):
+                raise ValueError(
+                    f"allow {prefix!r}: give the beginning of addresses, such as s3://bucket/, "
+                    "http://host:port/ or /folder/"
+                )
+        return value
+
+
+class SpanOptions(Frozen):
+    """How audio that is too long for one prompt is cut; None follows from the model.
+
+    Attributes:
+        max_s: longest span; not more than one prompt holds.
+        pause_s: a silence of this length always ends a span.
+    """
+
+    max_s: float | None = Field(None, gt=0.5)
+    pause_s: float | None = Field(None, gt=0.2)
+
+
+class FlowOptions(Frozen):
+    """How codes become audio; None takes the model's own number."""
+
+    steps: int | None = Field(None, gt=0)
+    guidance: float | None = Field(None, ge=1.0)
+    compat: bool = False
+    windows: Windows | None = None
+
+    @model_validator(mode="after")
+    def _one_arithmetic(self) -> FlowOptions:
+        if self.compat and self.windows == "fitted":
+            raise ValueError("compat asks for the published, whole windows; drop one of the two")
+        return self
+
+
+class SamplingOptions(Frozen):
+    """How tokens are chosen; None takes what the task and the model recommend.
+
+    `top_k` 0 keeps every id; what the others mean, `Sampling` says.
+    """
+
+    greedy: bool | None = None
+    temperature: float | None = Field(None, gt=0)
+    top_k: int | None = Field(None, ge=0)
+    guidance: float | None = Field(None, ge=1.0)
+    max_frames: int | None = Field(None, gt=0)
+    no_repeat_ngram_size: int | None = Field(None, ge=2)
+    repetition_penalty: float | None = Field(None, ge=1.0)
+
+    def for_task(self, task: TaskSpec, model: ModelConfig) -> Sampling:
+        """The language model's sampling settings for a task."""
+        asked = self.model_dump(exclude_none=True)
+        if asked.get("top_k") == 0:
+            asked["top_k"] = None
+        return Sampling(**Sampling.of_model(model, task).model_dump() | asked)
+
+
+class ExamplesConfig(Frozen):
+    """Worked examples that stand before every row.
+
+    Attributes:
+        input: a manifest whose rows have the task's inputs and their answers.
+        count: how many of its first rows are used; None uses all.
+    """
+
+    input: str
+    count: int | None = Field(None, ge=1)

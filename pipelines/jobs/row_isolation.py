@@ -1,0 +1,85 @@
+"""Rows of units that did not arrive, tried alone, so that only the poison ones are given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from actors.batch.unit import UnitSpec
+from actors.stages.write import store_crash
+from pipelines.errors import RunFailed
+from pipelines.executor.graph import Stages, stream_units
+from pipelines.executor.pool_sizing import Allotment
+from pipelines.run_state.commit_record import Commit, merge_receipts
+from pipelines.run_state.lease import Lease
+
+ISOLATED_ATTEMPTS = 2
+
+_Key = tuple[int, int]  # unit and row
+
+
+def merged(unit: UnitSpec, receipts: list[dict[str, Any]]) -> Commit:
+    """The commit of a unit that came through as a whole or in parts."""
+    commit = merge_receipts(unit.unit, unit.fingerprint, receipts)
+    return replace(commit, source=unit.source, start=unit.start)
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """Tries rows one at a time in an actor that does nothing else meanwhile.
+
+    Attributes:
+        output: OUTPUT, which the errors of rows that are given up go to.
+        tried: how often their units were tried before.
+        stages: the callables.
+        allotment: sizes of the pools.
+        lease: must still be held when anything arrives.
+    """
+
+    output: str
+    tried: int
+    stages: Stages
+    allotment: Allotment
+    lease: Lease
+
+    def commits(self, units: list[UnitSpec]) -> Iterator[Commit]:
+        """What becomes of units, each in one commit.
+
+        Raises:
+            RunFailed: storage takes no results.
+        """
+        singles = {
+            (unit.unit, row): replace(unit, row=row) for unit in units for row in unit.row_numbers
+        }
+        receipts, faults = self._try(singles)
+        for key, spec in singles.items():
+            if key not in receipts:
+                receipts[key] = self._give_up(spec, faults.get(key))
+        for unit in units:
+            yield merged(unit, [receipts[unit.unit, row] for row in unit.row_numbers])
+
+    def _try(
+        self, singles: dict[_Key, UnitSpec]
+    ) -> tuple[dict[_Key, dict[str, Any]], dict[_Key, dict[str, Any]]]:
+        """Receipts of the rows that came through, and the last faults of the others."""
+        receipts: dict[_Key, dict[str, Any]] = {}
+        faults: dict[_Key, dict[str, Any]] = {}
+        for _ in range(ISOLATED_ATTEMPTS):
+            missing = [spec for key, spec in singles.items() if key not in receipts]
+            if not missing:
+                break
+            for receipt in stream_units(missing, self.stages, self.allotment, alone=True):
+                self.lease.check()
+                found = faults if "fault" in receipt else receipts
+                found[receipt["unit"], receipt["row"]] = receipt
+        return receipts, faults
+
+    def _give_up(self, spec: UnitSpec, fault: dict[str, Any] | None) -> dict[str, Any]:
+        attempts = self.tried + ISOLATED_ATTEMPTS
+        if fault is None:
+            message = "its worker process died each time this row was tried"
+            return store_crash(self.output, spec, "crash", message, attempts)
+        if fault["kind"] == "storage":
+            raise RunFailed(f"{fault['fault']}; the same command goes on where it was")
+        return store_crash(self.output, spec, fault["kind"], fault["fault"], attempts)

@@ -1,0 +1,335 @@
+"""`run_job`: plan, resume, stream, commit, and an honest account at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.exceptions import RayError
+
+from actors.batch.intermediate_store import shelf_path
+from actors.batch.unit import UnitSpec
+from actors.storage.object_store import Storage
+from pipelines.config.job import JobConfig
+from pipelines.errors import RunFailed, UsageError
+from pipelines.executor.graph import Stages, make_stages, start_ray, stream_units
+from pipelines.executor.pool_sizing import Allotment, fit_pools
+from pipelines.executor.ray_settings import own_data_context, quiet
+from pipelines.jobs.row_isolation import Isolation, merged
+from pipelines.jobs.signals import answered, stoppable
+from pipelines.planning.plan import Plan, idle_stages, make_plan, travelling_schema
+from pipelines.planning.preflight import check_apart, checked_model, pinned_job
+from pipelines.progress.progress import Progress, Style
+from pipelines.report import Report, write_report
+from pipelines.run_state.commit_log import Ledger
+from pipelines.run_state.commit_record import Commit
+from pipelines.run_state.counts import Counts
+from pipelines.run_state.lease import Lease
+from pipelines.run_state.run_record import State, check_same_job, identity, run_record, setup_record
+from uniaudio2.config import ModelConfig
+
+_BEGINS_KEPT = 1000
+_UNSTORED_UNITS = 3
+
+StageFactory = Callable[[JobConfig, Allotment, pa.Schema, ModelConfig], Stages]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        output: where everything is.
+        counts: rows and seconds of the whole job, earlier runs included.
+        elapsed_s: wall time of this run.
+        exit_code: 0 when every row succeeded, 3 when some are in the errors table.
+        report: where ``report.html`` is and what it found; None when it could not be made.
+        tried: rows that a retry ran again; None for a run.
+        mended: how many of these succeeded.
+    """
+
+    output: str
+    counts: Counts
+    elapsed_s: float
+    exit_code: int
+    report: Report | None = None
+    tried: int | None = None
+    mended: int = 0
+
+
+class Run:
+    """One run of a job: owns the plan, the ledger and the progress; `execute` does the work."""
+
+    verbose = False
+    hopeless_units = 3  # when so many fail and no other arrives, it is not for their rows
+
+    def __init__(
+        self, job: JobConfig, plan: Plan, model: ModelConfig, style: Style, fresh: bool
+    ) -> None:
+        self.job = job
+        self.plan = plan
+        self.model = model
+        self.ledger = Ledger(Storage(job.output))
+        self.progress = Progress(Counts(rows=plan.rows, units=len(plan.units)), style)
+        self.fresh = fresh
+        self.started = time.time()
+        self.state: State = "running"
+        self.begins: list[float] = []
+        self.setup: dict[str, Any] = {}
+        self._why: dict[int, str] = {}
+        self._unstored = 0
+
+    def execute(self, make: StageFactory = make_stages) -> RunResult:
+        """Do what is not yet committed, then clean up and write the account."""
+        begun = time.monotonic()
+        with self._hold() as lease, self.progress:
+            if not lease.fenced:
+                self._warn_unfenced()
+            pending = self._resume()
+            if pending:
+                self._work(pending, lease, make)
+            self._sweep()
+            counts = self._counts()
+            elapsed_s = time.monotonic() - begun
+            if counts.units_done == counts.units:
+                self.state = "finished"
+            self._record(elapsed_s)
+        report = self._report()
+        return RunResult(
+            self.job.output, counts, elapsed_s, 3 if counts.errors else 0, report=report
+        )
+
+    def _sweep(self) -> None:
+        """Remove what no commit names."""
+        self.ledger.sweep()
+
+    def _counts(self) -> Counts:
+        """Those of the whole job."""
+        return self.progress.counts
+
+    def _report(self) -> Report | None:
+        """Make ``report.html``; a run whose rows are all committed does not fail for its report."""
+        try:
+            return write_report(self.job.output)
+        except Exception as fault:  # whatever it is, the results are there
+            self.progress.say(
+                "warning",
+                f"no report: {type(fault).__name__}: {fault}; try `uniaudio2 report "
+                f"{self.job.output}`",
+            )
+            return None
+
+    def _hold(self) -> Lease:
+        """Take OUTPUT for this run; the first write, so it also proves that one can write."""
+        self.ledger.refuse_links()
+        try:
+            return Lease(self.ledger.storage).acquire()
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as fault:
+            raise UsageError(
+                f"{self.job.output} cannot be written: {fault}; check the path, the bucket and "
+                "the permissions"
+            ) from fault
+
+    def _warn_unfenced(self) -> None:
+        self.progress.say(
+            "warning",
+            f"{self.job.output}: this storage does no conditional writes, so it stops no second "
+            "run that starts at the same moment; see that there is one at a time",
+        )
+
+    def _resume(self) -> list[UnitSpec]:
+        """Units to do: those that no commit names, or whose input rows are no longer the same."""
+        if self.fresh:
+            self.ledger.clear()
+        recorded = self.ledger.read_run()
+        if recorded is None:
+            self._record()
+        else:
+            self._go_on(recorded)
+        wanted = {unit.unit: unit.fingerprint for unit in self.plan.units}
+        done, changed = set(), []
+        for commit in self.ledger.each_commit():
+            if wanted.get(commit.unit) == commit.fingerprint:
+                done.add(commit.unit)
+                self.progress.counts.add(commit)
+            else:
+                changed.append(commit.unit)
+        if changed:
+            self.progress.say(
+                "changed", f"the rows of {len(changed)} committed units changed; doing them again"
+            )
+            self.ledger.withdraw(changed)
+        return self._with_kept([unit for unit in self.plan.units if unit.unit not in done])
+
+    def _go_on(self, recorded: dict[str, Any]) -> None:
+        """Check that the run that is recorded is this job, and keep what it says of the past."""
+        check_same_job(recorded, identity(self.job, self.model), self.job.output)
+        self.started = recorded.get("started", self.started)
+        self.setup = recorded.get("setup", {})
+        self.begins = recorded.get("begins", [])
+
+    def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
+        """Point units at the tokens that an earlier attempt kept of them."""
+        kept = self.ledger.kept()
+        paths = {unit.unit: shelf_path(unit.unit, unit.fingerprint) for unit in units}
+        return [
+            replace(unit, kept=self.ledger.storage.uri(paths[unit.unit]))
+            if paths[unit.unit] in kept and not self.ledger.storage.is_link(paths[unit.unit])
+            else unit
+            for unit in units
+        ]
+
+    def _record(self, elapsed_s: float | None = None) -> None:
+        facts = run_record(self.job, self.plan, self.model, self._counts())
+        ended = time.time() if self.state == "finished" else None
+        times = {"started": self.started, "ended": ended, "last_run_s": elapsed_s}
+        facts |= {"setup": self.setup, "begins": self.begins[-_BEGINS_KEPT:]}
+        self.ledger.write_run({"state": self.state, **facts, **times})
+
+    def _headline(self) -> str:
+        done = self.progress.counts.units_done
+        return f"{self.job.spec.name}: {self.plan.rows} rows in {len(self.plan.units)} units" + (
+            f" ({done} of {self.progress.counts.units} units were done before)" if done else ""
+        )
+
+    def _work(self, pending: list[UnitSpec], lease: Lease, make: StageFactory) -> None:
+        self.progress.begin(self._headline())
+        for note in self.plan.notes:
+            self.progress.say("input", note)
+        if not self.model.trained:
+            self.progress.say(
+                "warning",
+                f"model {self.model.name!r} is untrained: its tokens, text and sound mean nothing",
+            )
+        start_ray(self.job.address, self.verbose)
+        cluster = ray.cluster_resources()
+        allotment = fit_pools(
+            self.job,
+            cluster,
+            elastic=self.job.address is not None,
+            idle=idle_stages(self.job.spec, self.plan.schema),
+        )
+        self.setup = setup_record(allotment, cluster)
+        self.begins.append(time.time())
+        self._record()
+        for note in allotment.notes:
+            self.progress.say("note", note)
+        fields = travelling_schema(self.plan.schema)
+        stages = make(self.job, allotment, fields, self.model)
+        try:
+            settings = own_data_context(self.job.stage_timeout_s)
+            # stoppable again: Ray puts its own handler in place when it starts
+            with quiet(self.verbose), settings, stoppable():
+                for _ in range(self.job.max_attempts):
+                    pending = self._pass(pending, stages, allotment, lease)
+                    if not pending:
+                        return
+                    pending = self._with_kept(pending)
+                alone = Isolation(self.job.output, self.job.max_attempts, stages, allotment, lease)
+                for commit in alone.commits(pending):
+                    self._commit(commit)
+        except RayError as fault:
+            reason = str(fault).strip().splitlines()
+            raise RunFailed(f"Ray: {reason[-1] if reason else type(fault).__name__}") from fault
+
+    def _pass(
+        self, pending: list[UnitSpec], stages: Stages, allotment: Allotment, lease: Lease
+    ) -> list[UnitSpec]:
+        """Stream units once and commit those that arrive; returns the others."""
+        left = {unit.unit: unit for unit in pending}
+        for receipt in stream_units(pending, stages, allotment):
+            lease.check()
+            number = receipt["unit"]
+            if "fault" in receipt:
+                self._why[number] = receipt["fault"]
+                self._give_up_if_nothing_is_stored(receipt)
+            elif number in left:
+                unit = left.pop(number)
+                self._commit(merged(unit, [receipt]))
+        if left:
+            reasons = {self._why.get(number, "a worker died") for number in left}
+            if len(left) == len(pending) >= self.hopeless_units:
+                raise RunFailed(f"all {len(left)} units failed: {'; '.join(sorted(reasons)[:3])}")
+            self.progress.say(
+                "retry",
+                f"{len(left)} units did not arrive ({'; '.join(sorted(reasons)[:2])}); again",
+            )
+        return list(left.values())
+
+    def _give_up_if_nothing_is_stored(self, fault: dict[str, Any]) -> None:
+        """End a run whose results storage no longer takes, before it computes more of them."""
+        self._unstored += fault["kind"] == "storage"
+        if self._unstored >= _UNSTORED_UNITS:
+            raise RunFailed(
+                f"storage takes no results: {fault['fault']}; make room or mend it, then the same "
+                "command goes on where it was"
+            )
+
+    def _commit(self, commit: Commit) -> None:
+        """Make a unit visible, count it, and stop a job that is past hope."""
+        self.ledger.commit(commit)
+        self._unstored = 0
+        self.progress.committed(commit)
+        counts = self.progress.counts
+        done = counts.ok + counts.errors
+        if self.job.is_hopeless(counts.errors, done):
+            kinds = ", ".join(f"{n} {kind}" for kind, n in counts.kinds.most_common(5))
+            raise RunFailed(
+                f"{counts.errors} of {done} rows failed ({kinds}), more than max_errors "
+                f"{self.job.max_errors}; look at {self.job.output}/errors, mend the input, go on"
+            )
+
+
+def run_job(
+    job: JobConfig,
+    style: Style = "quiet",
+    fresh: bool = False,
+    make: StageFactory = make_stages,
+    verbose: bool = False,
+) -> RunResult:
+    """Run a task over a manifest into a folder of results, on this machine or a Ray cluster.
+
+    The manifest is checked, cut into units of rows and streamed through the task's stages. Each
+    unit becomes one Parquet part in ``OUTPUT/data`` (and one in ``OUTPUT/errors`` for rows that
+    failed) and one commit record. All state is in OUTPUT: after a stop of any kind the same call
+    goes on with the units that are not committed, and when all are, it does nothing. A row that
+    cannot be done costs that row alone.
+
+    Ray is started when it does not run in this process yet, and stays up for the next call.
+
+    Args:
+        job: what to do; see `JobConfig`.
+        style: ``quiet`` prints nothing, ``lines`` tells people how far it is, ``json`` machines.
+        fresh: remove a former run's results in OUTPUT first.
+        make: builds the stages; only tests give another.
+        verbose: let Ray print what it has to say.
+
+    Returns:
+        counts of rows and seconds, earlier calls included, and an exit code: 0 when every row
+        succeeded, 3 when some are in the errors table.
+
+    Raises:
+        UsageError: the job cannot be run as asked: no such input, a column or a model is missing,
+            OUTPUT holds another job or is in use. Nothing was started.
+        RunFailed: it stopped (interrupted, storage or every unit failed, too many errors); the
+            same call goes on.
+
+    Examples:
+        >>> from pipelines import JobConfig, run_job
+        >>> job = JobConfig(task="tokenize", input="recordings/", output="out/tokens")
+        >>> result = run_job(job)
+        >>> result.counts.ok, result.counts.errors
+        (120, 0)
+    """
+    job = pinned_job(job)
+    model = checked_model(job)
+    with answered():
+        check_apart(job)
+        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit, job.input_rules)
+        run = Run(job, plan, model, style, fresh)
+        run.verbose = verbose
+        return run.execute(make)

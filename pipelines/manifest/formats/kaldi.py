@@ -1,0 +1,109 @@
+"""Kaldi data folders: `wav.scp` with `segments`, `text` and `utt2spk` where they are.
+
+Nothing in them is ever run: an entry that is a shell pipe becomes a row that fails.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+import pyarrow as pa
+
+from pipelines.manifest.formats.text_formats import fault_row, lines_of, text_file, too_long
+from pipelines.manifest.tables.asked import Asked
+from pipelines.manifest.tables.row_tables import Numbered, Row, table_of_rows
+from pipelines.manifest.tables.text_lines import Meter, TextFile, TooLong
+
+MARK = "wav.scp"
+FILES = (MARK, "segments", "text", "utt2spk")
+_ARCHIVE = re.compile(r"\.ark:\d+(\[.*\])?$")
+
+
+def read_kaldi(
+    read: Callable[[str], TextFile | bytes | None], asked: Asked | None = None
+) -> pa.Table:
+    """The utterances of a data folder: one row a segment, or one a recording without `segments`.
+
+    Args:
+        read: one of `FILES`, None where it is not there.
+        asked: how many rows suffice.
+
+    Raises:
+        ValueError: there is no ``wav.scp``.
+    """
+    found = {name: read(name) for name in FILES}
+    files = {name: text_file(data) for name, data in found.items() if data is not None}
+    if MARK not in files:
+        raise ValueError("no wav.scp; a Kaldi data folder has one")
+    texts = dict(_pairs(files.get("text")))
+    speakers = dict(_pairs(files.get("utt2spk")))
+    recordings = dict(_pairs(files[MARK])) if "segments" in files else {}
+
+    def numbered(meter: Meter) -> Numbered:
+        rows: Iterator[Row | str] = (
+            _segments(files["segments"], recordings, meter)
+            if "segments" in files
+            else _recordings(files[MARK], meter)
+        )
+        return enumerate((_with_facts(row, texts, speakers) for row in rows), 1)
+
+    return table_of_rows(numbered, asked)
+
+
+def _pairs(file: TextFile | None) -> Iterator[tuple[str, str]]:
+    """First word and rest of every line that is not too long."""
+    for _, line in lines_of(file) if file else ():
+        if isinstance(line, str):
+            yield _pair(line)
+
+
+def _pair(line: str) -> tuple[str, str]:
+    name, _, rest = line.strip().partition(" ")
+    return name, rest.strip()
+
+
+def _recordings(file: TextFile, meter: Meter) -> Iterator[Row | str]:
+    for _, line in lines_of(file, meter):
+        yield too_long(line) if isinstance(line, TooLong) else _row(*_pair(line))
+
+
+def _row(name: str, rest: str) -> Row:
+    """A row for what an entry of ``wav.scp`` names."""
+    if rest.startswith("|") or rest.endswith("|"):
+        return fault_row(name, "a shell pipe, which is never run here; write the audio to a file")
+    if _ARCHIVE.search(rest):
+        return fault_row(name, "audio in a Kaldi archive; copy it to audio files with wav-copy")
+    if not rest:
+        return fault_row(name, "an entry without a path; each line is a name and a path")
+    return {"id": name, "audio": rest}
+
+
+def _segments(file: TextFile, recordings: Mapping[str, str], meter: Meter) -> Iterator[Row | str]:
+    for number, line in lines_of(file, meter):
+        if isinstance(line, TooLong):
+            yield too_long(line)
+            continue
+        try:
+            name, recording, start, end = line.split()[:4]
+            start_s, end_s = float(start), float(end)
+        except ValueError:
+            yield f"line {number} of segments is not: utterance, recording, start, end"
+            continue
+        if recording not in recordings:
+            yield fault_row(
+                name, f"line {number} of segments names a recording that wav.scp does not; add it"
+            )
+            continue
+        row = _row(name, recordings[recording])
+        if "audio" in row:
+            row |= {"recording": recording, "start_s": start_s}
+            row["end_s"] = None if end_s < 0 else end_s  # -1 is Kaldi's end of the file
+        yield row
+
+
+def _with_facts(row: Row | str, texts: Mapping[str, str], speakers: Mapping[str, str]) -> Row | str:
+    if isinstance(row, str):
+        return row
+    facts = {"text": texts.get(row["id"]), "speaker": speakers.get(row["id"])}
+    return {**row, **{name: value for name, value in facts.items() if value is not None}}

@@ -1,0 +1,198 @@
+"""The text formats of manifests: JSONL, CSV/TSV and plain text to tables, one row a line.
+
+A line that cannot be understood becomes a row that fails with its line number, and costs no other
+row anything. So does a text that is not valid Unicode: replacing its letters in silence would
+change paths and words.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+
+from actors.batch.schema import FAULT_COLUMN
+from pipelines.manifest.formats.lhotse import is_lhotse, lhotse_row
+from pipelines.manifest.tables.asked import Asked
+from pipelines.manifest.tables.row_tables import (
+    Numbered,
+    Row,
+    is_unicode,
+    require_columns,
+    table_of_dicts,
+    table_of_rows,
+)
+from pipelines.manifest.tables.text_lines import Meter, TextFile, TooLong
+
+Parse = Callable[[TextFile | bytes, Asked | None], pa.Table]
+_MOST_VALUES = 12_000_000
+_LONG_LINE = 1 << 20
+_MAX_CELLS_CHARACTERS = 16 << 20
+
+
+def text_file(data: TextFile | bytes) -> TextFile:
+    """A file, or one that is in memory."""
+    return TextFile.of(data) if isinstance(data, bytes) else data
+
+
+def parse_jsonl(data: TextFile | bytes, asked: Asked | None = None) -> pa.Table:
+    """One JSON object a line; a line that is none becomes a row that fails with its line number."""
+    file = text_file(data)
+
+    def read(meter: Meter) -> Numbered:
+        return ((number, _json_row(line, number)) for number, line in lines_of(file, meter))
+
+    return table_of_rows(read, asked)
+
+
+def lines_of(file: TextFile, meter: Meter | None = None) -> Iterator[tuple[int, str | TooLong]]:
+    """Number and text of every line that is not blank."""
+    skipped = 0
+
+    def skip(lines: int) -> None:
+        nonlocal skipped
+        skipped += lines
+
+    for number, line in enumerate(file.lines(meter, skip), 1):
+        if isinstance(line, TooLong):
+            yield number + skipped, line
+        elif line.strip():
+            yield number + skipped, line.rstrip("\r\n")
+
+
+def too_long(line: TooLong) -> str:
+    """What is wrong with a line that was not kept."""
+    return f"a line of {line.characters} characters; shorten it"
+
+
+def fault_row(row_id: str, message: str) -> Row:
+    """A row that is known by name but cannot be used."""
+    return {"id": row_id, FAULT_COLUMN: message}
+
+
+def _json_row(line: str | TooLong, number: int) -> Row | str:
+    if isinstance(line, TooLong):
+        return too_long(line)
+    if len(line) > _LONG_LINE and sum(map(line.count, ",[{")) > _MOST_VALUES:
+        return f"a line of more than {_MOST_VALUES} values; keep them in a file that it names"
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as fault:
+        return str(fault)
+    if not isinstance(row, dict):
+        return f"a {type(row).__name__}, not an object"
+    if not is_lhotse(row):
+        return row
+    found = lhotse_row(row)
+    if isinstance(found, str) and row.get("id") and isinstance(row["id"], str):
+        return fault_row(row["id"], f"line {number}: {found}")
+    return found
+
+
+def _delimited_rows(reader: csv.DictReader[str]) -> Iterator[tuple[int, Row | str]]:
+    while True:
+        try:
+            row: Row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as fault:
+            yield reader.reader.line_num, str(fault)  # the outer count stopped at the last row
+            continue
+        if None in row:
+            cells = len(row) - 1 + len(row[None])  # type: ignore[index]
+            yield reader.line_num, f"{cells} cells under a header of {len(row) - 1}; quote them"
+        else:
+            yield reader.line_num, row
+
+
+class _Cells:
+    """Lines for the csv module; one that makes a row too long gives way to one it refuses.
+
+    Attributes:
+        length: characters since the last row.
+    """
+
+    def __init__(self, file: TextFile, meter: Meter) -> None:
+        self.length = 0
+        self._lines = file.lines(meter)
+        self._refused = "x" * (csv.field_size_limit() + 1) + "\n"
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        if isinstance(line, str) and line.strip():  # blank ones make no row longer
+            self.length += len(line)
+        if isinstance(line, TooLong) or self.length > _MAX_CELLS_CHARACTERS:
+            self.length = 0
+            return self._refused
+        return line
+
+
+def _parse_delimited(delimiter: str) -> Parse:
+    def parse(data: TextFile | bytes, asked: Asked | None = None) -> pa.Table:
+        return table_of_rows(lambda meter: _rows_of(text_file(data), delimiter, meter), asked)
+
+    return parse
+
+
+def _rows_of(file: TextFile, delimiter: str, meter: Meter) -> Numbered:
+    lines = _Cells(file, meter)
+    try:
+        reader = csv.DictReader(lines, delimiter=delimiter)
+        names = list(reader.fieldnames or [])
+    except csv.Error as fault:
+        raise ValueError(f"the header cannot be read: {fault}") from fault
+    if len(set(names)) < len(names) or not is_unicode(names):
+        raise ValueError("the header repeats a name or is not UTF-8; correct its names")
+    require_columns(len(names))
+    for row in _delimited_rows(reader):
+        yield row
+        lines.length = 0
+
+
+def parse_lines(data: TextFile | bytes, asked: Asked | None = None) -> pa.Table:
+    """A text file: one row a line, blank lines left out, the line number part of the row."""
+    file = text_file(data)
+
+    def read(meter: Meter) -> Numbered:
+        for number, line in lines_of(file, meter):
+            told = too_long(line) if isinstance(line, TooLong) else {"line": number, "text": line}
+            yield number, told
+
+    return table_of_rows(read, asked)
+
+
+def table_of_files(
+    names: list[str], fault_of: Callable[[str], str | None] = lambda _: None
+) -> pa.Table:
+    """Rows for the audio files of a folder.
+
+    Args:
+        names: of the files; one that is not UTF-8 becomes a row that fails.
+        fault_of: why a file is not to be read, None where it may be.
+    """
+    rows: list[Row] = []
+    for name in names:
+        row: Row = {"id": name, "audio": name}
+        fault = fault_of(name)
+        if not is_unicode(name):
+            shown = name.encode("utf-8", "backslashreplace").decode()
+            row = {"id": shown, FAULT_COLUMN: f"file name {shown!r} is not UTF-8; rename it"}
+        elif fault is not None:
+            row = fault_row(name, fault)
+        rows.append(row)
+    return table_of_dicts(rows)
+
+
+PARSERS: dict[str, Parse] = {
+    ".jsonl": parse_jsonl,
+    ".ndjson": parse_jsonl,
+    ".json": parse_jsonl,
+    ".csv": _parse_delimited(","),
+    ".tsv": _parse_delimited("\t"),
+    ".txt": parse_lines,
+}

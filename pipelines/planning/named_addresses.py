@@ -1,0 +1,95 @@
+"""The addresses that a manifest names, looked at while it is planned: before anything is paid for.
+
+What the plan does not read, such as a path beside audio bytes, is looked at when it is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.inputs.audio import AUDIO_COLUMNS
+from actors.inputs.codes import CODE_COLUMNS
+from actors.storage.addresses import AddressPolicy, refused_names, remedy
+from pipelines.errors import UsageError
+from uniaudio2.shown import quoted
+from uniaudio2.tasks.spec import TaskSpec
+
+_EXAMPLES = 2
+
+
+@dataclass
+class NamedAddresses:
+    """Counts the addresses that rows may not name.
+
+    Args:
+        task: decides which columns name files.
+        allow: what is allowed besides, see `AddressPolicy`.
+
+    Attributes:
+        refused: how many there are.
+    """
+
+    task: TaskSpec
+    allow: tuple[str, ...] = ()
+    refused: int = 0
+    _examples: list[tuple[str, str]] = field(default_factory=list)
+    _known: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def look(self, table: pa.Table, base: str) -> None:
+        """Take in rows of a manifest.
+
+        Args:
+            table: some of its rows.
+            base: the manifest's folder.
+        """
+        policy = AddressPolicy(base, self.allow)
+        known = self._known.setdefault(base, {})
+        for name in self._columns():
+            if name in table.column_names:
+                for refused in refused_names(_names(table[name], policy), policy, known):
+                    self.refused += 1
+                    if len(self._examples) < _EXAMPLES:
+                        self._examples.append(refused)
+
+    def check(self, uri: str) -> None:
+        """Refuse a manifest that names what it may not.
+
+        Raises:
+            UsageError: how many, which, and what would allow them.
+        """
+        if not self.refused:
+            return
+        shown = "; ".join(f"{quoted(name)} ({why})" for name, why in self._examples)
+        raise UsageError(
+            f"{uri}: {self.refused} addresses that its rows may not name, such as {shown}; "
+            f"{remedy(self._examples[0][0])}; `--set input.refused=rows` makes them rows that fail"
+        )
+
+    def _columns(self) -> tuple[str, ...]:
+        others = (*self.task.other_audio, *CODE_COLUMNS.values())
+        return (*AUDIO_COLUMNS, *others) if "audio" in self.task.columns else others
+
+
+def _names(column: pa.ChunkedArray, policy: AddressPolicy) -> Iterator[str]:
+    """The names in a column that are worth a look: most of a manifest's lie beside it."""
+    if pa.types.is_struct(column.type):
+        if column.type.get_field_index("path") < 0:
+            return
+        column = pc.struct_field(column, "path")
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return
+    try:
+        far = pc.match_substring(column, "://")
+        if policy.is_remote:
+            up = pc.or_(pc.starts_with(column, "/"), pc.match_substring(column, ".."))
+            far = pc.or_(far, up)
+        # a column of mixed kinds arrives as JSON text, whose path is looked at when it is loaded
+        yield from column.filter(pc.fill_null(far, False)).to_pylist()
+    except UnicodeDecodeError:
+        return  # text that is none is a fault of its row

@@ -1,0 +1,206 @@
+"""Cutting a manifest into units, and refusing before any cost what cannot be run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import inf
+
+import pyarrow as pa
+
+from actors.batch.schema import FAULT_COLUMN
+from actors.batch.unit import UnitSpec, to_stream
+from actors.columnar.value_bounds import TOO_LARGE
+from actors.inputs.audio import AUDIO_COLUMNS
+from pipelines.config.settings import InputRules
+from pipelines.errors import UsageError
+from pipelines.manifest.discovery import find_sources
+from pipelines.manifest.sources import Source
+from pipelines.manifest.tables.asked import Asked
+from pipelines.planning.named_addresses import NamedAddresses
+from pipelines.planning.row_index import SeenIds, index_rows, origin, refuse_duplicates
+from uniaudio2.shown import listed, quoted
+from uniaudio2.tasks.table import TaskSpec
+
+_SMALLEST_RUN_UNITS = 8
+_LARGEST_UNIT_ROWS = 32
+_PACKED_BYTES = 4096  # packing less saves nothing
+# whose waves, 96 KB a second, are 115 MB in the store that stages share
+_LARGEST_UNIT_S = 1200.0
+_MARKS = {FAULT_COLUMN, TOO_LARGE}
+_CODES = ("recon_codes", "recon_path")
+_STAND_INS = {"audio": (*AUDIO_COLUMNS[1:], *_CODES), "recon_codes": _CODES[1:]}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        units: addresses of the rows, in order.
+        schema: columns of the whole manifest.
+        rows: number of rows.
+        sources: the files that were found.
+        notes: what a user should know of INPUT before it is run, a line each.
+    """
+
+    units: list[UnitSpec]
+    schema: pa.Schema
+    rows: int
+    sources: list[str]
+    notes: tuple[str, ...] = ()
+
+
+def check_columns(schema: pa.Schema, task: TaskSpec) -> None:
+    """Every column that the task needs is there, or one that serves for it.
+
+    Raises:
+        UsageError: names what is missing and what is there.
+    """
+    names = set(schema.names) - _MARKS
+    for column in task.columns:
+        others = (*_STAND_INS.get(column, ()), *filter(None, [task.fallback.get(column)]))
+        if not names & {column, *others}:
+            also = f" (or {', '.join(others)})" if others else ""
+            raise UsageError(
+                f"column {column!r}{also} is missing; task {task.name} needs "
+                f"{', '.join(task.columns)}, the manifest has {listed(sorted(names)) or 'none'}"
+            )
+
+
+def idle_stages(task: TaskSpec, schema: pa.Schema) -> tuple[str, ...]:
+    """Stages that have nothing to do: where no row can name audio, none is encoded."""
+    heard = {*AUDIO_COLUMNS, *task.other_audio}
+    return () if heard & set(schema.names) else ("encode",)
+
+
+def common_schema(sources: list[Source]) -> pa.Schema:
+    """One schema for all sources; a column that some lack is null there.
+
+    Raises:
+        UsageError: a column has types that cannot be brought together, or occurs twice in a file.
+    """
+    for source in sources:
+        names = source.schema.names
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UsageError(
+                f"{source.uri}: column {quoted(twice)} occurs more than once; "
+                "give each its own name"
+            )
+    try:
+        return pa.unify_schemas(
+            [s.schema.remove_metadata() for s in sources], promote_options="permissive"
+        )
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as fault:
+        raise UsageError(
+            f"the files of the manifest disagree: {fault}; give every column one type"
+        ) from fault
+
+
+def _first_fault(sources: list[Source]) -> str:
+    """What is wrong with the first row of a manifest none of whose rows are good."""
+    tables = [source.table for source in sources if source.table is not None]
+    faults = [t[FAULT_COLUMN].drop_null() for t in tables if FAULT_COLUMN in t.column_names]
+    return next(str(column[0]) for column in faults if len(column))
+
+
+def make_plan(
+    uri: str,
+    task: TaskSpec,
+    unit_rows: int | None = None,
+    limit: int | None = None,
+    rules: InputRules | None = None,
+) -> Plan:
+    """Find the manifest, check it and cut it into units.
+
+    Args:
+        uri: INPUT of the run.
+        task: decides which columns are needed.
+        unit_rows: rows of a unit; None chooses 32, fewer for small manifests so that stages
+            can overlap, and fewer where columns tell of more than 20 minutes of audio.
+        limit: use the first `limit` rows alone. Of a text manifest or tar no more is read than
+            they and its first million characters or two million cells, so what
+            columns there are does not depend on the rest.
+        rules: what the input may name, and where its links may lead.
+
+    Raises:
+        UsageError: nothing found, no rows, a column missing, ids null or repeated, addresses that
+            may not be named.
+    """
+    rules = rules or InputRules()
+    asked = Asked(limit, rules.links)
+    sources = [source for source in find_sources(uri, asked) if source.rows]
+    if not sources:
+        raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
+    schema = common_schema(sources)
+    if FAULT_COLUMN in schema.names and not set(schema.names) - {"id", *_MARKS}:
+        raise UsageError(f"{uri}: no row can be understood; the first: {_first_fault(sources)}")
+    check_columns(schema, task)
+    counts, left = [], limit if limit is not None else sum(s.rows for s in sources)
+    for source in sources:
+        counts.append(min(source.rows, max(left, 0)))
+        left -= source.rows
+    total = sum(counts)
+    size = unit_rows or max(1, min(_LARGEST_UNIT_ROWS, -(-total // _SMALLEST_RUN_UNITS)))
+    longest_s = inf if unit_rows else _LARGEST_UNIT_S
+    units: list[UnitSpec] = []
+    seen, named = SeenIds(), NamedAddresses(task, rules.allow)
+    look = named.look if rules.refused == "stop" else None
+    for source, rows in zip(sources, counts, strict=True):
+        groups = _groups(source, rows, size, longest_s, look)
+        units.extend(_cut(source, groups, len(units), seen))
+    named.check(uri)
+    refuse_duplicates(sources, counts, seen)
+    return Plan(units, schema, total, [source.uri for source in sources], asked.notes())
+
+
+def _cut(
+    source: Source, groups: Iterator[list[tuple[str, str]]], first: int, seen: SeenIds
+) -> Iterator[UnitSpec]:
+    """Units of one source; a unit never spans two sources."""
+    start = 0
+    for number, group in enumerate(groups, first):
+        stop = start + len(group)
+        seen.add([name for name, _ in group])
+        contents = hashlib.blake2b(origin(source), digest_size=16)
+        for _, row_hash in group:
+            contents.update(row_hash.encode())
+        where, data = source.uri, b""
+        if source.table is not None:
+            rows_of_unit = source.table.slice(start, len(group))
+            is_large = rows_of_unit.nbytes > _PACKED_BYTES
+            where, data = "", to_stream(rows_of_unit, "zstd" if is_large else None)
+        tar = source.uri if source.pinned else ""
+        yield UnitSpec(number, where, start, stop, source.base, contents.hexdigest(), data, tar=tar)
+        start = stop
+
+
+def _groups(
+    source: Source,
+    rows: int,
+    size: int,
+    longest_s: float,
+    look: Callable[[pa.Table, str], None] | None,
+) -> Iterator[list[tuple[str, str]]]:
+    """Ids and hashes of rows that make a unit: at most `size`, and of `longest_s` seconds in all
+    but where one row alone is longer."""
+    group: list[tuple[str, str]] = []
+    group_s = 0.0
+    for row, (name, row_hash, row_s) in enumerate(index_rows(source, rows, look)):
+        if name is None or name == "":
+            raise UsageError(f"{source.uri}: row {row} has no id; fill the 'id' column or drop it")
+        if group and (len(group) == size or group_s + row_s > longest_s):
+            yield group
+            group, group_s = [], 0.0
+        group.append((name, row_hash))
+        group_s += row_s
+    if group:
+        yield group
+
+
+def travelling_schema(schema: pa.Schema) -> pa.Schema:
+    """The columns that travel to the results: all but `id` and our own marks."""
+    kept = [field for field in schema if field.name not in ("id", *_MARKS)]
+    return pa.schema(kept)

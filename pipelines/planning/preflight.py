@@ -1,0 +1,65 @@
+"""What is refused before anything is started."""
+
+from __future__ import annotations
+
+from actors.storage.model_cache import pinned
+from actors.storage.model_source import local_model
+from actors.storage.object_store import Storage
+from pipelines.config.job import JobConfig
+from pipelines.config.own_addresses import check_addresses
+from pipelines.config.prompts import check_prompting
+from pipelines.errors import RunFailed, UsageError
+from pipelines.planning.span_policy import span_rule
+from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.config import ModelConfig
+
+
+def pinned_job(job: JobConfig) -> JobConfig:
+    """The job with its model as it is now: every worker then takes the same commit of it.
+
+    Raises:
+        UsageError: an address cannot serve, or nothing is at the model's.
+        RunFailed: the hub did not answer.
+    """
+    check_addresses(job)
+    try:
+        return job.model_copy(update={"model": pinned(job.model)})
+    except ValueError as fault:
+        raise UsageError(str(fault)) from fault
+    except OSError as fault:
+        raise RunFailed(f"model {job.model}: {fault}; the same command goes on") from fault
+
+
+def checked_model(job: JobConfig) -> ModelConfig:
+    """The model's configuration, with the job's settings checked against it."""
+    check_addresses(job)
+    try:
+        folder = model_folder(local_model(job.model, parts=False))
+        config = load_config(folder)
+        instructions, examples = job.instructions, job.worked_examples  # bad files end it here
+        if "generate" in job.spec.stages and config.codec_only:
+            raise UsageError(
+                f"model {job.model!r} is a codec without a language model; task {job.spec.name} "
+                "needs one: choose another model, or --until encode"
+            )
+        if "generate" in job.spec.stages:
+            sampling = job.sampling.for_task(job.spec, config)
+            sampling.check_fits(config.lm)
+            sampling.check_serves("text" if job.spec.output == "text" else "audio", job.spec.answer)
+            tokenizer = folder / "tokenizer/tokenizer.json"
+            check_prompting(job.spec, instructions, examples, sampling, job.seed, config, tokenizer)
+            span_rule(job, config)
+    except ValueError as fault:
+        raise UsageError(str(fault)) from fault
+    except OSError as fault:
+        raise RunFailed(f"model {job.model}: {fault}; the same command goes on") from fault
+    return config
+
+
+def check_apart(job: JobConfig) -> None:
+    """Refuse an OUTPUT inside a folder that is INPUT: its files would be input the next time."""
+    if Storage(job.output).root.startswith(Storage(job.input).root + "/"):
+        raise UsageError(
+            f"OUTPUT {job.output} lies inside INPUT {job.input}; results would become input: "
+            "choose a folder beside it"
+        )

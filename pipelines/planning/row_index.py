@@ -1,0 +1,146 @@
+"""Ids and contents of a manifest's rows, seen once while planning and never held as a list."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from actors.batch.unit import row_hashes, row_ids
+from actors.columnar.file_rows import file_batches
+from pipelines.errors import UsageError
+from pipelines.manifest.sources import Source, fault_of
+from uniaudio2.shown import quoted
+
+_BATCH_ROWS = 4096
+_BATCH_BYTES = 4 << 20
+_WHOLE_BATCH_ROWS = 64
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(_is_binary(field.type) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def read_columns(source: Source) -> list[str] | None:
+    """Columns that planning reads: all, but no audio bytes where an `id` tells the rows apart."""
+    if source.table is not None or "id" not in source.schema.names:
+        return None
+    return [field.name for field in source.schema if not _is_binary(field.type)]
+
+
+def origin(source: Source) -> bytes:
+    """What a unit's fingerprint starts with: bytes that are not read while planning are known by
+    their file's size and time alone."""
+    read = read_columns(source)
+    unread = source.pinned or (read is not None and len(read) < len(source.schema))
+    return f"{source.uri}\x00{source.identity if unread else ''}".encode()
+
+
+def index_rows(
+    source: Source, rows: int, look: Callable[[pa.Table, str], None] | None = None
+) -> Iterator[tuple[str | None, str, float]]:
+    """Id, content hash and seconds of audio, where they are told, of the first `rows` rows of a
+    source, one batch in memory at a time.
+
+    Args:
+        source: piece of a manifest.
+        rows: how many of its rows.
+        look: is shown every batch and the source's folder.
+
+    Raises:
+        UsageError: ids of a wrong type, or rows that cannot be read.
+    """
+    try:
+        for table in _tables(source, rows):
+            if look is not None:
+                look(table, source.base)
+            hashes = row_hashes(table)  # which are the ids where no column is
+            ids = row_ids(table) if "id" in table.column_names else hashes
+            yield from zip(ids, hashes, _seconds(table), strict=True)
+    except (ValueError, pa.ArrowException, OSError, MemoryError) as fault:
+        raise UsageError(f"{source.uri}: {fault_of(fault)}") from fault
+
+
+def _seconds(table: pa.Table) -> list[float]:
+    """How much audio each row names by its columns; 0 where they do not tell."""
+
+    def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        kind = table.schema.field(name).type if name in table.column_names else pa.null()
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            return np.full(table.num_rows, np.nan)
+        # unsafe: beyond 2^53 a number of seconds need not be exact
+        return np.asarray(table[name].cast(pa.float64(), safe=False).to_numpy(), np.float64)
+
+    with np.errstate(invalid="ignore"):
+        span_s = column("end_s") - np.nan_to_num(column("start_s"))
+        told_s = np.where(np.isnan(span_s), column("duration"), span_s)
+        seconds: list[float] = np.where(np.isfinite(told_s) & (told_s > 0), told_s, 0.0).tolist()
+    return seconds
+
+
+def _tables(source: Source, rows: int) -> Iterator[pa.Table]:
+    """The first rows, a batch at a time: as Python values they take many times their size."""
+    if source.table is None:
+        columns = read_columns(source)
+        size = _BATCH_ROWS if columns else _WHOLE_BATCH_ROWS
+        for batch in file_batches(source.uri, rows, columns, size):
+            yield pa.Table.from_batches([batch])
+        return
+    average = source.table.nbytes // max(source.table.num_rows, 1) + 1
+    size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // average))
+    for start in range(0, rows, size):
+        yield source.table.slice(start, min(size, rows - start))
+
+
+class SeenIds:
+    """Ids seen so far as 64-bit hashes: eight bytes an id, whatever its length."""
+
+    def __init__(self) -> None:
+        self._blocks: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
+
+    def add(self, ids: list[str]) -> None:
+        """Remember ids."""
+        self._blocks.append(np.array([_id_hash(name) for name in ids], dtype=np.uint64))
+
+    def repeated(self) -> set[int]:
+        """Hashes that occur more than once."""
+        if not self._blocks:
+            return set()
+        values, counts = np.unique(np.concatenate(self._blocks), return_counts=True)
+        return {int(value) for value in values[counts > 1]}
+
+
+def _id_hash(name: str) -> int:
+    data = name.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+
+
+def refuse_duplicates(sources: list[Source], counts: list[int], seen: SeenIds) -> None:
+    """Look at the ids again, only if hashes repeat, and name some that do.
+
+    Raises:
+        UsageError: an id occurs more than once.
+    """
+    repeated = seen.repeated()
+    if not repeated:
+        return
+    found: dict[str, int] = {}
+    for source, rows in zip(sources, counts, strict=True):
+        for name, *_ in index_rows(source, rows):
+            if name is not None and _id_hash(name) in repeated:
+                found[name] = found.get(name, 0) + 1
+    twice = sorted(name for name, count in found.items() if count > 1)
+    if not twice:
+        return
+    examples = ", ".join(quoted(name, 80) for name in twice[:3])
+    has_column = any("id" in source.schema.names for source in sources)
+    remedy = (
+        "make every id unique"
+        if has_column
+        else "these rows are equal in every column: remove the copies or add an 'id' column"
+    )
+    raise UsageError(f"{len(twice)} ids occur more than once, such as {examples}; {remedy}")

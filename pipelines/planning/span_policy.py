@@ -1,0 +1,59 @@
+"""How much audio goes into one prompt, from the job and the model."""
+
+from __future__ import annotations
+
+from math import inf
+
+from pipelines.config.job import JobConfig
+from pipelines.errors import UsageError
+from uniaudio2.audio.spans import FRAME_HZ, SpanRule
+from uniaudio2.config import LATENT_RATE_HZ, REASON_RATE_HZ, RECON_RATE_HZ, ModelConfig
+from uniaudio2.tasks.table import TaskSpec
+
+_ROWS_PER_S = {
+    "audio": REASON_RATE_HZ + RECON_RATE_HZ,
+    "reason": REASON_RATE_HZ,
+    "recon": RECON_RATE_HZ,
+    "audio_prompt": RECON_RATE_HZ,
+}
+_OTHER_ROWS = 128  # instruction and markers
+_SHORTEST_SPAN_S = 1.0
+_PAUSE_SHARE = 8
+
+
+def _rows_per_s(task: TaskSpec) -> float:
+    """Prompt rows that a second of audio takes."""
+    return sum(_ROWS_PER_S.get(part.kind, 0.0) for part in task.prompt if part.column == "audio")
+
+
+def span_rule(job: JobConfig, model: ModelConfig) -> SpanRule | None:
+    """How long audio is cut; None where the task takes it in one piece.
+
+    A span is by default a little shorter than what the codec encodes at once: more would cost
+    another segment. A silence of an eighth of that is not worth its place in the prompt.
+
+    Raises:
+        UsageError: the job wants longer spans than a prompt holds beside its answer.
+    """
+    task = job.spec
+    if "generate" not in task.stages or task.long_audio != "spans":
+        return None
+    answer = job.sampling.for_task(task, model).max_frames
+    fits_s = (model.lm.context - answer - _OTHER_ROWS) / _rows_per_s(task)
+    segment_s = model.codec.segment_frames / LATENT_RATE_HZ - 1 / FRAME_HZ
+    max_s = job.spans.max_s or max(min(segment_s, fits_s), _SHORTEST_SPAN_S)
+    if job.spans.max_s and max_s > fits_s:
+        raise UsageError(
+            f"spans.max_s {max_s:g} does not fit: a prompt of {model.lm.context} rows holds "
+            f"{fits_s:.1f} s beside {answer} rows of answer; lower it, or sampling.max_frames"
+        )
+    return SpanRule(max_s=max_s, pause_s=job.spans.pause_s or max(max_s / _PAUSE_SHARE, 0.25))
+
+
+def prompt_seconds(job: JobConfig, model: ModelConfig) -> float:
+    """Audio that is longer fits into no prompt of the task, whatever else is in it."""
+    task = job.spec
+    rate = _rows_per_s(task)
+    if "generate" not in task.stages or task.long_audio == "spans" or not rate:
+        return inf
+    return model.lm.context / rate

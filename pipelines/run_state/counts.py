@@ -1,0 +1,36 @@
+"""Running totals: rows, units and seconds of audio."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pipelines.run_state.commit_record import Commit
+
+
+@dataclass
+class Counts:
+    """Running totals of a run."""
+
+    rows: int = 0
+    units: int = 0
+    units_done: int = 0
+    ok: int = 0
+    errors: int = 0
+    input_s: float = 0.0
+    output_s: float = 0.0
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def done(self) -> int:
+        """Rows that are in data or in errors."""
+        return self.ok + self.errors
+
+    def add(self, commit: Commit) -> None:
+        """Count a committed unit."""
+        self.units_done += 1
+        self.ok += commit.ok
+        self.errors += commit.errors
+        self.input_s += commit.input_s
+        self.output_s += commit.output_s
+        self.kinds.update(commit.kinds)

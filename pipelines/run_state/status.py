@@ -1,0 +1,81 @@
+"""What is committed, failed and left in an OUTPUT, told from storage alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.run_state.commit_log import open_output
+from pipelines.run_state.counts import Counts
+from pipelines.run_state.run_facts import require
+from uniaudio2.shown import shown
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a run.
+
+    Attributes:
+        state: ``running`` (or stopped before its end) or ``finished``.
+        task: name of the task.
+        model: fingerprint of the model.
+        rows: rows of the input.
+        ok: rows committed with a result.
+        errors: rows committed to the errors table.
+        units: units of the input.
+        units_done: units committed.
+        input_s: seconds of input audio done.
+        output_s: seconds of audio written.
+        kinds: errors by kind.
+    """
+
+    state: str
+    task: str
+    model: str
+    rows: int
+    ok: int
+    errors: int
+    units: int
+    units_done: int
+    input_s: float
+    output_s: float
+    kinds: dict[str, int]
+
+    @property
+    def left(self) -> int:
+        """Rows that no commit covers."""
+        return self.rows - self.ok - self.errors
+
+
+def read_status(output: str) -> Status:
+    """Count what the commit log of `output` names; every text is safe to show.
+
+    Raises:
+        UsageError: no run was ever started there, or what is there is none.
+    """
+    ledger, facts = open_output(output)
+    require(facts, output, "state", "job.task", "job.model", "input.rows", "input.units")
+    counts = Counts(rows=facts["input"]["rows"], units=facts["input"]["units"])
+    for commit in ledger.each_commit():
+        counts.add(commit)
+    return Status(
+        state=shown(facts["state"]),
+        task=shown(facts["job"]["task"]),
+        model=shown(facts["job"]["model"]),
+        rows=counts.rows,
+        ok=counts.ok,
+        errors=counts.errors,
+        units=counts.units,
+        units_done=counts.units_done,
+        input_s=counts.input_s,
+        output_s=counts.output_s,
+        kinds={shown(kind): count for kind, count in counts.kinds.items()},
+    )
+
+
+def verify(output: str) -> list[str]:
+    """Read every committed object of `output` again and compare it with its commit record.
+
+    Returns:
+        what is missing or differs; empty when all is well.
+    """
+    return open_output(output)[0].verify()

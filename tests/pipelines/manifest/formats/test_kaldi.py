@@ -1,0 +1,138 @@
+"""Kaldi data folders as rows, their pipes refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.batch.schema import FAULT_COLUMN
+from actors.inputs.audio import load_wave
+from actors.storage.addresses import AddressPolicy
+from pipelines.errors import UsageError
+from pipelines.manifest.discovery import find_sources
+from pipelines.manifest.formats.kaldi import read_kaldi
+from pipelines.planning.plan import make_plan
+from uniaudio2.tasks.table import get_task
+
+
+def _folder(folder: Path, **files: str) -> str:
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    return str(folder)
+
+
+def test_segments_text_and_speakers(tmp_path: Path, make_audio: Callable[..., Path]) -> None:
+    path = make_audio("a b.wav", 2.0, 16_000)  # the rest of the line is the path, spaces and all
+    data = _folder(
+        tmp_path / "data",
+        wav_scp=f"rec1 {path}\nrec2 s3://bucket/b.flac\n",
+        segments="u1 rec1 0.5 1.25\nu2 rec1 1.0 -1\nu3 gone 0 1\nu4 rec2 0 x\n",
+        text="u1 one two\nu2\n",
+        utt2spk="u1 ann\n",
+    )
+    (source,) = find_sources(data)
+    assert source.table is not None
+    u1, u2, u3, u4 = source.table.to_pylist()
+    assert (u1["id"], u1["text"], u1["speaker"], u1["recording"]) == (
+        "u1",
+        "one two",
+        "ann",
+        "rec1",
+    )
+    assert len(load_wave(u1, AddressPolicy(source.base), 60.0)) == 0.75 * 24_000
+    assert (u2["end_s"], u2["text"]) == (None, "")
+    assert len(load_wave(u2, AddressPolicy(source.base), 60.0)) == 24_000
+    assert "line 3 of segments names a recording that wav.scp does not" in u3[FAULT_COLUMN]
+    assert "line 4 of segments is not: utterance, recording" in u4[FAULT_COLUMN]
+
+
+def test_pipes_and_archives_are_rows_that_fail(tmp_path: Path) -> None:
+    flag = tmp_path / "ran"
+    data = _folder(
+        tmp_path / "data",
+        wav_scp=f"a touch {flag} |\nb | touch {flag}\nc {tmp_path}/x.ark:15\nd\ne sub/e.wav\n",
+    )
+    (source,) = find_sources(data)
+    assert source.table is not None
+    rows = source.table.to_pylist()
+    faults = [row[FAULT_COLUMN] for row in rows]
+    assert "never run" in faults[0]
+    assert "never run" in faults[1]
+    assert "archive" in faults[2]
+    assert "without a path" in faults[3]
+    assert (faults[4], rows[4]["audio"]) == (None, "sub/e.wav")
+    assert [row["id"] for row in rows] == list("abcde")
+    assert source.base == data
+    assert not flag.exists()
+
+
+def test_the_file_itself_names_its_folder(tmp_path: Path) -> None:
+    data = _folder(tmp_path / "data", wav_scp="a x.wav\n")
+    assert find_sources(f"{data}/wav.scp")[0].base == data
+    with pytest.raises(UsageError, match="not known"):
+        (tmp_path / "other.scp").write_text("a x.wav\n")
+        find_sources(str(tmp_path / "other.scp"))
+
+
+@given(st.binary(max_size=200), st.none() | st.binary(max_size=200), st.binary(max_size=100))
+@settings(deadline=None)
+def test_no_bytes_break_the_reader(scp: bytes, segments: bytes | None, text: bytes) -> None:
+    files = {"wav.scp": scp, "segments": segments, "text": text}
+    table = read_kaldi(files.get)
+    assert all(row.get("audio") or row[FAULT_COLUMN] for row in table.to_pylist())
+
+
+@pytest.mark.parametrize("name", ["wav.scp", "segments", "text", "utt2spk"])
+def test_a_link_to_a_file_of_another_kind_is_not_read(tmp_path: Path, name: str) -> None:
+    """Any file can be read as lines of words: what is in it would become rows."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("password hunter2\n0 hunter2 1 2\nhunter2\n")
+    data = Path(_folder(tmp_path / "data", wav_scp="password a.wav\n"))
+    (data / name).unlink(missing_ok=True)
+    (data / name).symlink_to(secret)
+    for uri in (str(data), str(data / "wav.scp")):
+        with pytest.raises(UsageError, match="another kind of name; copy the file") as caught:
+            make_plan(uri, get_task("tokenize"))
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["wav.scp", "segments", "text"])
+def test_links_between_data_folders_are_followed(tmp_path: Path, name: str) -> None:
+    other = _folder(
+        tmp_path / "other", wav_scp="u1 a.wav\n", segments="u1 u1 0 1\n", text="u1 hi\n"
+    )
+    data = Path(_folder(tmp_path / "data", wav_scp="u1 a.wav\n"))
+    (data / name).unlink(missing_ok=True)
+    (data / name).symlink_to(f"{other}/{name}")
+    plan = make_plan(str(data), get_task("tokenize"))
+    assert plan.rows == 1
+    assert "1 links lead out of INPUT and are followed" in plan.notes[0]
+
+
+def test_what_is_wrong_with_an_entry_is_said_without_its_contents(tmp_path: Path) -> None:
+    data = _folder(
+        tmp_path / "data",
+        wav_scp="a SECRET |\nb SECRET.ark:5\nc c.wav\n",
+        segments="u1 a 0 1\nu2 b 0 1\nu3 SECRET 0 1\nu4 c SECRET 1\n",
+    )
+    (source,) = find_sources(data)
+    assert source.table is not None
+    faults = source.table[FAULT_COLUMN].to_pylist()
+    assert all(faults)
+    assert "SECRET" not in str(faults)
+
+
+def test_a_line_that_is_too_long_costs_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.manifest.tables.text_lines.MAX_LINE_CHARACTERS", 500_000)
+    data = _folder(tmp_path / "data", wav_scp=f"a a.wav\nb {'x' * 600_000}\nc c.wav\n")
+    (source,) = find_sources(data)
+    assert source.table is not None
+    assert source.table["audio"].to_pylist() == ["a.wav", None, "c.wav"]
+    assert "a line of 600003 characters" in source.table[FAULT_COLUMN].to_pylist()[1]

@@ -1,0 +1,198 @@
+"""Tars that `webdataset` wrote: rows whose audio is read from inside the tar, alone."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import webdataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.batch.schema import FAULT_COLUMN
+from actors.inputs.audio import load_wave
+from actors.storage.addresses import AddressPolicy
+from actors.storage.object_store import Storage
+from pipelines.errors import UsageError
+from pipelines.manifest.discovery import AUDIO_SUFFIXES, find_sources
+from pipelines.manifest.formats.webdataset import read_tar, split_name
+from pipelines.manifest.tables.asked import Asked
+from pipelines.planning.plan import make_plan
+from tests.conftest import tone, wav_bytes
+from uniaudio2.tasks.table import get_task
+
+
+def _tar(keys: list[str], seconds: float = 0.25) -> bytes:
+    sink = io.BytesIO()
+    with webdataset.TarWriter(sink) as writer:
+        for number, key in enumerate(keys):
+            sound = wav_bytes(tone(seconds * (number + 1)))
+            facts = {"n": number, "id": "other"}
+            writer.write({"__key__": key, "wav": sound, "txt": f"text {number}", "json": facts})
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_samples_are_read_where_they_are(
+    where: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    root = str(tmp_path) if where == "local" else request.getfixturevalue("bucket")
+    Storage(root).put("d/a.tar", _tar(["x/1", "x/2"]))
+    Storage(root).put("d/b.tar", _tar(["y"]))
+    first, second = find_sources(f"{root}/d")
+    assert first.table is not None
+    rows = first.table.to_pylist()
+    assert [row["id"] for row in rows] == ["x/1", "x/2"]
+    assert [(row["text"], row["n"], row["json_id"]) for row in rows] == [
+        ("text 0", 0, "other"), ("text 1", 1, "other"),
+    ]  # fmt: skip
+    assert rows[1]["audio"].startswith(f"{root}/d/a.tar#bytes=")
+    assert len(load_wave(rows[1], AddressPolicy(first.base, tar=first.uri), 60.0)) == 12_000
+    assert second.rows == 1
+
+
+def test_keys_that_repeat_in_other_tars_get_the_tars_names(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.tar").write_bytes(_tar(["0", "1"]))
+    ids = [source.table["id"].to_pylist() for source in find_sources(f"{tmp_path}/*.tar")]
+    assert ids == [["a/0", "a/1"], ["b/0", "b/1"]]
+
+
+def test_another_tar_in_its_place_is_done_again(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(_tar(["0"], 0.25))
+    before = make_plan(f"{tmp_path}/a.tar", get_task("tokenize"))
+    (tmp_path / "a.tar").write_bytes(_tar(["0"], 0.25).ljust(20480, b"\0"))
+    after = make_plan(f"{tmp_path}/a.tar", get_task("tokenize"))
+    assert before.units[0].fingerprint != after.units[0].fingerprint
+
+
+def test_a_cut_tar_and_a_broken_json_cost_their_rows(tmp_path: Path) -> None:
+    whole = _tar(["0", "1", "2"])
+    (tmp_path / "a.tar").write_bytes(whole[: len(whole) // 2])
+    (source,) = find_sources(f"{tmp_path}/a.tar")
+    assert source.table is not None
+    rows = source.table.to_pylist()
+    assert rows[0]["id"] == "0"
+    assert FAULT_COLUMN in rows[-1]
+    sink = io.BytesIO()
+    with webdataset.TarWriter(sink) as writer:
+        writer.write({"__key__": "bad", "json": b"[1"})
+        writer.write({"__key__": "list", "json": b"[1]"})
+    sink.seek(0)
+    table = read_tar(sink, "t.tar", AUDIO_SUFFIXES).to_pylist()
+    assert [row["id"] for row in table] == ["bad", "list"]
+    assert "not an object" in table[1][FAULT_COLUMN]
+
+
+def _rows(members: dict[str, bytes]) -> list[dict[str, Any]]:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w") as tar:
+        for name, data in members.items():
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            tar.addfile(header, io.BytesIO(data))
+    sink.seek(0)
+    return list(read_tar(sink, "t.tar", AUDIO_SUFFIXES).to_pylist())
+
+
+def test_no_sound_is_lost_to_a_dot_in_its_name() -> None:
+    rows = _rows(
+        {
+            "d/s.1.flac": b"x", "d/s.1.json": b'{"text": "one", "who": {"age": 3}}',
+            "d/s.2.flac": b"xy", "d/s.2.txt": b"two", "d/s.lang.txt": b"en", "d/s.speaker": b"s",
+        }
+    )  # fmt: skip
+    assert [(row["id"], row["text"], row["speaker"]) for row in rows] == [
+        ("d/s.1", "one", "s"), ("d/s.2", "two", "s"),
+    ]  # fmt: skip
+    assert [row["audio"].rpartition("+")[2] for row in rows] == ["1", "2"]
+    assert rows[0]["who"] == {"age": 3}
+
+
+def test_one_sound_keeps_its_key_and_takes_what_its_name_shares() -> None:
+    rows = _rows({"a.b.wav": b"x", "a.b.json": b'{"text": "one"}', "__meta__": b"x", "c.txt": b"y"})
+    assert [(row["id"], row["text"]) for row in rows] == [("a", "one"), ("c", "y")]
+
+
+def _sparse(name: str, size: int) -> bytes:
+    """A member of which nothing is stored, as old GNU tar writes holes."""
+    header = tarfile.TarInfo(name)
+    header.type = tarfile.GNUTYPE_SPARSE
+    block = bytearray(header.tobuf(tarfile.GNU_FORMAT)[:512])
+    block[386:410] = b"%011o\0" % size + b"%011o\0" % 0
+    block[483:495] = b"%011o\0" % size
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def test_members_that_are_not_stored_cost_their_samples() -> None:
+    names = ["a.txt", "b.wav", "c.jpg"]
+    data = b"".join(_sparse(name, 4 << 20) for name in names) + _tar(["d"])
+    rows = read_tar(io.BytesIO(data), "t.tar", AUDIO_SUFFIXES).to_pylist()
+    assert [row["id"] for row in rows] == ["a", "b", "c", "d"]
+    faults = [row[FAULT_COLUMN] for row in rows]
+    assert [bool(fault) for fault in faults] == [True, True, False, False]
+    assert faults[:2] == [f"{end} is a sparse member; pack the tar without --sparse"
+                          for end in (".txt", ".wav")]  # fmt: skip
+    assert [row["text"] for row in rows] == [None, None, None, "text 0"]
+    assert [bool(row["audio"]) for row in rows] == [False, False, False, True]
+
+
+def test_no_more_of_a_tar_is_read_than_a_limit_asks_for(tmp_path: Path) -> None:
+    """Behind the first million characters of headers and texts nothing is looked at."""
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for number in range(1500):
+            for ending in ("1.wav", "2.wav"):
+                tar.addfile(tarfile.TarInfo(f"{number:04}.{ending}"))
+    for name in "ab":
+        (tmp_path / f"{name}.tar").write_bytes(sink.getvalue())
+    whole = find_sources(str(tmp_path))
+    assert [source.rows for source in whole] == [3000, 3000]
+    some = find_sources(str(tmp_path), Asked(3))
+    assert all(2000 <= source.rows < 2500 for source in some)
+    for source, full in zip(some, whole, strict=True):
+        assert source.table is not None
+        assert full.table is not None
+        assert source.table.equals(full.table.slice(0, source.rows))
+    assert some[1].table is not None
+    assert some[1].table["id"][0].as_py() == "b/0000.1"
+
+
+def test_a_zipped_tar_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").touch()
+    with pytest.raises(UsageError, match=r"zipped \.tar cannot be read from its middle"):
+        find_sources(str(tmp_path / "a.tar.gz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("a/b.c/d.e.wav", ("a/b.c/d", ".e", ".wav")),
+        ("x", ("x", "", "")),
+        ("x.A.b.TXT", ("x", ".A.b", ".txt")),
+        (".hidden", ("", "", ".hidden")),
+    ],
+)
+def test_names(name: str, parts: tuple[str, str, str]) -> None:
+    assert split_name(name) == parts
+
+
+@given(st.binary(max_size=2000))
+@settings(deadline=None)
+def test_no_bytes_break_the_reader(data: bytes) -> None:
+    table = read_tar(io.BytesIO(data), "t.tar", AUDIO_SUFFIXES)
+    assert table.num_rows == 0 or "id" in table.column_names or FAULT_COLUMN in table.column_names
+
+
+def test_a_tar_that_is_damaged_from_its_first_byte_costs_itself_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(_tar(["x"]))
+    (tmp_path / "b.tar").write_bytes(b"\x00" + _tar(["y"])[1:])
+    plan = make_plan(str(tmp_path), get_task("tokenize"))
+    rows = [row for unit in plan.units for row in unit.read().to_pylist()]
+    assert [row.get("id") for row in rows] == ["x", None]
+    assert "cannot be read on" in rows[1][FAULT_COLUMN]

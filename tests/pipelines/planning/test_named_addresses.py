@@ -1,0 +1,46 @@
+"""Addresses of a manifest, seen while it is planned."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from pipelines.errors import UsageError
+from pipelines.planning.named_addresses import NamedAddresses
+from uniaudio2.tasks.table import get_task
+
+ASR = get_task("asr")
+
+
+def _refused(columns: dict[str, object], base: str, allow: tuple[str, ...] = ()) -> int:
+    found = NamedAddresses(ASR, allow)
+    found.look(pa.table(columns), base)
+    return found.refused
+
+
+@pytest.mark.parametrize("name", ["audio", "audio_filepath", "recon_path", "reason_path"])
+def test_columns_that_name_files(name: str) -> None:
+    assert _refused({name: ["a.wav", "/etc/passwd", None, "../../x/y"]}, "s3://mine/set") == 2
+    assert _refused({name: ["a.wav", "/etc/passwd", None]}, "/data") == 0
+    assert _refused({"text": ["/etc/passwd"]}, "s3://mine/set") == 0
+
+
+def test_structs_dictionaries_and_other_types() -> None:
+    hub = pa.array([{"bytes": None, "path": "/etc/passwd"}, {"bytes": b"x", "path": None}])
+    assert _refused({"audio": hub}, "s3://mine/set") == 1
+    assert _refused({"audio": pa.array(["/etc/x"] * 3).dictionary_encode()}, "s3://mine/s") == 3
+    assert _refused({"audio": pa.array([b"RIFF"])}, "s3://mine/set") == 0
+    assert _refused({"audio": pa.array([{"x": "/etc"}])}, "s3://mine/set") == 0
+
+
+def test_one_line_says_how_many_which_and_what_would_allow_them() -> None:
+    found = NamedAddresses(ASR)
+    found.look(pa.table({"audio": ["s3://theirs/a.wav"] * 5}), "s3://mine/set")
+    with pytest.raises(UsageError, match=r"5 addresses .*--set input\.allow=s3://theirs/") as told:
+        found.check("s3://mine/set/m.parquet")
+    assert "input.refused=rows" in str(told.value)
+    assert _refused({"audio": ["s3://theirs/a.wav"]}, "s3://mine/set", ("s3://theirs/",)) == 0
+
+
+def test_a_million_names_beside_the_manifest_are_none_of_its_business() -> None:
+    assert _refused({"audio": pa.array([f"clips/{n}.wav" for n in range(1000)])}, "/data") == 0

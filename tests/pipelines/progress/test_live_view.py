@@ -1,0 +1,66 @@
+"""The live view shows every stage, and leaves the terminal as it found it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from pipelines.executor.stage_monitor import StageState
+from pipelines.progress.live_view import LiveView, Moment, draw, span
+from pipelines.progress.terminal import Terminal
+
+MOMENT = Moment(
+    rows=1200, done=300, errors=7, elapsed_s=40.0, working_s=20.0, rows_per_s=15.0,
+    audio_per_s=90.0, audio_per_row_s=6.0, left_s=60.5,
+    stages=(
+        StageState("load", 420, 0, 1, 0, 0),
+        StageState("generate", 320, 5, 2, 3, 1),
+        StageState("write", 10, 0, 0, 0, 0),
+    ),
+    failed={"load": 7},
+)  # fmt: skip
+
+
+def drawn(moment: Moment) -> list[str]:
+    console = Terminal(file=io.StringIO(), width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(draw(moment))
+    return capture.get().splitlines()
+
+
+def test_every_stage_has_its_line() -> None:
+    header, load, generate, write, whole = drawn(MOMENT)
+    assert header.split() == [
+        "stage", "rows", "audio", "s/s", "queue", "in", "work", "actors", "errors",
+    ]  # fmt: skip
+    assert load.split() == ["load", "420", "126.0", "0", "1", "tasks", "7"]
+    assert generate.split() == ["generate", "320", "96.0", "5", "2", "3", "(+1)", "0"]
+    assert write.split() == ["write", "300", "90.0", "0", "0", "tasks", "0"]
+    assert whole.endswith("300/1200 rows  7 errors  15.0 rows/s  90.0 s of audio/s  1 min 0 s left")
+
+
+def test_before_the_stages_are_seen_it_says_so() -> None:
+    first, whole = drawn(replace(MOMENT, stages=(), left_s=None))
+    assert first == "starting, 40.0 s"
+    assert whole.endswith("time left unknown")
+
+
+def test_the_view_is_gone_at_its_end_and_what_was_said_stays() -> None:
+    file = io.StringIO()
+    view = LiveView(lambda: MOMENT, Terminal(file=file, force_terminal=True, width=100))
+    view.say("a note of [red]3[/red] units")
+    view.stop()
+    written = file.getvalue()
+    assert "a note of [red]3[/red] units" in written
+    assert written.rstrip("\n").endswith("\x1b[2K")  # the last lines are wiped
+    assert "\x1b[?25h" in written  # and the cursor is back
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")],
+)
+def test_spans(seconds: float, words: str) -> None:
+    assert span(seconds) == words

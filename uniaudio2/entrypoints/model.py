@@ -1,0 +1,287 @@
+"""`UniAudio2`: the bare model, without cluster or storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from uniaudio2.checkpoint.native import DEFAULT_MODEL, load_config, load_part, model_folder
+from uniaudio2.config import Context, ModelConfig, Windows
+from uniaudio2.runtime.packed_linear import pack_linears
+from uniaudio2.tasks.spec import TaskSpec
+from uniaudio2.tokens.codes import Codes
+
+if TYPE_CHECKING:
+    from uniaudio2.codec.encoder import CodecEncoder
+    from uniaudio2.flow.decoder import FlowDecoder
+    from uniaudio2.lm.engine.engine import Engine
+    from uniaudio2.lm.engine.request import Generated, Request
+    from uniaudio2.lm.model import UniAudioLM
+    from uniaudio2.lm.prompt import PromptMaker
+    from uniaudio2.lm.sampling.sampling import Sampling
+    from uniaudio2.lm.tokenizer import TextTokenizer
+    from uniaudio2.runtime.memory_budget import Budget
+    from uniaudio2.tokens.grid import Prompt
+
+Part = Literal["encoder", "lm", "decoder"]
+_T = TypeVar("_T")
+_KV_SHARE = 0.4  # of a GPU's free memory: caches are copied when they grow, and frames need room
+ALL_PARTS: tuple[Part, ...] = ("encoder", "lm", "decoder")
+
+
+class UniAudio2:
+    """UniAudio 2.0 in three parts, each present only if asked for: no Ray, no storage.
+
+    The codec encoder turns audio into two streams of tokens, the language model answers prompts
+    of text and tokens, the flow decoder turns tokens into audio. Audio is always mono float32 at
+    24 kHz, tokens are `Codes`, time first. Every call takes many rows of any lengths, and a row's
+    result does not depend on the rows beside it. Make one with `load`.
+
+    Attributes:
+        config: the model's frozen configuration.
+        device: where the parts live.
+
+    Examples:
+        >>> from uniaudio2 import UniAudio2
+        >>> from uniaudio2.lm.sampling.sampling import Sampling
+        >>> from uniaudio2.tasks.table import get_task
+        >>> model = UniAudio2.load("nano")
+        >>> (codes,) = model.encode([wave])            # wave: [N] float32, 24 kHz
+        >>> task = get_task("asr")
+        >>> sampling = Sampling.of_model(model.config, task)
+        >>> request = model.request(task, {"audio": codes}, task.instruction, 0, sampling)
+        >>> (heard,) = model.generate([request], sampling)
+        >>> model.text_of(heard.text_ids)
+        'one two three four five six'
+        >>> (again,) = model.decode([codes], seeds=[0])  # [1920 * T] float32, 24 kHz
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        device: torch.device,
+        encoder: CodecEncoder | None = None,
+        lm: UniAudioLM | None = None,
+        tokenizer: TextTokenizer | None = None,
+        decoder: FlowDecoder | None = None,
+    ) -> None:
+        self.config = config
+        self.device = device
+        self._encoder = encoder
+        self._lm = lm
+        self._tokenizer = tokenizer
+        self._decoder = decoder
+
+    @staticmethod
+    def load(
+        source: str = DEFAULT_MODEL,
+        parts: Sequence[Part] = ALL_PARTS,
+        device: str | None = None,
+        threads: int | None = None,
+    ) -> UniAudio2:
+        """Load a bundled model by name, or a folder in our format.
+
+        Args:
+            source: name of a bundled model, or a folder with ``config.json``.
+            parts: what to load; the others take no memory.
+            device: torch device; None takes the GPU when there is one.
+            threads: CPU threads for torch; None leaves its choice.
+
+        Raises:
+            ValueError: no such model, or its files do not fit its configuration.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        folder = model_folder(source)
+        config = load_config(folder)
+        model = UniAudio2(config, place)
+        # each part is imported when it is loaded: an actor starts with what it needs alone
+        if "encoder" in parts:
+            from uniaudio2.codec.encoder import CodecEncoder
+
+            model._encoder = load_part(
+                lambda: CodecEncoder(config.codec), "encoder", folder, config, place
+            )
+            pack_linears(model._encoder)
+        if "lm" in parts:
+            if config.codec_only:
+                raise ValueError(
+                    f"model {source!r} is a codec without a language model; load it with "
+                    "parts=('encoder', 'decoder')"
+                )
+            from uniaudio2.lm.model import UniAudioLM
+            from uniaudio2.lm.tokenizer import TextTokenizer
+
+            model._lm = load_part(lambda: UniAudioLM(config.lm), "lm", folder, config, place)
+            model._lm.pack()
+            model._tokenizer = TextTokenizer.load(folder / "tokenizer/tokenizer.json", config.lm)
+        if "decoder" in parts:
+            from uniaudio2.flow.decoder import FlowDecoder
+
+            model._decoder = load_part(
+                lambda: FlowDecoder(config.flow, config.codec, config.scalar),
+                "decoder", folder, config, place,
+            )  # fmt: skip
+            pack_linears(model._decoder)
+        return model
+
+    def encode(
+        self,
+        clips: Sequence[Tensor],
+        segments_per_batch: int | Budget = 6,
+        context: Context = "periodic",
+    ) -> list[Codes]:
+        """Tokenize clips of any lengths.
+
+        Args:
+            clips: each ``[N]`` float32, mono, 24 kHz, N > 0.
+            segments_per_batch: segments (of all clips together) that run at once.
+            context: "tight" does not repeat short clips to a whole segment: other tokens, sooner.
+
+        Returns:
+            one `Codes` a clip: ``N // 4800 + 1`` reasoning and ``N // 1920 + 1``
+            reconstruction frames.
+        """
+        return _need(self._encoder, "encoder").encode(clips, segments_per_batch, context)
+
+    def encode_stream(
+        self,
+        blocks: Iterable[Tensor],
+        samples: int,
+        segments_per_batch: int | Budget = 6,
+        context: Context = "periodic",
+    ) -> Codes:
+        """Tokenize one clip of `samples` samples that comes in blocks, in bounded memory.
+
+        The codes are those that `encode` gives for the whole clip.
+        """
+        encoder = _need(self._encoder, "encoder")
+        return encoder.encode_stream(blocks, samples, segments_per_batch, context)
+
+    def request(
+        self,
+        task: TaskSpec,
+        values: Mapping[str, str | Codes],
+        instruction: str,
+        seed: int,
+        sampling: Sampling,
+        prefix: Prompt | None = None,
+    ) -> Request:
+        """Build what `generate` takes for one row.
+
+        Args:
+            task: lays out the prompt.
+            values: text or codes by input column.
+            instruction: the task prompt; "" leaves it out.
+            seed: the row's seed.
+            sampling: its `max_frames` and guidance shape the request.
+            prefix: worked examples, laid out before the row.
+
+        Raises:
+            DoesNotFit: the prompt leaves no room for generation in the context.
+            ValueError: a value is missing or of the wrong kind, or codes are out of range.
+        """
+        from uniaudio2.lm.engine.limits import check_length
+        from uniaudio2.lm.engine.request import Request
+        from uniaudio2.tokens.grid import Prompt
+
+        prompt = self.prompts.prompt(task, values, instruction)
+        if prefix:
+            prompt = Prompt.join([prefix, prompt])
+        before = len(prefix) if prefix else 0
+        check_length(prompt, sampling.max_frames, self.config.lm, task.answer, before)
+        output: Literal["text", "audio"] = "text" if task.output == "text" else "audio"
+        return Request(prompt, seed, output, answer=task.answer)
+
+    @property
+    def prompts(self) -> PromptMaker:
+        """Lays out prompts and worked examples."""
+        from uniaudio2.lm.prompt import PromptMaker
+
+        return PromptMaker(_need(self._tokenizer, "lm"), self.config.lm)
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, slots: int | None = None
+    ) -> list[Generated]:
+        """Run the language model over requests of any prompt lengths.
+
+        Args:
+            requests: of `request`.
+            sampling: settings of all of them.
+            slots: rows that are decoded together, the next one taking the place of one that is
+                finished; None for all of them.
+
+        Returns:
+            one answer a request, in their order.
+        """
+        from uniaudio2.lm.engine.generate import generate
+
+        return generate(_need(self._lm, "lm"), requests, sampling, slots)
+
+    def engine(self, sampling: Sampling, slots: int, prefix: Prompt | None = None) -> Engine:
+        """An engine of the language model, for requests that come one by one; what they all begin
+        with is computed once."""
+        from uniaudio2.lm.engine.engine import Engine
+        from uniaudio2.runtime.cuda_graphs import recorder_for
+
+        lm, kv_rows = _need(self._lm, "lm"), None
+        if self.device.type == "cuda":  # elsewhere memory is the host's, and rows are few
+            free_bytes, _ = torch.cuda.mem_get_info(self.device)
+            kv_rows = int(_KV_SHARE * free_bytes) // lm.new_cache(1, 1).row_bytes
+        recorder = recorder_for(self.device)
+        return Engine(lm, sampling, slots, prefix=prefix, kv_rows=kv_rows, recorder=recorder)
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of generated ids, without tags and other special tokens."""
+        return _need(self._tokenizer, "lm").decode(list(ids))
+
+    def decode(
+        self,
+        codes: Sequence[Codes],
+        seeds: Sequence[int],
+        steps: int | None = None,
+        guidance: float | None = None,
+        compat: bool = False,
+        windows: Windows | None = None,
+        windows_per_batch: int | Budget = 8,
+    ) -> list[Tensor]:
+        """Turn codes into waves.
+
+        Args:
+            codes: one `Codes` a row.
+            seeds: one a row; they decide the noise.
+            steps: Euler steps; None for the model's own number.
+            guidance: guidance scale; None for the model's own.
+            compat: the published window arithmetic instead of the corrected one.
+            windows: "fitted" cuts windows to what is heard, "whole" does not; None for the model's
+                own choice.
+            windows_per_batch: windows (of all rows together) that run at once.
+
+        Returns:
+            one wave a row, ``[1920 * T]`` float32 at 24 kHz.
+        """
+        return _need(self._decoder, "decoder").decode(
+            codes,
+            seeds,
+            steps=steps,
+            guidance=guidance,
+            compat=compat,
+            windows=windows,
+            windows_per_batch=windows_per_batch,
+        )
+
+    def check_codes(self, codes: Codes) -> None:
+        """Raise ValueError for codes that the codec cannot decode."""
+        from uniaudio2.flow.decoder import check_codes
+
+        check_codes(codes, self.config.codec)
+
+
+def _need(part: _T | None, name: Part) -> _T:
+    if part is None:
+        raise ValueError(f"part {name!r} was not loaded; load the model with parts=({name!r},)")
+    return part

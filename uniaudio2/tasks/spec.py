@@ -1,0 +1,224 @@
+"""A task as data: what it reads, how its prompt is laid out and what comes out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from uniaudio2.frozen import Frozen, known
+from uniaudio2.tokens.codes import PAIR, Stream
+
+Stage = Literal["load", "encode", "generate", "decode"]
+Output = Literal["codes", "text", "audio"]
+SegmentKind = Literal["text", "audio", "reason", "recon", "audio_prompt"]
+
+AUDIO = "audio"
+"""The column that a task which hears anything always reads; others may come beside it."""
+MOST_SOUNDS = 4
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_SHOWN = {
+    "audio": "R({0}) S({0})",
+    "reason": "R({0})",
+    "recon": "S({0})",
+    "audio_prompt": "AP({0})",
+}
+
+
+class Segment(Frozen):
+    """One piece of a prompt.
+
+    Attributes:
+        kind: text, audio (reasoning codes, then reconstruction codes), one of its two streams,
+            or an audio prompt.
+        column: the input column it is filled from.
+        text: fixed text, in the place of a column.
+        tag: wraps text in ``<tag>`` and ``</tag>``.
+        open: leave out the end of the text, so that the model goes on with it.
+    """
+
+    kind: SegmentKind
+    column: str | None = None
+    text: str | None = None
+    tag: str | None = None
+    open: bool = False
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _known_kind(cls, value: Any) -> Any:
+        return known(value, get_args(SegmentKind), "kind")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Segment:
+        if (self.column is None) == (self.text is None):
+            raise ValueError(
+                f"a segment of kind {self.kind!r} has {'both' if self.column else 'neither'} "
+                "column and text; give one: the input column that fills it, or fixed text"
+            )
+        if self.kind != "text" and (self.text is not None or self.tag is not None or self.open):
+            raise ValueError(
+                f"text, tag and open are for segments of kind 'text', not {self.kind!r}; "
+                "leave them out"
+            )
+        if not (self.column or self.text or "").strip():
+            raise ValueError("a segment's column or text is empty; fill it or leave it out")
+        if self.column == "instruction":
+            raise ValueError(
+                "column 'instruction' replaces the task's instruction and fills no segment; "
+                "give the column another name"
+            )
+        return self
+
+    @property
+    def shown(self) -> str:
+        """How `TaskSpec.layout` shows it."""
+        if self.kind != "text":
+            return _SHOWN[self.kind].format(self.column)
+        words = repr(self.text) if self.text is not None else f"{{{self.column}}}"
+        return f"<{self.tag}>{words}</{self.tag}>" if self.tag else words
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+class TaskSpec(Frozen):
+    """A task as data.
+
+    Attributes:
+        columns: input columns that a row must have; those of the prompt where there is one.
+        optional: input columns that are used when present.
+        fallback: a column that serves where a required one is absent (``{"caption": "text"}``).
+        stages: what the pipeline runs, in order; it follows from inputs and output.
+        prompt: segments after the instruction, in order; none if nothing is generated.
+        instruction: the task prompt, used when the job and the row name none; "" for none.
+        output: what a row yields.
+        output_tag: the tag that the model puts around its text.
+        answer: streams that are generated where the output is no text: both, one, or both of
+            several sounds, one sound behind the other.
+        greedy: decode without sampling unless the job asks otherwise.
+        long_audio: what becomes of audio that one prompt cannot hold: it is refused, or cut at
+            silences into spans whose texts are joined.
+        max_frames: most frames or text tokens generated for a row.
+    """
+
+    name: str
+    summary: str = ""
+    aliases: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    fallback: dict[str, str] = {}
+    stages: tuple[Stage, ...] = ()
+    prompt: tuple[Segment, ...] = ()
+    instruction: str = ""
+    output: Output
+    output_tag: str | None = None
+    answer: tuple[Stream, ...] = PAIR
+    greedy: bool = False
+    long_audio: Literal["refuse", "spans"] = "refuse"
+    max_frames: int = Field(500, gt=0)
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _known_output(cls, value: Any) -> Any:
+        return known(value, get_args(Output), "output")
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError(f"name {value!r} must be a letter, then letters, digits, _ or -")
+        return value
+
+    @field_validator("answer")
+    @classmethod
+    def _whole_sounds(cls, value: tuple[Stream, ...]) -> tuple[Stream, ...]:
+        sounds = [PAIR * count for count in range(1, MOST_SOUNDS + 1)]
+        if value not in [("reason",), ("recon",), *sounds]:
+            raise ValueError(
+                f"answer {list(value)} must be [reason], [recon], or [reason, recon] up to "
+                f"{MOST_SOUNDS} times"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> TaskSpec:
+        """Check the task as a whole, and fill in what follows from the prompt."""
+        read = _unique(segment.column for segment in self.prompt if segment.column)
+        heard = self.audio_columns
+        if self.prompt and self.columns and set(self.columns) != set(read):
+            raise ValueError(
+                f"columns {list(self.columns)} are not those of the prompt, {list(read)}; "
+                "leave columns out"
+            )
+        if heard and AUDIO not in heard:
+            raise ValueError(f"audio is read from {', '.join(heard)}; call one of them {AUDIO!r}")
+        both = sorted(set(heard) & set(self.text_columns))
+        if both:
+            raise ValueError(f"column {both[0]!r} fills text and audio; use two columns")
+        if not set(self.fallback) <= set(read or self.columns):
+            raise ValueError(f"fallback {self.fallback} is for columns that the task reads")
+        if not (self.prompt or self.columns):
+            raise ValueError(f"task {self.name!r} has no prompt; give at least one segment")
+        self._check_output()
+        object.__setattr__(self, "columns", self.columns or read)
+        object.__setattr__(self, "stages", self.stages or self._stages())
+        return self
+
+    def _check_output(self) -> None:
+        if self.output_tag and self.output != "text":
+            raise ValueError(f"output_tag {self.output_tag!r} is for text; output is {self.output}")
+        if self.output == "text" and self.answer != PAIR:
+            raise ValueError("answer is for audio and codes; output is text: leave it out")
+        if self.output == "audio" and "recon" not in self.answer:
+            raise ValueError("answer [reason] holds no sound; make output codes, or add recon")
+
+    def _stages(self) -> tuple[Stage, ...]:
+        wanted: dict[Stage, bool] = {
+            "load": True,
+            "encode": bool(self.audio_columns),
+            "generate": bool(self.prompt),
+            "decode": self.output == "audio",
+        }
+        return tuple(stage for stage, is_wanted in wanted.items() if is_wanted)
+
+    @property
+    def audio_columns(self) -> tuple[str, ...]:
+        """Columns that are heard."""
+        if not self.prompt:
+            return (AUDIO,) if AUDIO in self.columns else ()
+        return _unique(s.column for s in self.prompt if s.column and s.kind != "text")
+
+    @property
+    def other_audio(self) -> tuple[str, ...]:
+        """Columns that are heard beside `AUDIO`."""
+        return tuple(name for name in self.audio_columns if name != AUDIO)
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """Columns that are read as text."""
+        return _unique(s.column for s in self.prompt if s.column and s.kind == "text")
+
+    @property
+    def sounds(self) -> int:
+        """How many sounds a row yields; 0 for texts."""
+        return 0 if self.output == "text" else max(len(self.answer) // 2, 1)
+
+    @property
+    def layout(self) -> str:
+        """The rows of a prompt in words: TP is the instruction, R and S are the reasoning and
+        reconstruction codes of a column, AP is an audio prompt."""
+        first = ["TP"] if self.instruction else []
+        return " ".join(first + [segment.shown for segment in self.prompt])
+
+    @property
+    def yields(self) -> str:
+        """What comes out, in words."""
+        if self.output == "text":
+            return f"text in <{self.output_tag}>" if self.output_tag else "text"
+        if not self.prompt:
+            return self.output
+        letters = " ".join("R" if stream == "reason" else "S" for stream in self.answer)
+        return f"{self.output}: {letters}"

@@ -1,0 +1,155 @@
+"""Clips on disk: one file of 16-bit samples, one of lines that say what each clip is.
+
+A clip depends on the seed and its own number alone, so a corpus can grow, and any part of it can
+be made again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from uniaudio2.seeds import row_seed
+from uniaudio2.training.data.domain import SYMBOLS, random_text, symbols_of
+from uniaudio2.training.data.sounds import make_sound
+from uniaudio2.training.data.speech import Manner, say
+
+Group = Literal["train", "unseen_variants", "unseen_voices", "sounds", "unseen_sounds"]
+CLIPS, PCM = "clips.jsonl", "clips.i16"
+_HELD_BACK = 20  # one text in so many is never trained on
+
+
+def _chunk_size(count: int) -> int:
+    return max(1, min(100, count // 8))
+
+
+def is_held_back(text: str) -> bool:
+    """Tell whether a text is kept for evaluation; one of a single word or event never is."""
+    kept = row_seed(0, text, "text") % _HELD_BACK == 0
+    return kept and text not in SYMBOLS
+
+
+def draw_text(dice: random.Random, kind: Literal["words", "events"], unseen: bool) -> str:
+    """A random text, or one that is never trained on; both with the same spread of lengths."""
+    text = random_text(dice, kind)
+    while text not in SYMBOLS and is_held_back(text) != unseen:
+        pieces = len(symbols_of(text))
+        text = random_text(dice, kind)
+        while len(symbols_of(text)) != pieces:
+            text = random_text(dice, kind)
+    return text
+
+
+def make_clip(group: Group, seed: int, number: int) -> tuple[Tensor, dict[str, Any]]:
+    """Make one clip.
+
+    Returns:
+        ``[N]`` float32 at 24 kHz, and what it is: `text`, `group`, and for speech the manner.
+    """
+    dice = random.Random(row_seed(seed, str(number), group))
+    is_sound = group.endswith("sounds")
+    text = draw_text(dice, "events" if is_sound else "words", unseen=group.startswith("unseen"))
+    if is_sound:
+        return make_sound(text, dice), {"text": text, "group": group}
+    manner = Manner.draw(dice, group)
+    return say(text, manner), {"text": text, "group": group} | manner.model_dump()
+
+
+def _chunk(group: Group, seed: int, numbers: range) -> list[tuple[bytes, dict[str, Any]]]:
+    torch.set_num_threads(1)
+    made = []
+    for number in numbers:
+        wave, facts = make_clip(group, seed, number)
+        pcm = (wave.clamp(-1, 1) * 32767).round().to(torch.int16).numpy()
+        made.append((pcm.tobytes(), facts))
+    return made
+
+
+def make_corpus(folder: Path, clips: dict[Group, int], seed: int, workers: int) -> None:
+    """Write a corpus, unless it is there already.
+
+    Args:
+        folder: where; ``clips.jsonl`` is written last.
+        clips: how many of each group.
+        seed: decides everything.
+        workers: processes.
+    """
+    if (folder / CLIPS).is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lines: list[str] = []
+    offset = 0
+    with ProcessPoolExecutor(workers) as pool, (folder / PCM).open("wb") as samples:
+        for group, count in clips.items():
+            size = _chunk_size(count)
+            chunks = [range(i, min(i + size, count)) for i in range(0, count, size)]
+            for chunk in pool.map(partial(_chunk, group, seed), chunks):
+                for pcm, facts in chunk:
+                    samples.write(pcm)
+                    lines.append(json.dumps(facts | {"start": offset, "samples": len(pcm) // 2}))
+                    offset += len(pcm) // 2
+    (folder / CLIPS).write_text("\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip of a corpus; its samples are read when asked for."""
+
+    text: str
+    group: Group
+    samples: int
+    start: int
+    pcm: npt.NDArray[np.int16]
+
+    @property
+    def is_speech(self) -> bool:
+        return not self.group.endswith("sounds")
+
+    def wave(self) -> Tensor:
+        """``[N]`` float32 at 24 kHz."""
+        return torch.from_numpy(
+            self.pcm[self.start : self.start + self.samples] / np.float32(32767)
+        )
+
+
+class Corpus:
+    """The clips of a folder, memory-mapped.
+
+    Args:
+        folder: of `make_corpus`.
+        groups: which clips; None for all.
+    """
+
+    def __init__(self, folder: Path, groups: tuple[Group, ...] | None = None) -> None:
+        pcm = np.memmap(folder / PCM, dtype=np.int16, mode="r")
+        rows = [json.loads(line) for line in (folder / CLIPS).read_text().splitlines()]
+        self.clips = [
+            Clip(row["text"], row["group"], row["samples"], row["start"], pcm)
+            for row in rows
+            if groups is None or row["group"] in groups
+        ]
+
+    @property
+    def speech(self) -> list[Clip]:
+        return [clip for clip in self.clips if clip.is_speech]
+
+    @property
+    def sounds(self) -> list[Clip]:
+        return [clip for clip in self.clips if not clip.is_speech]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __iter__(self) -> Iterator[Clip]:
+        return iter(self.clips)
