@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from actors.inputs.few_shot import Example
 from pipelines.config.prompts import find_task, read_examples, read_prompts
+from pipelines.config.renamed import current_name, current_names
 from pipelines.config.settings import (
     EncodeConfig,
     ExamplesConfig,
@@ -115,6 +116,11 @@ class JobConfig(Frozen):
     flow: FlowOptions = FlowOptions()
     sampling: SamplingOptions = SamplingOptions()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, data: Any) -> Any:
+        return current_names(data)
+
     @field_validator("max_errors")
     @classmethod
     def _number_or_share(cls, value: int | str | None) -> int | str | None:
@@ -182,7 +188,7 @@ class JobConfig(Frozen):
         facts["definition"] = self.spec.model_dump(mode="json", exclude={"summary", "aliases"})
         facts["instructions"] = list(self.instructions)
         facts["examples"] = [example.fingerprint for example in self.worked_examples]
-        facts["context"] = self.encode.context
+        facts["context"] = self.encode.padding  # the setting's first name, as it is recorded
         facts["max_duration_s"] = self.max_duration_s
         return facts
 
@@ -191,7 +197,7 @@ def _set_dotted(values: dict[str, Any], assignment: str) -> None:
     key, separator, text = assignment.partition("=")
     if not separator or not key:
         raise UsageError(f"--set {assignment!r} must look like key=value, e.g. sampling.top_k=20")
-    *parents, last = key.strip().split(".")
+    *parents, last = current_name(key.strip()).split(".")
     place = values
     for parent in parents:
         inner = place.setdefault(parent, {})
@@ -237,6 +243,10 @@ def make_job(
         UsageError: unknown key (the nearest valid one is named), bad value, unknown task.
     """
     values = read_config(config) if config else copy.deepcopy(recorded or {})
+    try:  # each by itself: what is set may stand in the file by its old name
+        values = current_names(values, is_recorded=config is None)
+    except ValueError as fault:
+        raise UsageError(f"config {config}: {fault}") from fault
     if isinstance(values.get("input"), str):
         values["input"] = {"uri": values["input"]}  # so that its rules can be set beside it
     for assignment in sets:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
+from pipelines.config.renamed import current_names
 from uniaudio2.config import Context, ModelConfig, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling.sampling import Sampling
@@ -54,11 +55,16 @@ class EncodeConfig(PoolConfig):
     """The codec encoder.
 
     Attributes:
-        context: "periodic" repeats a clip to whole segments, as published; "tight" does not, which
-            is faster for short clips and gives other tokens.
+        padding: how a clip fills its last segment: "periodic" repeats it to whole segments, as
+            published; "tight" does not, which is faster for short clips and gives other tokens.
     """
 
-    context: Context = "periodic"
+    padding: Context = "periodic"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _current_names(cls, data: Any) -> Any:
+        return current_names(data, "encode")
 
 
 class GenerateConfig(PoolConfig):

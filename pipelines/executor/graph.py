@@ -81,7 +81,7 @@ def make_stages(
     task = job.spec
     threads = {pool.name: pool.threads for pool in allotment.pools}
     known: dict[PoolName, tuple[type[Stage], dict[str, Any]]] = {
-        "encode": (Encoder, {"batch": job.encode.pieces, "context": job.encode.context}),
+        "encode": (Encoder, {"batch": job.encode.pieces, "context": job.encode.padding}),
         "generate": (
             Generator,
             {
@@ -90,7 +90,7 @@ def make_stages(
                 "seed": job.seed,
                 "instructions": job.instructions,
                 "examples": job.worked_examples,
-                "context": job.encode.context,
+                "context": job.encode.padding,
                 "slots": job.generate.batch,
             },
         ),

@@ -128,14 +128,14 @@ def test_a_batch_is_a_number_or_found_out_at_start() -> None:
             make_job(GIVEN, sets=(wrong,))
 
 
-def test_the_context_of_the_codec_is_part_of_a_job_s_identity() -> None:
-    tight = make_job(GIVEN, sets=("encode.context=tight",))
+def test_the_padding_of_the_codec_is_part_of_a_job_s_identity() -> None:
+    tight = make_job(GIVEN, sets=("encode.padding=tight",))
     assert tight.identity() != make_job(GIVEN).identity()
 
 
-def test_a_value_that_will_not_do_is_named_with_what_will() -> None:
-    with pytest.raises(UsageError, match=r"encode.context: 'loose' is not valid: .*'tight'"):
-        make_job(GIVEN, sets=("encode.context=loose",))
+def test_a_value_that_is_not_valid_is_named_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match=r"encode.padding: 'loose' is not valid: .*'tight'"):
+        make_job(GIVEN, sets=("encode.padding=loose",))
 
 
 def test_published_arithmetic_and_fitted_windows_exclude_each_other() -> None:
