@@ -16,9 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import tone, wav_bytes
-from uniaudio2.audio import resampling
 from uniaudio2.audio.files import decode_audio, encode_audio
-from uniaudio2.audio.resampling import resample
 from uniaudio2.errors import BadRow
 
 
@@ -40,11 +38,6 @@ def test_many_channels_at_192_khz_are_averaged() -> None:
     wave = decode_audio(wav_bytes(samples, 192_000, "FLOAT"))
     assert len(wave) == 2400
     assert wave[1200] == pytest.approx(0.1, abs=1e-3)
-
-
-def test_rate_without_a_common_factor() -> None:
-    wave = torch.from_numpy(tone(0.5, 44_101))
-    assert len(resample(wave, 44_101)) == -(-len(wave) * 24_000 // 44_101)
 
 
 def test_a_span_is_cut_out() -> None:
@@ -122,21 +115,6 @@ def test_written_files_hold_every_sample_and_clip() -> None:
 def test_nothing_worth_writing(wave: torch.Tensor) -> None:
     with pytest.raises(BadRow, match="empty or not finite"):
         encode_audio(wave)
-
-
-@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 44_101, 96_000, 192_000, 1_000_000])
-@pytest.mark.parametrize("seconds", [0.01, 0.3])
-def test_chunks_give_what_the_whole_wave_gives(
-    rate: int, seconds: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wave = torch.from_numpy(np.random.default_rng(rate).standard_normal(round(rate * seconds)))
-    wave = wave.float()
-    whole = resample(wave, rate)
-    monkeypatch.setattr(resampling, "_CHUNK_SAMPLES", 2048)
-    assert torch.allclose(resample(wave, rate), whole, atol=1e-5)
-    parts = torch.cat(list(resampling.resampled(wave.split(777), rate, 24_000)))
-    assert len(parts) == len(whole) == -(-len(wave) * 24_000 // rate)
-    assert torch.allclose(parts, whole, atol=1e-5)
 
 
 def test_an_hour_from_a_few_kilobytes_is_held_once() -> None:
