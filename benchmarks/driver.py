@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import JobConfig, run_job
-from pipelines.executor.graph import Stages, make_stages
-from pipelines.executor.pool_sizing import Allotment
+from pipelines.executor.stages import Stages, make_stages
+from pipelines.planning.pool_sizing import Allotment
 from pipelines.run_state.status import read_status
 from uniaudio2.config import ModelConfig
 

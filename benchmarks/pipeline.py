@@ -29,10 +29,10 @@ from actors.stages.encode import Encoder
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
 from pipelines.cli.demo import EXAMPLES
-from pipelines.executor.graph import Stages, make_stages
-from pipelines.executor.pool_sizing import Allotment, fit_pools
+from pipelines.executor.stages import Stages, make_stages
 from pipelines.jobs.run import StageFactory
 from pipelines.planning.plan import make_plan
+from pipelines.planning.pool_sizing import Allotment, fit_pools
 from pipelines.run_state.commit_log import Ledger
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig

@@ -20,7 +20,7 @@ _ROUNDS, _QUICK_ROUNDS = 9, 3
 _RAY = """
 import json, time
 begun = time.perf_counter()
-from pipelines.executor.graph import start_ray
+from pipelines.executor.cluster import start_ray
 imported = time.perf_counter()
 start_ray(None)
 print(json.dumps({"import_s": imported - begun, "ray_s": time.perf_counter() - imported}))

@@ -57,7 +57,7 @@ def cluster(s3_server: str) -> Iterator[None]:
     """One local Ray for all tests that need one; its workers inherit the S3 settings."""
     import ray
 
-    from pipelines.executor.graph import start_ray
+    from pipelines.executor.cluster import start_ray
 
     start_ray(None)
     yield

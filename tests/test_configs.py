@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipelines.config.job import make_job
-from pipelines.executor.pool_sizing import fit_pools
+from pipelines.planning.pool_sizing import fit_pools
 from tests.commands import check_parses, joined_lines, of_uniaudio2
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.batch.schema import ERROR_COLUMNS, ERROR_KIND, ERROR_MESSAGE, ERROR_STAGE, ID, INPUT
 from actors.batch.unit import UnitSpec, row_ids
 from actors.columnar.cells import shown_rows, shown_value
 from actors.columnar.value_bounds import TOO_LARGE
@@ -51,18 +52,18 @@ def input_json(row: dict[str, Any]) -> str:
 def errors_table(table: pa.Table, bad: list[int]) -> pa.Table:
     """The rows of a unit that some stage gave up on, as the errors table shows them."""
     rows = table.take(pa.array(bad, pa.int64()))
-    facts = rows.select(["id", "error_stage", "error_kind", "error_message"]).to_pylist()
+    facts = rows.select([ID, *ERROR_COLUMNS]).to_pylist()
     return pa.Table.from_pylist(
         [
             {
-                "id": row["id"],
-                "stage": row["error_stage"],
-                "kind": row["error_kind"],
-                "message": row["error_message"],
+                "id": row[ID],
+                "stage": row[ERROR_STAGE],
+                "kind": row[ERROR_KIND],
+                "message": row[ERROR_MESSAGE],
                 "attempts": 1,
                 "input": input_json(values),
             }
-            for row, values in zip(facts, _input_rows(rows.column("input")), strict=True)
+            for row, values in zip(facts, _input_rows(rows.column(INPUT)), strict=True)
         ],
         ERRORS_SCHEMA,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from actors.batch.schema import DONE, FINGERPRINT, ROW, SOURCE, UNIT
 from actors.batch.unit import to_stream
 from actors.storage.object_store import Storage
 
@@ -20,9 +21,9 @@ def shelf_path(unit: int, fingerprint: str) -> str:
 
 def is_done(table: pa.Table, stage: str) -> bool:
     """Tell whether kept tokens already hold what a stage would add."""
-    if "done" not in table.column_names or stage not in STAGE_ORDER:
+    if DONE not in table.column_names or stage not in STAGE_ORDER:
         return False
-    done = table.column("done")[0].as_py()
+    done = table.column(DONE)[0].as_py()
     return STAGE_ORDER.index(stage) <= STAGE_ORDER.index(done)
 
 
@@ -38,15 +39,15 @@ def read_kept(uri: str, row: int | None) -> pa.Table:
     """
     root, name = uri.rsplit(f"/{FOLDER}/", 1)
     table = pa.ipc.open_stream(Storage(root).read(f"{FOLDER}/{name}")).read_all()
-    if "source" in table.column_names:
-        place = table.column_names.index("source")
+    if SOURCE in table.column_names:
+        place = table.column_names.index(SOURCE)
         kind = table.schema.field(place).type
-        table = table.set_column(place, "source", pa.nulls(table.num_rows, kind))
+        table = table.set_column(place, SOURCE, pa.nulls(table.num_rows, kind))
     if row is None:
         return table
     single = table.slice(row, 1)
-    place = single.column_names.index("row")
-    return single.set_column(place, "row", pa.array([row], pa.int64()))
+    place = single.column_names.index(ROW)
+    return single.set_column(place, ROW, pa.array([row], pa.int64()))
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ class Shelf:
 
     def keep(self, table: pa.Table) -> pa.Table:
         """Store the table and mark the stage as done; a single row of a unit is left alone."""
-        if table.column("row")[0].is_valid:
+        if table.column(ROW)[0].is_valid:
             return table
         marks = pa.array([self.stage] * table.num_rows, pa.string())
-        if "done" in table.column_names:
-            table = table.drop_columns(["done"])
-        table = table.append_column("done", marks)
-        unit, fingerprint = table.column("unit")[0].as_py(), table.column("fingerprint")[0].as_py()
+        if DONE in table.column_names:
+            table = table.drop_columns([DONE])
+        table = table.append_column(DONE, marks)
+        unit, fingerprint = table.column(UNIT)[0].as_py(), table.column(FINGERPRINT)[0].as_py()
         Storage(self.output).put(shelf_path(unit, fingerprint), to_stream(table))
         return table

@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from actors.batch.schema import ERROR_STAGE, STAGE_TIMES
 from actors.batch.table import set_column
-
-TIMES_COLUMN = "stage_times"
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,9 @@ def worker_name() -> str:
 
 def read_times(table: pa.Table) -> list[StageTime]:
     """The calls that a unit has been through, in their order."""
-    if TIMES_COLUMN not in table.column_names or not table.num_rows:
+    if STAGE_TIMES not in table.column_names or not table.num_rows:
         return []
-    return times_from_json(table.column(TIMES_COLUMN)[0].as_py())
+    return times_from_json(table.column(STAGE_TIMES)[0].as_py())
 
 
 def times_from_json(text: str | None) -> list[StageTime]:
@@ -74,17 +73,17 @@ def stamp(before: pa.Table, after: pa.Table, name: str, begin: float, busy_s: fl
         begin: when it began, in seconds since 1970.
         busy_s: how long it took.
     """
-    source = after if TIMES_COLUMN in after.column_names else before
+    source = after if STAGE_TIMES in after.column_names else before
     rows, failed = _count(before, after, name)
     call = StageTime(name, worker_name(), round(begin, 3), round(busy_s, 4), rows, failed)
     text = json.dumps([asdict(entry) for entry in (*read_times(source), call)])
-    return set_column(after, TIMES_COLUMN, pa.array([text] * after.num_rows, pa.string()))
+    return set_column(after, STAGE_TIMES, pa.array([text] * after.num_rows, pa.string()))
 
 
 def _count(before: pa.Table, after: pa.Table, name: str) -> tuple[int, int]:
     """Rows that are good after a stage, and those that it gave up."""
     for table in (after, before):  # the last stage returns a receipt
-        if "error_stage" in table.column_names:
-            stages = table.column("error_stage")
+        if ERROR_STAGE in table.column_names:
+            stages = table.column(ERROR_STAGE)
             return stages.null_count, stages.to_pylist().count(name)
     return after.num_rows, 0

@@ -14,13 +14,25 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from actors.batch.schema import (
+    CODES_TYPE,
+    ERROR_COLUMNS,
+    ERROR_KIND,
+    ERROR_MESSAGE,
+    ERROR_STAGE,
+    FINGERPRINT,
+    ID,
+    INPUT,
+    REASON_CODES,
+    RECON_CODES,
+    ROW,
+    UNIT,
+    WAVE_TYPE,
+)
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
 from uniaudio2.tokens.codes import Codes
 
-CODES_TYPE = pa.list_(pa.list_(pa.uint16(), CODEBOOKS))
-WAVE_TYPE = pa.large_binary()
-ERROR_COLUMNS = ("error_stage", "error_kind", "error_message")
 _T = TypeVar("_T")
 
 
@@ -34,7 +46,7 @@ class Stage(Protocol):
 
 def alive(table: pa.Table) -> list[int]:
     """Positions of the rows that no stage has given up on."""
-    kinds = table.column("error_kind")
+    kinds = table.column(ERROR_KIND)
     return [row for row in range(table.num_rows) if not kinds[row].is_valid]
 
 
@@ -50,9 +62,9 @@ def mark_errors(table: pa.Table, stage: str, errors: Mapping[int, BadRow]) -> pa
     if not errors:
         return table
     news = {
-        "error_stage": dict.fromkeys(errors, stage),
-        "error_kind": {row: error.kind for row, error in errors.items()},
-        "error_message": {row: error.message for row, error in errors.items()},
+        ERROR_STAGE: dict.fromkeys(errors, stage),
+        ERROR_KIND: {row: error.kind for row, error in errors.items()},
+        ERROR_MESSAGE: {row: error.message for row, error in errors.items()},
     }
     for name, changed in news.items():
         old = table.column(name).to_pylist()
@@ -124,16 +136,16 @@ def read_codes(table: pa.Table, row: int, suffix: str = "") -> Codes:
         suffix: which codes: of `sound_suffixes`, or ``:NAME`` for another audio column.
     """
     return Codes(
-        reason=_codes_cell(table, f"reason_codes{suffix}", row),
-        recon=_codes_cell(table, f"recon_codes{suffix}", row),
+        reason=_codes_cell(table, f"{REASON_CODES}{suffix}", row),
+        recon=_codes_cell(table, f"{RECON_CODES}{suffix}", row),
     )
 
 
 def write_codes(table: pa.Table, codes: Mapping[int, Codes], suffix: str = "") -> pa.Table:
     """Set both codes columns from the codes by row; `suffix` as of `read_codes`."""
     for name, stream in (
-        (f"reason_codes{suffix}", {row: value.reason for row, value in codes.items()}),
-        (f"recon_codes{suffix}", {row: value.recon for row, value in codes.items()}),
+        (f"{REASON_CODES}{suffix}", {row: value.reason for row, value in codes.items()}),
+        (f"{RECON_CODES}{suffix}", {row: value.recon for row, value in codes.items()}),
     ):
         table = set_column(table, name, codes_column(stream, table.num_rows))
     return table
@@ -173,11 +185,11 @@ def start_table(
     """
     count = len(ids)
     columns: dict[str, Any] = {
-        "unit": pa.array([unit] * count, pa.int64()),
-        "row": pa.array([row] * count, pa.int64()),
-        "fingerprint": pa.array([fingerprint] * count, pa.string()),
-        "id": pa.array(ids, pa.string()),
-        "input": inputs,
+        UNIT: pa.array([unit] * count, pa.int64()),
+        ROW: pa.array([row] * count, pa.int64()),
+        FINGERPRINT: pa.array([fingerprint] * count, pa.string()),
+        ID: pa.array(ids, pa.string()),
+        INPUT: inputs,
     }
     columns.update({name: pa.nulls(count, pa.string()) for name in ERROR_COLUMNS})
     return pa.table(columns)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.batch.schema import ROWS, SPEC
 from actors.columnar.cells import canonical, shown_rows
 from actors.columnar.file_rows import (
     open_parquet as open_parquet,  # units and their files, in one place
@@ -72,9 +73,9 @@ class UnitSpec:
     @staticmethod
     def from_table(table: pa.Table) -> UnitSpec:
         """Undo `to_table`."""
-        facts: dict[str, Any] = json.loads(table.column("spec")[0].as_py())
+        facts: dict[str, Any] = json.loads(table.column(SPEC)[0].as_py())
         facts["only"] = tuple(facts["only"])
-        return UnitSpec(**facts, rows=table.column("rows")[0].as_py())
+        return UnitSpec(**facts, rows=table.column(ROWS)[0].as_py())
 
     def read(
         self,
@@ -101,7 +102,7 @@ def units_table(units: Sequence[UnitSpec]) -> pa.Table:
     """Units as Arrow rows, a row each; `UnitSpec.from_table` reads the first row of a table."""
     specs = pa.array([unit._facts() for unit in units], pa.string())
     rows = pa.array([unit.rows for unit in units], pa.large_binary())
-    return pa.table({"spec": specs, "rows": rows})
+    return pa.table({SPEC: specs, ROWS: rows})
 
 
 def to_stream(table: pa.Table, compression: str | None = None) -> bytes:

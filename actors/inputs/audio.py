@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
+from actors.batch.schema import CUTS, INPUT_SAMPLES, SOURCE, SOURCE_TYPE, SPANS_TYPE, WAVE
 from actors.batch.table import read_wave, scatter, set_column, wave_column
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import Limits, open_uri
@@ -24,21 +25,6 @@ from uniaudio2.errors import BadRow
 
 AUDIO_COLUMNS = ("audio", "audio_filepath")
 WHOLE_S = 60.0  # longer audio does not travel between stages
-_POLICY_TYPE = pa.struct(
-    [("base", pa.string()), ("allow", pa.list_(pa.string())), ("tar", pa.string())]
-)
-_SOURCE_TYPE = pa.struct(
-    [
-        ("uri", pa.string()),
-        ("data", pa.large_binary()),
-        ("start_s", pa.float64()),
-        ("end_s", pa.float64()),
-        ("channel", pa.int64()),
-        ("policy", _POLICY_TYPE),
-        ("limits", pa.struct([("max_bytes", pa.int64()), ("timeout_s", pa.float64())])),
-    ]
-)
-_SPANS_TYPE = pa.list_(pa.list_(pa.int64(), 2))
 
 
 @dataclass(frozen=True)
@@ -243,18 +229,18 @@ def write_heard(table: pa.Table, heard: Mapping[int, Heard]) -> pa.Table:
     sources = {row: asdict(one.source) for row, one in heard.items() if one.source}
     spans = {row: one.spans for row, one in heard.items()}
     samples = {row: one.samples for row, one in heard.items()}
-    table = set_column(table, "wave", wave_column(waves, count))
-    table = set_column(table, "source", scatter(sources, count, _SOURCE_TYPE))
-    table = set_column(table, "cuts", scatter(spans, count, _SPANS_TYPE))
-    return set_column(table, "input_samples", scatter(samples, count, pa.int64()))
+    table = set_column(table, WAVE, wave_column(waves, count))
+    table = set_column(table, SOURCE, scatter(sources, count, SOURCE_TYPE))
+    table = set_column(table, CUTS, scatter(spans, count, SPANS_TYPE))
+    return set_column(table, INPUT_SAMPLES, scatter(samples, count, pa.int64()))
 
 
 def read_heard(table: pa.Table, row: int) -> Heard:
     """Undo `write_heard` for one row that has audio."""
-    source = table.column("source")[row].as_py()
+    source = table.column(SOURCE)[row].as_py()
     return Heard(
-        table.column("input_samples")[row].as_py(),
-        read_wave(table, "wave", row) if table.column("wave")[row].is_valid else None,
+        table.column(INPUT_SAMPLES)[row].as_py(),
+        read_wave(table, WAVE, row) if table.column(WAVE)[row].is_valid else None,
         AudioSource.of_cell(source) if source else None,
         read_cuts(table, row),
     )
@@ -262,7 +248,7 @@ def read_heard(table: pa.Table, row: int) -> Heard:
 
 def read_cuts(table: pa.Table, row: int) -> Spans | None:
     """The spans into which a row's audio was cut; None where it is one piece."""
-    if "cuts" not in table.column_names:
+    if CUTS not in table.column_names:
         return None
-    cuts = table.column("cuts")[row].as_py()
+    cuts = table.column(CUTS)[row].as_py()
     return None if cuts is None else [(start, stop) for start, stop in cuts]

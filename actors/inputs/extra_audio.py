@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 from torch import Tensor
 
+from actors.batch.schema import WAVE
 from actors.batch.table import alive, each_row, mark_errors, read_wave, wave_column, write_codes
 from actors.columnar.cells import plain_value
 from uniaudio2.errors import BadRow
 from uniaudio2.tokens.codes import Codes
 
-_WAVE = "wave:"
+_PREFIX = f"{WAVE}:"
 _THREADS = 4
 
 LoadOne = Callable[[object], Tensor]
@@ -43,19 +44,24 @@ def load_others(table: pa.Table, raw: pa.Table, names: Sequence[str], load: Load
             futures = {row: pool.submit(work, row) for row in alive(table)}
             waves, errors = each_row(futures, lambda row: futures[row].result())  # noqa: B023 - called within this turn
         table = mark_errors(table, "load", errors)
-        table = table.append_column(_WAVE + name, wave_column(waves, table.num_rows))
+        table = table.append_column(wave_of(name), wave_column(waves, table.num_rows))
     return table
 
 
 def encode_others(table: pa.Table, encode: EncodeAll) -> pa.Table:
     """Replace the columns of `load_others` by codes columns with the suffix ``:NAME``."""
-    for column in [name for name in table.column_names if name.startswith(_WAVE)]:
+    for column in [name for name in table.column_names if name.startswith(_PREFIX)]:
         rows = alive(table)
         codes = encode([read_wave(table, column, row) for row in rows])
-        suffix = other_suffix(column.removeprefix(_WAVE))
+        suffix = other_suffix(column.removeprefix(_PREFIX))
         table = write_codes(table, dict(zip(rows, codes, strict=True)), suffix)
         table = table.drop_columns([column])
     return table
+
+
+def wave_of(name: str) -> str:
+    """The column of such a column's waves, between loading and encoding."""
+    return _PREFIX + name
 
 
 def other_suffix(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.batch.schema import ID, INPUT_SAMPLES
 from actors.batch.table import read_codes
 from actors.inputs.audio import read_cuts
 from uniaudio2.audio.resampling import SAMPLE_RATE
@@ -16,10 +17,6 @@ from uniaudio2.config import RECON_RATE_HZ, CodecConfig
 from uniaudio2.lm.engine.request import Generated
 from uniaudio2.seeds import row_seed
 from uniaudio2.tokens.codes import Codes
-
-SPAN_TEXTS_TYPE = pa.list_(
-    pa.struct([("start_s", pa.float64()), ("end_s", pa.float64()), ("text", pa.string())])
-)
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ def pieces_of(table: pa.Table, row: int, codec: CodecConfig, job_seed: int) -> l
         codec: tells how many codes a span has.
         job_seed: with the row's id and a span's beginning, it decides the span's seed.
     """
-    codes, row_id = read_codes(table, row), table.column("id")[row].as_py()
+    codes, row_id = read_codes(table, row), table.column(ID)[row].as_py()
     cuts = read_cuts(table, row)
     if cuts is None:
         return [Piece(codes, 0.0, _length_s(table, row, codes), row_seed(job_seed, row_id), row_id)]
@@ -66,8 +63,8 @@ def pieces_of(table: pa.Table, row: int, codec: CodecConfig, job_seed: int) -> l
 
 def _length_s(table: pa.Table, row: int, codes: Codes) -> float:
     samples = None
-    if "input_samples" in table.column_names:
-        samples = table.column("input_samples")[row].as_py()
+    if INPUT_SAMPLES in table.column_names:
+        samples = table.column(INPUT_SAMPLES)[row].as_py()
     return len(codes.recon) / RECON_RATE_HZ if samples is None else samples / SAMPLE_RATE
 
 

@@ -6,6 +6,16 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from actors.batch.schema import (
+    CODE_COLUMNS,
+    ERROR_KIND,
+    FINISH_REASON,
+    ID,
+    INPUT_SAMPLES,
+    OUTPUT_WAVE,
+    RECON_CODES,
+    StageColumns,
+)
 from actors.batch.table import (
     alive,
     each_row,
@@ -21,14 +31,14 @@ from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.errors import BadRow
 from uniaudio2.runtime.memory_budget import Budget, calibrate
 from uniaudio2.seeds import row_seed
-from uniaudio2.tasks.spec import MOST_SOUNDS
+from uniaudio2.tasks.spec import MOST_SOUNDS, TaskSpec
 from uniaudio2.tokens.codes import Codes
 
 _MOST_WINDOWS = 256
 
 
 def _has_sound(table: pa.Table, suffix: str) -> bool:
-    return not suffix or f"recon_codes{suffix}" in table.column_names
+    return not suffix or f"{RECON_CODES}{suffix}" in table.column_names
 
 
 class Decoder:
@@ -68,6 +78,14 @@ class Decoder:
         self.windows = windows
         self.budget = Budget(batch if batch else calibrate(self._decode_hum, _MOST_WINDOWS))
 
+    @staticmethod
+    def columns(task: TaskSpec) -> StageColumns:
+        """What it reads and writes of the table."""
+        suffixes = sound_suffixes(task.sounds)
+        codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
+        waves = tuple(f"{OUTPUT_WAVE}{suffix}" for suffix in suffixes)
+        return StageColumns((ERROR_KIND, ID, *codes), waves)
+
     def __call__(self, table: pa.Table) -> pa.Table:
         """Decode the rows that are still good; a reconstruction is cut to its input's length."""
         suffixes = [one for one in sound_suffixes(MOST_SOUNDS) if _has_sound(table, one)]
@@ -76,7 +94,7 @@ class Decoder:
             return [self._checked(table, row, suffix) for suffix in suffixes]
 
         codes, errors = each_row(alive(table), read)
-        ids = table.column("id").to_pylist()
+        ids = table.column(ID).to_pylist()
         waves = self.model.decode(
             [one for sounds in codes.values() for one in sounds],
             # the first sound's noise does not depend on whether there are others
@@ -91,7 +109,7 @@ class Decoder:
         for place, suffix in enumerate(suffixes):
             own = dict(zip(codes, waves[place :: len(suffixes)], strict=True))
             column = wave_column(self._cut(table, own), table.num_rows)
-            table = set_column(table, f"output_wave{suffix}", column)
+            table = set_column(table, f"{OUTPUT_WAVE}{suffix}", column)
         return table
 
     def _decode_hum(self, windows: int) -> None:
@@ -115,9 +133,9 @@ class Decoder:
     @staticmethod
     def _cut(table: pa.Table, waves: dict[int, Tensor]) -> dict[int, Tensor]:
         """Decoding yields whole codes; where the input's length is known, that is the length."""
-        if "input_samples" not in table.column_names or "finish_reason" in table.column_names:
+        if INPUT_SAMPLES not in table.column_names or FINISH_REASON in table.column_names:
             return waves
-        samples = table.column("input_samples").to_pylist()
+        samples = table.column(INPUT_SAMPLES).to_pylist()
         cut: dict[int, Tensor] = {}
         for row, wave in waves.items():
             if samples[row] is None:  # it came as codes

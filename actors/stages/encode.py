@@ -7,9 +7,18 @@ from itertools import islice
 import pyarrow as pa
 import torch
 
+from actors.batch.schema import (
+    CODE_COLUMNS,
+    CUTS,
+    ERROR_KIND,
+    INPUT_SAMPLES,
+    SOURCE,
+    WAVE,
+    StageColumns,
+)
 from actors.batch.table import alive, each_row, mark_errors, read_codes, write_codes
 from actors.inputs.audio import Heard, read_heard
-from actors.inputs.extra_audio import encode_others
+from actors.inputs.extra_audio import encode_others, other_suffix, wave_of
 from actors.inputs.prefetch import ahead
 from actors.storage.model_source import local_model
 from uniaudio2.audio.spans import cut_spans
@@ -17,6 +26,7 @@ from uniaudio2.codec.segments import reason_tokens, recon_tokens
 from uniaudio2.config import Context
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.runtime.memory_budget import Budget, calibrate
+from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tokens.codes import Codes
 
 _MOST_SEGMENTS = 256
@@ -47,6 +57,18 @@ class Encoder:
         self.context = context
         self.budget = Budget(batch if batch else calibrate(self._encode_silence, _MOST_SEGMENTS))
 
+    @staticmethod
+    def columns(task: TaskSpec) -> StageColumns:
+        """What it reads and writes of the table; codes that rows bring are read, and stay."""
+        suffixes = [other_suffix(name) for name in task.other_audio]
+        codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
+        waves = tuple(wave_of(name) for name in task.other_audio)
+        return StageColumns(
+            reads=(ERROR_KIND, *CODE_COLUMNS, INPUT_SAMPLES, CUTS),
+            writes=(*CODE_COLUMNS, *codes),
+            drops=(WAVE, SOURCE, *waves),
+        )
+
     def __call__(self, table: pa.Table) -> pa.Table:
         """Encode the rows that are still good and bring no codes of their own."""
         brought = {row: read_codes(table, row) for row in alive(table)}
@@ -59,7 +81,7 @@ class Encoder:
         table = encode_others(
             table, lambda waves: self.model.encode(waves, self.budget, self.context)
         )
-        return table.drop_columns(["wave", "source"])
+        return table.drop_columns([WAVE, SOURCE])
 
     def _encode_waves(self, heard: dict[int, Heard]) -> dict[int, Codes]:
         """Encode what is in memory, the spans of all rows together."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import itertools
-import json
 import os
 import threading
 import time
@@ -14,8 +13,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from actors.batch.intermediate_store import Shelf, is_done
+from actors.batch.receipt import Fault, FaultKind
+from actors.batch.schema import DONE, FAULT, ROW, UNIT, StageColumns, check_table
 from actors.batch.stage_times import stamp
 from actors.batch.table import Stage
+from actors.batch.unit import UnitSpec
 from uniaudio2.runtime.memory_budget import is_out_of_memory
 from uniaudio2.terminal import say
 
@@ -66,11 +68,13 @@ class Guard:
         name: the stage's name.
         timeout_s: a call that takes longer ends its process; the unit is then tried again.
         shelf: where the result is kept for a later run, or None.
+        columns: what the stage states; its result is held against it.
     """
 
     name: str
     timeout_s: float
     shelf: Shelf | None = None
+    columns: StageColumns | None = None
 
     def call(self, table: pa.Table, stage: Stage) -> pa.Table:
         """Call a stage; if it raises, hand on one row that says so instead of the unit.
@@ -83,13 +87,15 @@ class Guard:
             table: a unit, or what an earlier stage's fault left of it.
             stage: table in, table out.
         """
-        if "fault" in table.column_names or is_done(table, self.name):
+        if FAULT in table.column_names or is_done(table, self.name):
             return table
         watched = _WATCHDOG.begin(self.timeout_s)
         began, clock = time.time(), time.monotonic()
         storing = self.name == "write"
         try:
             result = stage(table)
+            if self.columns and DONE not in result.column_names:
+                check_table(result, self.name, self.columns)
             result = stamp(table, result, self.name, began, time.monotonic() - clock)
             storing = True
             return self.shelf.keep(result) if self.shelf else result
@@ -102,23 +108,19 @@ class Guard:
             _WATCHDOG.end(watched)
 
     def _fault(self, table: pa.Table, fault: Exception, storing: bool) -> pa.Table:
-        kind = "out_of_memory" if is_out_of_memory(fault) else "fault"
+        kind: FaultKind = "out_of_memory" if is_out_of_memory(fault) else "fault"
         if storing and isinstance(fault, OSError):
             kind = "storage"  # no row is to blame when what came of it cannot be kept
         first_line = (str(fault).strip().splitlines() or [""])[0]
-        facts = {
-            "unit": _first(table, "unit"),
-            "row": _first(table, "row"),
-            "kind": kind,
-            "fault": f"{self.name}: {type(fault).__name__}: {first_line}",
-        }
-        return pa.table({"fault": [json.dumps(facts)]})
+        unit, row = _address(table)
+        return Fault(
+            unit, row, kind, f"{self.name}: {type(fault).__name__}: {first_line}"
+        ).to_table()
 
 
-def _first(table: pa.Table, column: str) -> int | None:
-    if column in table.column_names:
-        value: int | None = table.column(column)[0].as_py()
-        return value
-    facts = json.loads(table.column("spec")[0].as_py())
-    number: int | None = facts.get(column)
-    return number
+def _address(table: pa.Table) -> tuple[int, int | None]:
+    """The unit of a table, and its row where it holds one alone."""
+    if UNIT in table.column_names:
+        return table.column(UNIT)[0].as_py(), table.column(ROW)[0].as_py()
+    spec = UnitSpec.from_table(table)
+    return spec.unit, spec.row

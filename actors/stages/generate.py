@@ -8,6 +8,19 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
+from actors.batch.schema import (
+    CODE_COLUMNS,
+    CUTS,
+    ERROR_KIND,
+    FINISH_REASON,
+    ID,
+    INPUT,
+    INPUT_SAMPLES,
+    SPAN_TEXTS_TYPE,
+    SPANS,
+    TEXT,
+    StageColumns,
+)
 from actors.batch.table import (
     alive,
     each_row,
@@ -23,7 +36,6 @@ from actors.inputs.extra_audio import other_suffix
 from actors.inputs.few_shot import Example, lay_out_examples
 from actors.inputs.instructions import choose_instruction
 from actors.inputs.prompt_spans import (
-    SPAN_TEXTS_TYPE,
     Piece,
     joined_reason,
     joined_text,
@@ -80,6 +92,20 @@ class Generator:
         self.prefix = self._lay_out(examples, local_model(model), context) if examples else None
         self.engine = SharedEngine(lambda: self.model.engine(sampling, slots, self.prefix))
 
+    @staticmethod
+    def columns(task: TaskSpec) -> StageColumns:
+        """What it reads and writes of the table."""
+        reads = [ERROR_KIND, ID, INPUT]
+        if task.audio_columns:
+            suffixes = ("", *(other_suffix(name) for name in task.other_audio))
+            reads += [f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS]
+            reads += [INPUT_SAMPLES, CUTS]
+        if task.output == "text":
+            return StageColumns(tuple(reads), (FINISH_REASON, TEXT, SPANS))
+        suffixes = tuple(sound_suffixes(task.sounds))
+        codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
+        return StageColumns(tuple(reads), (FINISH_REASON, *codes))
+
     def _lay_out(self, examples: Sequence[Example], model: str, context: Context) -> Prompt:
         def encode(waves: Sequence[Tensor]) -> Sequence[Codes]:
             # only for this call: rows come as codes, so the encoder has no further work here
@@ -110,7 +136,7 @@ class Generator:
 
     def _inputs(self, table: pa.Table, row: int) -> dict[str, Any]:
         """What the task reads of a row's own columns; the others may hold anything."""
-        cells = table.column("input")[row]
+        cells = table.column(INPUT)[row]
         wanted = {*self.task.text_columns, *self.task.fallback.values(), "instruction"}
         return {name: plain_value(cells[name]) for name in wanted.intersection(cells)}
 
@@ -164,7 +190,7 @@ class Generator:
     ) -> pa.Table:
         count = table.num_rows
         reasons = {row: joined_reason(own) for row, own in generated.items()}
-        table = set_column(table, "finish_reason", scatter(reasons, count, pa.string()))
+        table = set_column(table, FINISH_REASON, scatter(reasons, count, pa.string()))
         if self.task.output != "text":
             for place, suffix in enumerate(sound_suffixes(self.task.sounds)):
                 codes = {row: own[0].sounds[place] for row, own in generated.items()}
@@ -175,6 +201,6 @@ class Generator:
             for row, own in generated.items()
         }
         whole = {row: joined_text(own) for row, own in texts.items()}
-        table = set_column(table, "text", scatter(whole, count, pa.string()))
+        table = set_column(table, TEXT, scatter(whole, count, pa.string()))
         spans = {row: span_texts(pieces[row], own) for row, own in texts.items()}
-        return set_column(table, "spans", scatter(spans, count, SPAN_TEXTS_TYPE))
+        return set_column(table, SPANS, scatter(spans, count, SPAN_TEXTS_TYPE))

@@ -11,7 +11,18 @@ import pyarrow as pa
 from torch import Tensor
 
 from actors.batch.intermediate_store import read_kept
-from actors.batch.schema import FAULT_COLUMN, SPAN_COLUMNS
+from actors.batch.schema import (
+    ALWAYS,
+    CODE_COLUMNS,
+    CUTS,
+    FAULT_COLUMN,
+    INPUT_SAMPLES,
+    RECON_CODES,
+    SOURCE,
+    SPAN_COLUMNS,
+    WAVE,
+    StageColumns,
+)
 from actors.batch.table import (
     each_row,
     mark_errors,
@@ -22,8 +33,8 @@ from actors.batch.unit import UnitSpec, row_ids
 from actors.columnar.cells import plain_value, shown_value, valid_column
 from actors.columnar.value_bounds import TOO_LARGE, large_row, too_large_message
 from actors.inputs.audio import AUDIO_COLUMNS, Heard, load_audio, load_wave, write_heard
-from actors.inputs.codes import CODE_COLUMNS, CODE_SOURCES, has_codes, load_codes
-from actors.inputs.extra_audio import load_others
+from actors.inputs.codes import CODE_SOURCES, has_codes, load_codes
+from actors.inputs.extra_audio import load_others, wave_of
 from actors.inputs.text import check_text, read_text
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits
@@ -69,6 +80,14 @@ class Loader:
         self.max_duration_s = max_duration_s
         self.limits = limits or Limits()
 
+    @staticmethod
+    def columns(task: TaskSpec) -> StageColumns:
+        """What it writes; rows may bring codes in the place of audio."""
+        audio = (WAVE, SOURCE, CUTS, INPUT_SAMPLES) if AUDIO in task.columns else ()
+        others = tuple(wave_of(name) for name in task.other_audio)
+        codes = CODE_COLUMNS if _has_codes(task) else ()
+        return StageColumns(writes=(*ALWAYS, *audio, *others, *codes))
+
     def __call__(self, table: pa.Table) -> pa.Table:
         """Read, check and decode; a bad row gets its error columns and stays."""
         spec = UnitSpec.from_table(table)
@@ -89,7 +108,7 @@ class Loader:
             result = write_heard(result, heard)
         result = load_others(result, raw, self.task.other_audio, lambda v: self._other(v, policy))
         codes = {row: value for row, value in loaded.items() if isinstance(value, Codes)}
-        return write_codes(result, codes) if codes or "recon_codes" in self.task.columns else result
+        return write_codes(result, codes) if _has_codes(self.task) else result
 
     def _other(self, value: object, policy: AddressPolicy) -> Tensor:
         longest_s = min(self.max_duration_s, MAX_DURATION_S)
@@ -117,7 +136,7 @@ class Loader:
             wanted += ("instruction",)
         if "audio" in wanted:
             wanted += (*AUDIO_COLUMNS, *SPAN_COLUMNS, *CODE_SOURCES)
-        if "recon_codes" in wanted:
+        if RECON_CODES in wanted:
             wanted += CODE_SOURCES
         return wanted
 
@@ -136,7 +155,7 @@ class Loader:
             read_text(row, column, self.task)
         if row.get("instruction") is not None:
             check_text(row["instruction"], "instruction")
-        if "recon_codes" in self.task.columns or self._brings_codes(row):
+        if RECON_CODES in self.task.columns or self._brings_codes(row):
             return self._load_codes(row, policy)
         if "audio" in self.task.columns:
             return self._load_audio(row, policy)
@@ -189,6 +208,10 @@ class Loader:
             columns.append(column)
             fields.append(field)
         return pa.StructArray.from_arrays(columns, fields=fields)
+
+
+def _has_codes(task: TaskSpec) -> bool:
+    return bool({AUDIO, RECON_CODES} & set(task.columns))
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

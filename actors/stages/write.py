@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import re
 import uuid
 from collections import Counter
@@ -18,8 +17,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.batch.error_rows import crash_table, errors_table
-from actors.batch.table import (
+from actors.batch.receipt import FileMark, Receipt
+from actors.batch.schema import (
+    CODE_COLUMNS,
     CODES_TYPE,
+    ERROR_COLUMNS,
+    ERROR_KIND,
+    FINISH_REASON,
+    ID,
+    INPUT,
+    INPUT_SAMPLES,
+    OUTPUT_WAVE,
+    ROW,
+    SPAN_TEXTS_TYPE,
+    SPANS,
+    TEXT,
+    TRAVELLING,
+    UNIT,
+    StageColumns,
+    family,
+)
+from actors.batch.table import (
     alive,
     each_row,
     mark_errors,
@@ -28,8 +46,6 @@ from actors.batch.table import (
     sound_suffixes,
 )
 from actors.batch.unit import UnitSpec
-from actors.inputs.codes import CODE_COLUMNS
-from actors.inputs.prompt_spans import SPAN_TEXTS_TYPE
 from actors.storage.audio_files import AudioLayout, lay_out
 from actors.storage.object_store import Storage
 from uniaudio2.audio.files import encode_audio
@@ -39,7 +55,6 @@ from uniaudio2.tasks.spec import AUDIO, TaskSpec
 from uniaudio2.tokens.codes import PAIR
 
 AudioFormat = Literal["flac", "wav"]
-FileMark = list[int | str]
 _SLUG_CHARACTERS = 40
 
 
@@ -53,11 +68,11 @@ def file_stem(row_id: str) -> str:
 def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
     """Columns that a task produces, in the order in which they are written."""
     generates, decodes = "generate" in task.stages, "decode" in task.stages
-    fields = [("id", pa.string()), ("task", pa.string())]
+    fields = [(ID, pa.string()), ("task", pa.string())]
     if task.output == "text":
-        fields.append(("text", pa.string()))
+        fields.append((TEXT, pa.string()))
         if task.long_audio == "spans":
-            fields.append(("spans", SPAN_TEXTS_TYPE))
+            fields.append((SPANS, SPAN_TEXTS_TYPE))
     streams = task.answer if generates and task.output != "text" else PAIR
     if task.output != "text" or (keep_codes and "encode" in task.stages):
         for suffix in sound_suffixes(max(task.sounds, 1)):
@@ -68,7 +83,7 @@ def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
     if AUDIO in task.columns:
         fields.append(("input_duration_s", pa.float64()))
     if generates:
-        fields.append(("finish_reason", pa.string()))
+        fields.append((FINISH_REASON, pa.string()))
     if generates or decodes:
         fields.append(("seed", pa.int64()))
     fields.append(("model", pa.string()))
@@ -142,9 +157,18 @@ class Writer:
         self.audio_layout = audio_layout
         self.fields = result_fields(task, keep_codes)
 
+    @staticmethod
+    def columns(task: TaskSpec, keep_codes: bool = False) -> StageColumns:
+        """What it reads of the table."""
+        suffixes = sound_suffixes(task.sounds) if "decode" in task.stages else []
+        waves = tuple(f"{OUTPUT_WAVE}{suffix}" for suffix in suffixes)
+        fields = [field.name for field in result_fields(task, keep_codes)]
+        results = tuple(name for name in fields if family(name) in TRAVELLING)
+        return StageColumns((UNIT, ROW, INPUT, *ERROR_COLUMNS, *waves, *results))
+
     def __call__(self, table: pa.Table) -> pa.Table:
         """Store the unit and return its receipt, one row with a JSON `receipt`."""
-        units = set(table.column("unit").to_pylist())
+        units = set(table.column(UNIT).to_pylist())
         if len(units) != 1:
             raise RuntimeError(f"a block holds units {sorted(units)}; a unit must stay one block")
         unit = units.pop()
@@ -153,25 +177,28 @@ class Writer:
         table, output_s = self._store_audio(table, place, files)
         good = alive(table)
         bad = sorted(set(range(table.num_rows)) - set(good))
-        receipt: dict[str, Any] = {"unit": unit, "row": table.column("row")[0].as_py()}
-        receipt |= {"ok": len(good), "errors": len(bad), "files": files}
-        receipt["kinds"] = Counter(kind for kind in table["error_kind"].to_pylist() if kind)
         results, errors = self._results(table, good), errors_table(table, bad)
-        receipt["data"] = self._put(f"data/part-{place}.parquet", results, files)
-        receipt["error_parts"] = self._put(f"errors/part-{place}.parquet", errors, files)
         tar = ".tar" if self.audio_layout == "tar" else ""
-        receipt["audio"] = f"audio/{place}{tar}" if output_s else None
-        if "input_samples" in table.column_names:
-            samples = table.column("input_samples").to_pylist()
-            receipt["input_s"] = seconds(sum(samples[row] or 0 for row in good))
-        receipt["output_s"] = output_s
-        return pa.table({"receipt": [json.dumps(receipt)]})
+        receipt = Receipt(
+            unit=unit,
+            row=table.column(ROW)[0].as_py(),
+            ok=len(good),
+            errors=len(bad),
+            kinds=dict(Counter(kind for kind in table.column(ERROR_KIND).to_pylist() if kind)),
+            data=self._put(f"data/part-{place}.parquet", results, files),
+            error_parts=self._put(f"errors/part-{place}.parquet", errors, files),
+            audio=f"audio/{place}{tar}" if output_s else None,
+            input_s=_input_s(table, good),
+            output_s=output_s,
+            files=files,
+        )
+        return receipt.to_table()
 
-    def _put(self, path: str, table: pa.Table, files: dict[str, FileMark]) -> list[str]:
+    def _put(self, path: str, table: pa.Table, files: dict[str, FileMark]) -> tuple[str, ...]:
         if not table.num_rows:
-            return []
+            return ()
         files[path] = store(self.storage, path, parquet_bytes(table))
-        return [path]
+        return (path,)
 
     def _store_audio(
         self, table: pa.Table, place: str, files: dict[str, FileMark]
@@ -179,10 +206,10 @@ class Writer:
         """Write the generated waves; returns the table with their paths, and seconds in all."""
         if "decode" not in self.task.stages:
             return table, 0.0
-        ids, suffixes = table.column("id").to_pylist(), sound_suffixes(self.task.sounds)
+        ids, suffixes = table.column(ID).to_pylist(), sound_suffixes(self.task.sounds)
 
         def encode(row: int) -> list[tuple[bytes, float]]:
-            waves = [read_wave(table, f"output_wave{suffix}", row) for suffix in suffixes]
+            waves = [read_wave(table, f"{OUTPUT_WAVE}{suffix}", row) for suffix in suffixes]
             return [(encode_audio(w, self.audio_format), len(w) / SAMPLE_RATE) for w in waves]
 
         encoded, errors = each_row(alive(table), encode)
@@ -210,14 +237,14 @@ class Writer:
 
     def _results(self, table: pa.Table, good: list[int]) -> pa.Table:
         good_rows = table.take(pa.array(good, pa.int64()))
-        ids = good_rows.column("id").to_pylist()
+        ids = good_rows.column(ID).to_pylist()
         made: dict[str, Any] = {
             "task": pa.array([self.task.name] * len(ids), pa.string()),
             "seed": pa.array([row_seed(self.seed, name) for name in ids], pa.int64()),
             "model": pa.array([self.model] * len(ids), pa.string()),
         }
-        if "input_samples" in good_rows.column_names:
-            samples = good_rows.column("input_samples").to_pylist()
+        if INPUT_SAMPLES in good_rows.column_names:
+            samples = good_rows.column(INPUT_SAMPLES).to_pylist()
             durations = [None if n is None else seconds(n) for n in samples]
             made["input_duration_s"] = pa.array(durations, pa.float64())
         columns = {
@@ -225,7 +252,7 @@ class Writer:
             for field in self.fields
         }
         names = travelling_names(list(columns), self.travelling.names)
-        inputs = good_rows.column("input").combine_chunks()
+        inputs = good_rows.column(INPUT).combine_chunks()
         for name, new in names.items():
             if new not in columns and not self._carried_as_result(name):
                 columns[new] = inputs.field(name)
@@ -239,9 +266,15 @@ class Writer:
         return name in CODE_COLUMNS and is_result and not makes_others
 
 
-def store_crash(
-    output: str, spec: UnitSpec, kind: str, message: str, attempts: int
-) -> dict[str, Any]:
+def _input_s(table: pa.Table, good: list[int]) -> float:
+    """Seconds of input audio in the good rows."""
+    if INPUT_SAMPLES not in table.column_names:
+        return 0.0
+    samples = table.column(INPUT_SAMPLES).to_pylist()
+    return seconds(sum(samples[row] or 0 for row in good))
+
+
+def store_crash(output: str, spec: UnitSpec, kind: str, message: str, attempts: int) -> Receipt:
     """Write the errors part of one row that no worker survived, and return its receipt.
 
     Args:
@@ -255,5 +288,12 @@ def store_crash(
     table = crash_table(spec, kind, message, attempts)
     path = f"errors/part-{spec.unit:08d}-{uuid.uuid4().hex[:8]}.parquet"
     files = {path: store(Storage(output), path, parquet_bytes(table))}
-    receipt = {"unit": spec.unit, "ok": 0, "errors": 1, "data": [], "error_parts": [path]}
-    return {**receipt, "files": files, "kinds": {kind: 1}}
+    return Receipt(
+        unit=spec.unit,
+        row=spec.row,
+        ok=0,
+        errors=1,
+        files=files,
+        kinds={kind: 1},
+        error_parts=(path,),
+    )

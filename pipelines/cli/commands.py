@@ -66,6 +66,10 @@ def run(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="remove former results first")] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(metavar="ray|inline", help="inline: in this process, without Ray, to debug"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print errors alone")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
@@ -77,7 +81,7 @@ def run(
     given = {
         "task": task, "input": source, "output": output, "model": model, "limit": limit,
         "until": until, "seed": seed, "address": address,
-        "max_errors": max_errors,
+        "max_errors": max_errors, "executor": executor,
     }  # fmt: skip
     job = make_job(given, config, tuple(sets or ()))
     style = _style(quiet, as_json, verbose)
@@ -113,6 +117,10 @@ def retry(
         typer.Option("--set", help="a setting to change, such as load.max_bytes=8000000000"),
     ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(metavar="ray|inline", help="inline: in this process, without Ray, to debug"),
+    ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="read what an OUTPUT names that another made")
     ] = False,
@@ -123,7 +131,7 @@ def retry(
     """Run the rows of the errors table again; those that succeed leave it."""
     from pipelines.jobs.retry import recorded_job, retry_job
 
-    job = recorded_job(output, tuple(sets or ()), address, yes)
+    job = recorded_job(output, tuple(sets or ()), address, yes, executor)
     style = _style(quiet, as_json, verbose)
     return _close(retry_job(job, only, style, verbose=verbose), style)
 

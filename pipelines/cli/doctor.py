@@ -84,7 +84,7 @@ def check_ray(address: str | None) -> list[Check]:
     may use what it opens."""
     import ray
 
-    from pipelines.executor.graph import start_ray
+    from pipelines.executor.cluster import start_ray
 
     running = ray.is_initialized()
     start_ray(address)
@@ -108,14 +108,13 @@ def check_ray(address: str | None) -> list[Check]:
 
 def check_ports(address: str | None) -> Check:
     """What Ray listens on, and whether a token is asked for there."""
-    from ray._private.authentication.authentication_utils import is_token_auth_enabled
-
     from pipelines.executor.ports import ray_ports
+    from pipelines.executor.ray_internals import asks_for_token
 
     ports = sorted({(port.process, port.is_open_to_others) for port in ray_ports()})
     names = ", ".join(f"{name} ({'all' if others else 'loopback'})" for name, others in ports)
     found = f"listening, on which interfaces: {names or 'not to be seen here'}"
-    if is_token_auth_enabled():
+    if asks_for_token():
         return Check("ports", f"{found}; each asks for the token")
     remedy = (
         f"whoever reaches a port of {address or 'this Ray'} runs code as its user: start the "

@@ -68,6 +68,8 @@ class JobConfig(Frozen):
         audio_format: of generated audio.
         audio_layout: a file a row, or one tar a unit.
         address: Ray cluster to join; None starts Ray on this machine for the run.
+        executor: ``ray``, or ``inline``: all stages one after the other in this process, without
+            Ray, for debugging.
         load: how input audio is read.
         encode: actor pool of the codec's encoders.
         generate: actor pool of the language model.
@@ -107,6 +109,7 @@ class JobConfig(Frozen):
     max_errors: int | str | None = None
     stage_timeout_s: float = Field(3600.0, gt=0)
     address: str | None = None
+    executor: Literal["ray", "inline"] = "ray"
     input_rules: InputRules = InputRules()
     load: LoadConfig = LoadConfig()
     encode: EncodeConfig = EncodeConfig()
@@ -136,6 +139,14 @@ class JobConfig(Frozen):
             share = float(self.max_errors.removesuffix("%")) / 100
             return done >= SHARE_FROM_ROWS and errors > share * done
         return self.max_errors is not None and errors > self.max_errors
+
+    @model_validator(mode="after")
+    def _one_place_to_run(self) -> JobConfig:
+        if self.executor == "inline" and self.address is not None:
+            raise ValueError(
+                "executor 'inline' runs in this process and address names a cluster; leave one out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_source_of_instructions(self) -> JobConfig:

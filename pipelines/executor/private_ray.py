@@ -28,6 +28,7 @@ from typing import Any
 import ray
 
 from pipelines.errors import RunFailed
+from pipelines.executor.ray_internals import read_token
 
 PREFIX = "ua2-ray-"
 _TOKEN_BYTES = 32
@@ -60,7 +61,7 @@ def start_private_ray(**options: Any) -> None:
     """
     folder = _own_folder()
     with ray_environment(secrets.token_hex(_TOKEN_BYTES)):
-        _read_token()
+        read_token()
         ray.init(
             address="local",
             include_dashboard=False,
@@ -99,15 +100,6 @@ def ray_environment(token: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _read_token() -> None:
-    """Let Ray's core in this process read mode and token anew: it remembers those of its import."""
-    # private, for there is no public way: ray reads RAY_AUTH_MODE when it is imported
-    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
-
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _own_folder() -> Path:

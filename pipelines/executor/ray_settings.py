@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import ray.data
 from ray.util.annotations import RayDeprecationWarning
 
-from pipelines.executor.stage_monitor import StageWatch
+from pipelines.executor.ray_internals import StageWatch
 
 START_TIMEOUT_S = 300.0
 NO_PROGRESS_TIMEOUT_S = 1800.0

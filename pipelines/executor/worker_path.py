@@ -15,6 +15,8 @@ from pathlib import Path
 
 from ray.job_config import JobConfig
 
+from pipelines.executor.ray_internals import set_search_path
+
 _HOME = Path(__file__).resolve().parents[2]
 
 
@@ -24,8 +26,7 @@ class DriversPath(JobConfig):  # type: ignore[misc] # ray ships no types
 
     def __init__(self) -> None:
         super().__init__()
-        # a worker puts each before those before it
-        self._py_driver_sys_path = search_path()[::-1]
+        set_search_path(self, search_path())
 
     def _runtime_env_has_working_dir(self) -> bool:
         """Keep Ray from adding the driver's folders: it adds none where it takes them along."""

@@ -22,7 +22,8 @@ from actors.batch.unit import UnitSpec, row_ids
 from actors.stages.write import parquet_bytes, store
 from pipelines.config.job import JobConfig, make_job
 from pipelines.errors import RunFailed, UsageError
-from pipelines.executor.graph import make_stages
+from pipelines.executor.executor import Executor, executor_for
+from pipelines.executor.stages import make_stages
 from pipelines.jobs.run import Run, RunResult, StageFactory
 from pipelines.jobs.signals import answered
 from pipelines.planning.plan import Plan, make_plan
@@ -50,9 +51,15 @@ class Retry(Run):
     hopeless_units = sys.maxsize  # each unit may well hold the row that kills its worker again
 
     def __init__(
-        self, job: JobConfig, plan: Plan, model: ModelConfig, style: Style, only: str | None
+        self,
+        job: JobConfig,
+        plan: Plan,
+        model: ModelConfig,
+        style: Style,
+        only: str | None,
+        executor: Executor,
     ) -> None:
-        super().__init__(job, plan, model, style, fresh=False)
+        super().__init__(job, plan, model, style, fresh=False, executor=executor)
         self.only = only
         self.before: dict[int, Commit] = {}
         self.tried = 0
@@ -198,7 +205,11 @@ def _with_attempts(failed: pa.Table, before: pa.Table) -> pa.Table:
 
 
 def recorded_job(
-    output: str, sets: tuple[str, ...] = (), address: str | None = None, yes: bool = False
+    output: str,
+    sets: tuple[str, ...] = (),
+    address: str | None = None,
+    yes: bool = False,
+    executor: str | None = None,
 ) -> JobConfig:
     """The job that made an OUTPUT, from its ``run.json``.
 
@@ -210,6 +221,7 @@ def recorded_job(
         sets: settings to change, ``key=value``; one that changes results is refused later.
         address: Ray cluster to join.
         yes: run the job also where another made OUTPUT.
+        executor: what runs the stages; None for Ray, whatever the run had.
 
     Raises:
         UsageError: no run was ever started there, its settings are not understood, or another
@@ -218,6 +230,7 @@ def recorded_job(
     ledger, facts = open_output(output)
     require(facts, output, "config", "state", "started")
     recorded = {**facts["config"], "output": output, "max_errors": None, "address": None}
+    recorded.pop("executor", None)
     if not ledger.owns(facts):
         for setting in _WIDENING:
             recorded.pop(setting, None)
@@ -226,7 +239,7 @@ def recorded_job(
                 f"{output} was made by another user or machine. Its retry {_contacts(recorded)}; "
                 "rows may name what the place of their manifest allows. With --yes it does"
             )
-    return make_job({"address": address}, sets=sets, recorded=recorded)
+    return make_job({"address": address, "executor": executor}, sets=sets, recorded=recorded)
 
 
 def _contacts(config: Mapping[str, Any]) -> str:
@@ -248,6 +261,7 @@ def retry_job(
     style: Style = "quiet",
     make: StageFactory = make_stages,
     verbose: bool = False,
+    executor: Executor | None = None,
 ) -> RunResult:
     """Run the failed rows of a job again; those that succeed leave the errors table.
 
@@ -257,6 +271,7 @@ def retry_job(
         style: what to print.
         make: builds the stages; only tests give another.
         verbose: let Ray print what it has to say.
+        executor: runs the stages; None takes what `job.executor` names.
 
     Raises:
         UsageError: no such rows, another job, or input that changed; nothing was started.
@@ -267,8 +282,8 @@ def retry_job(
         # rows that may not be read failed before, and fail again
         rules = job.input_rules.model_copy(update={"refused": "rows"})
         plan = make_plan(job.input, job.spec, job.unit_rows, job.limit, rules)
-        retry = Retry(job, plan, model, style, only)
-        retry.verbose = verbose
+        executor = executor or executor_for(job, verbose)
+        retry = Retry(job, plan, model, style, only, executor)
         # what is kept of a unit is kept of all its rows: a retry keeps nothing
         result = retry.execute(lambda *given: replace(make(*given), shelved=()))
     return replace(result, tried=retry.tried, mended=retry.mended)

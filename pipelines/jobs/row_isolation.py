@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from actors.batch.receipt import Fault, Receipt
 from actors.batch.unit import UnitSpec
 from actors.stages.write import store_crash
 from pipelines.errors import RunFailed
-from pipelines.executor.graph import Stages, stream_units
-from pipelines.executor.pool_sizing import Allotment
+from pipelines.executor.executor import Executor
+from pipelines.executor.stages import Stages
+from pipelines.planning.pool_sizing import Allotment
 from pipelines.run_state.commit_record import Commit, merge_receipts
 from pipelines.run_state.lease import Lease
 
@@ -19,7 +20,7 @@ ISOLATED_ATTEMPTS = 2
 _Key = tuple[int, int]  # unit and row
 
 
-def merged(unit: UnitSpec, receipts: list[dict[str, Any]]) -> Commit:
+def merged(unit: UnitSpec, receipts: Sequence[Receipt]) -> Commit:
     """The commit of a unit that came through as a whole or in parts."""
     commit = merge_receipts(unit.unit, unit.fingerprint, receipts)
     return replace(commit, source=unit.source, start=unit.start)
@@ -32,6 +33,7 @@ class Isolation:
     Attributes:
         output: OUTPUT, which the errors of rows that are given up go to.
         tried: how often their units were tried before.
+        executor: runs them.
         stages: the callables.
         allotment: sizes of the pools.
         lease: must still be held when anything arrives.
@@ -39,6 +41,7 @@ class Isolation:
 
     output: str
     tried: int
+    executor: Executor
     stages: Stages
     allotment: Allotment
     lease: Lease
@@ -59,27 +62,30 @@ class Isolation:
         for unit in units:
             yield merged(unit, [receipts[unit.unit, row] for row in unit.row_numbers])
 
-    def _try(
-        self, singles: dict[_Key, UnitSpec]
-    ) -> tuple[dict[_Key, dict[str, Any]], dict[_Key, dict[str, Any]]]:
+    def _try(self, singles: dict[_Key, UnitSpec]) -> tuple[dict[_Key, Receipt], dict[_Key, Fault]]:
         """Receipts of the rows that came through, and the last faults of the others."""
-        receipts: dict[_Key, dict[str, Any]] = {}
-        faults: dict[_Key, dict[str, Any]] = {}
+        receipts: dict[_Key, Receipt] = {}
+        faults: dict[_Key, Fault] = {}
         for _ in range(ISOLATED_ATTEMPTS):
             missing = [spec for key, spec in singles.items() if key not in receipts]
             if not missing:
                 break
-            for receipt in stream_units(missing, self.stages, self.allotment, alone=True):
+            for outcome in self.executor.stream(missing, self.stages, self.allotment, alone=True):
                 self.lease.check()
-                found = faults if "fault" in receipt else receipts
-                found[receipt["unit"], receipt["row"]] = receipt
+                if outcome.row is None:
+                    raise RuntimeError(f"unit {outcome.unit} came back whole; rows were asked for")
+                key = outcome.unit, outcome.row
+                if isinstance(outcome, Fault):
+                    faults[key] = outcome
+                else:
+                    receipts[key] = outcome
         return receipts, faults
 
-    def _give_up(self, spec: UnitSpec, fault: dict[str, Any] | None) -> dict[str, Any]:
+    def _give_up(self, spec: UnitSpec, fault: Fault | None) -> Receipt:
         attempts = self.tried + ISOLATED_ATTEMPTS
         if fault is None:
             message = "its worker process died each time this row was tried"
             return store_crash(self.output, spec, "crash", message, attempts)
-        if fault["kind"] == "storage":
-            raise RunFailed(f"{fault['fault']}; the same command goes on where it was")
-        return store_crash(self.output, spec, fault["kind"], fault["fault"], attempts)
+        if fault.kind == "storage":
+            raise RunFailed(f"{fault.message}; the same command goes on where it was")
+        return store_crash(self.output, spec, fault.kind, fault.message, attempts)

@@ -8,20 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import ray
-from ray.exceptions import RayError
 
 from actors.batch.intermediate_store import shelf_path
+from actors.batch.receipt import Fault
 from actors.batch.unit import UnitSpec
 from actors.storage.object_store import Storage
 from pipelines.config.job import JobConfig
 from pipelines.errors import RunFailed, UsageError
-from pipelines.executor.graph import Stages, make_stages, start_ray, stream_units
-from pipelines.executor.pool_sizing import Allotment, fit_pools
-from pipelines.executor.ray_settings import own_data_context, quiet
+from pipelines.executor.executor import Executor, executor_for
+from pipelines.executor.stages import Stages, check_columns, make_stages
 from pipelines.jobs.row_isolation import Isolation, merged
 from pipelines.jobs.signals import answered, stoppable
 from pipelines.planning.plan import Plan, idle_stages, make_plan, travelling_schema
+from pipelines.planning.pool_sizing import Allotment, fit_pools
 from pipelines.planning.preflight import check_apart, checked_model, pinned_job
 from pipelines.progress.progress import Progress, Style
 from pipelines.report import Report, write_report
@@ -64,13 +63,19 @@ class RunResult:
 class Run:
     """One run of a job: owns the plan, the ledger and the progress; `execute` does the work."""
 
-    verbose = False
     hopeless_units = 3  # when so many fail and no other arrives, it is not for their rows
 
     def __init__(
-        self, job: JobConfig, plan: Plan, model: ModelConfig, style: Style, fresh: bool
+        self,
+        job: JobConfig,
+        plan: Plan,
+        model: ModelConfig,
+        style: Style,
+        fresh: bool,
+        executor: Executor,
     ) -> None:
         self.job = job
+        self.executor = executor
         self.plan = plan
         self.model = model
         self.ledger = Ledger(Storage(job.output))
@@ -205,51 +210,47 @@ class Run:
                 "warning",
                 f"model {self.model.name!r} is untrained: its tokens, text and sound mean nothing",
             )
-        start_ray(self.job.address, self.verbose)
-        cluster = ray.cluster_resources()
+        self.executor.start()
+        resources = self.executor.resources()
         allotment = fit_pools(
             self.job,
-            cluster,
-            elastic=self.job.address is not None,
+            resources,
+            elastic=self.executor.is_elastic,
             idle=idle_stages(self.job.spec, self.plan.schema),
         )
-        self.setup = setup_record(allotment, cluster)
+        self.setup = setup_record(allotment, resources)
         self.begins.append(time.time())
         self._record()
         for note in allotment.notes:
             self.progress.say("note", note)
         fields = travelling_schema(self.plan.schema)
         stages = make(self.job, allotment, fields, self.model)
-        try:
-            settings = own_data_context(self.job.stage_timeout_s)
-            # stoppable again: Ray puts its own handler in place when it starts
-            with quiet(self.verbose), settings, stoppable():
-                for _ in range(self.job.max_attempts):
-                    pending = self._pass(pending, stages, allotment, lease)
-                    if not pending:
-                        return
-                    pending = self._with_kept(pending)
-                alone = Isolation(self.job.output, self.job.max_attempts, stages, allotment, lease)
-                for commit in alone.commits(pending):
-                    self._commit(commit)
-        except RayError as fault:
-            reason = str(fault).strip().splitlines()
-            raise RunFailed(f"Ray: {reason[-1] if reason else type(fault).__name__}") from fault
+        # stoppable again: Ray puts its own handler in place when it starts
+        with self.executor.session(self.job.stage_timeout_s), stoppable():
+            for _ in range(self.job.max_attempts):
+                pending = self._pass(pending, stages, allotment, lease)
+                if not pending:
+                    return
+                pending = self._with_kept(pending)
+            alone = Isolation(
+                self.job.output, self.job.max_attempts, self.executor, stages, allotment, lease
+            )
+            for commit in alone.commits(pending):
+                self._commit(commit)
 
     def _pass(
         self, pending: list[UnitSpec], stages: Stages, allotment: Allotment, lease: Lease
     ) -> list[UnitSpec]:
         """Stream units once and commit those that arrive; returns the others."""
         left = {unit.unit: unit for unit in pending}
-        for receipt in stream_units(pending, stages, allotment):
+        for outcome in self.executor.stream(pending, stages, allotment):
             lease.check()
-            number = receipt["unit"]
-            if "fault" in receipt:
-                self._why[number] = receipt["fault"]
-                self._give_up_if_nothing_is_stored(receipt)
-            elif number in left:
-                unit = left.pop(number)
-                self._commit(merged(unit, [receipt]))
+            if isinstance(outcome, Fault):
+                self._why[outcome.unit] = outcome.message
+                self._give_up_if_nothing_is_stored(outcome)
+            elif outcome.unit in left:
+                unit = left.pop(outcome.unit)
+                self._commit(merged(unit, [outcome]))
         if left:
             reasons = {self._why.get(number, "a worker died") for number in left}
             if len(left) == len(pending) >= self.hopeless_units:
@@ -260,12 +261,12 @@ class Run:
             )
         return list(left.values())
 
-    def _give_up_if_nothing_is_stored(self, fault: dict[str, Any]) -> None:
+    def _give_up_if_nothing_is_stored(self, fault: Fault) -> None:
         """End a run whose results storage no longer takes, before it computes more of them."""
-        self._unstored += fault["kind"] == "storage"
+        self._unstored += fault.kind == "storage"
         if self._unstored >= _UNSTORED_UNITS:
             raise RunFailed(
-                f"storage takes no results: {fault['fault']}; make room or mend it, then the same "
+                f"storage takes no results: {fault.message}; make room or repair it, then the same "
                 "command goes on where it was"
             )
 
@@ -290,6 +291,7 @@ def run_job(
     fresh: bool = False,
     make: StageFactory = make_stages,
     verbose: bool = False,
+    executor: Executor | None = None,
 ) -> RunResult:
     """Run a task over a manifest into a folder of results, on this machine or a Ray cluster.
 
@@ -307,6 +309,7 @@ def run_job(
         fresh: remove a former run's results in OUTPUT first.
         make: builds the stages; only tests give another.
         verbose: let Ray print what it has to say.
+        executor: runs the stages; None takes what `job.executor` names.
 
     Returns:
         counts of rows and seconds, earlier calls included, and an exit code: 0 when every row
@@ -330,6 +333,6 @@ def run_job(
     with answered():
         check_apart(job)
         plan = make_plan(job.input, job.spec, job.unit_rows, job.limit, job.input_rules)
-        run = Run(job, plan, model, style, fresh)
-        run.verbose = verbose
+        check_columns(job, idle_stages(job.spec, plan.schema))
+        run = Run(job, plan, model, style, fresh, executor or executor_for(job, verbose))
         return run.execute(make)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from actors.batch.intermediate_store import FOLDER
+from actors.batch.receipt import Receipt
 from actors.batch.stage_times import StageTime
 from pipelines.errors import RunFailed
 from uniaudio2.shown import shown
@@ -180,19 +182,19 @@ def _problem(record: Commit) -> str:
     return ""
 
 
-def merge_receipts(unit: int, fingerprint: str, receipts: list[dict[str, Any]]) -> Commit:
+def merge_receipts(unit: int, fingerprint: str, receipts: Sequence[Receipt]) -> Commit:
     """One commit from the receipt of a whole unit, or from those of its single rows."""
     return Commit(
         unit=unit,
         fingerprint=fingerprint,
-        ok=sum(receipt["ok"] for receipt in receipts),
-        errors=sum(receipt["errors"] for receipt in receipts),
-        data=tuple(path for receipt in receipts for path in receipt["data"]),
-        error_parts=tuple(path for receipt in receipts for path in receipt["error_parts"]),
-        audio=tuple(receipt["audio"] for receipt in receipts if receipt.get("audio")),
-        input_s=sum(receipt.get("input_s", 0.0) for receipt in receipts),
-        output_s=sum(receipt.get("output_s", 0.0) for receipt in receipts),
-        kinds=dict(sum((Counter(receipt["kinds"]) for receipt in receipts), Counter())),
-        files={path: mark for receipt in receipts for path, mark in receipt["files"].items()},
-        stages=tuple(call for receipt in receipts for call in receipt.get("stages", ())),
+        ok=sum(receipt.ok for receipt in receipts),
+        errors=sum(receipt.errors for receipt in receipts),
+        data=tuple(path for receipt in receipts for path in receipt.data),
+        error_parts=tuple(path for receipt in receipts for path in receipt.error_parts),
+        audio=tuple(receipt.audio for receipt in receipts if receipt.audio),
+        input_s=sum(receipt.input_s for receipt in receipts),
+        output_s=sum(receipt.output_s for receipt in receipts),
+        kinds=dict(sum((Counter(receipt.kinds) for receipt in receipts), Counter())),
+        files={path: mark for receipt in receipts for path, mark in receipt.files.items()},
+        stages=tuple(call for receipt in receipts for call in receipt.stages),
     )

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from actors.storage.model_cache import commit_of
 from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
-from pipelines.executor.pool_sizing import Allotment
 from pipelines.planning.plan import Plan
+from pipelines.planning.pool_sizing import Allotment
 from pipelines.run_state.counts import Counts
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig

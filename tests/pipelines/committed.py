@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +9,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from actors.batch.receipt import Receipt, outcomes
+from actors.batch.schema import SPAN_TEXTS_TYPE
 from actors.batch.table import start_table, wave_column, write_codes
-from actors.inputs.prompt_spans import SPAN_TEXTS_TYPE
 from actors.stages.write import Writer
 from actors.storage.object_store import Storage
 from pipelines.run_state.commit_log import Ledger
@@ -90,6 +90,7 @@ def make_output(
         if spec.output != "text":
             table = write_codes(table, {n: codes_of(first + n) for n in range(len(ids))})
         writer = Writer(output, spec, schema, "tiny-0123", 0, audio_layout=audio_layout)
-        receipt = json.loads(writer(table).column("receipt")[0].as_py())
+        (receipt,) = outcomes(writer(table))
+        assert isinstance(receipt, Receipt)
         ledger.commit(merge_receipts(unit, "", [receipt]))
     return output

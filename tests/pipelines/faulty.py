@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from actors.stages.decode import Decoder
 from pipelines.config.job import JobConfig
-from pipelines.executor.graph import Stages, make_stages
-from pipelines.executor.pool_sizing import Allotment
+from pipelines.executor.stages import Stages, make_stages
+from pipelines.planning.pool_sizing import Allotment
 from uniaudio2.config import ModelConfig
 
 

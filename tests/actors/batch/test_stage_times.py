@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
 import pyarrow as pa
 
-from actors.batch.stage_times import TIMES_COLUMN, read_times, times_from_json, worker_name
+from actors.batch.receipt import Receipt
+from actors.batch.schema import STAGE_TIMES
+from actors.batch.stage_times import read_times, times_from_json, worker_name
 from actors.batch.table import mark_errors, start_table
 from actors.stages.fault_boundary import Guard
 from uniaudio2.errors import BadRow
@@ -23,11 +24,11 @@ def fail_first(table: pa.Table) -> pa.Table:
 
 
 def fail_second(table: pa.Table) -> pa.Table:
-    return mark_errors(table.drop_columns([TIMES_COLUMN]), "encode", {1: BadRow("fault", "no")})
+    return mark_errors(table.drop_columns([STAGE_TIMES]), "encode", {1: BadRow("fault", "no")})
 
 
 def receipt(_: pa.Table) -> pa.Table:
-    return pa.table({"receipt": [json.dumps({"unit": 7})]})
+    return Receipt(7, 1, 1, {}, {}).to_table()
 
 
 def test_every_stage_adds_its_call_even_if_it_drops_the_column() -> None:
@@ -41,7 +42,7 @@ def test_every_stage_adds_its_call_even_if_it_drops_the_column() -> None:
     assert {call.worker for call in calls} == {worker_name()}
     assert all(call.busy_s >= 0 and call.end >= call.begin > 1e9 for call in calls)
     assert [call.begin for call in calls] == sorted(call.begin for call in calls)
-    assert times_from_json(table[TIMES_COLUMN][0].as_py()) == calls
+    assert times_from_json(table[STAGE_TIMES][0].as_py()) == calls
 
 
 def test_a_table_without_calls_has_none() -> None:

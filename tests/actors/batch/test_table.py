@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.batch.schema import WAVE_TYPE
 from actors.batch.table import (
-    WAVE_TYPE,
     alive,
     codes_column,
     each_row,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -13,10 +12,12 @@ import pytest
 import torch
 
 from actors.batch.intermediate_store import Shelf, is_done, read_kept, shelf_path
+from actors.batch.receipt import Fault
 from actors.batch.table import read_codes, start_table, write_codes
 from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import Guard
 from actors.storage.object_store import Storage
+from tests.actors.outcomes import fault_of
 from uniaudio2.tokens.codes import Codes
 
 GUARD = Guard("encode", timeout_s=60)
@@ -34,12 +35,12 @@ def failing(_: pa.Table) -> pa.Table:
 
 
 def test_a_fault_names_unit_row_and_stage() -> None:
-    facts = json.loads(GUARD.call(unit_table(), failing)["fault"][0].as_py())
-    assert facts == {
-        "unit": 7, "row": None, "kind": "fault", "fault": "encode: RuntimeError: no memory",
-    }  # fmt: skip
+    fault = fault_of(GUARD.call(unit_table(), failing))
+    assert fault == Fault(7, None, "fault", "encode: RuntimeError: no memory")
     spec = UnitSpec(3, "", 0, 2, "", "f", row=1).to_table()
-    assert json.loads(GUARD.call(spec, failing)["fault"][0].as_py())["unit"] == 3
+    assert fault_of(GUARD.call(spec, failing)) == Fault(
+        3, 1, "fault", "encode: RuntimeError: no memory"
+    )
 
 
 def test_want_of_memory_is_told_from_other_faults() -> None:
@@ -47,8 +48,8 @@ def test_want_of_memory_is_told_from_other_faults() -> None:
         torch.empty(1 << 60, dtype=torch.uint8)
         raise AssertionError
 
-    facts = json.loads(GUARD.call(unit_table(), greedy)["fault"][0].as_py())
-    assert facts["kind"] == "out_of_memory"
+    fault = fault_of(GUARD.call(unit_table(), greedy))
+    assert fault.kind == "out_of_memory"
 
 
 def unstored(_: pa.Table) -> pa.Table:
@@ -57,15 +58,15 @@ def unstored(_: pa.Table) -> pa.Table:
 
 @pytest.mark.parametrize(("name", "kind"), [("write", "storage"), ("load", "fault")])
 def test_what_cannot_be_written_is_told_from_what_cannot_be_read(name: str, kind: str) -> None:
-    facts = json.loads(Guard(name, 60).call(unit_table(), unstored)["fault"][0].as_py())
-    assert facts["kind"] == kind
+    fault = fault_of(Guard(name, 60).call(unit_table(), unstored))
+    assert fault.kind == kind
 
 
 def test_tokens_that_cannot_be_kept_are_no_rows_fault(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     guard = Guard("encode", 60, Shelf(str(tmp_path / "file"), "encode"))
-    facts = json.loads(guard.call(unit_table(), lambda table: table)["fault"][0].as_py())
-    assert facts["kind"] == "storage"
+    fault = fault_of(guard.call(unit_table(), lambda table: table))
+    assert fault.kind == "storage"
 
 
 def test_a_fault_passes_the_stages_after_it() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from actors.stages.generate import Generator
 from actors.stages.load import Loader
 from actors.stages.write import Writer
 from actors.storage.addresses import AddressPolicy
+from tests.actors.outcomes import receipt_of
 from tests.conftest import tone, wav_bytes
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.errors import BadRow
@@ -65,10 +65,8 @@ def heard(task: TaskSpec, rows: dict[str, list[Any]] = ROW) -> pa.Table:
 def results(task: TaskSpec, made: pa.Table, folder: Path) -> list[dict[str, Any]]:
     """What is written of a unit."""
     table = decoder()(made) if "decode" in task.stages else made
-    receipt = json.loads(
-        Writer(str(folder), task, pa.schema([]), "m", 3)(table)["receipt"][0].as_py()
-    )
-    return [row for part in receipt["data"] for row in pq.read_table(folder / part).to_pylist()]
+    receipt = receipt_of(Writer(str(folder), task, pa.schema([]), "m", 3)(table))
+    return [row for part in receipt.data for row in pq.read_table(folder / part).to_pylist()]
 
 
 @pytest.mark.parametrize("task", MADE, ids=lambda task: task.name)

@@ -14,10 +14,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.batch.schema import SPAN_TEXTS_TYPE
 from actors.batch.table import mark_errors, scatter, start_table, wave_column, write_codes
 from actors.batch.unit import UnitSpec
-from actors.inputs.prompt_spans import SPAN_TEXTS_TYPE
 from actors.stages.write import Writer, file_stem, result_fields, store_crash, travelling_names
+from tests.actors.outcomes import receipt_of
 from uniaudio2.errors import BadRow
 from uniaudio2.tasks.table import TASKS, get_task
 from uniaudio2.tokens.codes import Codes
@@ -41,8 +42,8 @@ def test_hostile_ids_stay_inside(tmp_path: Path, row_id: str) -> None:
     table = start_table([row_id], pa.array([{"x": 1}]), 0)
     table = write_codes(table, {0: Codes.empty()})
     table = table.append_column("output_wave", wave_column({0: torch.zeros(1920)}, 1))
-    receipt = json.loads(writer(table)["receipt"][0].as_py())
-    row = pq.read_table(tmp_path / "out" / receipt["data"][0]).to_pylist()[0]
+    receipt = receipt_of(writer(table))
+    row = pq.read_table(tmp_path / "out" / receipt.data[0]).to_pylist()[0]
     assert row["id"] == row_id
     assert (tmp_path / "out" / row["audio_path"]).is_file()
     assert set(tmp_path.parent.iterdir()) == outside
@@ -60,9 +61,8 @@ def test_codes_that_came_in_are_the_result_s_or_stand_beside_it(tmp_path: Path) 
             table = table.append_column(name, pa.array(["stop"]))
         table = table.append_column("spans", pa.nulls(1, SPAN_TEXTS_TYPE))
         table = table.append_column("output_wave", wave_column({0: torch.zeros(1920)}, 1))
-        receipt = json.loads(Writer(str(tmp_path), get_task(task), schema, "m", 0)(table)
-                             ["receipt"][0].as_py())  # fmt: skip
-        row: dict[str, Any] = pq.read_table(tmp_path / receipt["data"][0]).to_pylist()[0]
+        receipt = receipt_of(Writer(str(tmp_path), get_task(task), schema, "m", 0)(table))
+        row: dict[str, Any] = pq.read_table(tmp_path / receipt.data[0]).to_pylist()[0]
         assert row["input_duration_s"] is None
         assert row["recon_path"] == "a.pt"
         return row
@@ -93,16 +93,14 @@ def test_results_and_errors_of_one_unit(tmp_path: Path) -> None:
     spans = {0: [{"start_s": 0.0, "end_s": 1.0, "text": "hallo"}]}
     table = table.append_column("spans", scatter(spans, 2, SPAN_TEXTS_TYPE))
     table = table.append_column("finish_reason", scatter({0: "stop"}, 2, pa.string()))
-    receipt = json.loads(
-        Writer(str(tmp_path), get_task("asr"), schema, "m-1", 9)(table)["receipt"][0].as_py()
-    )
-    assert (receipt["ok"], receipt["errors"], receipt["input_s"]) == (1, 1, 1.0)
-    (good,) = pq.read_table(tmp_path / receipt["data"][0]).to_pylist()
+    receipt = receipt_of(Writer(str(tmp_path), get_task("asr"), schema, "m-1", 9)(table))
+    assert (receipt.ok, receipt.errors, receipt.input_s) == (1, 1, 1.0)
+    (good,) = pq.read_table(tmp_path / receipt.data[0]).to_pylist()
     assert good | {"seed": 0} == {
         "id": "a", "task": "asr", "text": "hallo", "spans": spans[0], "input_duration_s": 1.0,
         "finish_reason": "stop", "seed": 0, "model": "m-1", "input_text": "hello", "n": 1,
     }  # fmt: skip
-    (bad,) = pq.read_table(tmp_path / receipt["error_parts"][0]).to_pylist()
+    (bad,) = pq.read_table(tmp_path / receipt.error_parts[0]).to_pylist()
     assert json.loads(bad.pop("input")) == {"text": "<b>", "n": 2}
     assert bad == {
         "id": "b", "stage": "encode", "kind": "too_long", "message": "cut it", "attempts": 1,
@@ -131,8 +129,8 @@ def test_errors_of_rows_that_python_cannot_hold(tmp_path: Path) -> None:
     schema = pa.schema([("when", pa.timestamp("s"))])
     writer = Writer(str(tmp_path), get_task("detokenize"), schema, "m", 0)
     table = mark_errors(start_table(["a"], inputs, 0), "load", {0: BadRow("bad_codes", "none")})
-    receipt = json.loads(writer(write_codes(table, {}))["receipt"][0].as_py())
-    (row,) = pq.read_table(tmp_path / receipt["error_parts"][0]).to_pylist()
+    receipt = receipt_of(writer(write_codes(table, {})))
+    (row,) = pq.read_table(tmp_path / receipt.error_parts[0]).to_pylist()
     assert json.loads(row["input"]) == {"when": "<unreadable timestamp[s]>"}
 
 
@@ -146,6 +144,6 @@ def test_a_crash_is_recorded_though_its_file_is_damaged(tmp_path: Path) -> None:
     path.write_bytes(data)
     spec = UnitSpec(3, str(path), 0, 2, "", "f", row=1)
     receipt = store_crash(str(tmp_path / "out"), spec, "fault", "load: OSError", 2)
-    (row,) = pq.read_table(tmp_path / "out" / receipt["error_parts"][0]).to_pylist()
+    (row,) = pq.read_table(tmp_path / "out" / receipt.error_parts[0]).to_pylist()
     assert row["id"] == "b"
     assert "unreadable" in json.loads(row["input"])

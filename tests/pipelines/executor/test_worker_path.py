@@ -50,7 +50,7 @@ def test_a_driver_that_searches_its_folder_has_workers_that_do_so_behind_ours(
     script.write_text(
         "import sys\n"
         f"sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]\n"
-        "from pipelines.executor.graph import start_ray\n"
+        "from pipelines.executor.cluster import start_ray\n"
         "import ray\n"
         "start_ray(None)\n"
         "def look():\n"

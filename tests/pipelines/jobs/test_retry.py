@@ -41,9 +41,9 @@ def broken(tmp_path: Path, make_audio: Callable[..., Path]) -> Callable[[str], P
     return mend
 
 
-def first_run(folder: Path) -> str:
+def first_run(folder: Path, **settings: Any) -> str:
     out = str(folder / "out")
-    result = run("tokenize", str(folder / "m.jsonl"), out, unit_rows=3)
+    result = run("tokenize", str(folder / "m.jsonl"), out, unit_rows=3, **settings)
     assert (result.counts.ok, result.counts.errors) == (3, 5)
     return out
 
@@ -96,7 +96,6 @@ def test_mended_rows_leave_the_errors_table(tmp_path: Path, broken: Callable[[st
 @pytest.mark.parametrize(
     ("owner", "method", "lives"), [(Ledger, "commit", 1), (Storage, "delete", 0)]
 )
-@pytest.mark.usefixtures("inline")
 def test_a_retry_that_is_killed_loses_nothing_and_goes_on(
     tmp_path: Path,
     broken: Callable[[str], Path],
@@ -106,7 +105,7 @@ def test_a_retry_that_is_killed_loses_nothing_and_goes_on(
     lives: int,
 ) -> None:
     """It dies at its second commit, or right after its first, before the old part is gone."""
-    out = first_run(tmp_path)
+    out = first_run(tmp_path, executor="inline")
     for name in ("gone-0", "gone-1", "gone-2"):
         broken(name)
     original, calls = getattr(owner, method), []
@@ -119,27 +118,26 @@ def test_a_retry_that_is_killed_loses_nothing_and_goes_on(
 
     with monkeypatch.context() as patch, pytest.raises((RunFailed, KeyboardInterrupt)):
         patch.setattr(owner, method, dying)
-        retry_job(recorded_job(out))
+        retry_job(recorded_job(out, executor="inline"))
     assert len(calls) > lives
     Storage(out).delete("_log/driver.json")  # the process that held it is gone
     good, _ = ids(out)
     assert len(good) in (4, 5)  # the first unit's rows came through
-    result = retry_job(recorded_job(out))
+    result = retry_job(recorded_job(out, executor="inline"))
     assert (result.counts.ok, result.counts.errors) == (6, 2)
     assert ids(out)[1] == ["null", "text"]
     files_are_those_of_the_records(out)
 
 
-@pytest.mark.usefixtures("inline")
 def test_rows_whose_stage_raised_are_tried_again_and_nothing_is_kept(tmp_path: Path) -> None:
-    kept = job(tmp_path, max_attempts=1, keep="tokens")
+    kept = job(tmp_path, executor="inline", max_attempts=1, keep="tokens")
     result = run_job(kept, make=functools.partial(faulty_stages, fail="speech-2"))
     assert result.counts.errors == 1
     still = functools.partial(faulty_stages, fail="speech-2")
-    result = retry_job(recorded_job(str(tmp_path)), make=still)
+    result = retry_job(recorded_job(str(tmp_path), executor="inline"), make=still)
     assert (result.tried, result.mended, result.counts.ok) == (1, 0, 5)
     assert [row["attempts"] for row in read_errors(str(tmp_path))] == [6]
-    result = retry_job(recorded_job(str(tmp_path)))
+    result = retry_job(recorded_job(str(tmp_path), executor="inline"))
     assert (result.tried, result.mended, result.exit_code) == (1, 1, 0)
     assert not list(tmp_path.glob("_tokens/*"))
     for row in read_results(str(tmp_path)):
@@ -151,22 +149,24 @@ def test_what_cannot_be_retried_is_said(tmp_path: Path) -> None:
         recorded_job(str(tmp_path))
 
 
-@pytest.mark.usefixtures("inline")
 def test_a_retry_of_nothing_or_of_other_rows(tmp_path: Path, broken: Callable[[str], Path]) -> None:
-    out = first_run(tmp_path)
+    out = first_run(tmp_path, executor="inline")
     with pytest.raises(UsageError, match=r"no row failed with kind 'crash'; there are missing_fil"):
-        retry_job(recorded_job(out), only="crash")
+        retry_job(recorded_job(out, executor="inline"), only="crash")
     with pytest.raises(UsageError, match="another job: seed 0 there, 3 now"):
-        retry_job(recorded_job(out, ("seed=3",)))
+        retry_job(recorded_job(out, ("seed=3",), executor="inline"))
     lines = (tmp_path / "m.jsonl").read_text().replace("in/gone-1", "in/other")
     (tmp_path / "m.jsonl").write_text(lines)
     with pytest.raises(UsageError, match="the input rows of 1 units with failed rows are no long"):
-        retry_job(recorded_job(out))
+        retry_job(recorded_job(out, executor="inline"))
     assert ids(out)[1] == ["gone-0", "gone-1", "gone-2", "null", "text"]
     mended = "".join(json.dumps({"id": name, "audio": "in/good-0.wav"}) + "\n" for name in NAMES)
     (tmp_path / "m.jsonl").write_text(mended)
-    assert run("tokenize", str(tmp_path / "m.jsonl"), out, unit_rows=3).exit_code == 0
-    nothing = retry_job(recorded_job(out))
+    assert (
+        run("tokenize", str(tmp_path / "m.jsonl"), out, unit_rows=3, executor="inline").exit_code
+        == 0
+    )
+    nothing = retry_job(recorded_job(out, executor="inline"))
     assert (nothing.tried, nothing.mended, nothing.exit_code) == (0, 0, 0)
 
 

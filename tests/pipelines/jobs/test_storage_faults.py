@@ -23,7 +23,7 @@ def job(folder: Path, output: str) -> JobConfig:
     manifest.write_text("\n".join(f"one two three {row}" for row in range(ROWS)))
     return JobConfig(
         task="tts", model="tiny", input=str(manifest), output=output, unit_rows=2,
-        sampling={"max_frames": 40},
+        sampling={"max_frames": 40}, executor="inline",
     )  # fmt: skip
 
 
@@ -41,7 +41,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-@pytest.mark.usefixtures("inline")
 def test_a_full_disk_ends_the_run_before_more_is_computed(small_disk: Path, tmp_path: Path) -> None:
     asked = job(tmp_path, str(small_disk / "out"))
     with pytest.raises(RunFailed, match=r"storage.*No space left.*the same command goes on"):
@@ -58,7 +57,6 @@ def test_a_full_disk_ends_the_run_before_more_is_computed(small_disk: Path, tmp_
     assert verify(asked.output) == []
 
 
-@pytest.mark.usefixtures("inline")
 def test_a_full_disk_costs_no_row_when_only_few_are_left(small_disk: Path, tmp_path: Path) -> None:
     (small_disk / "other").write_bytes(bytes(150_000))
     asked = job(tmp_path, str(small_disk / "out")).model_copy(update={"limit": 4})
@@ -81,7 +79,6 @@ def proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProx
     file_systems._filesystem.cache_clear()
 
 
-@pytest.mark.usefixtures("inline")
 def test_a_network_that_is_gone_ends_the_run_and_leaves_its_state(
     bucket: str, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

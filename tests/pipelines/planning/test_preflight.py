@@ -14,7 +14,7 @@ from uniaudio2.checkpoint.native import BUNDLED
 
 
 def test_the_commit_of_a_model_is_stored_and_taken_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inline: None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNIAUDIO2_CACHE", str(tmp_path / "cache"))
     (tmp_path / "in.jsonl").write_text('{"id": "a", "text": "hi"}\n')
@@ -30,7 +30,7 @@ def test_the_commit_of_a_model_is_stored_and_taken_again(
         ):
             job = JobConfig(
                 task="tts", input=str(tmp_path / "in.jsonl"), output=str(tmp_path / name),
-                model=address, sampling={"max_frames": 8},
+                model=address, sampling={"max_frames": 8}, executor="inline",
             )  # fmt: skip
             assert run_job(job).counts.ok == 1
             record = json.loads((tmp_path / name / "run.json").read_text())

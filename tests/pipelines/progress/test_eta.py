@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.batch.receipt import Receipt
 from actors.batch.stage_times import StageTime
 from pipelines.progress.eta import Pace
 from pipelines.run_state.commit_record import Commit, merge_receipts
@@ -33,8 +34,8 @@ def stream(
             busy_s = seconds * rng.uniform(1 - spread, 1 + spread)
             at = free[name][worker] = begin + busy_s
             calls.append(StageTime(name, f"{name}-{worker}", begin, busy_s, 4))
-        receipt = {"ok": 4, "errors": 0, "data": [], "error_parts": [], "kinds": {}, "files": {}}
-        commits.append(merge_receipts(unit, "f", [{**receipt, "stages": tuple(calls)}]))
+        receipt = Receipt(unit, 4, 0, {}, {}, stages=tuple(calls))
+        commits.append(merge_receipts(unit, "f", [receipt]))
     return sorted(commits, key=lambda commit: commit.stages[-1].end)
 
 
@@ -71,8 +72,8 @@ def recorded() -> list[Commit]:
     commits = []
     for unit, (rows, calls) in enumerate(json.loads(RECORDED.read_text())):
         times = tuple(StageTime(name, at, START + begin, s, rows) for name, at, begin, s in calls)
-        receipt = {"ok": rows, "errors": 0, "data": [], "error_parts": [], "kinds": {}, "files": {}}
-        commits.append(merge_receipts(unit, "f", [{**receipt, "stages": times}]))
+        receipt = Receipt(unit, rows, 0, {}, {}, stages=tuple(times))
+        commits.append(merge_receipts(unit, "f", [receipt]))
     return commits
 
 
@@ -94,8 +95,7 @@ def test_a_recorded_run_is_foretold_after_a_tenth_of_it() -> None:
 def test_a_worker_with_two_units_in_work_is_occupied_once() -> None:
     def commit(unit: int, begin: float) -> Commit:
         call = StageTime("encode", "w", START + begin, 2.0, 4)
-        receipt = {"ok": 4, "errors": 0, "data": [], "error_parts": [], "kinds": {}, "files": {}}
-        return merge_receipts(unit, "f", [{**receipt, "stages": (call,)}])
+        return merge_receipts(unit, "f", [Receipt(unit, 4, 0, {}, {}, stages=(call,))])
 
     pace = Pace(rows=80)
     for unit in range(2):  # both from 0 to 2 s: a unit a second

@@ -67,7 +67,7 @@ def assert_inert(text: str) -> None:
 
 
 @pytest.fixture
-def hostile(tmp_path: Path, inline: None) -> str:
+def hostile(tmp_path: Path) -> str:
     """OUTPUT of a transcription whose ids, texts, names and columns are all hostile."""
     rows = [
         {"id": text, "audio": f"{number}.wav", "text": text, text[:40]: text, "question": text}
@@ -78,6 +78,7 @@ def hostile(tmp_path: Path, inline: None) -> str:
         (tmp_path / f"{number}.wav").write_bytes(wav_bytes(tone(0.3, hz=300 + 100 * number)))
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     job = JobConfig(
+        executor="inline",
         task="asr", input=str(tmp_path / "m.jsonl"), output=str(tmp_path / "out"), model="tiny",
         keep="tokens", sampling={"max_frames": 8}, instruction=HOSTILE[0],
     )  # fmt: skip
@@ -160,13 +161,13 @@ def test_it_is_made_again_from_storage_alone(hostile: str, bucket: str) -> None:
 
 def test_generated_sound_is_beside_what_went_in(
     tmp_path: Path,
-    inline: None,
     make_audio: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for number in range(3):
         make_audio(f"in/{number}.wav", 0.3)
     job = JobConfig(
+        executor="inline",
         task="reconstruct", input=str(tmp_path / "in"), output=str(tmp_path / "out"), model="tiny",
         audio_layout="tar",
     )  # fmt: skip
@@ -182,11 +183,12 @@ def test_generated_sound_is_beside_what_went_in(
     assert text.count("no player, to keep this page small") == 6
 
 
-def test_a_sound_that_the_manifest_holds_is_shown(tmp_path: Path, inline: None) -> None:
+def test_a_sound_that_the_manifest_holds_is_shown(tmp_path: Path) -> None:
     rows = [{"id": f"{n}", "audio": {"bytes": wav_bytes(tone(0.2 + n / 10)), "path": None},
              "end_s": 0.3} for n in range(5)]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "m.parquet")
     job = JobConfig(
+        executor="inline",
         task="tokenize", input=str(tmp_path / "m.parquet"), output=str(tmp_path / "out"),
         model="tiny", unit_rows=2,
     )  # fmt: skip
@@ -207,10 +209,14 @@ def small_gallery(*given: object, **named: object) -> page.Gallery:
 Gallery = page.Gallery
 
 
-def test_an_empty_run_has_a_report(tmp_path: Path, inline: None) -> None:
+def test_an_empty_run_has_a_report(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text('{"id": "a", "audio": "gone.wav"}\n')
     job = JobConfig(
-        task="tokenize", input=str(tmp_path / "m.jsonl"), output=str(tmp_path / "out"), model="tiny"
+        executor="inline",
+        task="tokenize",
+        input=str(tmp_path / "m.jsonl"),
+        output=str(tmp_path / "out"),
+        model="tiny",
     )
     assert run_job(job).exit_code == 3
     assert_inert((tmp_path / "out/report.html").read_text())

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from actors.batch.receipt import Receipt
 from actors.batch.stage_times import StageTime
 from pipelines.report.stages import StageLog, find_bottleneck
 from pipelines.run_state.commit_record import Commit, merge_receipts
@@ -22,10 +23,7 @@ def commit(unit: int, *calls: tuple[str, str, float, float], rows: int = 4) -> C
         StageTime(stage, worker, START + begin, busy_s, rows)
         for stage, worker, begin, busy_s in calls
     )
-    receipt = {
-        "ok": rows, "errors": 0, "data": [], "error_parts": [], "kinds": {}, "files": {},
-        "input_s": 0.0, "output_s": 2.0, "stages": times,
-    }  # fmt: skip
+    receipt = Receipt(unit, rows, 0, {}, {}, output_s=2.0, stages=times)
     return merge_receipts(unit, "f", [receipt])
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.batch.receipt import Receipt
 from actors.stages.write import file_mark
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed, UsageError
@@ -26,12 +27,19 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
 
 def commit(unit: int, attempt: str = "aa") -> Commit:
     place = f"{unit:08d}-{attempt * 4}"
-    receipt = {
-        "ok": 2, "errors": 1, "data": [f"data/part-{place}.parquet"],
-        "error_parts": [f"errors/part-{place}.parquet"], "audio": f"audio/{place}",
-        "input_s": 1.5, "output_s": 0.5, "kinds": {"too_long": 1},
-        "files": {f"data/part-{place}.parquet": file_mark(b"x")},
-    }  # fmt: skip
+    data = f"data/part-{place}.parquet"
+    receipt = Receipt(
+        unit,
+        ok=2,
+        errors=1,
+        files={data: file_mark(b"x")},
+        kinds={"too_long": 1},
+        data=(data,),
+        error_parts=(f"errors/part-{place}.parquet",),
+        audio=f"audio/{place}",
+        input_s=1.5,
+        output_s=0.5,
+    )
     return merge_receipts(unit, "f", [receipt])
 
 
@@ -86,11 +94,9 @@ def test_files_of_the_user_are_never_removed(ledger: Ledger) -> None:
 def test_rows_that_were_tried_alone_make_one_commit() -> None:
     first, other = "data/part-00000007-aaaaaaaa.parquet", "data/part-00000007-bbbbbbbb.parquet"
     bad = "errors/part-00000007-cccccccc.parquet"
-    single = {"ok": 1, "errors": 0, "data": [first], "error_parts": [], "audio": None}
-    single |= {"kinds": {}, "files": {first: [1, "a"]}}
-    crashed = {"ok": 0, "errors": 1, "data": [], "error_parts": [bad], "kinds": {"crash": 1}}
-    crashed |= {"files": {bad: [2, "b"]}}
-    merged = merge_receipts(7, "f", [single, crashed, {**single, "data": [other]}])
+    single = Receipt(7, 1, 0, {first: [1, "a"]}, {}, row=0, data=(first,))
+    crashed = Receipt(7, 0, 1, {bad: [2, "b"]}, {"crash": 1}, row=1, error_parts=(bad,))
+    merged = merge_receipts(7, "f", [single, crashed, replace(single, data=(other,))])
     assert (merged.ok, merged.errors, merged.data) == (2, 1, (first, other))
     assert (merged.kinds, sorted(merged.files)) == ({"crash": 1}, [first, bad])
     assert Commit.from_bytes(merged.to_bytes()) == merged

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
+from actors.batch.receipt import Receipt
+from actors.batch.stage_times import StageTime
 from pipelines.errors import RunFailed
 from pipelines.run_state.commit_record import Commit, merge_receipts
 
 PLACE = "00000003-aaaaaaaa"
-CALL = {"stage": "load", "worker": "w", "begin": 1.0, "busy_s": 0.5, "rows": 2, "failed": 0}
+CALL = StageTime("load", "w", 1.0, 0.5, 2)
+CALL_FACTS = asdict(CALL)
 FACTS: dict[str, Any] = json.loads(
     merge_receipts(
         3,
         "f",
         [
-            {
-                "ok": 2, "errors": 1, "data": [f"data/part-{PLACE}.parquet"],
-                "error_parts": [f"errors/part-{PLACE}.parquet"], "audio": f"audio/{PLACE}",
-                "input_s": 1.5, "output_s": 0.5, "kinds": {"too_long": 1},
-                "files": {f"audio/{PLACE}/a-1.flac": [1, "x"]}, "stages": [CALL],
-            }
+            Receipt(
+                3,
+                ok=2,
+                errors=1,
+                files={f"audio/{PLACE}/a-1.flac": [1, "x"]},
+                kinds={"too_long": 1},
+                data=(f"data/part-{PLACE}.parquet",),
+                error_parts=(f"errors/part-{PLACE}.parquet",),
+                audio=f"audio/{PLACE}",
+                input_s=1.5,
+                output_s=0.5,
+                stages=(CALL,),
+            )
         ],
     ).to_bytes()
 )  # fmt: skip
@@ -58,8 +69,9 @@ def test_names_that_no_run_gives_are_refused(field: str, path: str) -> None:
     [
         {"ok": -1}, {"errors": -5}, {"kinds": {"x": -1}}, {"ok": 10**30}, {"unit": -3},
         {"input_s": float("nan")}, {"output_s": float("inf")}, {"input_s": -1.0},
-        {"stages": [{**CALL, "begin": float("nan")}]}, {"stages": [{**CALL, "busy_s": 1e300}]},
-        {"stages": [{**CALL, "stage": "\x1b]0;x\x07"}]}, {"kinds": {"\x1b[2J": 1}},
+        {"stages": [{**CALL_FACTS, "begin": float("nan")}]},
+        {"stages": [{**CALL_FACTS, "busy_s": 1e300}]},
+        {"stages": [{**CALL_FACTS, "stage": "\x1b]0;x\x07"}]}, {"kinds": {"\x1b[2J": 1}},
         {"files": {f"data/part-{PLACE}.parquet": ["a", 1]}}, {"unit": 4}, {"generation": 1},
         {"files": {f"data/part-{PLACE}.parquet": [1]}},
     ],

@@ -61,13 +61,12 @@ def test_what_is_there_is_told_and_handed_on(tmp_path: Path, name: str, ok: int)
     assert len(committed_parts(out)) == ok
 
 
-@pytest.mark.usefixtures("inline")
 def test_its_failed_rows_are_tried_again_when_that_is_meant(tmp_path: Path) -> None:
     out = place(tmp_path, "tok")
     (tmp_path / "in/gone.wav").write_bytes(wav_bytes(tone(0.2)))
     with pytest.raises(UsageError, match=r"made by another user or machine.*m\.jsonl.*--yes"):
         recorded_job(out)
-    result = retry_job(recorded_job(out, yes=True))
+    result = retry_job(recorded_job(out, yes=True, executor="inline"))
     assert (result.tried, result.mended, result.counts.ok) == (1, 1, 3)
     assert verify(out) == []
     # what was there before stays another's, also in the record that this user's retry wrote
@@ -77,11 +76,16 @@ def test_its_failed_rows_are_tried_again_when_that_is_meant(tmp_path: Path) -> N
     assert recorded_job(out).input == str(tmp_path / "m.jsonl")  # it is one's own job by now
 
 
-@pytest.mark.usefixtures("inline")
 def test_the_same_run_goes_on_without_any_option(tmp_path: Path) -> None:
     out = place(tmp_path, "tok")
     (tmp_path / "tok/_log/units/00000001.json").unlink()
-    job = JobConfig(task="tokenize", input=str(tmp_path / "m.jsonl"), output=out, model="tiny")
+    job = JobConfig(
+        task="tokenize",
+        input=str(tmp_path / "m.jsonl"),
+        output=out,
+        model="tiny",
+        executor="inline",
+    )
     result = run_job(job)
     assert (result.counts.ok, result.counts.errors) == (2, 1)
     assert [row["id"] for row in read_results(out)] == ["a", "b"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
-from pipelines.executor.pool_sizing import fit_pools
+from pipelines.planning.pool_sizing import fit_pools
 
 
 def job(task: str = "speech_s2s", **settings: object) -> JobConfig:

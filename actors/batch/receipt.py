@@ -1,0 +1,104 @@
+"""What the last stage says of a unit, and what a fault leaves of one: the two ends of a stream.
+
+Both travel as a table of one row, because a stage's result is a table; between actors and driver
+they are these types and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import pyarrow as pa
+
+from actors.batch.schema import FAULT, RECEIPT, STAGE_TIMES
+from actors.batch.stage_times import StageTime, times_from_json
+
+FileMark = list[int | str]  # size in bytes, and a hash of the contents
+# what ended a call: the stage raised, memory ran out, or storage took no results
+FaultKind = Literal["fault", "out_of_memory", "storage"]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was written of a unit, or of one row of it; nothing of it is visible before a commit.
+
+    Attributes:
+        unit: its number.
+        row: the one row of the unit that was done, or None for all that were asked for.
+        ok: rows in the data part.
+        errors: rows in the errors part.
+        files: size and hash of every object by its path in OUTPUT.
+        kinds: errors by kind.
+        data: paths of data parts.
+        error_parts: paths of errors parts.
+        audio: folder or tar of audio files, or None.
+        input_s: seconds of input audio in the good rows.
+        output_s: seconds of audio written.
+        stages: the calls that the unit has been through.
+    """
+
+    unit: int
+    ok: int
+    errors: int
+    files: dict[str, FileMark]
+    kinds: dict[str, int]
+    row: int | None = None
+    data: tuple[str, ...] = ()
+    error_parts: tuple[str, ...] = ()
+    audio: str | None = None
+    input_s: float = 0.0
+    output_s: float = 0.0
+    stages: tuple[StageTime, ...] = ()
+
+    def to_table(self) -> pa.Table:
+        """One row, as the last stage returns it; the calls of the stages are added to it there."""
+        facts = asdict(self)
+        del facts["stages"]
+        return pa.table({RECEIPT: [json.dumps(facts)]})
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a unit, or a row of it, did not come through; no row is given up for one fault.
+
+    Attributes:
+        unit: its number.
+        row: the one row of the unit that was tried, or None.
+        kind: see `FaultKind`.
+        message: stage, class and first line of what was raised.
+    """
+
+    unit: int
+    row: int | None
+    kind: FaultKind
+    message: str
+
+    def to_table(self) -> pa.Table:
+        """One row, which every later stage hands on."""
+        return pa.table({FAULT: [json.dumps(asdict(self))]})
+
+
+Outcome = Receipt | Fault
+
+
+def outcomes(table: pa.Table) -> Iterator[Outcome]:
+    """Read back what a stream ended with.
+
+    Args:
+        table: of `Receipt.to_table`, with its stage times where a guard added them, or of
+            `Fault.to_table`.
+    """
+    if FAULT in table.column_names:
+        for text in table.column(FAULT).to_pylist():
+            yield Fault(**json.loads(text))
+        return
+    stamped = STAGE_TIMES in table.column_names  # by the guard, not by the stage itself
+    times = table.column(STAGE_TIMES).to_pylist() if stamped else [None] * table.num_rows
+    for text, calls in zip(table.column(RECEIPT).to_pylist(), times, strict=True):
+        facts = json.loads(text)
+        paths = {name: tuple(facts[name]) for name in ("data", "error_parts")}
+        receipt = Receipt(**{**facts, **paths})
+        yield replace(receipt, stages=tuple(times_from_json(calls)))

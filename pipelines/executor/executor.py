@@ -1,0 +1,81 @@
+"""What runs the stages of a job: a Ray, or this very process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from actors.batch.receipt import Outcome
+from actors.batch.unit import UnitSpec
+from pipelines.config.job import JobConfig
+from pipelines.executor.stages import Stages
+from pipelines.planning.pool_sizing import Allotment
+
+
+class Executor(Protocol):
+    """Takes units through stages. It knows no commits: what it yields may come twice, or never.
+
+    `start` comes first, then `resources`; streams run within `session`.
+    """
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether more resources may come while it runs."""
+        ...
+
+    def start(self) -> None:
+        """Get ready to run stages.
+
+        Raises:
+            RunFailed: it cannot be started, or not be reached.
+        """
+        ...
+
+    def resources(self) -> Mapping[str, float]:
+        """What there is, such as ``{"CPU": 8.0, "GPU": 1.0}``."""
+        ...
+
+    def session(self, timeout_s: float) -> AbstractContextManager[None]:
+        """Surrounds all streams of a run; gives back whatever it changes in this process.
+
+        Args:
+            timeout_s: longest call of a stage on one unit.
+
+        Raises:
+            RunFailed: what runs the stages gave up.
+        """
+        ...
+
+    def stream(
+        self, units: Sequence[UnitSpec], stages: Stages, allotment: Allotment, alone: bool = False
+    ) -> Iterator[Outcome]:
+        """Run units through all stages, in any order.
+
+        Args:
+            units: whole units, or single rows of them.
+            stages: the callables.
+            allotment: sizes of the pools.
+            alone: never queue a unit behind another, so that a dying worker takes one with it.
+
+        Yields:
+            a receipt for every unit that was written, a fault for one whose stage raised; nothing
+            for one whose worker died.
+        """
+        ...
+
+
+def executor_for(job: JobConfig, verbose: bool = False) -> Executor:
+    """The executor that a job asks for; Ray is imported only where it is used.
+
+    Args:
+        job: `executor` and `address` decide.
+        verbose: let Ray print what it has to say.
+    """
+    if job.executor == "inline":
+        from pipelines.executor.inline_executor import InlineExecutor
+
+        return InlineExecutor()
+    from pipelines.executor.ray_executor import RayExecutor
+
+    return RayExecutor(job.address, verbose)

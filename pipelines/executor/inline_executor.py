@@ -1,0 +1,61 @@
+"""The stages of a job one after the other in this process: no Ray, no other process, no threads
+but those of the stages. For debugging (a breakpoint in a stage works) and for tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import torch
+
+from actors.batch.receipt import Outcome, outcomes
+from actors.batch.table import Stage
+from actors.batch.unit import UnitSpec
+from actors.stages.fault_boundary import Guard
+from pipelines.executor.stages import Stages
+from pipelines.planning.pool_sizing import Allotment
+
+
+class InlineExecutor:
+    """Runs units in their order. A stage that ends its process ends the run with it."""
+
+    is_elastic = False
+
+    def start(self) -> None:
+        """Nothing has to be started."""
+
+    def resources(self) -> Mapping[str, float]:
+        """The CPUs that this process may use, and the GPUs that it sees."""
+        resources = {"CPU": float(len(os.sched_getaffinity(0)))}
+        if torch.cuda.is_available():
+            resources["GPU"] = float(torch.cuda.device_count())
+        return resources
+
+    @contextmanager
+    def session(self, timeout_s: float) -> Iterator[None]:
+        """Nothing is changed."""
+        del timeout_s  # the guard of each stage has it
+        yield
+
+    def stream(
+        self, units: Sequence[UnitSpec], stages: Stages, allotment: Allotment, alone: bool = False
+    ) -> Iterator[Outcome]:
+        """See `Executor.stream`; outcomes come in the order of the units."""
+        del alone  # every unit is
+        kinds = {pool.name: stages.pools[pool.name] for pool in allotment.pools}
+        pools: dict[str, Stage] = {
+            name: kind(**arguments) for name, (kind, arguments) in kinds.items()
+        }
+        calls = {"load": stages.load, **pools, "write": stages.write}
+        guards = {name: stages.guard(name) for name in calls}
+        for unit in units:
+            yield from outcomes(_through(unit, calls, guards))
+
+
+def _through(unit: UnitSpec, calls: Mapping[str, Stage], guards: Mapping[str, Guard]) -> pa.Table:
+    table = unit.to_table()
+    for name, stage in calls.items():
+        table = guards[name].call(table, stage)
+    return table

@@ -1,0 +1,153 @@
+"""The graph of stages as one Ray Data stream: tasks that load and write, actor pools between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.exceptions import RayError
+
+from actors.batch.receipt import Outcome, outcomes
+from actors.batch.table import Stage
+from actors.batch.unit import UnitSpec
+from actors.stages.fault_boundary import Guard
+from pipelines.errors import RunFailed
+from pipelines.executor.cluster import start_ray
+from pipelines.executor.ray_internals import end_actors
+from pipelines.executor.ray_settings import own_data_context, quiet
+from pipelines.executor.stage_monitor import BOARD
+from pipelines.executor.stages import Stages
+from pipelines.executor.unit_blocks import unit_source
+from pipelines.planning.pool_sizing import Allotment, Pool
+
+_BLOCKS_WAITING = 1
+# so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
+_CALLS_AT_ONCE = 2
+_TASK_RETRIES = 1
+
+
+class RayExecutor:
+    """Runs stages on a Ray of this process, or on a cluster.
+
+    Args:
+        address: of the cluster; None starts a private Ray, which stays up for the next run.
+        verbose: let Ray and its workers print what they have to say.
+    """
+
+    def __init__(self, address: str | None = None, verbose: bool = False) -> None:
+        self.address = address
+        self.verbose = verbose
+
+    @property
+    def is_elastic(self) -> bool:
+        """A cluster may grow; this machine does not."""
+        return self.address is not None
+
+    def start(self) -> None:
+        """Start or join Ray; one that runs in this process already is used as it is."""
+        with _told():
+            start_ray(self.address, self.verbose)
+
+    def resources(self) -> Mapping[str, float]:
+        """Those of all nodes that are there now."""
+        with _told():
+            resources: dict[str, float] = ray.cluster_resources()
+        return resources
+
+    @contextmanager
+    def session(self, timeout_s: float) -> Iterator[None]:
+        """Ray Data's settings and Ray's voice are ours within, and what they were afterwards."""
+        with _told(), quiet(self.verbose), own_data_context(timeout_s):
+            yield
+
+    def stream(
+        self, units: Sequence[UnitSpec], stages: Stages, allotment: Allotment, alone: bool = False
+    ) -> Iterator[Outcome]:
+        """See `Executor.stream`; a unit whose worker died is missing from what comes out."""
+        BOARD.expect(("load", *(pool.name for pool in allotment.pools), "write"))
+        stream = unit_source(units)
+        stream = _through_tasks(stream, stages.load, stages.guard("load"), allotment.task_cpus)
+        for pool in allotment.pools:
+            kind, arguments = stages.pools[pool.name]
+            guard = stages.guard(pool.name)
+            stream = _through_pool(stream, pool, kind, arguments, guard, alone)
+        stream = _through_tasks(stream, stages.write, stages.guard("write"), allotment.task_cpus)
+        try:
+            for batch in stream.iter_batches(
+                batch_size=None, batch_format="pyarrow", prefetch_batches=1
+            ):
+                yield from outcomes(batch)
+        finally:
+            BOARD.expect(())
+            end_actors()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what Ray raises in one line."""
+    try:
+        yield
+    except RayError as fault:
+        reason = str(fault).strip().splitlines()
+        raise RunFailed(f"Ray: {reason[-1] if reason else type(fault).__name__}") from fault
+
+
+class PoolActor:
+    """One actor of a pool: builds its stage once, then guards every call of it."""
+
+    def __init__(self, kind: type[Stage], arguments: dict[str, Any], guard: Guard) -> None:
+        self.stage = kind(**arguments)
+        self.guard = guard
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return self.guard.call(table, self.stage)
+
+
+def _call(table: pa.Table, stage: Stage, guard: Guard) -> pa.Table:
+    return guard.call(table, stage)
+
+
+def _through_tasks(
+    stream: ray.data.Dataset, stage: Stage, guard: Guard, num_cpus: float
+) -> ray.data.Dataset:
+    return stream.map_batches(
+        _call,
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_kwargs={"stage": stage, "guard": guard},
+        num_cpus=num_cpus,
+        max_retries=_TASK_RETRIES,
+    )
+
+
+def _through_pool(
+    stream: ray.data.Dataset,
+    pool: Pool,
+    kind: type[Stage],
+    arguments: dict[str, Any],
+    guard: Guard,
+    alone: bool,
+) -> ray.data.Dataset:
+    calls = 1 if alone else _CALLS_AT_ONCE
+    return stream.map_batches(
+        PoolActor,
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_constructor_kwargs={"kind": kind, "arguments": arguments, "guard": guard},
+        compute=ray.data.ActorPoolStrategy(
+            min_size=pool.min_size,
+            max_size=pool.max_size,
+            max_tasks_in_flight_per_actor=1 if alone else calls + _BLOCKS_WAITING,
+            max_concurrent_calls_per_actor=calls,
+            enable_true_multi_threading=calls > 1,
+        ),
+        num_cpus=pool.num_cpus,
+        num_gpus=pool.num_gpus or None,
+        resources=pool.resources or None,
+        max_restarts=-1,  # an actor that died comes back,
+        max_task_retries=0,  # but its unit is tried again by the driver, a counted number of times
+    )

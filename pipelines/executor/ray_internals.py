@@ -1,0 +1,142 @@
+"""Everything of Ray that has no public name, in one place.
+
+Another release of Ray may move any of it. `tests/pipelines/executor/test_ray_internals.py` takes
+each of these for a walk against the Ray that is installed and names what broke. Measured with Ray
+2.60; pyproject.toml holds it to that release.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+import ray
+import ray.data
+from ray.data._internal.execution.backpressure_policy import (
+    ENABLED_BACKPRESSURE_POLICIES,
+    ENABLED_BACKPRESSURE_POLICIES_CONFIG_KEY,
+)
+from ray.data._internal.execution.backpressure_policy import (
+    BackpressurePolicy as BackpressurePolicy,  # for policies of ours
+)
+from ray.data._internal.execution.execution_callback import ExecutionCallback
+
+from pipelines.executor.stage_monitor import BOARD, StageState
+
+# operators that stand before the first stage: they hold the units' addresses and hand them out
+SOURCE_OPERATORS = 2
+_SPLITTER = "StreamingRepartition"
+
+
+def read_token() -> None:
+    """Let Ray's core in this process read authentication mode and token anew.
+
+    It remembers those of its import, and has no public way to look again.
+    """
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+def asks_for_token() -> bool:
+    """Whether Ray's servers refuse who brings no token, by this process's settings."""
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+    return bool(is_token_auth_enabled())
+
+
+def set_search_path(job_config: Any, folders: list[str]) -> None:
+    """Folders that workers of a job search first, in the place of the driver's own."""
+    job_config._py_driver_sys_path = folders[::-1]  # a worker puts each before those before it
+
+
+def add_backpressure(policy: type[BackpressurePolicy]) -> None:
+    """Have streams of the current data context ask a policy of ours, too."""
+    context = ray.data.DataContext.get_current()
+    policies = [*ENABLED_BACKPRESSURE_POLICIES, policy]
+    context.set_config(ENABLED_BACKPRESSURE_POLICIES_CONFIG_KEY, policies)
+
+
+def is_splitter(operator: Any) -> bool:
+    """Whether an operator is the one that takes blocks of many units apart."""
+    return str(operator.name).startswith(_SPLITTER)
+
+
+def waiting_for_first_stage(policy: BackpressurePolicy) -> int:
+    """Blocks that wait for the stage behind the splitter."""
+    after = list(policy._topology.values())[SOURCE_OPERATORS : SOURCE_OPERATORS + 1]
+    return sum(int(state.total_enqueued_input_blocks()) for state in after)
+
+
+def free_of_cpus(stream: ray.data.Dataset) -> None:
+    """Let the tasks of a dataset's last operator run without a CPU of their own."""
+    options: dict[str, Any] = stream._logical_plan.dag.ray_remote_args
+    options["num_cpus"] = 0
+
+
+def stage_operators(executor: Any) -> list[tuple[Any, Any]]:
+    """Operators of the stages of a running stream, each with its state, in their order."""
+    return list(executor._topology.items())[SOURCE_OPERATORS:]
+
+
+def actors_of(operator: Any) -> list[Any]:
+    """Handles of the actors of an operator's pool; none where it runs tasks."""
+    pool = getattr(operator, "_actor_pool", None)
+    return [*pool._running_actors, *pool._pending_actors.values()] if pool else []
+
+
+def stage_state(name: str, operator: Any, state: Any) -> StageState:
+    """What an operator is doing."""
+    actors = operator.get_actor_info()
+    return StageState(
+        name=name,
+        rows=int(operator.metrics.rows_task_outputs_generated),
+        queue=int(state.total_enqueued_input_blocks()),
+        running=int(operator.num_active_tasks()),
+        ready=int(actors.running),
+        pending=int(actors.pending + actors.restarting),
+    )
+
+
+# weak, for a handle that is kept would keep an actor from being given up
+_ACTORS: weakref.WeakSet[Any] = weakref.WeakSet()
+_ACTORS_LOCK = threading.Lock()
+
+
+class StageWatch(ExecutionCallback):  # type: ignore[misc] # ray ships no types
+    """Ray makes one for every stream and calls it at every step of its scheduler."""
+
+    def on_execution_step(self, executor: Any) -> None:
+        """Look at the operators; what cannot be seen is not shown, and never stops a run."""
+        try:
+            if BOARD.is_due():
+                _look(executor)
+        except Exception:  # another release may have moved what is looked at
+            BOARD.expect(())
+
+
+def _look(executor: Any) -> None:
+    names, found = BOARD.names, stage_operators(executor)
+    if len(found) != len(names):
+        return
+    states = [stage_state(name, op, state) for name, (op, state) in zip(names, found, strict=True)]
+    BOARD.show(tuple(states))
+    with _ACTORS_LOCK:
+        for operator, _ in found:
+            _ACTORS.update(actors_of(operator))
+
+
+def end_actors() -> None:
+    """Kill the actors of the stream that is over.
+
+    Ray Data only drops their handles. One that still stands somewhere, in a cycle or a thread that
+    has not ended, keeps an idle actor and its CPUs, and the next stream would wait for ever.
+    """
+    with _ACTORS_LOCK:
+        actors = list(_ACTORS)
+        _ACTORS.clear()
+    for actor in actors:
+        if ray.is_initialized():  # else ray.kill would start a cluster
+            ray.kill(actor)

@@ -1,0 +1,149 @@
+"""The stages of a job: plain callables, and what each reads and writes of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from actors.batch.intermediate_store import Shelf
+from actors.batch.schema import StageColumns, check_stages
+from actors.batch.table import Stage
+from actors.stages.decode import Decoder
+from actors.stages.encode import Encoder
+from actors.stages.fault_boundary import Guard
+from actors.stages.generate import Generator
+from actors.stages.load import Loader
+from actors.stages.write import Writer
+from pipelines.config.job import JobConfig
+from pipelines.config.settings import PoolName
+from pipelines.errors import UsageError
+from pipelines.planning.pool_sizing import Allotment
+from pipelines.planning.span_policy import prompt_seconds, span_rule
+from uniaudio2.checkpoint.native import model_fingerprint
+from uniaudio2.config import ModelConfig
+from uniaudio2.tasks.spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The callables of a run: plain objects for tasks, classes with arguments for pools.
+
+    Attributes:
+        load: first stage.
+        write: last stage.
+        pools: class and arguments of the stages between.
+        timeout_s: longest call of any stage on one unit.
+        shelf: OUTPUT, below which tokens are kept.
+        shelved: stages whose result is kept for a later run.
+        columns: what each stage states of the table; results are held against it.
+    """
+
+    load: Stage
+    write: Stage
+    pools: Mapping[PoolName, tuple[type[Stage], dict[str, Any]]]
+    timeout_s: float
+    shelf: str
+    shelved: tuple[PoolName, ...] = ()
+    columns: Mapping[str, StageColumns] = field(default_factory=dict)
+
+    def guard(self, name: str) -> Guard:
+        """What surrounds the calls of one of them."""
+        shelf = Shelf(self.shelf, name) if name in self.shelved else None
+        return Guard(name, self.timeout_s, shelf, self.columns.get(name))
+
+
+def stage_columns(
+    task: TaskSpec, idle: Collection[str] = (), keep_codes: bool = False
+) -> dict[str, StageColumns]:
+    """What each stage of a task states, in the order in which a unit goes through them.
+
+    Args:
+        task: decides the stages.
+        idle: stages that no row of the manifest needs.
+        keep_codes: the codes of a task that yields text are results, too.
+    """
+    known = {
+        "load": Loader.columns,
+        "encode": Encoder.columns,
+        "generate": Generator.columns,
+        "decode": Decoder.columns,
+    }
+    columns: dict[str, StageColumns] = {
+        name: of_task(task)
+        for name, of_task in known.items()
+        if name in task.stages and name not in idle
+    }
+    return {**columns, "write": Writer.columns(task, keep_codes)}
+
+
+def check_columns(job: JobConfig, idle: Collection[str] = ()) -> None:
+    """Follow the columns of a job's table through its stages, before anything is started.
+
+    Raises:
+        UsageError: a stage reads what none before it writes.
+    """
+    try:
+        check_stages(stage_columns(job.spec, idle, job.keep == "tokens"))
+    except ValueError as fault:
+        raise UsageError(f"task {job.spec.name}: {fault}") from fault
+
+
+def make_stages(
+    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: ModelConfig
+) -> Stages:
+    """The real stages of a job.
+
+    Args:
+        job: the run.
+        allotment: gives each actor its threads.
+        schema: columns of the manifest that travel through.
+        model: its recommendations and its fingerprint, for the results.
+    """
+    task = job.spec
+    threads = {pool.name: pool.threads for pool in allotment.pools}
+    pools = {
+        name: (kind, {**arguments, "model": job.model, "threads": threads[name]})
+        for name, (kind, arguments) in _pools(job, model).items()
+        if name in threads
+    }
+    keep = job.keep == "tokens"
+    writer = Writer(
+        job.output, task, schema, model_fingerprint(model), job.seed, job.audio_format,
+        job.audio_layout, keep,
+    )  # fmt: skip
+    rule, prompt_s = span_rule(job, model), prompt_seconds(job, model)
+    loader = Loader(
+        task, schema, job.max_duration_s, job.load.limits, rule, prompt_s, job.input_rules.allow
+    )
+    shelved = tuple(pool.name for pool in allotment.pools[:-1]) if keep else ()
+    idle = set(task.stages) - set(threads) - {"load"}
+    columns = stage_columns(task, idle, keep)
+    return Stages(loader, writer, pools, job.stage_timeout_s, job.output, shelved, columns)
+
+
+def _pools(
+    job: JobConfig, model: ModelConfig
+) -> dict[PoolName, tuple[type[Stage], dict[str, Any]]]:
+    """Class and arguments of the stages that an actor pool runs."""
+    return {
+        "encode": (Encoder, {"batch": job.encode.pieces, "context": job.encode.padding}),
+        "generate": (
+            Generator,
+            {
+                "task": job.spec,
+                "sampling": job.sampling.for_task(job.spec, model),
+                "seed": job.seed,
+                "instructions": job.instructions,
+                "examples": job.worked_examples,
+                "context": job.encode.padding,
+                "slots": job.generate.batch,
+            },
+        ),
+        "decode": (
+            Decoder,
+            {"seed": job.seed, "batch": job.decode.pieces, **dict(job.flow)},
+        ),
+    }
