@@ -33,7 +33,7 @@ from pipelines.executor.stages import Stages, make_stages
 from pipelines.jobs.run import StageFactory
 from pipelines.planning.plan import make_plan
 from pipelines.planning.pool_sizing import Allotment, fit_pools
-from pipelines.run_state.commit_log import Ledger
+from pipelines.run_state.commit_log import CommitLog
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
 
@@ -99,7 +99,7 @@ class Measured:
 def timed_run(job: JobConfig, make: StageFactory = make_stages) -> Measured:
     """Run a job and read from its commit records when who did what."""
     run_job(job, make=make)
-    commits = list(Ledger(Storage(job.output)).each_commit())
+    commits = list(CommitLog(Storage(job.output)).each_commit())
     first: dict[str, float] = {}
     for call in sorted((call for commit in commits for call in commit.stages), key=_begin):
         first.setdefault(call.worker, call.begin)

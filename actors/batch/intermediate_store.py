@@ -14,7 +14,7 @@ FOLDER = "_tokens"
 STAGE_ORDER = ("encode", "generate", "decode")
 
 
-def shelf_path(unit: int, fingerprint: str) -> str:
+def kept_path(unit: int, fingerprint: str) -> str:
     """Where a unit's tokens are kept; other input rows make another name."""
     return f"{FOLDER}/{unit:08d}-{fingerprint[:16]}.arrow"
 
@@ -51,7 +51,7 @@ def read_kept(uri: str, row: int | None) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class IntermediateStore:
     """Keeps what a stage made of a whole unit.
 
     Attributes:
@@ -71,5 +71,5 @@ class Shelf:
             table = table.drop_columns([DONE])
         table = table.append_column(DONE, marks)
         unit, fingerprint = table.column(UNIT)[0].as_py(), table.column(FINGERPRINT)[0].as_py()
-        Storage(self.output).put(shelf_path(unit, fingerprint), to_stream(table))
+        Storage(self.output).put(kept_path(unit, fingerprint), to_stream(table))
         return table

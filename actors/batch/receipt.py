@@ -88,14 +88,14 @@ def outcomes(table: pa.Table) -> Iterator[Outcome]:
     """Read back what a stream ended with.
 
     Args:
-        table: of `Receipt.to_table`, with its stage times where a guard added them, or of
+        table: of `Receipt.to_table`, with its stage times where a boundary added them, or of
             `Fault.to_table`.
     """
     if FAULT in table.column_names:
         for text in table.column(FAULT).to_pylist():
             yield Fault(**json.loads(text))
         return
-    stamped = STAGE_TIMES in table.column_names  # by the guard, not by the stage itself
+    stamped = STAGE_TIMES in table.column_names  # by its fault boundary, not by the stage itself
     times = table.column(STAGE_TIMES).to_pylist() if stamped else [None] * table.num_rows
     for text, calls in zip(table.column(RECEIPT).to_pylist(), times, strict=True):
         facts = json.loads(text)

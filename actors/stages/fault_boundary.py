@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from actors.batch.intermediate_store import Shelf, is_done
+from actors.batch.intermediate_store import IntermediateStore, is_done
 from actors.batch.receipt import Fault, FaultKind
 from actors.batch.schema import DONE, FAULT, ROW, UNIT, StageColumns, check_table
 from actors.batch.stage_times import stamp
@@ -61,19 +61,19 @@ _WATCHDOG = Watchdog()
 
 
 @dataclass(frozen=True)
-class Guard:
+class FaultBoundary:
     """What surrounds every call of a stage.
 
     Attributes:
         name: the stage's name.
         timeout_s: a call that takes longer ends its process; the unit is then tried again.
-        shelf: where the result is kept for a later run, or None.
+        store: where the result is kept for a later run, or None.
         columns: what the stage states; its result is held against it.
     """
 
     name: str
     timeout_s: float
-    shelf: Shelf | None = None
+    store: IntermediateStore | None = None
     columns: StageColumns | None = None
 
     def call(self, table: pa.Table, stage: Stage) -> pa.Table:
@@ -98,7 +98,7 @@ class Guard:
                 check_table(result, self.name, self.columns)
             result = stamp(table, result, self.name, began, time.monotonic() - clock)
             storing = True
-            return self.shelf.keep(result) if self.shelf else result
+            return self.store.keep(result) if self.store else result
         except Exception as fault:
             if any(sign in str(fault) for sign in _DEVICE_LOST):
                 say(traceback.format_exc(), error=True, lines=True)

@@ -16,7 +16,7 @@ from actors.storage.object_store import Storage
 from pipelines.config.job import JobConfig
 from pipelines.jobs.run import RunResult, run_job
 from pipelines.progress.terminal import Terminal, cell
-from pipelines.run_state.commit_log import Ledger
+from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.parts import read_part
 from uniaudio2.checkpoint.native import load_config, model_folder
 
@@ -59,10 +59,10 @@ JOBS = (
 def read_results(output: str) -> list[dict[str, Any]]:
     """The committed rows of a run, sorted by id."""
     rows: list[dict[str, Any]] = []
-    ledger = Ledger(Storage(output))
-    for commit in ledger.each_commit():
+    commit_log = CommitLog(Storage(output))
+    for commit in commit_log.each_commit():
         for part in commit.data:
-            rows.extend(read_part(ledger.storage, part).to_pylist())
+            rows.extend(read_part(commit_log.storage, part).to_pylist())
     return sorted(rows, key=lambda row: str(row["id"]))
 
 

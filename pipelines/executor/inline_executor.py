@@ -13,7 +13,7 @@ import torch
 from actors.batch.receipt import Outcome, outcomes
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
-from actors.stages.fault_boundary import Guard
+from actors.stages.fault_boundary import FaultBoundary
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allotment
 
@@ -36,7 +36,7 @@ class InlineExecutor:
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:
         """Nothing is changed."""
-        del timeout_s  # the guard of each stage has it
+        del timeout_s  # the boundary of each stage has it
         yield
 
     def stream(
@@ -49,13 +49,15 @@ class InlineExecutor:
             name: kind(**arguments) for name, (kind, arguments) in kinds.items()
         }
         calls = {"load": stages.load, **pools, "write": stages.write}
-        guards = {name: stages.guard(name) for name in calls}
+        boundaries = {name: stages.boundary(name) for name in calls}
         for unit in units:
-            yield from outcomes(_through(unit, calls, guards))
+            yield from outcomes(_through(unit, calls, boundaries))
 
 
-def _through(unit: UnitSpec, calls: Mapping[str, Stage], guards: Mapping[str, Guard]) -> pa.Table:
+def _through(
+    unit: UnitSpec, calls: Mapping[str, Stage], boundaries: Mapping[str, FaultBoundary]
+) -> pa.Table:
     table = unit.to_table()
     for name, stage in calls.items():
-        table = guards[name].call(table, stage)
+        table = boundaries[name].call(table, stage)
     return table

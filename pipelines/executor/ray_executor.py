@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 from actors.batch.receipt import Outcome, outcomes
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
-from actors.stages.fault_boundary import Guard
+from actors.stages.fault_boundary import FaultBoundary
 from pipelines.errors import RunFailed
 from pipelines.executor.cluster import start_ray
 from pipelines.executor.ray_internals import end_actors
@@ -70,12 +70,12 @@ class RayExecutor:
         """See `Executor.stream`; a unit whose worker died is missing from what comes out."""
         BOARD.expect(("load", *(pool.name for pool in allotment.pools), "write"))
         stream = unit_source(units)
-        stream = _through_tasks(stream, stages.load, stages.guard("load"), allotment.task_cpus)
+        stream = _through_tasks(stream, stages.load, stages.boundary("load"), allotment.task_cpus)
         for pool in allotment.pools:
             kind, arguments = stages.pools[pool.name]
-            guard = stages.guard(pool.name)
-            stream = _through_pool(stream, pool, kind, arguments, guard, alone)
-        stream = _through_tasks(stream, stages.write, stages.guard("write"), allotment.task_cpus)
+            boundary = stages.boundary(pool.name)
+            stream = _through_pool(stream, pool, kind, arguments, boundary, alone)
+        stream = _through_tasks(stream, stages.write, stages.boundary("write"), allotment.task_cpus)
         try:
             for batch in stream.iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=1
@@ -97,28 +97,30 @@ def _told() -> Iterator[None]:
 
 
 class PoolActor:
-    """One actor of a pool: builds its stage once, then guards every call of it."""
+    """One actor of a pool: builds its stage once, then surrounds every call of it."""
 
-    def __init__(self, kind: type[Stage], arguments: dict[str, Any], guard: Guard) -> None:
+    def __init__(
+        self, kind: type[Stage], arguments: dict[str, Any], boundary: FaultBoundary
+    ) -> None:
         self.stage = kind(**arguments)
-        self.guard = guard
+        self.boundary = boundary
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return self.guard.call(table, self.stage)
+        return self.boundary.call(table, self.stage)
 
 
-def _call(table: pa.Table, stage: Stage, guard: Guard) -> pa.Table:
-    return guard.call(table, stage)
+def _call(table: pa.Table, stage: Stage, boundary: FaultBoundary) -> pa.Table:
+    return boundary.call(table, stage)
 
 
 def _through_tasks(
-    stream: ray.data.Dataset, stage: Stage, guard: Guard, num_cpus: float
+    stream: ray.data.Dataset, stage: Stage, boundary: FaultBoundary, num_cpus: float
 ) -> ray.data.Dataset:
     return stream.map_batches(
         _call,
         batch_size=None,
         batch_format="pyarrow",
-        fn_kwargs={"stage": stage, "guard": guard},
+        fn_kwargs={"stage": stage, "boundary": boundary},
         num_cpus=num_cpus,
         max_retries=_TASK_RETRIES,
     )
@@ -129,7 +131,7 @@ def _through_pool(
     pool: Pool,
     kind: type[Stage],
     arguments: dict[str, Any],
-    guard: Guard,
+    boundary: FaultBoundary,
     alone: bool,
 ) -> ray.data.Dataset:
     calls = 1 if alone else _CALLS_AT_ONCE
@@ -137,7 +139,7 @@ def _through_pool(
         PoolActor,
         batch_size=None,
         batch_format="pyarrow",
-        fn_constructor_kwargs={"kind": kind, "arguments": arguments, "guard": guard},
+        fn_constructor_kwargs={"kind": kind, "arguments": arguments, "boundary": boundary},
         compute=ray.data.ActorPoolStrategy(
             min_size=pool.min_size,
             max_size=pool.max_size,

@@ -32,7 +32,7 @@ def own_data_context(timeout_s: float) -> Iterator[ray.data.DataContext]:
     context.custom_execution_callback_classes = [StageWatch]
     context.print_on_execution_start = False
     context.target_max_block_size = None  # a unit must stay one block
-    context.max_errored_blocks = -1  # the ledger finds what was dropped
+    context.max_errored_blocks = -1  # the commit log finds what was dropped
     context.wait_for_min_actors_s = START_TIMEOUT_S
     # our own watchdog must come first: it costs one unit, Ray's limit the whole run
     context.execution_no_progress_timeout_s = max(NO_PROGRESS_TIMEOUT_S, 3 * timeout_s)

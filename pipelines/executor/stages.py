@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.intermediate_store import Shelf
+from actors.batch.intermediate_store import IntermediateStore
 from actors.batch.schema import StageColumns, check_stages
 from actors.batch.table import Stage
 from actors.stages.decode import Decoder
 from actors.stages.encode import Encoder
-from actors.stages.fault_boundary import Guard
+from actors.stages.fault_boundary import FaultBoundary
 from actors.stages.generate import Generator
 from actors.stages.load import Loader
 from actors.stages.write import Writer
@@ -36,8 +36,8 @@ class Stages:
         write: last stage.
         pools: class and arguments of the stages between.
         timeout_s: longest call of any stage on one unit.
-        shelf: OUTPUT, below which tokens are kept.
-        shelved: stages whose result is kept for a later run.
+        output: OUTPUT, below which tokens are kept.
+        kept_stages: stages whose result is kept for a later run.
         columns: what each stage states of the table; results are held against it.
     """
 
@@ -45,14 +45,14 @@ class Stages:
     write: Stage
     pools: Mapping[PoolName, tuple[type[Stage], dict[str, Any]]]
     timeout_s: float
-    shelf: str
-    shelved: tuple[PoolName, ...] = ()
+    output: str
+    kept_stages: tuple[PoolName, ...] = ()
     columns: Mapping[str, StageColumns] = field(default_factory=dict)
 
-    def guard(self, name: str) -> Guard:
+    def boundary(self, name: str) -> FaultBoundary:
         """What surrounds the calls of one of them."""
-        shelf = Shelf(self.shelf, name) if name in self.shelved else None
-        return Guard(name, self.timeout_s, shelf, self.columns.get(name))
+        store = IntermediateStore(self.output, name) if name in self.kept_stages else None
+        return FaultBoundary(name, self.timeout_s, store, self.columns.get(name))
 
 
 def stage_columns(
@@ -118,10 +118,10 @@ def make_stages(
     loader = Loader(
         task, schema, job.max_duration_s, job.load.limits, rule, prompt_s, job.input_rules.allow
     )
-    shelved = tuple(pool.name for pool in allotment.pools[:-1]) if keep else ()
+    kept_stages = tuple(pool.name for pool in allotment.pools[:-1]) if keep else ()
     idle = set(task.stages) - set(threads) - {"load"}
     columns = stage_columns(task, idle, keep)
-    return Stages(loader, writer, pools, job.stage_timeout_s, job.output, shelved, columns)
+    return Stages(loader, writer, pools, job.stage_timeout_s, job.output, kept_stages, columns)
 
 
 def _pools(

@@ -24,7 +24,7 @@ from pipelines.export.lines import LineExporter, jsonl_line, lhotse_line, nemo_l
 from pipelines.export.row import ExportRow, Sounds
 from pipelines.export.shar import SharExporter
 from pipelines.export.shards import HuggingFaceExporter, WebDatasetExporter
-from pipelines.run_state.commit_log import Ledger, open_output
+from pipelines.run_state.commit_log import CommitLog, open_output
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.parts import BadPart, part_bytes, plain_rows, table_of
 from pipelines.run_state.run_facts import require
@@ -133,11 +133,11 @@ def export_run(
         raise UsageError(
             f"format {kind} needs {library}; `pip install 'uniaudio2-batch[formats]'` brings it"
         )
-    ledger, run = open_output(output)
+    commit_log, run = open_output(output)
     require(run, output, *_READ)
     generated = "decode" in recorded_task(run).stages
-    own = ledger.owns(run)
-    results = _Results(ledger, own, with_input_audio)
+    own = commit_log.owns(run)
+    results = _Results(commit_log, own, with_input_audio)
     schema = results.schema()
     if schema is None:
         raise UsageError(f"{output} has no committed results yet; run it first")
@@ -147,7 +147,7 @@ def export_run(
             "`--set keep=tokens`, or run tokenize"
         )
     storage = Storage(target)
-    _clear(storage, ledger.storage)
+    _clear(storage, commit_log.storage)
     facts = {"format": kind, "source": output, "task": run["job"]["task"]}
     _put_record(storage, {**facts, "state": "writing"})
     copy = copy_audio or kind == "shar"
@@ -189,12 +189,12 @@ class _Results:
     """The committed rows of a run, read part by part.
 
     Attributes:
-        ledger: of OUTPUT.
+        commit_log: of OUTPUT.
         own: the run is this user's own.
         asked: what rows name may be read, whoever made them.
     """
 
-    ledger: Ledger
+    commit_log: CommitLog
     own: bool
     asked: bool
 
@@ -205,7 +205,7 @@ class _Results:
             BadPart: there are parts, but none of them can be read.
         """
         problem: BadPart | None = None
-        for commit in self.ledger.each_commit():
+        for commit in self.commit_log.each_commit():
             for path in commit.data:
                 try:
                     return self._table(commit, path)[0].schema
@@ -217,7 +217,7 @@ class _Results:
 
     def rows(self, sounds: Sounds, result: ExportResult) -> Iterator[ExportRow]:
         """Every row, one part in memory at a time; what cannot be read is counted in `result`."""
-        for commit in self.ledger.each_commit():
+        for commit in self.commit_log.each_commit():
             for path in commit.data:
                 try:
                     table, own = self._table(commit, path)
@@ -228,8 +228,8 @@ class _Results:
 
     def _table(self, commit: Commit, path: str) -> tuple[pa.Table, bool]:
         """A part, and whether a run of this user wrote exactly its bytes."""
-        data = part_bytes(self.ledger.storage, path)
-        own = self.own and self.ledger.owns_commit(commit)
+        data = part_bytes(self.commit_log.storage, path)
+        own = self.own and self.commit_log.owns_commit(commit)
         own = own and commit.files.get(path) == file_mark(data)
         return table_of(data, path, own=own), own
 

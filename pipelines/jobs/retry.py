@@ -76,7 +76,7 @@ class Retry(Run):
         self.state = recorded["state"]
         planned = {unit.unit: unit for unit in self.plan.units}
         pending, changed, kinds = [], 0, Counter[str]()
-        for commit in self.ledger.each_commit():
+        for commit in self.commit_log.each_commit():
             kinds.update(commit.kinds)
             if not commit.errors or (self.only and self.only not in commit.kinds):
                 continue
@@ -104,7 +104,7 @@ class Retry(Run):
 
     def _errors(self, paths: tuple[str, ...]) -> pa.Table:
         """Rows of errors parts."""
-        parts = [read_errors_part(self.ledger.storage, path) for path in paths]
+        parts = [read_errors_part(self.commit_log.storage, path) for path in paths]
         return pa.concat_tables([ERRORS_SCHEMA.empty_table(), *parts])
 
     def _split(self, errors: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -132,10 +132,10 @@ class Retry(Run):
         """Let the unit's new state hold in the place of the one that is committed."""
         before = self.before[commit.unit]
         # what another made of the unit stays another's
-        own = self.ledger.owns_commit(before)
-        self.ledger.commit(self._merged(before, commit), own)
+        own = self.commit_log.owns_commit(before)
+        self.commit_log.commit(self._merged(before, commit), own)
         for path in (*before.error_parts, *commit.error_parts):
-            self.ledger.storage.delete(path)
+            self.commit_log.storage.delete(path)
         self.mended += commit.ok
         self.progress.committed(commit)
 
@@ -155,7 +155,7 @@ class Retry(Run):
         parts: tuple[str, ...] = ()
         if errors.num_rows:
             parts = (f"errors/part-{tried.unit:08d}-{uuid.uuid4().hex[:8]}.parquet",)
-            files[parts[0]] = store(self.ledger.storage, parts[0], parquet_bytes(errors))
+            files[parts[0]] = store(self.commit_log.storage, parts[0], parquet_bytes(errors))
         return replace(
             tried,
             ok=before.ok + tried.ok,
@@ -173,12 +173,12 @@ class Retry(Run):
 
     def _sweep(self) -> None:
         """Remove what no commit names, but tokens kept for units that are still to be done."""
-        whole = self.ledger.units_done() == len(self.plan.units)
-        self.ledger.sweep(SWEPT if whole else RESULTS)
+        whole = self.commit_log.units_done() == len(self.plan.units)
+        self.commit_log.sweep(SWEPT if whole else RESULTS)
 
     def _counts(self) -> Counts:
         counts = Counts(rows=self.plan.rows, units=len(self.plan.units))
-        for commit in self.ledger.each_commit():
+        for commit in self.commit_log.each_commit():
             counts.add(commit)
         return counts
 
@@ -227,11 +227,11 @@ def recorded_job(
         UsageError: no run was ever started there, its settings are not understood, or another
             made it, and what would be read is listed.
     """
-    ledger, facts = open_output(output)
+    commit_log, facts = open_output(output)
     require(facts, output, "config", "state", "started")
     recorded = {**facts["config"], "output": output, "max_errors": None, "address": None}
     recorded.pop("executor", None)
-    if not ledger.owns(facts):
+    if not commit_log.owns(facts):
         for setting in _WIDENING:
             recorded.pop(setting, None)
         if not yes:
@@ -285,5 +285,5 @@ def retry_job(
         executor = executor or executor_for(job, verbose)
         retry = Retry(job, plan, model, style, only, executor)
         # what is kept of a unit is kept of all its rows: a retry keeps nothing
-        result = retry.execute(lambda *given: replace(make(*given), shelved=()))
+        result = retry.execute(lambda *given: replace(make(*given), kept_stages=()))
     return replace(result, tried=retry.tried, mended=retry.mended)

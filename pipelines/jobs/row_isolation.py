@@ -27,7 +27,7 @@ def merged(unit: UnitSpec, receipts: Sequence[Receipt]) -> Commit:
 
 
 @dataclass(frozen=True)
-class Isolation:
+class RowIsolation:
     """Tries rows one at a time in an actor that does nothing else meanwhile.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.intermediate_store import shelf_path
+from actors.batch.intermediate_store import kept_path
 from actors.batch.receipt import Fault
 from actors.batch.unit import UnitSpec
 from actors.storage.object_store import Storage
@@ -17,14 +17,14 @@ from pipelines.config.job import JobConfig
 from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.stages import Stages, check_columns, make_stages
-from pipelines.jobs.row_isolation import Isolation, merged
+from pipelines.jobs.row_isolation import RowIsolation, merged
 from pipelines.jobs.signals import answered, stoppable
 from pipelines.planning.plan import Plan, idle_stages, make_plan, travelling_schema
 from pipelines.planning.pool_sizing import Allotment, fit_pools
 from pipelines.planning.preflight import check_apart, checked_model, pinned_job
 from pipelines.progress.progress import Progress, Style
 from pipelines.report import Report, write_report
-from pipelines.run_state.commit_log import Ledger
+from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
 from pipelines.run_state.lease import Lease
@@ -61,7 +61,7 @@ class RunResult:
 
 
 class Run:
-    """One run of a job: owns the plan, the ledger and the progress; `execute` does the work."""
+    """One run of a job: owns the plan, the commit log and the progress; `execute` does the work."""
 
     hopeless_units = 3  # when so many fail and no other arrives, it is not for their rows
 
@@ -78,7 +78,7 @@ class Run:
         self.executor = executor
         self.plan = plan
         self.model = model
-        self.ledger = Ledger(Storage(job.output))
+        self.commit_log = CommitLog(Storage(job.output))
         self.progress = Progress(Counts(rows=plan.rows, units=len(plan.units)), style)
         self.fresh = fresh
         self.started = time.time()
@@ -110,7 +110,7 @@ class Run:
 
     def _sweep(self) -> None:
         """Remove what no commit names."""
-        self.ledger.sweep()
+        self.commit_log.sweep()
 
     def _counts(self) -> Counts:
         """Those of the whole job."""
@@ -130,9 +130,9 @@ class Run:
 
     def _hold(self) -> Lease:
         """Take OUTPUT for this run; the first write, so it also proves that one can write."""
-        self.ledger.refuse_links()
+        self.commit_log.refuse_links()
         try:
-            return Lease(self.ledger.storage).acquire()
+            return Lease(self.commit_log.storage).acquire()
         except (FileNotFoundError, NotADirectoryError, PermissionError) as fault:
             raise UsageError(
                 f"{self.job.output} cannot be written: {fault}; check the path, the bucket and "
@@ -149,15 +149,15 @@ class Run:
     def _resume(self) -> list[UnitSpec]:
         """Units to do: those that no commit names, or whose input rows are no longer the same."""
         if self.fresh:
-            self.ledger.clear()
-        recorded = self.ledger.read_run()
+            self.commit_log.clear()
+        recorded = self.commit_log.read_run()
         if recorded is None:
             self._record()
         else:
             self._go_on(recorded)
         wanted = {unit.unit: unit.fingerprint for unit in self.plan.units}
         done, changed = set(), []
-        for commit in self.ledger.each_commit():
+        for commit in self.commit_log.each_commit():
             if wanted.get(commit.unit) == commit.fingerprint:
                 done.add(commit.unit)
                 self.progress.counts.add(commit)
@@ -167,7 +167,7 @@ class Run:
             self.progress.say(
                 "changed", f"the rows of {len(changed)} committed units changed; doing them again"
             )
-            self.ledger.withdraw(changed)
+            self.commit_log.withdraw(changed)
         return self._with_kept([unit for unit in self.plan.units if unit.unit not in done])
 
     def _go_on(self, recorded: dict[str, Any]) -> None:
@@ -179,11 +179,11 @@ class Run:
 
     def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
         """Point units at the tokens that an earlier attempt kept of them."""
-        kept = self.ledger.kept()
-        paths = {unit.unit: shelf_path(unit.unit, unit.fingerprint) for unit in units}
+        kept = self.commit_log.kept()
+        paths = {unit.unit: kept_path(unit.unit, unit.fingerprint) for unit in units}
         return [
-            replace(unit, kept=self.ledger.storage.uri(paths[unit.unit]))
-            if paths[unit.unit] in kept and not self.ledger.storage.is_link(paths[unit.unit])
+            replace(unit, kept=self.commit_log.storage.uri(paths[unit.unit]))
+            if paths[unit.unit] in kept and not self.commit_log.storage.is_link(paths[unit.unit])
             else unit
             for unit in units
         ]
@@ -193,7 +193,7 @@ class Run:
         ended = time.time() if self.state == "finished" else None
         times = {"started": self.started, "ended": ended, "last_run_s": elapsed_s}
         facts |= {"setup": self.setup, "begins": self.begins[-_BEGINS_KEPT:]}
-        self.ledger.write_run({"state": self.state, **facts, **times})
+        self.commit_log.write_run({"state": self.state, **facts, **times})
 
     def _headline(self) -> str:
         done = self.progress.counts.units_done
@@ -232,7 +232,7 @@ class Run:
                 if not pending:
                     return
                 pending = self._with_kept(pending)
-            alone = Isolation(
+            alone = RowIsolation(
                 self.job.output, self.job.max_attempts, self.executor, stages, allotment, lease
             )
             for commit in alone.commits(pending):
@@ -272,7 +272,7 @@ class Run:
 
     def _commit(self, commit: Commit) -> None:
         """Make a unit visible, count it, and stop a job that is past hope."""
-        self.ledger.commit(commit)
+        self.commit_log.commit(commit)
         self._unstored = 0
         self.progress.committed(commit)
         counts = self.progress.counts

@@ -25,7 +25,7 @@ from pipelines.report.pictures import area, bars
 from pipelines.report.rows import RowFacts, read_errors, read_rows
 from pipelines.report.samples import Gallery
 from pipelines.report.stages import Bottleneck, StageLog, Timeline, find_bottleneck
-from pipelines.run_state.commit_log import REPORT, Ledger, open_output
+from pipelines.run_state.commit_log import REPORT, CommitLog, open_output
 from pipelines.run_state.run_facts import require
 from pipelines.run_state.run_record import recorded_allow, recorded_task
 from uniaudio2.shown import shown
@@ -88,11 +88,11 @@ class Totals:
     trusted: dict[str, Sequence[int | str]]
 
 
-def _read_log(ledger: Ledger, asked: bool) -> tuple[Totals, StageLog]:
+def _read_log(commit_log: CommitLog, asked: bool) -> tuple[Totals, StageLog]:
     """One walk over the commit records, none of which is kept.
 
     Args:
-        ledger: of OUTPUT.
+        commit_log: of OUTPUT.
         asked: the user wants input of records to be read that are not sealed as the user's, too.
     """
     trusted: dict[str, Sequence[int | str]] = {}
@@ -100,12 +100,12 @@ def _read_log(ledger: Ledger, asked: bool) -> tuple[Totals, StageLog]:
     addresses: dict[int, tuple[str, int, int]] = {}
     ok = errors = units = 0
     input_s = output_s = 0.0
-    for commit in ledger.each_commit():
+    for commit in commit_log.each_commit():
         log.add(commit)
         kinds.update(commit.kinds)
         data.extend(commit.data)
         error_parts.extend(commit.error_parts)
-        own = ledger.owns_commit(commit)
+        own = commit_log.owns_commit(commit)
         if own:
             trusted.update((path, commit.files.get(path, ())) for path in commit.data)
         if commit.source and (own or asked):
@@ -262,14 +262,14 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
         RunFailed: storage did not answer, a part is not what a run writes, or the report cannot be
             written.
     """
-    ledger, run = open_output(output)
+    commit_log, run = open_output(output)
     require(run, output, *_READ)
-    own = ledger.owns(run)
-    totals, log = _read_log(ledger, with_input_audio)
+    own = commit_log.owns(run)
+    totals, log = _read_log(commit_log, with_input_audio)
     setup = run.get("setup", {})
     timeline = log.timeline(setup, run.get("begins", ()))
     task = recorded_task(run)
-    storage = ledger.storage
+    storage = commit_log.storage
     facts = read_rows(storage, totals.data, task.name, totals.trusted if own else None)
     bottleneck = find_bottleneck(timeline, setup) if timeline else None
     gallery = Gallery(

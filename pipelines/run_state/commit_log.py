@@ -65,7 +65,7 @@ def _in_one_line(look: Callable[[], _T]) -> _T:
         raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault
 
 
-class Ledger:
+class CommitLog:
     """The state of a run, read from and written to OUTPUT alone."""
 
     def __init__(self, storage: Storage) -> None:
@@ -245,21 +245,21 @@ class Ledger:
         self.storage.delete(RUN)
 
 
-def open_output(output: str) -> tuple[Ledger, dict[str, Any]]:
-    """The ledger of an OUTPUT and its ``run.json``.
+def open_output(output: str) -> tuple[CommitLog, dict[str, Any]]:
+    """The commit log of an OUTPUT and its ``run.json``.
 
     Raises:
         UsageError: no run was ever started there, or what is there is none.
         RunFailed: storage did not answer.
     """
     try:
-        ledger = Ledger(Storage(output))
+        commit_log = CommitLog(Storage(output))
     except UnknownFileSystem as fault:
         raise UsageError(str(fault)) from fault
-    facts = ledger.read_run()
+    facts = commit_log.read_run()
     if facts is None:
         raise UsageError(f"{output} holds no run.json; give the OUTPUT of a run")
-    return ledger, facts
+    return commit_log, facts
 
 
 def _sealed(facts: dict[str, Any]) -> dict[str, Any]:
@@ -276,6 +276,6 @@ def committed_parts(output: str, kind: str = "data") -> list[str]:
     storage = Storage(output)
     return [
         storage.uri(path)
-        for commit in Ledger(storage).each_commit()
+        for commit in CommitLog(storage).each_commit()
         for path in (commit.data if kind == "data" else commit.error_parts)
     ]

@@ -1,8 +1,8 @@
 """One driver an OUTPUT: a lease object with a heartbeat.
 
 The lease keeps two honest drivers apart and names the other one. What keeps a dishonest one (a
-zombie that wakes after its lease was taken) from harm is the ledger: commits are created only if
-absent. `Lease.fenced` tells whether storage can do so.
+zombie that wakes after its lease was taken) from harm is the commit log: commits are created only
+if absent. `Lease.fenced` tells whether storage can do so.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Lease:
                     return
                 self.storage.put(PATH, self._mine())
             except OSError:
-                continue  # storage is away; the ledger still fences every commit
+                continue  # storage is away; the commit log still fences every commit
 
     def check(self) -> None:
         """Raise `RunFailed` if another driver has taken the lease."""

@@ -52,10 +52,10 @@ def read_status(output: str) -> Status:
     Raises:
         UsageError: no run was ever started there, or what is there is none.
     """
-    ledger, facts = open_output(output)
+    commit_log, facts = open_output(output)
     require(facts, output, "state", "job.task", "job.model", "input.rows", "input.units")
     counts = Counts(rows=facts["input"]["rows"], units=facts["input"]["units"])
-    for commit in ledger.each_commit():
+    for commit in commit_log.each_commit():
         counts.add(commit)
     return Status(
         state=shown(facts["state"]),

@@ -15,7 +15,7 @@ def receipt_of(table: pa.Table) -> Receipt:
 
 
 def fault_of(table: pa.Table) -> Fault:
-    """What a guard made of an exception."""
+    """What a boundary made of an exception."""
     (outcome,) = outcomes(table)
     assert isinstance(outcome, Fault)
     return outcome

@@ -1,4 +1,4 @@
-"""An OUTPUT with committed results, made by the real writer and ledger without Ray."""
+"""An OUTPUT with committed results, made by the real writer and commit log without Ray."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from actors.batch.schema import SPAN_TEXTS_TYPE
 from actors.batch.table import start_table, wave_column, write_codes
 from actors.stages.write import Writer
 from actors.storage.object_store import Storage
-from pipelines.run_state.commit_log import Ledger
+from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import merge_receipts
 from uniaudio2.tasks.table import get_task
 from uniaudio2.tokens.codes import Codes
@@ -50,8 +50,8 @@ def make_output(
         sources: files of the manifest.
     """
     spec = get_task(task)
-    ledger = Ledger(Storage(output))
-    ledger.write_run(
+    commit_log = CommitLog(Storage(output))
+    commit_log.write_run(
         {
             "state": "finished",
             "job": {"task": spec.name, "model": "tiny-0123", "seed": 0},
@@ -92,5 +92,5 @@ def make_output(
         writer = Writer(output, spec, schema, "tiny-0123", 0, audio_layout=audio_layout)
         (receipt,) = outcomes(writer(table))
         assert isinstance(receipt, Receipt)
-        ledger.commit(merge_receipts(unit, "", [receipt]))
+        commit_log.commit(merge_receipts(unit, "", [receipt]))
     return output

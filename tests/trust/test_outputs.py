@@ -25,7 +25,7 @@ from pipelines.cli.commands import main
 from pipelines.export.export import FORMATS
 from pipelines.jobs.retry import recorded_job
 from pipelines.run_state import seals
-from pipelines.run_state.commit_log import Ledger
+from pipelines.run_state.commit_log import CommitLog
 from tests.conftest import tone, wav_bytes
 from tests.pipelines.committed import make_output
 
@@ -412,11 +412,11 @@ def test_a_model_s_card_is_read_from_no_folder_that_another_names(stand: Stand) 
     (model / "config.json").write_text("{}")
     (model / "README.md").symlink_to(stand.folder / "secret")
     out = heard(stand)
-    ledger = Ledger(Storage(out))
-    run = ledger.read_run()
+    commit_log = CommitLog(Storage(out))
+    run = commit_log.read_run()
     assert run is not None
     run["config"]["model"] = str(model)
-    ledger.write_run(run)  # one's own, and still the link is not followed
+    commit_log.write_run(run)  # one's own, and still the link is not followed
     assert stand.cli("report", out).code == 0
     assert "out of reach" in Path(out, "report.html").read_text()
     (model / "README.md").unlink()
@@ -431,8 +431,8 @@ def test_a_model_s_card_is_read_from_no_folder_that_another_names(stand: Stand) 
 
 def test_a_retry_of_another_s_run_says_what_it_will_read(stand: Stand) -> None:
     out = heard(stand)
-    ledger = Ledger(Storage(out))
-    run = ledger.read_run()
+    commit_log = CommitLog(Storage(out))
+    run = commit_log.read_run()
     assert run is not None
     job = JobConfig(
         task="asr", input=f"http://127.0.0.1:{stand.port}/m.jsonl", output=out,
@@ -440,7 +440,7 @@ def test_a_retry_of_another_s_run_says_what_it_will_read(stand: Stand) -> None:
         input_rules={"allow": ["http://127.0.0.1/"]},
     )  # fmt: skip
     run["config"] = job.model_dump(mode="json")
-    ledger.write_run(run)
+    commit_log.write_run(run)
     assert recorded_job(out).input_rules.allow == ("http://127.0.0.1/",)
     stand.become_another()
     told = stand.cli("retry", out)
@@ -476,15 +476,15 @@ def test_a_sweep_and_a_verification_go_through_no_link(stand: Stand) -> None:
     out = spoken(stand)
     (unit,) = (other / "audio").iterdir()
     (Path(out) / "audio" / unit.name).symlink_to(unit)
-    ledger = Ledger(Storage(out))
-    assert ledger.sweep() == 0
+    commit_log = CommitLog(Storage(out))
+    assert commit_log.sweep() == 0
     assert len(list(unit.iterdir())) == 3
-    assert ledger.verify() == []
+    assert commit_log.verify() == []
     shutil.rmtree(Path(out, "audio"))
     Path(out, "audio").symlink_to(other / "audio")
-    assert all("is a link" in problem for problem in ledger.verify())
+    assert all("is a link" in problem for problem in commit_log.verify())
     with pytest.raises(ForeignPath):
-        ledger.sweep()
+        commit_log.sweep()
     assert len(list(unit.iterdir())) == 3
 
 

@@ -29,7 +29,7 @@ from pipelines.planning.preflight import checked_model
 from pipelines.progress.live_view import LiveView
 from pipelines.progress.progress import Progress
 from pipelines.progress.terminal import Terminal, cell
-from pipelines.run_state.commit_log import Ledger
+from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.counts import Counts
 from tests.pipelines.committed import make_output
 from tests.pipelines.progress.test_live_view import MOMENT
@@ -197,11 +197,11 @@ def test_an_output_of_others(tmp_path: Path, command: Any) -> None:
     rows = [{"id": HOSTILE, "text": HOSTILE, "speaker": HOSTILE}]
     out = make_output(str(tmp_path / "out"), "tokenize", [{**rows[0], "audio": f"/no/{HOSTILE}"}],
                       [torch.zeros(2400)], [], [f"/in/{HOSTILE}.jsonl"])  # fmt: skip
-    ledger = Ledger(Storage(out))
-    facts = ledger.read_run() or {}
+    commit_log = CommitLog(Storage(out))
+    facts = commit_log.read_run() or {}
     facts["state"] = facts["job"]["model"] = HOSTILE + "\nverify all is well"
     facts["input"]["units"] = 1
-    ledger.write_run(facts)
+    commit_log.write_run(facts)
     code, said, _ = command("status", out)
     assert code == 0
     assert not [line for line in said.splitlines() if line.startswith("verify")]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from actors.batch.intermediate_store import read_kept, shelf_path
+from actors.batch.intermediate_store import kept_path, read_kept
 from actors.batch.unit import to_stream
 from actors.storage.local_folder import ForeignPath
 from actors.storage.object_store import Storage
@@ -23,7 +23,7 @@ TABLE = pa.table(
 
 
 def test_no_address_is_taken_from_what_was_kept(tmp_path: Path) -> None:
-    storage, path = Storage(str(tmp_path)), shelf_path(7, "f" * 32)
+    storage, path = Storage(str(tmp_path)), kept_path(7, "f" * 32)
     storage.put(path, to_stream(TABLE))
     kept = read_kept(storage.uri(path), None)
     assert kept["source"].to_pylist() == [None]
@@ -31,7 +31,7 @@ def test_no_address_is_taken_from_what_was_kept(tmp_path: Path) -> None:
 
 
 def test_what_was_kept_is_read_through_no_link(tmp_path: Path) -> None:
-    path = shelf_path(7, "f" * 32)
+    path = kept_path(7, "f" * 32)
     (tmp_path / "there.arrow").write_bytes(to_stream(TABLE))
     (tmp_path / "out/_tokens").mkdir(parents=True)
     (tmp_path / "out" / path).symlink_to(tmp_path / "there.arrow")

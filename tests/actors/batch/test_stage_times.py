@@ -11,7 +11,7 @@ from actors.batch.receipt import Receipt
 from actors.batch.schema import STAGE_TIMES
 from actors.batch.stage_times import read_times, times_from_json, worker_name
 from actors.batch.table import mark_errors, start_table
-from actors.stages.fault_boundary import Guard
+from actors.stages.fault_boundary import FaultBoundary
 from uniaudio2.errors import BadRow
 
 
@@ -32,9 +32,9 @@ def receipt(_: pa.Table) -> pa.Table:
 
 
 def test_every_stage_adds_its_call_even_if_it_drops_the_column() -> None:
-    table = Guard("load", 60).call(unit_table(), fail_first)
-    table = Guard("encode", 60).call(table, fail_second)
-    table = Guard("write", 60).call(table, receipt)
+    table = FaultBoundary("load", 60).call(unit_table(), fail_first)
+    table = FaultBoundary("encode", 60).call(table, fail_second)
+    table = FaultBoundary("write", 60).call(table, receipt)
     calls = read_times(table)
     assert [(call.stage, call.rows, call.failed) for call in calls] == [
         ("load", 2, 1), ("encode", 1, 1), ("write", 1, 0),

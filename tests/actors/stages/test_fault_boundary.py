@@ -11,16 +11,16 @@ import pyarrow as pa
 import pytest
 import torch
 
-from actors.batch.intermediate_store import Shelf, is_done, read_kept, shelf_path
+from actors.batch.intermediate_store import IntermediateStore, is_done, kept_path, read_kept
 from actors.batch.receipt import Fault
 from actors.batch.table import read_codes, start_table, write_codes
 from actors.batch.unit import UnitSpec
-from actors.stages.fault_boundary import Guard
+from actors.stages.fault_boundary import FaultBoundary
 from actors.storage.object_store import Storage
 from tests.actors.outcomes import fault_of
 from uniaudio2.tokens.codes import Codes
 
-GUARD = Guard("encode", timeout_s=60)
+BOUNDARY = FaultBoundary("encode", timeout_s=60)
 
 
 def unit_table(row: int | None = None) -> pa.Table:
@@ -35,10 +35,10 @@ def failing(_: pa.Table) -> pa.Table:
 
 
 def test_a_fault_names_unit_row_and_stage() -> None:
-    fault = fault_of(GUARD.call(unit_table(), failing))
+    fault = fault_of(BOUNDARY.call(unit_table(), failing))
     assert fault == Fault(7, None, "fault", "encode: RuntimeError: no memory")
     spec = UnitSpec(3, "", 0, 2, "", "f", row=1).to_table()
-    assert fault_of(GUARD.call(spec, failing)) == Fault(
+    assert fault_of(BOUNDARY.call(spec, failing)) == Fault(
         3, 1, "fault", "encode: RuntimeError: no memory"
     )
 
@@ -48,7 +48,7 @@ def test_want_of_memory_is_told_from_other_faults() -> None:
         torch.empty(1 << 60, dtype=torch.uint8)
         raise AssertionError
 
-    fault = fault_of(GUARD.call(unit_table(), greedy))
+    fault = fault_of(BOUNDARY.call(unit_table(), greedy))
     assert fault.kind == "out_of_memory"
 
 
@@ -58,27 +58,29 @@ def unstored(_: pa.Table) -> pa.Table:
 
 @pytest.mark.parametrize(("name", "kind"), [("write", "storage"), ("load", "fault")])
 def test_what_cannot_be_written_is_told_from_what_cannot_be_read(name: str, kind: str) -> None:
-    fault = fault_of(Guard(name, 60).call(unit_table(), unstored))
+    fault = fault_of(FaultBoundary(name, 60).call(unit_table(), unstored))
     assert fault.kind == kind
 
 
 def test_tokens_that_cannot_be_kept_are_no_rows_fault(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    guard = Guard("encode", 60, Shelf(str(tmp_path / "file"), "encode"))
-    fault = fault_of(guard.call(unit_table(), lambda table: table))
+    boundary = FaultBoundary("encode", 60, IntermediateStore(str(tmp_path / "file"), "encode"))
+    fault = fault_of(boundary.call(unit_table(), lambda table: table))
     assert fault.kind == "storage"
 
 
 def test_a_fault_passes_the_stages_after_it() -> None:
-    fault = GUARD.call(unit_table(), failing)
-    assert GUARD.call(fault, failing) is fault
+    fault = BOUNDARY.call(unit_table(), failing)
+    assert BOUNDARY.call(fault, failing) is fault
 
 
 @pytest.mark.parametrize("body", ["time.sleep(60)", "__import__('re').match('(a+)+b', 'a' * 60)"])
 def test_a_hung_call_ends_its_process_even_inside_c(body: str) -> None:
     script = (
-        "import time; from actors.stages.fault_boundary import Guard; import pyarrow as pa\n"
-        f"Guard('decode', 0.3).call(pa.table({{'unit': [0], 'row': [0]}}), lambda t: {body})"
+        "import time; import pyarrow as pa\n"
+        "from actors.stages.fault_boundary import FaultBoundary\n"
+        "table = pa.table({'unit': [0], 'row': [0]})\n"
+        f"FaultBoundary('decode', 0.3).call(table, lambda t: {body})"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=50)
     assert done.returncode == 1
@@ -89,12 +91,13 @@ def test_of_calls_side_by_side_the_one_that_hangs_is_found() -> None:
     """Other calls come and go; they neither stop the timer nor start it anew."""
     script = (
         "import threading, time; import pyarrow as pa\n"
-        "from actors.stages.fault_boundary import Guard\n"
+        "from actors.stages.fault_boundary import FaultBoundary\n"
         "table = pa.table({'unit': [0], 'row': [0]})\n"
         "hang = lambda t: time.sleep(60)\n"
-        "threading.Thread(target=Guard('a', 1.0).call, args=(table, hang), daemon=True).start()\n"
+        "first = FaultBoundary('a', 1.0).call\n"
+        "threading.Thread(target=first, args=(table, hang), daemon=True).start()\n"
         "while True:\n"
-        "    Guard('b', 30.0).call(table, lambda t: time.sleep(0.05) or t)\n"
+        "    FaultBoundary('b', 30.0).call(table, lambda t: time.sleep(0.05) or t)\n"
     )
     begun = time.monotonic()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=50)
@@ -104,17 +107,17 @@ def test_of_calls_side_by_side_the_one_that_hangs_is_found() -> None:
 
 
 def test_a_call_in_time_leaves_no_timer_behind() -> None:
-    Guard("encode", 0.2).call(unit_table(), lambda table: table)
+    FaultBoundary("encode", 0.2).call(unit_table(), lambda table: table)
     time.sleep(0.4)  # the process would end here
 
 
 def test_kept_tokens_come_back_and_skip_what_is_done(tmp_path: Path) -> None:
-    guard = Guard("encode", 60, Shelf(str(tmp_path), "encode"))
-    kept = guard.call(unit_table(), lambda table: table)
-    uri = Storage(str(tmp_path)).uri(shelf_path(7, "f" * 32))
+    boundary = FaultBoundary("encode", 60, IntermediateStore(str(tmp_path), "encode"))
+    kept = boundary.call(unit_table(), lambda table: table)
+    uri = Storage(str(tmp_path)).uri(kept_path(7, "f" * 32))
     whole = read_kept(uri, None)
     assert whole.equals(kept)
-    assert guard.call(whole, failing).equals(whole)  # not called
+    assert boundary.call(whole, failing).equals(whole)  # not called
     assert not is_done(whole, "generate")
     single = read_kept(uri, 1)
     assert (single["id"].to_pylist(), single["row"].to_pylist()) == (["b"], [1])
@@ -123,7 +126,9 @@ def test_kept_tokens_come_back_and_skip_what_is_done(tmp_path: Path) -> None:
 
 def test_a_later_stage_replaces_what_is_kept(tmp_path: Path) -> None:
     for stage in ("encode", "generate"):
-        kept = Guard(stage, 60, Shelf(str(tmp_path), stage)).call(unit_table(), lambda table: table)
+        kept = FaultBoundary(stage, 60, IntermediateStore(str(tmp_path), stage)).call(
+            unit_table(), lambda table: table
+        )
     assert is_done(kept, "encode")
     assert is_done(kept, "generate")
     assert not is_done(kept, "decode")
@@ -131,5 +136,7 @@ def test_a_later_stage_replaces_what_is_kept(tmp_path: Path) -> None:
 
 
 def test_single_rows_are_not_kept_for_the_unit(tmp_path: Path) -> None:
-    Guard("encode", 60, Shelf(str(tmp_path), "encode")).call(unit_table(row=1), lambda t: t)
+    FaultBoundary("encode", 60, IntermediateStore(str(tmp_path), "encode")).call(
+        unit_table(row=1), lambda t: t
+    )
     assert not list(tmp_path.rglob("*.arrow"))

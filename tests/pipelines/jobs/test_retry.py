@@ -15,7 +15,7 @@ from actors.storage.object_store import Storage
 from pipelines import RunFailed, UsageError, run_job
 from pipelines.cli.demo import read_results
 from pipelines.jobs.retry import recorded_job, retry_job
-from pipelines.run_state.commit_log import Ledger
+from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.status import read_status, verify
 from tests.pipelines.faulty import faulty_stages
 from tests.pipelines.jobs.test_faults import job
@@ -59,7 +59,7 @@ def ids(output: str) -> tuple[list[str], list[str]]:
 
 def files_are_those_of_the_records(output: str) -> None:
     there = {str(path.relative_to(output)) for path in Path(output).glob("*/part-*.parquet")}
-    commits = list(Ledger(Storage(output)).each_commit())
+    commits = list(CommitLog(Storage(output)).each_commit())
     assert there == {path for c in commits for path in (*c.data, *c.error_parts)}
     assert len(list(Path(output).glob("_log/units/*"))) == len(commits)
 
@@ -94,7 +94,7 @@ def test_mended_rows_leave_the_errors_table(tmp_path: Path, broken: Callable[[st
 
 
 @pytest.mark.parametrize(
-    ("owner", "method", "lives"), [(Ledger, "commit", 1), (Storage, "delete", 0)]
+    ("owner", "method", "lives"), [(CommitLog, "commit", 1), (Storage, "delete", 0)]
 )
 def test_a_retry_that_is_killed_loses_nothing_and_goes_on(
     tmp_path: Path,

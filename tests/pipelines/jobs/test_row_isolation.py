@@ -15,7 +15,7 @@ from actors.batch.unit import UnitSpec, to_stream
 from actors.storage.object_store import Storage
 from pipelines import RunFailed
 from pipelines.executor.inline_executor import InlineExecutor
-from pipelines.jobs.row_isolation import ISOLATED_ATTEMPTS, Isolation
+from pipelines.jobs.row_isolation import ISOLATED_ATTEMPTS, RowIsolation
 from pipelines.run_state.lease import Lease
 
 ROWS = to_stream(pa.table({"id": ["a", "b"], "text": ["x", "y"]}))
@@ -36,11 +36,11 @@ class OneRowFails(InlineExecutor):
                 yield Receipt(3, 1, 0, {}, {}, row=1, data=("d",))
 
 
-def isolated(output: Path, kind: FaultKind) -> Isolation:
+def isolated(output: Path, kind: FaultKind) -> RowIsolation:
     """Units of two rows, one of which fails."""
     unused: Any = None
     executor = OneRowFails(kind)
-    return Isolation(str(output), 2, executor, unused, unused, Lease(Storage(str(output))))
+    return RowIsolation(str(output), 2, executor, unused, unused, Lease(Storage(str(output))))
 
 
 def test_a_row_whose_stage_raises_is_given_up(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pipelines.export.export import export_run
 from pipelines.jobs.retry import recorded_job, retry_job
 from pipelines.planning.plan import make_plan
 from pipelines.report import write_report
-from pipelines.run_state.commit_log import Ledger, committed_parts
+from pipelines.run_state.commit_log import CommitLog, committed_parts
 from pipelines.run_state.status import read_status, verify
 from tests.conftest import tone, wav_bytes
 from uniaudio2.tasks.table import get_task
@@ -70,8 +70,8 @@ def test_its_failed_rows_are_tried_again_when_that_is_meant(tmp_path: Path) -> N
     assert (result.tried, result.mended, result.counts.ok) == (1, 1, 3)
     assert verify(out) == []
     # what was there before stays another's, also in the record that this user's retry wrote
-    ledger = Ledger(Storage(out))
-    assert [ledger.owns_commit(commit) for commit in ledger.each_commit()] == [False] * 3
+    commit_log = CommitLog(Storage(out))
+    assert [commit_log.owns_commit(commit) for commit in commit_log.each_commit()] == [False] * 3
     assert "<audio " not in (tmp_path / "tok/report.html").read_text()
     assert recorded_job(out).input == str(tmp_path / "m.jsonl")  # it is one's own job by now
 
@@ -89,7 +89,11 @@ def test_the_same_run_goes_on_without_any_option(tmp_path: Path) -> None:
     result = run_job(job)
     assert (result.counts.ok, result.counts.errors) == (2, 1)
     assert [row["id"] for row in read_results(out)] == ["a", "b"]
-    ledger = Ledger(Storage(out))
-    assert [ledger.owns_commit(commit) for commit in ledger.each_commit()] == [False, True, False]
+    commit_log = CommitLog(Storage(out))
+    assert [commit_log.owns_commit(commit) for commit in commit_log.each_commit()] == [
+        False,
+        True,
+        False,
+    ]
     # the unit that this run made is played, the other is not
     assert (tmp_path / "tok/report.html").read_text().count("<audio ") == 1
