@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 DEMO_OUTPUT ?= demo-output
 export DEMO_OUTPUT
 
-.PHONY: setup demo test docs chaos lint format clean
+.PHONY: setup demo test test-fast docs chaos lint format clean
 
 setup: $(READY)
 
@@ -35,6 +35,10 @@ demo: setup
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+# Under two minutes on two quiet cores: no Ray, nothing that is slow by itself.
+test-fast: setup
+	$(BIN)/python -m pytest -m "not ray and not slow"
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ import soundfile
 import torch
 
 # stages that tests define must be importable in Ray's workers
-os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+ROOT = Path(__file__).parents[1]
+os.environ["PYTHONPATH"] = str(ROOT)
 torch.set_num_threads(1)
 
 CREDENTIALS = {
@@ -23,6 +25,41 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "test-secret",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+
+
+# marks by place, beside what uses the fixture `cluster`: tests that start Ray in other processes
+MARKS: dict[str, tuple[str, ...]] = {
+    "tests/chaos": ("ray", "slow"),
+    "tests/pipelines/cli/test_commands.py": ("ray",),
+    "tests/pipelines/executor/test_private_ray.py": ("ray",),
+    "tests/pipelines/executor/test_worker_path.py": ("ray",),
+    "tests/pipelines/jobs/test_faults.py": ("ray",),
+    "tests/test_notebooks.py": ("ray",),
+    "tests/trust/test_ports.py": ("ray",),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their fixtures and their places, so that a choice of tests needs no list."""
+    for item in items:
+        place = item.path.relative_to(ROOT).as_posix()
+        marks = {"ray"} if "cluster" in getattr(item, "fixturenames", ()) else set()
+        marks |= {
+            mark for begin in MARKS if f"{place}/".startswith(f"{begin}/") for mark in MARKS[begin]
+        }
+        for mark in sorted(marks):
+            item.add_marker(mark)
+
+
+@pytest.fixture(autouse=True)
+def no_ray_without_its_mark(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that starts Ray in this process says so, or `make test-fast` would start it."""
+    module = sys.modules.get("ray")
+    before = module is not None and module.is_initialized()
+    yield
+    module = sys.modules.get("ray")
+    started = module is not None and module.is_initialized() and not before
+    assert not started or request.node.get_closest_marker("ray"), "mark it: it starts Ray"
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Every command that the README shows is one that the command line knows; cheap ones are run."""
+"""Every command that README and pages show is one that the command line knows; cheap ones run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ import typer.main
 from pipelines.cli.commands import app, main
 from pipelines.config.job import make_job
 from tests.commands import check_parses, joined_lines, of_uniaudio2
+from tests.documents import PAGES, anchor, headings
 from tests.pipelines.committed import make_output
 
 ROOT = Path(__file__).parents[1]
 _FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_SETTING = re.compile(r"`(?:--set )?([a-z_]+(?:\.[a-z_]+)?=[^`\s]+)`")
+OF_OTHERS = {"ray", "stores"}  # pages that name settings of others
 _FILE = re.compile(r"^```yaml\n# (\S+\.yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def _commands(start: str) -> list[str]:
-    """Lines of the README's shell blocks that begin with `start`."""
-    blocks = _FENCE.findall((ROOT / "README.md").read_text())
+    """Lines of the pages' shell blocks that begin with `start`, each once."""
+    blocks = [block for page in PAGES for block in _FENCE.findall(page.read_text())]
     lines = [line for block in blocks for line in joined_lines(block.splitlines())]
-    return [line for line in lines if line.startswith(start)]
+    return [*dict.fromkeys(line for line in lines if line.startswith(start))]
 
 
 UNIAUDIO2 = _commands("uniaudio2 ")
@@ -34,10 +37,11 @@ CHEAP = [c for c in UNIAUDIO2 if c.split()[1] in ("tasks", "inspect") and "://" 
 
 @pytest.fixture(autouse=True)
 def files_that_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands are typed where the README's YAML files are: those that begin with their name."""
+    """Commands are typed where the pages' YAML files are: those that begin with their name."""
     monkeypatch.chdir(tmp_path)
-    for name, text in _FILE.findall((ROOT / "README.md").read_text()):
-        Path(name).write_text(text)
+    for page in PAGES:
+        for name, text in _FILE.findall(page.read_text()):
+            Path(name).write_text(text)
 
 
 def test_there_are_commands_of_every_kind() -> None:
@@ -88,8 +92,25 @@ def test_make_targets_exist() -> None:
         assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE), command
 
 
-@pytest.mark.parametrize("path", ["README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))])
-def test_links_lead_somewhere(path: str) -> None:
-    text = (ROOT / path).read_text()
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert target.startswith("http") or (ROOT / path).parent.joinpath(target).exists(), target
+def test_settings_that_are_named_exist() -> None:
+    """What is said to be given with ``--set``, also outside of whole commands."""
+    named = {
+        assignment
+        for page in PAGES
+        if page.stem not in OF_OTHERS
+        for assignment in _SETTING.findall(page.read_text())
+    }
+    assert len(named) > 8
+    for assignment in sorted(named - {"key=value"}):
+        make_job({"task": "asr", "input": "in", "output": "out"}, None, (assignment,))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+        if target.startswith("http"):
+            continue
+        name, _, heading = target.partition("#")
+        page = path.parent / name if name else path
+        assert page.exists(), target
+        assert not heading or heading in {anchor(title) for title in headings(page)}, target
