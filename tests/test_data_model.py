@@ -25,7 +25,6 @@ from pipelines.run_state.commit_log import DRIVER, REPORT, RUN, Ledger
 from pipelines.run_state.commit_record import FORMAT_VERSION, OWN, Commit
 from pipelines.run_state.lease import Lease
 from tests.documents import sections, table_rows
-from tests.pipelines.conftest import inline as inline  # a fixture
 from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tasks.table import TASKS
 
@@ -75,13 +74,14 @@ def all_tasks() -> Iterator[TaskSpec]:
                 yield cut_behind(task, stage)
 
 
-@pytest.fixture
-def output(inline: None, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run of a task that generates and decodes, one of whose rows fails."""
-    (tmp_path / "in.jsonl").write_text('{"id": "a", "text": "hi"}\n{"id": "b", "text": " "}\n')
-    out = tmp_path / "out"
-    job = JobConfig(task="tts", input=f"{tmp_path}/in.jsonl", output=str(out), model="tiny")
-    assert run_job(job).exit_code == 3
+    folder = tmp_path_factory.mktemp("run")
+    manifest, out = folder / "in.jsonl", folder / "out"
+    manifest.write_text('{"id": "a", "text": "hi"}\n{"id": "b", "text": " "}\n')
+    names = {"task": "tts", "input": str(manifest), "output": str(out), "model": "tiny"}
+    assert run_job(JobConfig(**names, executor="inline")).exit_code == 3
     return out
 
 
