@@ -21,7 +21,7 @@ from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
 from pipelines.config.job import cut_behind
 from pipelines.config.settings import PoolName
-from pipelines.run_state.commit_log import DRIVER, REPORT, RUN, Ledger
+from pipelines.run_state.commit_log import DRIVER, REPORT, RUN, CommitLog
 from pipelines.run_state.commit_record import FORMAT_VERSION, OWN, Commit
 from pipelines.run_state.lease import Lease
 from tests.documents import sections, table_rows
@@ -163,7 +163,8 @@ def test_every_object_that_is_told_is_one_of_ours() -> None:
 
 def test_parts_hold_what_is_told(output: Path) -> None:
     told = columns_of("`data/part-*.parquet`")
-    parts = [output / path for c in Ledger(Storage(str(output))).each_commit() for path in c.data]
+    log = CommitLog(Storage(str(output)))
+    parts = [output / path for commit in log.each_commit() for path in commit.data]
     for part in parts:
         schema = pq.read_schema(part)
         results = list(schema)[: schema.get_field_index("model") + 1]

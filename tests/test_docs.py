@@ -150,7 +150,7 @@ def test_what_is_named_exists(path: Path) -> None:
     "word",
     [
         "actors/stages/gone.py", "tests/test_gone.py", "test_gone.py", "actors.stages.gone",
-        "pipelines.jobs.run.run_jobs", "Ledger.commits", "Ledgers", "make_plans()",
+        "pipelines.jobs.run.run_jobs", "CommitLog.commits", "Ledgers", "make_plans()",
         "tests/gone/*.py",
     ],
 )  # fmt: skip
@@ -162,7 +162,7 @@ def test_names_of_nothing_are_noticed(word: str) -> None:
     "word",
     [
         "actors/stages/write.py", "tests/pipelines/**/test_*.py", "actors.stages.write",
-        "pipelines.jobs.run.run_job", "Ledger.commit", "Ledger", "make_plan()", "unit_rows",
+        "pipelines.jobs.run.run_job", "CommitLog.commit", "CommitLog", "make_plan()", "unit_rows",
         "s3://bucket", "FAULT_COLUMN",
     ],
 )  # fmt: skip
