@@ -32,7 +32,7 @@ class NoEspeak(Corpus):
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    for module in ("stages", "encoded"):
+    for module in ("stages", "data.encoded"):
         monkeypatch.setattr(f"uniaudio2.training.{module}.Corpus", NoEspeak)
     short = Schedule(steps=2)
     recipe = Recipe(
