@@ -27,6 +27,7 @@ MAX_BYTES = 4 << 30
 TIMEOUT_S = 120.0
 PIECES_FROM = 32 << 20
 _PIECE_BYTES = 8 << 20
+_ANY_SIZE = 1 << 62
 _RANGE = re.compile(r"(.+)#bytes=(\d{1,18})\+(\d{1,18})", re.DOTALL)
 Part = tuple[int, int] | None
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ)
@@ -117,6 +118,20 @@ def open_uri(
             raise
         if isinstance(pieces, _Pieces) and pieces.fault:
             raise pieces.fault
+
+
+def read_head(uri: str, size: int, timeout_s: float = TIMEOUT_S) -> bytes:
+    """The first `size` bytes of an object that a user named, or all of a smaller one.
+
+    Raises:
+        BadRow: `missing_file`, `unreadable_file` or `fetch_timeout`.
+        OSError: storage did not answer.
+    """
+    limits = Limits(_ANY_SIZE, timeout_s)
+    with open_uri(uri, limits, None, pieces_from=0) as file:
+        # not through the buffer of a reader, which asks for a whole block
+        raw = file.raw if isinstance(file, io.BufferedReader) else file
+        return bytes(raw.read(size) or b"")
 
 
 def _split_part(uri: str, policy: AddressPolicy | None) -> tuple[str, Part]:

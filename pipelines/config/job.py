@@ -21,6 +21,7 @@ from pipelines.config.settings import (
     GenerateConfig,
     InputRules,
     LoadConfig,
+    ManifestConfig,
     PoolConfig,
     PoolName,
     SamplingOptions,
@@ -70,6 +71,7 @@ class JobConfig(Frozen):
         address: Ray cluster to join; None starts Ray on this machine for the run.
         executor: ``ray``, or ``inline``: all stages one after the other in this process, without
             Ray, for debugging.
+        manifest: what of INPUT is taken.
         load: how input audio is read.
         encode: actor pool of the codec's encoders.
         generate: actor pool of the language model.
@@ -111,6 +113,7 @@ class JobConfig(Frozen):
     address: str | None = None
     executor: Literal["ray", "inline"] = "ray"
     input_rules: InputRules = InputRules()
+    manifest: ManifestConfig = ManifestConfig()
     load: LoadConfig = LoadConfig()
     encode: EncodeConfig = EncodeConfig()
     generate: GenerateConfig = GenerateConfig()

@@ -30,7 +30,7 @@ from actors.storage.file_systems import UnknownFileSystem
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.sources import Source
-from pipelines.manifest.tables.asked import Asked
+from pipelines.manifest.tables.scan import Scan
 from uniaudio2.config import LmConfig, ModelConfig
 from uniaudio2.errors import BadRow
 from uniaudio2.frozen import nearest
@@ -120,7 +120,7 @@ def read_examples(
         raise UsageError(f"examples: task {task.name} generates nothing; leave them out")
     examples: list[Example] = []
     try:
-        sources = find_sources(uri, Asked(count))
+        sources = find_sources(uri, Scan(count))
     except (UnknownFileSystem, OSError) as fault:
         raise UsageError(f"examples: {uri}: {fault}; name a manifest that can be read") from fault
     for source in sources:

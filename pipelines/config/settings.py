@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
 from pipelines.config.renamed import current_names
+from pipelines.manifest.tables.scan import LinkPolicy, Suffixes
 from uniaudio2.config import Context, ModelConfig, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling.sampling import Sampling
@@ -106,7 +107,7 @@ class InputRules(Frozen):
     """
 
     allow: tuple[str, ...] = ()
-    links: Literal["follow", "refuse"] = "follow"
+    links: LinkPolicy = "follow"
     refused: Literal["stop", "rows"] = "stop"
 
     @field_validator("allow", mode="before")
@@ -124,6 +125,17 @@ class InputRules(Frozen):
                     "http://host:port/ or /folder/"
                 )
         return value
+
+
+class ManifestConfig(Frozen):
+    """What of INPUT is taken.
+
+    Attributes:
+        suffixes: "known" takes files of a folder, a tar or a glob that are audio by their suffix;
+            "all" also takes those that begin as audio does, whatever they are called.
+    """
+
+    suffixes: Suffixes = "known"
 
 
 class SpanOptions(Frozen):

@@ -197,8 +197,10 @@ class Run:
 
     def _headline(self) -> str:
         done = self.progress.counts.units_done
-        return f"{self.job.spec.name}: {self.plan.rows} rows in {len(self.plan.units)} units" + (
-            f" ({done} of {self.progress.counts.units} units were done before)" if done else ""
+        return (
+            f"{self.job.spec.name}: {self.plan.rows} rows in {len(self.plan.units)} units"
+            + (f" ({done} of {self.progress.counts.units} units were done before)" if done else "")
+            + "".join(f"; {left_out}" for left_out in self.plan.left_out)
         )
 
     def _work(self, pending: list[UnitSpec], lease: Lease, make: StageFactory) -> None:
@@ -332,7 +334,9 @@ def run_job(
     model = checked_model(job)
     with answered():
         check_apart(job)
-        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit, job.input_rules)
+        plan = make_plan(
+            job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest.suffixes
+        )
         check_columns(job, idle_stages(job.spec, plan.schema))
         run = Run(job, plan, model, style, fresh, executor or executor_for(job, verbose))
         return run.execute(make)

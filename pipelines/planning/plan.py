@@ -17,8 +17,10 @@ from pipelines.config.settings import InputRules
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.sources import Source
-from pipelines.manifest.tables.asked import Asked
+from pipelines.manifest.tables.noticed import LeftOut
+from pipelines.manifest.tables.scan import Scan, Suffixes
 from pipelines.planning.named_addresses import NamedAddresses
+from pipelines.planning.read_columns import columns_read, unread_notes
 from pipelines.planning.row_index import SeenIds, index_rows, origin, refuse_duplicates
 from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks.table import TaskSpec
@@ -43,6 +45,8 @@ class Plan:
         rows: number of rows.
         sources: the files that were found.
         notes: what a user should know of INPUT before it is run, a line each.
+        left_out: files of INPUT that give no row, by why.
+        columns_read: those of the columns that the task reads.
     """
 
     units: list[UnitSpec]
@@ -50,6 +54,8 @@ class Plan:
     rows: int
     sources: list[str]
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    columns_read: tuple[str, ...] = ()
 
 
 def check_columns(schema: pa.Schema, task: TaskSpec) -> None:
@@ -112,6 +118,7 @@ def make_plan(
     unit_rows: int | None = None,
     limit: int | None = None,
     rules: InputRules | None = None,
+    suffixes: Suffixes = "known",
 ) -> Plan:
     """Find the manifest, check it and cut it into units.
 
@@ -124,14 +131,15 @@ def make_plan(
             they and its first million characters or two million cells, so what
             columns there are does not depend on the rest.
         rules: what the input may name, and where its links may lead.
+        suffixes: see `ManifestConfig`.
 
     Raises:
         UsageError: nothing found, no rows, a column missing, ids null or repeated, addresses that
             may not be named.
     """
     rules = rules or InputRules()
-    asked = Asked(limit, rules.links)
-    sources = [source for source in find_sources(uri, asked) if source.rows]
+    scan = Scan(limit, rules.links, suffixes)
+    sources = [source for source in find_sources(uri, scan) if source.rows]
     if not sources:
         raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
     schema = common_schema(sources)
@@ -153,7 +161,16 @@ def make_plan(
         units.extend(_cut(source, groups, len(units), seen))
     named.check(uri)
     refuse_duplicates(sources, counts, seen)
-    return Plan(units, schema, total, [source.uri for source in sources], asked.notes())
+    noticed = scan.noticed
+    return Plan(
+        units,
+        schema,
+        total,
+        [source.uri for source in sources],
+        (*noticed.notes(), *unread_notes(schema.names, task)),
+        tuple(noticed.left_out),
+        columns_read(schema.names, task),
+    )
 
 
 def _cut(

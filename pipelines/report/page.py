@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
+from pipelines.manifest.tables.noticed import LeftOut
 from pipelines.progress.live_view import span
 from pipelines.report.card import card_of
 from pipelines.report.pictures import area, bars
@@ -291,6 +292,11 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
             "facts": facts,
             "errors": _error_groups(storage, totals, output),
             "retry": f"uniaudio2 retry {shlex.quote(output)}",
+            "input_notes": [
+                *map(str, map(LeftOut.of_record, run["input"].get("left_out", ()))),
+                *run["input"].get("notes", ()),
+            ],
+            "columns_read": run["input"].get("columns_read"),
             "samples": gallery.samples(facts),
             "left_out": gallery.left_out,
             "with_input": f"uniaudio2 report {shlex.quote(output)} --with-input-audio",

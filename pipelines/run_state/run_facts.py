@@ -45,12 +45,21 @@ class _Model(_Facts):
     trained: bool = False
 
 
+class _LeftOut(_Facts):
+    what: str
+    why: str
+    by_suffix: dict[str, Count]
+
+
 class _Input(_Facts):
     sources: list[str] = []
     source_count: Count = 0
     rows: Count = 0
     units: Count = 0
     columns: list[str] = []
+    columns_read: list[str] | None = None
+    left_out: list[_LeftOut] = []
+    notes: list[str] = []
 
 
 class _Pool(_Facts):

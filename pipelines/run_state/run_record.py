@@ -101,6 +101,8 @@ def run_record(job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts) -
             "rows": plan.rows,
             "units": len(plan.units),
             "columns": plan.schema.names,
+            "columns_read": list(plan.columns_read),
+            "left_out": [left_out.record() for left_out in plan.left_out],
             "notes": list(plan.notes),
         },
         "counts": {"ok": counts.ok, "errors": counts.errors, "kinds": counts.kinds},

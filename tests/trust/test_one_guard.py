@@ -21,13 +21,20 @@ MAY = {
     "actors/storage/model_cache.py": "models, which the user names",
     "actors/columnar/arrow_stream.py": "files of INPUT, which the user names",
     "pipelines/manifest/discovery.py": "INPUT, which the user names",
+    "pipelines/manifest/files.py": "INPUT, which the user names",
+    "pipelines/manifest/folder.py": "INPUT, which the user names",
     "pipelines/manifest/sources.py": "INPUT, which the user names",
     "actors/columnar/file_rows.py": "files of INPUT, which the user names",
     "actors/columnar/chunk_sizes.py": "files of INPUT, which the user names",
     "pipelines/export/row.py": "behind the policy's check",
 }
 # `fetch` and `open_uri` without a policy are for addresses that the user typed
-TYPED_BY_THE_USER = {"pipelines/config/prompts.py", "pipelines/manifest/discovery.py"}
+TYPED_BY_THE_USER = {
+    "actors/storage/fetch.py",  # read_head, which is for these alone
+    "pipelines/config/prompts.py",
+    "pipelines/manifest/files.py",
+    "pipelines/manifest/folder.py",
+}
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:

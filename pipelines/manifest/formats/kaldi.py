@@ -11,23 +11,24 @@ from collections.abc import Callable, Iterator, Mapping
 import pyarrow as pa
 
 from pipelines.manifest.formats.text_formats import fault_row, lines_of, text_file, too_long
-from pipelines.manifest.tables.asked import Asked
 from pipelines.manifest.tables.row_tables import Numbered, Row, table_of_rows
+from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import Meter, TextFile, TooLong
 
 MARK = "wav.scp"
 FILES = (MARK, "segments", "text", "utt2spk")
+IMPLIED = ("spk2utt",)  # says what utt2spk says
 _ARCHIVE = re.compile(r"\.ark:\d+(\[.*\])?$")
 
 
 def read_kaldi(
-    read: Callable[[str], TextFile | bytes | None], asked: Asked | None = None
+    read: Callable[[str], TextFile | bytes | None], scan: Scan | None = None
 ) -> pa.Table:
     """The utterances of a data folder: one row a segment, or one a recording without `segments`.
 
     Args:
         read: one of `FILES`, None where it is not there.
-        asked: how many rows suffice.
+        scan: how many rows suffice.
 
     Raises:
         ValueError: there is no ``wav.scp``.
@@ -36,19 +37,25 @@ def read_kaldi(
     files = {name: text_file(data) for name, data in found.items() if data is not None}
     if MARK not in files:
         raise ValueError("no wav.scp; a Kaldi data folder has one")
+    scan = scan or Scan()
     texts = dict(_pairs(files.get("text")))
     speakers = dict(_pairs(files.get("utt2spk")))
     recordings = dict(_pairs(files[MARK])) if "segments" in files else {}
+    used: set[str] = set()
 
     def numbered(meter: Meter) -> Numbered:
         rows: Iterator[Row | str] = (
-            _segments(files["segments"], recordings, meter)
+            _segments(files["segments"], recordings, meter, used)
             if "segments" in files
             else _recordings(files[MARK], meter)
         )
         return enumerate((_with_facts(row, texts, speakers) for row in rows), 1)
 
-    return table_of_rows(numbered, asked)
+    table = table_of_rows(numbered, scan)
+    if scan.rows is None:  # else segments need not have been read to their end
+        unused = ["recordings"] * (len(recordings) - len(used))
+        scan.noticed.leave_out("entries of wav.scp", unused, "no line of segments names them")
+    return table
 
 
 def _pairs(file: TextFile | None) -> Iterator[tuple[str, str]]:
@@ -79,7 +86,10 @@ def _row(name: str, rest: str) -> Row:
     return {"id": name, "audio": rest}
 
 
-def _segments(file: TextFile, recordings: Mapping[str, str], meter: Meter) -> Iterator[Row | str]:
+def _segments(
+    file: TextFile, recordings: Mapping[str, str], meter: Meter, used: set[str]
+) -> Iterator[Row | str]:
+    """A row for each line of ``segments``; `used` takes the recordings that they name."""
     for number, line in lines_of(file, meter):
         if isinstance(line, TooLong):
             yield too_long(line)
@@ -95,6 +105,7 @@ def _segments(file: TextFile, recordings: Mapping[str, str], meter: Meter) -> It
                 name, f"line {number} of segments names a recording that wav.scp does not; add it"
             )
             continue
+        used.add(recording)
         row = _row(name, recordings[recording])
         if "audio" in row:
             row |= {"recording": recording, "start_s": start_s}

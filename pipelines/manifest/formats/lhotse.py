@@ -6,13 +6,19 @@ say, a mix or a changed speed, is refused line by line rather than left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 _CUTS = ("MonoCut", "MultiCut", "MixedCut", "PaddingCut", "Cut")
 _SOURCES = ("file", "url")
 _OTHER_SOURCES = ("command", "memory", "shar", "url")
 _SUPERVISION_FACTS = ("speaker", "language", "gender")
+_CUT_FIELDS = {
+    "type", "id", "start", "duration", "channel", "recording", "supervisions", "custom",
+}  # fmt: skip
+_SUPERVISION_FIELDS = {
+    "id", "recording_id", "start", "duration", "channel", "text", *_SUPERVISION_FACTS,
+}  # fmt: skip
 
 
 def is_lhotse(row: Mapping[str, Any]) -> bool:
@@ -20,6 +26,23 @@ def is_lhotse(row: Mapping[str, Any]) -> bool:
     return row.get("type") in _CUTS or (
         isinstance(row.get("sources"), list) and "sampling_rate" in row
     )
+
+
+def unread_fields(row: Mapping[str, Any]) -> Iterator[str]:
+    """Fields of a cut that say something and that `lhotse_row` does not take up.
+
+    Those of its supervisions stand behind ``supervisions.``; a name that is not Lhotse's may be
+    anything, and is given as it is.
+    """
+    if row.get("type") not in _CUTS:
+        return
+    yield from (name for name in row.keys() - _CUT_FIELDS if row[name])
+    spoken = row.get("supervisions")
+    for part in spoken if isinstance(spoken, list) else ():
+        if isinstance(part, dict):
+            yield from (
+                f"supervisions.{name}" for name in part.keys() - _SUPERVISION_FIELDS if part[name]
+            )
 
 
 def lhotse_row(row: Mapping[str, Any]) -> dict[str, Any] | str:

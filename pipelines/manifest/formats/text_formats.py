@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from actors.batch.schema import FAULT_COLUMN
-from pipelines.manifest.formats.lhotse import is_lhotse, lhotse_row
-from pipelines.manifest.tables.asked import Asked
+from pipelines.manifest.formats.lhotse import is_lhotse, lhotse_row, unread_fields
 from pipelines.manifest.tables.row_tables import (
     Numbered,
     Row,
@@ -24,11 +23,13 @@ from pipelines.manifest.tables.row_tables import (
     table_of_dicts,
     table_of_rows,
 )
+from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import Meter, TextFile, TooLong
 
-Parse = Callable[[TextFile | bytes, Asked | None], pa.Table]
+Parse = Callable[[TextFile | bytes, Scan | None], pa.Table]
 _MOST_VALUES = 12_000_000
 _LONG_LINE = 1 << 20
+_MOST_UNREAD = 1000  # names of fields may be anything
 _MAX_CELLS_CHARACTERS = 16 << 20
 
 
@@ -37,14 +38,17 @@ def text_file(data: TextFile | bytes) -> TextFile:
     return TextFile.of(data) if isinstance(data, bytes) else data
 
 
-def parse_jsonl(data: TextFile | bytes, asked: Asked | None = None) -> pa.Table:
+def parse_jsonl(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
     """One JSON object a line; a line that is none becomes a row that fails with its line number."""
-    file = text_file(data)
+    file, scan = text_file(data), scan or Scan()
+    unread: set[str] = set()
 
     def read(meter: Meter) -> Numbered:
-        return ((number, _json_row(line, number)) for number, line in lines_of(file, meter))
+        return ((number, _json_row(line, number, unread)) for number, line in lines_of(file, meter))
 
-    return table_of_rows(read, asked)
+    table = table_of_rows(read, scan)
+    scan.noticed.unread("Lhotse cuts", unread)
+    return table
 
 
 def lines_of(file: TextFile, meter: Meter | None = None) -> Iterator[tuple[int, str | TooLong]]:
@@ -72,7 +76,8 @@ def fault_row(row_id: str, message: str) -> Row:
     return {"id": row_id, FAULT_COLUMN: message}
 
 
-def _json_row(line: str | TooLong, number: int) -> Row | str:
+def _json_row(line: str | TooLong, number: int, unread: set[str]) -> Row | str:
+    """The object of a line, or what is wrong with it; `unread` takes fields that are not used."""
     if isinstance(line, TooLong):
         return too_long(line)
     if len(line) > _LONG_LINE and sum(map(line.count, ",[{")) > _MOST_VALUES:
@@ -85,6 +90,8 @@ def _json_row(line: str | TooLong, number: int) -> Row | str:
         return f"a {type(row).__name__}, not an object"
     if not is_lhotse(row):
         return row
+    if len(unread) < _MOST_UNREAD:
+        unread.update(unread_fields(row))
     found = lhotse_row(row)
     if isinstance(found, str) and row.get("id") and isinstance(row["id"], str):
         return fault_row(row["id"], f"line {number}: {found}")
@@ -133,8 +140,8 @@ class _Cells:
 
 
 def _parse_delimited(delimiter: str) -> Parse:
-    def parse(data: TextFile | bytes, asked: Asked | None = None) -> pa.Table:
-        return table_of_rows(lambda meter: _rows_of(text_file(data), delimiter, meter), asked)
+    def parse(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
+        return table_of_rows(lambda meter: _rows_of(text_file(data), delimiter, meter), scan)
 
     return parse
 
@@ -154,7 +161,7 @@ def _rows_of(file: TextFile, delimiter: str, meter: Meter) -> Numbered:
         lines.length = 0
 
 
-def parse_lines(data: TextFile | bytes, asked: Asked | None = None) -> pa.Table:
+def parse_lines(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
     """A text file: one row a line, blank lines left out, the line number part of the row."""
     file = text_file(data)
 
@@ -163,7 +170,7 @@ def parse_lines(data: TextFile | bytes, asked: Asked | None = None) -> pa.Table:
             told = too_long(line) if isinstance(line, TooLong) else {"line": number, "text": line}
             yield number, told
 
-    return table_of_rows(read, asked)
+    return table_of_rows(read, scan)
 
 
 def table_of_files(

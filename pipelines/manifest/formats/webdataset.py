@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -16,14 +17,20 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from actors.storage.fetch import byte_range
+from pipelines.manifest.formats.audio_names import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from pipelines.manifest.formats.text_formats import fault_row
-from pipelines.manifest.tables.asked import Asked
+from pipelines.manifest.tables.noticed import HIDDEN, NO_SUFFIX
 from pipelines.manifest.tables.row_tables import Numbered, Row, table_of_rows
+from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import Meter
+from uniaudio2.audio.content import LOOK_BYTES, holds_audio
 
 _MAX_MEMBER_BYTES = 4 << 20
 _COLUMNS = ("text", "caption", "question", "lyric", "speaker", "language")
 _TEXTS = {".txt": "text", **{f".{name}": name for name in _COLUMNS}}
+_WHY = "of a sample its audio, .json and texts such as .txt are read"
+_WHY_BY_NAME = f"{_WHY}; --set manifest.suffixes=all also takes what is audio by its content"
+_SECOND = "second sounds"
 
 
 def split_name(name: str) -> tuple[str, str, str]:
@@ -37,28 +44,32 @@ def split_name(name: str) -> tuple[str, str, str]:
     return posixpath.join(folder, stem), part, (dot + ending).lower()
 
 
-def read_tar(
-    file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...], asked: Asked | None = None
-) -> pa.Table:
+def read_tar(file: BinaryIO, uri: str, scan: Scan | None = None) -> pa.Table:
     """The samples of a tar, in its order.
 
     Args:
         file: the tar, seekable.
         uri: its address, which `audio` of every row begins with.
-        audio_suffixes: extensions that are audio.
-        asked: how many rows suffice; headers count as characters, and samples are read whole.
+        scan: how many rows suffice; headers count as characters, and samples are read whole. It
+            is told which members are left out.
 
     Returns:
         `id` (the key), `audio`, `text` of ``.txt``, and the keys of ``.json``; a key with several
         sounds gives a row for each. A tar that ends too early gives a row that fails after those
         that could be read.
     """
+    scan = scan or Scan()
+    left_out = Counter[str]()
 
     def numbered(meter: Meter) -> Numbered:
         file.seek(0)
-        return enumerate(_samples(file, uri, audio_suffixes, meter), 1)
+        left_out.clear()  # of a first reading
+        return enumerate(_Tar(file, uri, scan.suffixes == "all", meter, left_out).samples(), 1)
 
-    return table_of_rows(numbered, asked)
+    table = table_of_rows(numbered, scan)
+    why = _WHY if scan.suffixes == "all" else _WHY_BY_NAME
+    scan.noticed.leave_out("tar members", left_out, why)
+    return table
 
 
 @dataclass
@@ -74,6 +85,20 @@ class _Sample:
     key: str
     sounds: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Row] = field(default_factory=dict)
+    _videos: set[str] = field(default_factory=set)
+
+    def hear(self, part: str, ending: str, address: str) -> bool:
+        """Take a sound; False where a part has two, one of which is left out.
+
+        A part has two where the same sound lies there in two formats, or beside its video: then
+        the first is heard, and audio rather than video.
+        """
+        is_new = part not in self.sounds
+        is_video = ending in VIDEO_SUFFIXES
+        if is_new or (part in self._videos and not is_video):
+            self.sounds[part] = address
+            self._videos = self._videos - {part} | ({part} if is_video else set())
+        return is_new
 
     def rows(self) -> Iterator[Row]:
         """One row; or one for each part, named by it, where a key has several sounds.
@@ -91,39 +116,83 @@ class _Sample:
             yield fault_row(name, fault) if fault else {"id": name, **sound, **facts}
 
 
-def _samples(
-    file: BinaryIO, uri: str, audio_suffixes: tuple[str, ...], meter: Meter
-) -> Iterator[Row | str]:
-    sample: _Sample | None = None
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            for member in tar:
-                tar.members = []  # type: ignore[attr-defined]  # else tarfile keeps every header
-                meter.characters += tarfile.BLOCKSIZE
-                key, part, ending = split_name(member.name)
-                # what has no ending belongs to no sample, as for the library
-                if not member.isfile() or not ending or posixpath.basename(key) == "":
-                    continue
-                if sample and sample.key != key:
-                    yield from sample.rows()
-                    sample = None
-                sample = sample or _Sample(key)
-                is_text = ending == ".json" or ending in _TEXTS
-                is_sparse = member.issparse()
-                if is_sparse and (is_text or ending in audio_suffixes):
-                    # a few bytes may stand for any number, and they are not where others are
-                    fault = f"{ending} is a sparse member; pack the tar without --sparse"
-                    sample.facts.setdefault(part, {})["fault"] = fault
-                if ending in audio_suffixes:
-                    sample.sounds[part] = byte_range(uri, member.offset_data, member.size)
-                elif is_text and not is_sparse:
-                    meter.characters += member.size
-                    _add_text(sample.facts.setdefault(part, {}), tar, member, ending)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        yield f"{uri} cannot be read on: {error}; fetch it again"
-        return
-    if sample:
-        yield from sample.rows()
+@dataclass
+class _Tar:
+    """A tar as it is read.
+
+    Args:
+        file: the tar.
+        uri: its address.
+        by_content: members of other suffixes are audio if they begin as audio does.
+        meter: counts what is read.
+        left_out: counts members that are not, by suffix.
+    """
+
+    file: BinaryIO
+    uri: str
+    by_content: bool
+    meter: Meter
+    left_out: Counter[str]
+
+    def samples(self) -> Iterator[Row | str]:
+        """A row for each sample, and at the end one that fails where the tar is damaged."""
+        sample: _Sample | None = None
+        try:
+            with tarfile.open(fileobj=self.file, mode="r:") as tar:
+                for member in tar:
+                    tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
+                    self.meter.characters += tarfile.BLOCKSIZE
+                    key, part, ending = split_name(member.name)
+                    # what has no ending belongs to no sample, as for the library
+                    if not member.isfile() or not ending or posixpath.basename(key) == "":
+                        self._leave_out(member, ending)
+                        continue
+                    if sample and sample.key != key:
+                        yield from sample.rows()
+                        sample = None
+                    sample = sample or _Sample(key)
+                    self._add(sample, tar, member, part, ending)
+        except (tarfile.TarError, EOFError, OSError) as error:
+            yield f"{self.uri} cannot be read on: {error}; fetch it again"
+            return
+        if sample:
+            yield from sample.rows()
+
+    def _add(
+        self, sample: _Sample, tar: tarfile.TarFile, member: tarfile.TarInfo, part: str, ending: str
+    ) -> None:
+        """Take a member into its sample, or count it."""
+        is_text = ending == ".json" or ending in _TEXTS
+        is_audio = ending in AUDIO_SUFFIXES
+        if member.issparse():
+            if is_text or is_audio:
+                # a few bytes may stand for any number, and they are not where others are
+                fault = f"{ending} is a sparse member; pack the tar without --sparse"
+                sample.facts.setdefault(part, {})["fault"] = fault
+            else:
+                self.left_out[ending] += 1
+        elif is_text:
+            self.meter.characters += member.size
+            _add_text(sample.facts.setdefault(part, {}), tar, member, ending)
+        elif is_audio or (self.by_content and _is_audio(tar, member)):
+            address = byte_range(self.uri, member.offset_data, member.size)
+            if not sample.hear(part, ending, address):
+                self.left_out[_SECOND] += 1
+        else:
+            self.left_out[ending] += 1
+
+    def _leave_out(self, member: tarfile.TarInfo, ending: str) -> None:
+        if member.isdir():
+            return
+        if member.islnk() or member.issym():
+            self.left_out["links"] += 1
+        else:
+            self.left_out[HIDDEN if ending else NO_SUFFIX] += 1
+
+
+def _is_audio(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
+    stream = tar.extractfile(member)
+    return stream is not None and holds_audio(stream.read(LOOK_BYTES))
 
 
 def _add_text(row: Row, tar: tarfile.TarFile, member: tarfile.TarInfo, extension: str) -> None:

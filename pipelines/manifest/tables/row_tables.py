@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from actors.batch.schema import FAULT_COLUMN
 from actors.columnar.value_bounds import MAX_VALUE_BYTES, TOO_LARGE, bounded
-from pipelines.manifest.tables.asked import Asked
+from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import Meter
 
 Row = dict[str, Any]
@@ -48,13 +48,13 @@ def require_columns(count: int) -> None:
         )
 
 
-def table_of_rows(read: ReadRows, asked: Asked | None = None) -> pa.Table:
+def table_of_rows(read: ReadRows, scan: Scan | None = None) -> pa.Table:
     """Rows by line number, or what is wrong with the line, as a table.
 
     Args:
         read: begins to read the rows; it tells the meter how many characters it took in. It is
             called a second time where columns hold values of mixed kinds.
-        asked: how many rows suffice.
+        scan: how many rows suffice.
 
     Returns:
         a column for every key; a line that is no row, or whose id is none, becomes a row that
@@ -63,18 +63,18 @@ def table_of_rows(read: ReadRows, asked: Asked | None = None) -> pa.Table:
     Raises:
         ValueError: more than `MAX_COLUMNS` different keys.
     """
-    asked = asked or Asked()
+    scan = scan or Scan()
     as_text: frozenset[str] = frozenset()
     while True:
         meter = Meter()
         columns = _Columns(as_text)
         for rows, faults in _chunks(read(meter), meter):
             columns.add(rows, faults)
-            if asked.suffices(columns.rows, meter.characters, columns.cells):
+            if scan.suffices(columns.rows, meter.characters, columns.cells):
                 break
         mixed = columns.mixed()
         if not mixed:
-            asked.take(columns.rows, meter.characters, columns.cells)
+            scan.take(columns.rows, meter.characters, columns.cells)
             return columns.table()
         as_text |= mixed
 

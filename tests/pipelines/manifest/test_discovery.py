@@ -112,7 +112,7 @@ def test_csv_and_tsv(tmp_path: Path) -> None:
 def test_inputs_that_are_none(tmp_path: Path, name: str) -> None:
     (tmp_path / "x.docx").write_text("x")
     (tmp_path / "empty-folder").mkdir()
-    with pytest.raises(UsageError, match=r"such|known|matches|among"):
+    with pytest.raises(UsageError, match=r"such|known|matches|no files"):
         find_sources(str(tmp_path / name))
 
 

@@ -311,7 +311,7 @@ def test_a_limit_is_shared_by_the_files_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_the_cap_is_met_while_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.manifest.discovery._MAX_TEXT_BYTES", 2_600_000)
+    monkeypatch.setattr("pipelines.manifest.files._MAX_TEXT_BYTES", 2_600_000)
     path = tmp_path / "m.txt.gz"
     with gzip.open(path, "wb") as file:
         for _ in range(3):

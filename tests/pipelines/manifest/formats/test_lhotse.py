@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from actors.inputs.audio import load_wave
 from actors.storage.addresses import AddressPolicy
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.formats.lhotse import is_lhotse, lhotse_row
+from pipelines.manifest.formats.text_formats import parse_jsonl
+from pipelines.manifest.tables.scan import Scan
 from tests.conftest import tone
 
 
@@ -78,3 +81,19 @@ _KEYS = st.sampled_from(["id", "start", "duration", "recording", "sources", "sup
 def test_nothing_breaks_the_reader(row: dict[str, Any]) -> None:
     assert isinstance(lhotse_row({**row, "type": "MonoCut"}), dict | str)
     assert isinstance(lhotse_row({**row, "sampling_rate": 1}), dict | str)
+
+
+def test_fields_that_no_row_takes_up_are_named(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1.0, 16_000), 16_000)
+    cut = _cut(tmp_path / "a.wav", "a").to_dict()
+    cut["features"] = {"type": "fbank"}
+    cut["supervisions"][0] |= {"alignment": {"word": []}, "custom": {"snr": 3}, "speaker": None}
+    scan = Scan()
+    assert parse_jsonl(json.dumps(cut).encode(), scan).num_rows == 1
+    assert scan.noticed.notes() == (
+        "not used of Lhotse cuts: features, supervisions.alignment, supervisions.custom",
+    )
+    scan = Scan()
+    plain = json.dumps(_cut(tmp_path / "a.wav", "a").to_dict()) + '\n{"features": 1, "text": "x"}'
+    assert parse_jsonl(plain.encode(), scan).num_rows == 2
+    assert scan.noticed.notes() == ()

@@ -22,8 +22,8 @@ from pipelines.manifest.formats.text_formats import (
     table_of_files,
 )
 from pipelines.manifest.tables import text_lines
-from pipelines.manifest.tables.asked import Asked
 from pipelines.manifest.tables.row_tables import MAX_COLUMNS
+from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import _BLOCK_BYTES, TextFile
 
 
@@ -123,10 +123,10 @@ def test_short_rows_of_many_columns_end_the_look() -> None:
     """A limit is met after some cells, though these are few characters."""
     header = ",".join(f"c{n}" for n in range(999))
     data = (header + "\n" + "a\n" * 5000).encode()
-    table = PARSERS[".csv"](data, Asked(1, cells=300_000))
+    table = PARSERS[".csv"](data, Scan(1, cells=300_000))
     assert 300 <= table.num_rows < 600
-    assert PARSERS[".csv"](data, Asked(700, cells=300_000)).num_rows >= 700
-    asked = Asked(1, cells=300_000)
+    assert PARSERS[".csv"](data, Scan(700, cells=300_000)).num_rows >= 700
+    asked = Scan(1, cells=300_000)
     PARSERS[".csv"](data, asked)
     assert asked.suffices(0, 0)  # so that the next file is not looked at
 

@@ -17,9 +17,9 @@ from actors.inputs.audio import load_wave
 from actors.storage.addresses import AddressPolicy
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
-from pipelines.manifest.discovery import AUDIO_SUFFIXES, find_sources
+from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.formats.webdataset import read_tar, split_name
-from pipelines.manifest.tables.asked import Asked
+from pipelines.manifest.tables.scan import Scan
 from pipelines.planning.plan import make_plan
 from tests.conftest import tone, wav_bytes
 from uniaudio2.tasks.table import get_task
@@ -82,7 +82,7 @@ def test_a_cut_tar_and_a_broken_json_cost_their_rows(tmp_path: Path) -> None:
         writer.write({"__key__": "bad", "json": b"[1"})
         writer.write({"__key__": "list", "json": b"[1]"})
     sink.seek(0)
-    table = read_tar(sink, "t.tar", AUDIO_SUFFIXES).to_pylist()
+    table = read_tar(sink, "t.tar").to_pylist()
     assert [row["id"] for row in table] == ["bad", "list"]
     assert "not an object" in table[1][FAULT_COLUMN]
 
@@ -95,7 +95,7 @@ def _rows(members: dict[str, bytes]) -> list[dict[str, Any]]:
             header.size = len(data)
             tar.addfile(header, io.BytesIO(data))
     sink.seek(0)
-    return list(read_tar(sink, "t.tar", AUDIO_SUFFIXES).to_pylist())
+    return list(read_tar(sink, "t.tar").to_pylist())
 
 
 def test_no_sound_is_lost_to_a_dot_in_its_name() -> None:
@@ -132,7 +132,7 @@ def _sparse(name: str, size: int) -> bytes:
 def test_members_that_are_not_stored_cost_their_samples() -> None:
     names = ["a.txt", "b.wav", "c.jpg"]
     data = b"".join(_sparse(name, 4 << 20) for name in names) + _tar(["d"])
-    rows = read_tar(io.BytesIO(data), "t.tar", AUDIO_SUFFIXES).to_pylist()
+    rows = read_tar(io.BytesIO(data), "t.tar").to_pylist()
     assert [row["id"] for row in rows] == ["a", "b", "c", "d"]
     faults = [row[FAULT_COLUMN] for row in rows]
     assert [bool(fault) for fault in faults] == [True, True, False, False]
@@ -153,7 +153,7 @@ def test_no_more_of_a_tar_is_read_than_a_limit_asks_for(tmp_path: Path) -> None:
         (tmp_path / f"{name}.tar").write_bytes(sink.getvalue())
     whole = find_sources(str(tmp_path))
     assert [source.rows for source in whole] == [3000, 3000]
-    some = find_sources(str(tmp_path), Asked(3))
+    some = find_sources(str(tmp_path), Scan(3))
     assert all(2000 <= source.rows < 2500 for source in some)
     for source, full in zip(some, whole, strict=True):
         assert source.table is not None
@@ -185,7 +185,7 @@ def test_names(name: str, parts: tuple[str, str, str]) -> None:
 @given(st.binary(max_size=2000))
 @settings(deadline=None)
 def test_no_bytes_break_the_reader(data: bytes) -> None:
-    table = read_tar(io.BytesIO(data), "t.tar", AUDIO_SUFFIXES)
+    table = read_tar(io.BytesIO(data), "t.tar")
     assert table.num_rows == 0 or "id" in table.column_names or FAULT_COLUMN in table.column_names
 
 

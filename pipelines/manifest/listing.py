@@ -1,4 +1,4 @@
-"""Files of a local folder, through links, and which of them lie elsewhere.
+"""Files of a folder, through the links of a local one, and which of them lie elsewhere.
 
 People's corpora are often folders of links, so links are followed; where they lead out of the
 folder, the plan says so, and whoever does not know a folder's author can refuse them.
@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from pipelines.manifest.tables.asked import Asked
+from pipelines.manifest.tables.noticed import suffix_of
+from pipelines.manifest.tables.scan import Scan
 from uniaudio2.shown import quoted
 
 _CONTENT_NAME = re.compile(r"[0-9a-f]{32,}")  # a cache that names files by what is in them
@@ -27,11 +30,26 @@ class Listing:
         names: all but hidden ones.
         outside: names that are links out of the folder, and what they lead to.
         refused: names of links that are not followed; a folder's ends in a slash.
+        broken: names of links that lead to nothing.
+        hidden: how many files and folders are hidden; what is in such a folder is not looked at.
     """
 
     names: list[str]
     outside: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+    hidden: int = 0
+
+    def left_out(self, taken: Iterable[str]) -> Counter[str]:
+        """What of the folder is left out, by suffix.
+
+        Args:
+            taken: names of the files that are read.
+        """
+        others = set(self.names).difference(taken)
+        return Counter(
+            "links to nothing" if name in self.broken else suffix_of(name) for name in others
+        )
 
     def fault(self, name: str, is_text: bool = False) -> str | None:
         """Why a file is not read; None where it may be.
@@ -63,28 +81,41 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/"))
 
 
-def list_folder(root: str, asked: Asked) -> Listing:
+def list_remote(fs: Any, path: str) -> Listing:
+    """All files below a prefix of a store, `fs` its file system."""
+    inside = len(path.rstrip("/")) + 1
+    names = sorted(str(name)[inside:] for name in fs.find(path))
+    # some tools mark a folder by an object whose name ends in a slash
+    names = [name for name in names if name and not name.endswith("/")]
+    visible = [name for name in names if not is_hidden(name)]
+    return Listing(visible, hidden=len(names) - len(visible))
+
+
+def list_folder(root: str, scan: Scan) -> Listing:
     """All files of a local folder and of folders that it links to.
 
     A folder is listed once: under its own name where it lies in the folder, else under the first
     link that leads to it. What holds the folder itself is a circle and not listed.
     """
-    walk = _Walk(os.path.realpath(root), asked)
-    walk.scan(root, "", walk.root)
+    walk = _Walk(os.path.realpath(root), scan)
+    walk.folder(root, "", walk.root)
     while walk.linked:
         name, target = walk.linked.pop(0)
-        if target in walk.seen or is_inside(walk.root, target):
+        if target in walk.seen:
+            continue
+        if is_inside(walk.root, target):
+            scan.noticed.around.append(f"{name}/")
             continue
         if not is_inside(target, walk.root) and walk.leads_out(f"{name}/", target):
             continue
-        walk.scan(f"{root}/{name}", f"{name}/", target)
+        walk.folder(f"{root}/{name}", f"{name}/", target)
     walk.found.names.sort()
     return walk.found
 
 
-def check_files(root: str, names: list[str], asked: Asked) -> Listing:
+def check_files(root: str, names: list[str], scan: Scan) -> Listing:
     """Some files below a local folder, as `list_folder` lists them."""
-    walk = _Walk(os.path.realpath(root), asked)
+    walk = _Walk(os.path.realpath(root), scan)
     for name in names:
         walk.file(f"{root}/{name}", name)
     return walk.found
@@ -106,13 +137,13 @@ def _is_alike(name: str, target: str) -> bool:
 
 
 class _Walk:
-    def __init__(self, root: str, asked: Asked) -> None:
-        self.root, self.asked = root, asked
+    def __init__(self, root: str, scan: Scan) -> None:
+        self.root, self.links, self.noticed = root, scan.links, scan.noticed
         self.found = Listing([])
         self.seen: set[str] = set()
         self.linked: list[tuple[str, str]] = []
 
-    def scan(self, path: str, name: str, real: str) -> None:
+    def folder(self, path: str, name: str, real: str) -> None:
         """List a folder and those in it; links to folders wait in `linked`."""
         waiting = [(path, name, real)]
         found: list[tuple[str, str]] = []
@@ -124,10 +155,11 @@ class _Walk:
             try:
                 entries = list(os.scandir(path))
             except OSError:
-                self.asked.unread.append(path)
+                self.noticed.unread_folders.append(path)
                 continue
             for entry in entries:
                 if entry.name.startswith("."):
+                    self.found.hidden += 1
                     continue
                 inner = name + entry.name
                 if entry.is_symlink():
@@ -143,6 +175,8 @@ class _Walk:
             folders.append((name, os.path.realpath(path)))
         else:
             self.found.names.append(name)
+            if not os.path.exists(path):
+                self.found.broken.add(name)
             self.file(path, name)
 
     def file(self, path: str, name: str) -> None:
@@ -153,8 +187,9 @@ class _Walk:
 
     def leads_out(self, name: str, target: str) -> bool:
         """Note a link; tells whether it is refused."""
-        self.asked.leads_out(name, target)
+        self.noticed.link_out(name, target)
         self.found.outside[name] = target
-        if self.asked.links == "refuse":
+        if self.links == "refuse":
+            self.noticed.links_refused = True
             self.found.refused.add(name)
-        return self.asked.links == "refuse"
+        return self.links == "refuse"

@@ -13,7 +13,7 @@ from actors.batch.schema import FAULT_COLUMN
 from actors.stages.load import Loader
 from pipelines.config.settings import InputRules
 from pipelines.errors import UsageError
-from pipelines.manifest.tables.asked import LinkPolicy
+from pipelines.manifest.tables.scan import LinkPolicy
 from pipelines.planning.plan import Plan, make_plan, travelling_schema
 from uniaudio2.tasks.table import get_task
 
@@ -93,7 +93,9 @@ def test_circles_end(tmp_path: Path) -> None:
     (root / "self").symlink_to("self")
     plan = make_plan(str(root), TOKENIZE)
     assert plan.rows == 3
-    assert plan.notes == ()
+    # what those above INPUT hold besides is not read, and that is said
+    (note,) = plan.notes
+    assert note.startswith("6 links, such as 'a/round3/', lead to folders that hold INPUT itself")
 
 
 def test_folders_outside_that_lead_to_each_other_are_listed_once(tmp_path: Path) -> None:
@@ -196,16 +198,16 @@ def test_folders_that_cannot_be_listed_are_said(
 ) -> None:
     (tmp_path / "a.wav").touch()
     (tmp_path / "b").mkdir()
-    from pipelines.manifest import links
+    from pipelines.manifest import listing
 
-    listed = links.os.scandir
+    listed = listing.os.scandir
 
     def scandir(path: str) -> object:
         if path.endswith("/b"):  # this test may run as root, who may read all
             raise PermissionError(path)
         return listed(path)
 
-    monkeypatch.setattr(links.os, "scandir", scandir)
+    monkeypatch.setattr(listing.os, "scandir", scandir)
     (note,) = make_plan(str(tmp_path), TOKENIZE).notes
     assert "1 folders of INPUT cannot be read" in note
 

@@ -1,0 +1,192 @@
+"""The sources that one file of an INPUT is: a table, a tar, a text, a sound.
+
+Parquet and Arrow files stay where they are and are read unit by unit, as are the sounds inside
+tars; the small text formats are read here, once.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from dataclasses import replace
+
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from actors.batch.schema import FAULT_COLUMN
+from actors.storage.fetch import Limits, open_uri, read_head, require_regular
+from actors.storage.file_systems import split_uri
+from pipelines.errors import UsageError
+from pipelines.manifest.formats import kaldi, webdataset
+from pipelines.manifest.formats.audio_names import AUDIO_SUFFIXES, audio_by_content
+from pipelines.manifest.formats.text_formats import PARSERS, Parse
+from pipelines.manifest.listing import Listing, check_files
+from pipelines.manifest.sources import Source, arrow_source, identity, parquet_source
+from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.tables.text_lines import TextFile
+from uniaudio2.errors import BadRow
+
+_MAX_TEXT_BYTES = 4 << 30
+_LIMITS = Limits(_MAX_TEXT_BYTES)
+
+
+def full_uri(original: str, path: str) -> str:
+    """The address of a path on the file system of another address."""
+    protocol, separator, _ = original.partition("://")
+    return f"{protocol}://{path}" if separator and protocol != "file" else path
+
+
+def is_manifest(name: str) -> bool:
+    """Whether a file is read for its rows, by its name."""
+    suffix = posixpath.splitext(name.lower())[1]
+    is_named = posixpath.basename(name) == kaldi.MARK
+    return is_named or suffix in (".parquet", ".arrow", ".tar", ".gz") or is_text(name)
+
+
+def is_text(name: str) -> bool:
+    """Whether a file is read as text, by its name."""
+    return posixpath.splitext(name.lower().removesuffix(".gz"))[1] in PARSERS
+
+
+def refused_source(uri: str, faults: dict[str, str]) -> Source:
+    """Rows that fail, for files that are not read."""
+    ids = [name.encode("utf-8", "backslashreplace").decode() for name in faults]
+    table = pa.table({"id": ids, FAULT_COLUMN: list(faults.values())})
+    return Source(uri, str(len(faults)), len(faults), table.schema.remove(0), table)
+
+
+def file_sources(uri: str, path: str, scan: Scan) -> list[Source]:
+    """The sources that one file is.
+
+    Args:
+        uri: what was asked for; it tells the protocol.
+        path: of the file, on its file system.
+        scan: how much of it is wanted.
+
+    Raises:
+        UsageError: its kind is not known, or it is damaged.
+    """
+    suffix = posixpath.splitext(path)[1].lower()
+    if suffix == ".gz":
+        suffix = posixpath.splitext(path.removesuffix(".gz"))[1].lower()
+        if suffix not in PARSERS:
+            raise UsageError(
+                f"{uri}: a zipped {suffix or 'file'} cannot be read from its middle; unzip it first"
+            )
+    full = full_uri(uri, path)
+    if suffix == ".parquet":
+        return [parquet_source(full)]
+    if posixpath.basename(path) == kaldi.MARK:
+        return [_kaldi_of(posixpath.dirname(full), scan)]
+    if suffix == ".arrow":
+        return [arrow_source(full)]
+    if suffix == ".tar":
+        return tar_sources([full], scan)
+    if suffix in PARSERS:
+        return [small_source(full, PARSERS[suffix], scan)]
+    # whoever names a file itself means it, whatever its suffix
+    if suffix in AUDIO_SUFFIXES or any(audio_by_content([full], read_head)):
+        table = pa.table({"id": [posixpath.basename(path)], "audio": [posixpath.basename(path)]})
+        return [Source(full, identity(full), 1, table.schema, table)]
+    known = ", ".join([".parquet", ".arrow", ".tar", *PARSERS])
+    raise UsageError(
+        f"{uri}: kind {suffix!r} is not known, and it does not begin as audio does; "
+        f"one of {known}, audio, or a folder"
+    )
+
+
+def small_source(uri: str, parse: Parse, scan: Scan) -> Source:
+    """A text manifest, read here.
+
+    Raises:
+        UsageError: it cannot be read, or is none.
+    """
+    try:
+        table = parse(_text_file(uri), scan)
+    except BadRow as error:
+        large = "; a large manifest is better kept as Parquet" if error.kind == "too_large" else ""
+        raise UsageError(f"{error.message}{large}") from error
+    except ValueError as fault:
+        raise UsageError(f"{uri}: {fault}") from fault
+    return Source(uri, identity(uri), table.num_rows, table.schema, table)
+
+
+def _text_file(uri: str) -> TextFile:
+    return TextFile(
+        lambda: open_uri(uri, _LIMITS, pieces_from=0), _MAX_TEXT_BYTES, uri, uri.endswith(".gz")
+    )
+
+
+def kaldi_source(uri: str, listing: Listing, scan: Scan) -> Source:
+    """A data folder of Kaldi.
+
+    Args:
+        uri: of the folder.
+        listing: tells which of its files may not be read.
+        scan: how many rows suffice.
+
+    Raises:
+        UsageError: its files cannot be read.
+    """
+    faults = {name: listing.fault(name, is_text=True) for name in kaldi.FILES}
+    told = {name: fault for name, fault in faults.items() if fault}
+    if told:
+        return refused_source(uri + "/", told)
+
+    def read(name: str) -> TextFile | None:
+        try:
+            with open_uri(f"{uri}/{name}", _LIMITS):
+                return _text_file(f"{uri}/{name}")
+        except BadRow as error:
+            if error.kind == "missing_file":
+                return None
+            raise
+
+    try:
+        table = kaldi.read_kaldi(read, scan)
+    except (BadRow, ValueError) as fault:
+        raise UsageError(f"{uri}: {fault}") from fault
+    return Source(uri + "/", str(table.num_rows), table.num_rows, table.schema, table)
+
+
+def _kaldi_of(folder: str, scan: Scan) -> Source:
+    """The data folder of a ``wav.scp`` that INPUT names itself."""
+    fs, path = split_uri(folder)
+    is_local = isinstance(fs, LocalFileSystem)
+    listing = check_files(path, list(kaldi.FILES), scan) if is_local else Listing([])
+    return kaldi_source(folder, listing, scan)
+
+
+def tar_sources(uris: list[str], scan: Scan) -> list[Source]:
+    """WebDataset tars; where their keys repeat, the tars' names become part of the ids.
+
+    Each is looked at as if it were the only one, for ids must not depend on how many rows suffice.
+    """
+    sources = []
+    for uri in uris:
+        fs, path = split_uri(uri)
+        if isinstance(fs, LocalFileSystem):
+            require_regular(path)
+        with fs.open(path, "rb", cache_type="readahead") as file:
+            table = webdataset.read_tar(file, uri, scan.of_one_file())
+        sources.append(Source(uri, identity(uri), table.num_rows, table.schema, table, True))
+    keys = Counter(key for source in sources for key in _keys(source))
+    if not keys or keys.most_common(1)[0][1] == 1:
+        return sources
+    return [_with_shard_names(source) for source in sources]
+
+
+def _keys(source: Source) -> list[str]:
+    """Ids of a tar's rows; one that is damaged from the start has a row, but no ids."""
+    table = source.table
+    return table["id"].to_pylist() if table and "id" in table.column_names else []
+
+
+def _with_shard_names(source: Source) -> Source:
+    keys = _keys(source)
+    if source.table is None or not keys:
+        return source
+    shard = posixpath.splitext(posixpath.basename(source.uri))[0]
+    names = pa.array([f"{shard}/{key}" for key in keys], pa.string())
+    table = source.table.set_column(source.table.column_names.index("id"), "id", names)
+    return replace(source, table=table, schema=table.schema)

@@ -1,0 +1,199 @@
+"""The sources that a folder of an INPUT is, and which of its files are left out.
+
+A folder is read by its manifests where it has some, else its audio files are the rows.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
+
+from actors.batch.schema import FAULT_COLUMN
+from actors.storage.fetch import fetch, read_head
+from actors.storage.file_systems import split_uri
+from pipelines.errors import UsageError
+from pipelines.manifest.files import kaldi_source, refused_source, small_source, tar_sources
+from pipelines.manifest.formats import kaldi, saved_datasets
+from pipelines.manifest.formats.audio_names import audio_by_content, is_audio_name
+from pipelines.manifest.formats.text_formats import parse_jsonl, table_of_files
+from pipelines.manifest.listing import Listing, list_folder, list_remote
+from pipelines.manifest.sources import Source, arrow_source, parquet_source
+from pipelines.manifest.tables.noticed import HIDDEN
+from pipelines.manifest.tables.row_tables import Row, table_of_dicts
+from pipelines.manifest.tables.scan import Scan
+from uniaudio2.errors import BadRow
+
+_MAX_FACTS_BYTES = 16 << 20
+_MANIFESTS = {
+    ".parquet": (".parquet",),
+    ".jsonl": (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"),
+    ".tar": (".tar",),
+}
+"""Files that a folder is read by, the first kind that it has, and their suffixes."""
+_REASON_SUFFIX, _SEMANTIC_SUFFIX = "_reason.pt", "_semantic.pt"
+_BY_NAME = "not audio by their suffixes; --set manifest.suffixes=all takes those that hold audio"
+_BY_CONTENT = "not audio by their suffixes or their first bytes"
+_HIDDEN = "their names begin with a dot, so they are never taken"
+_BESIDE = "rows may name them, and a pattern such as '*.wav' takes them by themselves"
+
+
+def folder_sources(folder: str, scan: Scan) -> Iterator[Source]:
+    """The sources of a folder.
+
+    Args:
+        folder: its address, without a slash at the end.
+        scan: how much of it is wanted; it is told what is left out.
+
+    Raises:
+        UsageError: nothing in it can be read.
+    """
+    listing = _list(folder, scan)
+    if listing.hidden:
+        scan.noticed.leave_out("files and folders", {HIDDEN: listing.hidden}, _HIDDEN)
+    refused = dict(listing.folders())
+    if refused:
+        yield refused_source(folder + "/", refused)
+    others = _other_toolkit(folder, listing, scan)
+    if others is not None:
+        yield from others
+        return
+    for kind, suffixes in _MANIFESTS.items():
+        names = [name for name in listing.names if name.lower().endswith(suffixes)]
+        if names:
+            scan.noticed.leave_out(
+                "files", listing.left_out(names), f"INPUT is read by its {kind} files; {_BESIDE}"
+            )
+            yield from _manifests(kind, folder, names, listing, scan)
+            return
+    table = _folder_table(folder, listing, scan)
+    if table is None and not refused:
+        left_out = scan.noticed.left_out
+        raise UsageError(
+            f"{folder}: nothing in it is a row: no .parquet, .jsonl or .tar, no code pairs, no "
+            f"audio; {left_out[-1] if left_out else 'it holds no files'}"
+        )
+    if table is not None:
+        count = str(len(listing.names))
+        yield Source(folder + "/", count, table.num_rows, table.schema, table)
+
+
+def _list(uri: str, scan: Scan) -> Listing:
+    fs, path = split_uri(uri)
+    return list_folder(path, scan) if isinstance(fs, LocalFileSystem) else list_remote(fs, path)
+
+
+def _manifests(
+    kind: str, folder: str, names: list[str], listing: Listing, scan: Scan
+) -> Iterator[Source]:
+    """The sources of a folder's manifests, and rows that fail for those that are not read."""
+    if kind == ".jsonl":
+        for name in names:
+            if fault := listing.fault(name, is_text=True):
+                yield refused_source(f"{folder}/{name}", {name: fault})
+            elif not scan.suffices(0, 0):
+                yield small_source(f"{folder}/{name}", parse_jsonl, scan)
+        return
+    faults = {name: fault for name in names if (fault := listing.fault(name))}
+    uris = [f"{folder}/{name}" for name in names if name not in faults]
+    if kind == ".tar":
+        yield from tar_sources(uris, scan)
+    else:
+        yield from map(parquet_source, uris)
+    if faults:
+        yield refused_source(folder + "/", faults)
+
+
+def _other_toolkit(uri: str, listing: Listing, scan: Scan) -> list[Source] | None:
+    """The sources of a folder that `datasets` or Kaldi lays out; None for any other folder."""
+    names = set(listing.names)
+    try:
+        if saved_datasets.is_saved(names):
+            return list(_saved_dataset(uri, listing, scan))
+    except BadRow as error:
+        raise UsageError(error.message) from error
+    if kaldi.MARK not in names:
+        return None
+    # these have names, not suffixes
+    kinds = [posixpath.basename(name) for name in names - {*kaldi.FILES, *kaldi.IMPLIED}]
+    scan.noticed.leave_out("files", kinds, f"of a Kaldi folder {', '.join(kaldi.FILES)} are read")
+    return [kaldi_source(uri, listing, scan)]
+
+
+def _saved_dataset(uri: str, listing: Listing, scan: Scan) -> Iterator[Source]:
+    """A folder that `datasets` saved: its shards in order, or those of all splits."""
+    read_files: list[str] = []
+
+    def read(name: str) -> Any:
+        if fault := listing.fault(name, is_text=True):
+            raise UsageError(f"{uri}: {fault}")
+        read_files.append(name)
+        return _read_json(f"{uri}/{name}")
+
+    shards = list(saved_datasets.shards(read))
+    folders = {posixpath.dirname(name) for name in read_files}
+    marks = [posixpath.join(folder, mark) for folder in folders for mark in saved_datasets.MARKS]
+    scan.noticed.leave_out(
+        "files",
+        listing.left_out([*shards, *read_files, *marks]),
+        "the dataset's own record of its files does not name them",
+    )
+    for name in shards:
+        if fault := listing.fault(name):
+            yield refused_source(f"{uri}/{name}", {name: fault})
+        elif not any(name.startswith(folder) for folder, _ in listing.folders()):
+            yield arrow_source(f"{uri}/{name}")
+
+
+def _read_json(uri: str) -> Any:
+    try:
+        return json.loads(fetch(uri, _MAX_FACTS_BYTES))
+    except BadRow as error:
+        if error.kind == "missing_file":
+            return None
+        raise
+    except (ValueError, RecursionError) as fault:
+        raise UsageError(f"{uri} is not JSON; save the dataset again") from fault
+
+
+def _folder_table(uri: str, listing: Listing, scan: Scan) -> pa.Table | None:
+    """Rows for a folder: published code pairs when there are any, else audio files."""
+    present = set(listing.names)
+    stems = [
+        name[: -len(_SEMANTIC_SUFFIX)] for name in listing.names if name.endswith(_SEMANTIC_SUFFIX)
+    ]
+    if stems:
+        taken = [stem + suffix for stem in stems for suffix in (_SEMANTIC_SUFFIX, _REASON_SUFFIX)]
+        scan.noticed.leave_out(
+            "files", listing.left_out(taken), f"INPUT is read by its code pairs; {_BESIDE}"
+        )
+        return table_of_dicts([_pair_row(uri, stem, present, listing) for stem in stems])
+    audio = audio_files(uri, listing, scan)
+    return table_of_files(audio, listing.fault) if audio else None
+
+
+def audio_files(folder: str, listing: Listing, scan: Scan) -> list[str]:
+    """The audio files of a listing, sorted; the others are noted as left out."""
+    audio = [name for name in listing.names if is_audio_name(name)]
+    why = _BY_NAME
+    if scan.suffixes == "all":
+        others = [
+            name for name in listing.names if not is_audio_name(name) and not listing.fault(name)
+        ]
+        found = audio_by_content(others, lambda name, size: read_head(f"{folder}/{name}", size))
+        audio, why = sorted([*audio, *found]), _BY_CONTENT
+    scan.noticed.leave_out("files", listing.left_out(audio), why)
+    return audio
+
+
+def _pair_row(uri: str, stem: str, present: set[str], listing: Listing) -> Row:
+    names = (stem + _SEMANTIC_SUFFIX, stem + _REASON_SUFFIX)
+    for name in names:
+        if name in present and (fault := listing.fault(name)):
+            return {"id": stem, FAULT_COLUMN: fault}
+    recon, reason = (posixpath.join(uri, name) if name in present else None for name in names)
+    return {"id": stem, "recon_path": recon, "reason_path": reason}

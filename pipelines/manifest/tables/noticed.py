@@ -1,0 +1,150 @@
+"""What a user should know of an INPUT before it is run: what is left out, where links lead."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from uniaudio2.shown import listed, quoted, shown
+
+HIDDEN = "hidden"
+NO_SUFFIX = "without suffix"
+_EXAMPLES = 3
+_LISTED = 8
+_RECORDED = 50
+_LONGEST_SUFFIX = 12
+_LONGEST_SHOWN = 40
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name, as files that are left out are counted by: ``.jpg``."""
+    base = posixpath.basename(name).lower()
+    zipped = ".gz" if base.endswith(".gz") else ""
+    suffix = posixpath.splitext(base.removesuffix(zipped))[1] + zipped
+    # behind the last dot of a long name there may be anything
+    return suffix if 1 < len(suffix) <= _LONGEST_SUFFIX and " " not in suffix else NO_SUFFIX
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files of an INPUT that give no row.
+
+    Attributes:
+        what: they are, ``"files"`` or ``"tar members"``.
+        why: they give none, and what would read them.
+        kinds: how many there are of each suffix.
+    """
+
+    what: str
+    why: str
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.kinds.total()
+
+    def __str__(self) -> str:
+        some = [
+            f"{count} {shown(kind, _LONGEST_SHOWN)}" for kind, count in self._most(_LISTED).items()
+        ]
+        return f"{self.count} {self.what} left out ({', '.join(some)}): {self.why}"
+
+    @staticmethod
+    def of_record(facts: Mapping[str, Any]) -> LeftOut:
+        """Undo `record`."""
+        return LeftOut(facts["what"], facts["why"], Counter(facts["by_suffix"]))
+
+    def record(self) -> dict[str, Any]:
+        """All of it for ``run.json``; of the rarest suffixes the sum alone."""
+        by_suffix = self._most(_RECORDED)
+        return {"what": self.what, "count": self.count, "by_suffix": by_suffix, "why": self.why}
+
+    def _most(self, most: int) -> dict[str, int]:
+        """The suffixes that occur most, and the sum of all others."""
+        ranked = sorted(self.kinds.items(), key=lambda item: (-item[1], item[0]))
+        others = sum(count for _, count in ranked[most:])
+        return dict(ranked[:most]) | ({"others": others} if others else {})
+
+
+@dataclass
+class Noticed:
+    """Notes are taken while an INPUT is read.
+
+    Attributes:
+        links_out: how many links lead out of INPUT.
+        links_refused: they are not followed.
+        unread_folders: that could not be listed.
+        around: links to folders that hold INPUT itself.
+        left_out: files that give no row.
+    """
+
+    links_out: int = 0
+    links_refused: bool = False
+    unread_folders: list[str] = field(default_factory=list)
+    around: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    _links: list[str] = field(default_factory=list)
+    _unread: dict[str, set[str]] = field(default_factory=dict)
+
+    def link_out(self, name: str, target: str) -> None:
+        """Count a link that leads out of INPUT."""
+        self.links_out += 1
+        if len(self._links) < _EXAMPLES:
+            self._links.append(f"{quoted(name, 80)} to {quoted(target, 120)}")
+
+    def leave_out(self, what: str, kinds: Iterable[str] | Mapping[str, int], why: str) -> None:
+        """Count files that give no row.
+
+        Args:
+            what: they are, in the plural.
+            kinds: the suffix of each, or how many there are of each suffix.
+            why: they give none, and what would read them.
+        """
+        counted = Counter(kinds)
+        if not counted:
+            return
+        for known in self.left_out:
+            if (known.what, known.why) == (what, why):
+                known.kinds.update(counted)
+                return
+        self.left_out.append(LeftOut(what, why, counted))
+
+    def unread(self, of: str, names: Iterable[str]) -> None:
+        """Note fields of a format that no row takes up.
+
+        Args:
+            of: what they are fields of, such as ``"Lhotse cuts"``.
+            names: of the fields.
+        """
+        if names := set(names):
+            self._unread.setdefault(of, set()).update(names)
+
+    def notes(self) -> tuple[str, ...]:
+        """All but what is left out, a line each."""
+        notes = []
+        if self.links_out:
+            more = " and others" if self.links_out > len(self._links) else ""
+            done, remedy = "refused", ""
+            if not self.links_refused:
+                done, remedy = "followed", "; --set input.links=refuse makes them rows that fail"
+            notes.append(
+                f"{self.links_out} links lead out of INPUT and are {done}: "
+                f"{', '.join(self._links)}{more}{remedy}"
+            )
+        if self.around:
+            notes.append(
+                f"{len(self.around)} links, such as {quoted(self.around[0], 80)}, lead to folders "
+                "that hold INPUT itself; nothing is read through them: name such a folder as INPUT"
+            )
+        if self.unread_folders:
+            notes.append(
+                f"{len(self.unread_folders)} folders of INPUT cannot be read, such as "
+                f"{quoted(self.unread_folders[0])}; what is in them is left out"
+            )
+        for of, names in self._unread.items():
+            notes.append(f"not used of {of}: {listed(sorted(names), _LISTED)}")
+        return tuple(notes)

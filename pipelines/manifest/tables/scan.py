@@ -1,0 +1,53 @@
+"""One scan of an INPUT: how much of it is wanted, and what was noticed while it was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pipelines.manifest.tables.noticed import Noticed
+
+LinkPolicy = Literal["follow", "refuse"]
+Suffixes = Literal["known", "all"]
+# columns and their types are those of at least so much of a text manifest
+LOOK_CHARACTERS = 1 << 20
+# or at least so many cells, where short rows have many columns
+LOOK_CELLS = 2_000_000
+
+
+@dataclass
+class Scan:
+    """What a caller wants of an INPUT.
+
+    Attributes:
+        rows: how many rows suffice; None for all.
+        links: whether links that lead out of a local INPUT are followed.
+        suffixes: files that are audio by a known suffix, or all that are audio by their content.
+        characters: of text manifests that are read in any case, so that the columns of all but the
+            largest do not depend on `rows`.
+        cells: rows times columns after which no more characters are read.
+        noticed: what a user should know of INPUT; filled while it is read.
+    """
+
+    rows: int | None = None
+    links: LinkPolicy = "follow"
+    suffixes: Suffixes = "known"
+    characters: int = LOOK_CHARACTERS
+    cells: int = LOOK_CELLS
+    noticed: Noticed = field(default_factory=Noticed)
+
+    def suffices(self, rows: int, characters: int, cells: int = 0) -> bool:
+        """Tell whether no more than so many rows, read from so many characters, are needed."""
+        is_seen = characters >= self.characters or cells >= self.cells
+        return self.rows is not None and rows >= self.rows and is_seen
+
+    def take(self, rows: int, characters: int = 0, cells: int = 0) -> None:
+        """Count what a source gave."""
+        if self.rows is not None:
+            self.rows = max(self.rows - rows, 0)
+            self.characters = max(self.characters - characters, 0)
+            self.cells = max(self.cells - cells, 0)
+
+    def of_one_file(self) -> Scan:
+        """A scan of one file as if it were the only one, which notices for this one."""
+        return replace(self, characters=LOOK_CHARACTERS, cells=LOOK_CELLS)

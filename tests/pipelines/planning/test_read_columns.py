@@ -1,0 +1,55 @@
+"""Columns that a task reads, and what is said of those that it passes by."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.planning.read_columns import columns_read, unread_notes
+from uniaudio2.tasks.table import get_task
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "read"),
+    [
+        ("asr", "id audio text speaker duration", "id audio duration"),
+        ("asr", "recon_codes audio_filepath instruction", "recon_codes audio_filepath instruction"),
+        ("tts", "id text caption", "id text"),
+        ("tta", "text caption", "text caption"),
+        ("tokenize", "audio start_s instruction", "audio start_s"),
+        ("detokenize", "recon_path reason_codes audio", "recon_path reason_codes"),
+    ],
+)
+def test_what_is_read(task: str, names: str, read: str) -> None:
+    assert columns_read(names.split(), get_task(task)) == tuple(read.split())
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("asr", "id audio text speaker language duration custom channel_name"),
+        ("asr", "audio audio_channel start_s end_s recon_codes instruction question"),
+        ("tokenize", "audio_filepath offset duration text lang"),
+        ("tts", "id text instruction speaker"),
+        ("detokenize", "id audio duration recon_codes reason_codes task seed model"),
+    ],
+)
+def test_ordinary_manifests_make_no_noise(task: str, names: str) -> None:
+    assert list(unread_notes(names.split(), get_task(task))) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "notes"),
+    [
+        ("tts", "id text audio duration", ["task tts does not read audio, duration; like all"]),
+        ("tokenize", "audio instruction", ["task tokenize does not read instruction; like all"]),
+        ("detokenize", "recon_codes instruction", ["task detokenize does not read instruction; "]),
+        ("asr", "audio channel", ["column 'channel' is not understood; 'audio_channel' chooses"]),
+    ],
+)
+def test_what_would_be_believed_to_take_effect_is_said(
+    task: str, names: str, notes: list[str]
+) -> None:
+    found = list(unread_notes(names.split(), get_task(task)))
+    assert len(found) == len(notes)
+    for note, begin in zip(found, notes, strict=True):
+        assert note.startswith(begin)
