@@ -9,10 +9,11 @@ import io
 import os
 import pickle
 import zipfile
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor, nn
@@ -96,6 +97,10 @@ def hostile(mark: Path) -> dict[str, Any]:
     }
 
 
+# calls of what another call returned, and of modules that torch never allows
+REFUSED = {"system", "path", "partial", "map", "getattr", "state"}
+
+
 @pytest.mark.parametrize("name", sorted(hostile(Path("/nowhere"))))
 @pytest.mark.parametrize("hidden", [False, True], ids=["bare", "in_settings"])
 def test_nothing_of_the_file_runs(tmp_path: Path, name: str, hidden: bool) -> None:
@@ -105,7 +110,11 @@ def test_nothing_of_the_file_runs(tmp_path: Path, name: str, hidden: bool) -> No
         save_with_settings(path, lambda make: {"model": weights(), "cfg": make(inner=[payload])})
     else:
         torch.save({"cfg": payload, "model": weights()}, path)
-    assert_equal(read_tensors(path, "model"), weights())
+    try:
+        assert_equal(read_tensors(path, "model"), weights())
+    except ValueError as refused:
+        assert "\n" not in str(refused)
+        assert name in REFUSED
     assert not mark.exists()
 
 
@@ -150,31 +159,55 @@ def test_programs_of_our_own_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "words"),
+    "program",
     [
-        (tensor_program(b"K\x01", b"K\x04\x85", b"K\x01\x85"), "beyond its storage"),
-        (tensor_program(b"K\x00", b"K\x02\x85", b"K\x04\x85"), "beyond its storage"),
-        (tensor_program(b"J\xff\xff\xff\xff", b"K\x01\x85", b"K\x01\x85"), "negative"),
-        (tensor_program(b"K\x00", b"K\x02\x85", b"J\xff\xff\xff\xff\x85"), "negative"),
-        (tensor_program(b"K\x00", b"K\x04\x85", b"K\x01\x85", b"K\x01b"), "change a tensor"),
-        (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(N}X\x01\x00\x00\x00xK\x01stb.", "function"),
-        (b"\x80\x02cnowhere\nThing\n" + STORAGE + b"}b.", "change a storage"),
-        (b"\x80\x02}X\x01\x00\x00\x00zcnowhere\nThing\nsK\x01Q.", "unknown reference"),
+        tensor_program(b"K\x01", b"K\x04\x85", b"K\x01\x85"),  # beyond its storage
+        tensor_program(b"K\x00", b"K\x02\x85", b"K\x04\x85"),
+        tensor_program(b"K\x00", b"J\xff\xff\xff\x7f\x85", b"K\x01\x85"),
+        tensor_program(b"K\x00", b"J\xff\xff\xff\x7f\x85", b"K\x01\x85").replace(
+            STORAGE, STORAGE.replace(b"K\x04", b"J\xff\xff\xff\x7f")
+        ),
+        tensor_program(b"J\xff\xff\xff\xff", b"K\x01\x85", b"K\x01\x85"),  # negative
+        tensor_program(b"K\x00", b"K\x02\x85", b"J\xff\xff\xff\xff\x85"),
+        tensor_program(b"K\x00", b"K\x04\x85", b"K\x01\x85", b"K\x01b"),  # a tensor's state
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(N}X\x01\x00\x00\x00xK\x01stb.",
+        b"\x80\x02cnowhere\nThing\n}X\x01\x00\x00\x00xK\x01sb.",  # a class's state
+        b"\x80\x02cnowhere\nThing\n" + STORAGE + b"}b.",
+        b"\x80\x02}X\x01\x00\x00\x00zcnowhere\nThing\nsK\x01Q.",
     ],
 )
-def test_malformed_programs_are_refused(tmp_path: Path, program: bytes, words: str) -> None:
+def test_malformed_programs_are_refused(tmp_path: Path, program: bytes) -> None:
     path = assemble(tmp_path / "own.pt", program)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=r"own\.pt (holds|cannot be read)") as why:
         read_tensors(path, None)
+    assert "\n" not in str(why.value)
 
 
-def test_what_a_file_does_to_stand_ins_stays_in_that_file(tmp_path: Path) -> None:
-    """The program gives a state to the class, to an instance, and uses both as containers."""
-    thing = b"cnowhere\nThing\n"
-    attacks = thing + b"}X\x01\x00\x00\x00xK\x01sb0" + thing + b")\x81(K\x01K\x02e0"
-    attacks += thing + b")R(K\x01K\x02u0" + thing + b")R)R)R0" + b"(i" + b"nowhere\nThing\n0"
-    program = b"\x80\x02" + attacks + tensor_program(b"K\x00", b"K\x04\x85", b"K\x01\x85")[2:]
-    assert list(read_tensors(assemble(tmp_path / "own.pt", program), None)) == ["a"]
+def test_containers_of_other_kinds_beside_the_weights(tmp_path: Path) -> None:
+    path, want = tmp_path / "model.pt", weights()
+    torch.save({"model": want, "seen": defaultdict(list, {1: [2]}), "kinds": {1, 2}}, path)
+    assert_equal(read_tensors(path, "model"), want)
+
+
+def test_attributes_of_a_tensor_are_dropped(tmp_path: Path) -> None:
+    path, tensor = tmp_path / "own.pt", torch.arange(3.0)
+    tensor.as_subclass = tensor.float = 3  # type: ignore[assignment, method-assign]
+    torch.save({"a": tensor}, path)
+    got = read_tensors(path, None)
+    assert got["a"].float().tolist() == [0.0, 1.0, 2.0]
+
+
+def test_messages_hold_no_signs_of_the_file(tmp_path: Path) -> None:
+    path = assemble(tmp_path / "own.pt", tensor_program(b"K\x00", b"K\x04\x85", b"K\x01\x85"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/byteorder", "\x1b[31m\nred")
+    with pytest.raises(ValueError, match="cannot be read") as why:
+        read_tensors(path, None)
+    assert str(why.value).isprintable()
+    torch.save({"\x1b[31mred": weights()}, path)
+    with pytest.raises(ValueError, match="no entry") as why:
+        read_tensors(path, "model")
+    assert str(why.value).isprintable()
 
 
 def test_weights_in_the_older_format_are_read(tmp_path: Path) -> None:
@@ -189,13 +222,13 @@ def test_other_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / "file.pt"
     older = {"_use_new_zipfile_serialization": False}
     torch.save({"model": weights(), "args": argparse.Namespace()}, path, **older)
-    with pytest.raises(ValueError, match=r"before torch 1\.6.*save it again"):
+    with pytest.raises(ValueError, match=r"more than weights.*save its tensors alone"):
         read_tensors(path, "model")
     path.write_text("weights\n")
-    with pytest.raises(ValueError, match=r"no torch zip file.*damaged"):
+    with pytest.raises(ValueError, match=r"is damaged"):
         read_tensors(path, "model")
     torch.save({"other": weights()}, path)
-    with pytest.raises(ValueError, match=r"no entry 'model', it holds \['other'\]"):
+    with pytest.raises(ValueError, match=r"no entry 'model', it holds \[other\]"):
         read_tensors(path, "model")
     torch.save({"model": 3}, path)
     with pytest.raises(ValueError, match="holds a int where names and tensors"):
@@ -207,9 +240,11 @@ def test_other_files_are_refused_with_a_remedy(tmp_path: Path) -> None:
         read_tensors(path, "model")
 
 
-def test_big_endian_files_are_refused(tmp_path: Path) -> None:
-    path = assemble(tmp_path / "own.pt", tensor_program(b"K\x00", b"K\x04\x85", b"K\x01\x85"))
+def test_big_endian_files_are_read(tmp_path: Path) -> None:
+    program = tensor_program(b"K\x00", b"K\x04\x85", b"K\x01\x85")
+    record = numpy.array([1, 2, 3, 4], ">f4").tobytes()
+    path = assemble(tmp_path / "own.pt", program, record)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("archive/byteorder", "big")
-    with pytest.raises(ValueError, match="little-endian"):
-        read_tensors(path, None)
+    assert read_tensors(path, None)["a"].tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert path.read_bytes().count(record) == 1  # the file stays as it is
