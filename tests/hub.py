@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 LARGE_BYTES = 1000  # files from here on are kept by the hash of their contents
@@ -18,7 +19,7 @@ class Hub(ThreadingHTTPServer):
 
     `revisions` maps branches and tags to commits, `commits` maps commits to their files where
     these are not ``files``. `spoil` maps a name to contents that are served in the place of the
-    listed ones.
+    listed ones. `asked` are the paths of all requests; the next `down` of them are not answered.
     """
 
     def __init__(self, repository: str, files: dict[str, bytes]) -> None:
@@ -29,6 +30,8 @@ class Hub(ThreadingHTTPServer):
         self.commits: dict[str, dict[str, bytes]] = {}
         self.spoil: dict[str, bytes] = {}
         self.given: dict[str, int] = {}
+        self.asked: list[str] = []
+        self.down = 0
 
     @property
     def endpoint(self) -> str:
@@ -42,12 +45,12 @@ class Hub(ThreadingHTTPServer):
         return self.commits.get(self.commit(revision) or "", self.files)
 
     def tree(self, revision: str) -> list[dict[str, object]]:
-        return [self._entry(name, data) for name, data in self.files_at(revision).items()]
+        return [self.entry(name, data) for name, data in self.files_at(revision).items()]
 
     @staticmethod
-    def _entry(name: str, data: bytes) -> dict[str, object]:
+    def entry(name: str, data: bytes) -> dict[str, Any]:
         content = b"blob %d\0" % len(data) + data
-        entry: dict[str, object] = {"type": "file", "path": name, "size": len(data)}
+        entry: dict[str, Any] = {"type": "file", "path": name, "size": len(data)}
         entry["oid"] = hashlib.sha1(content, usedforsecurity=False).hexdigest()
         if len(data) >= LARGE_BYTES:
             sha256 = hashlib.sha256(data).hexdigest()
@@ -61,6 +64,9 @@ class _Answers(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         path = urlsplit(self.path).path  # a revision may hold a slash, which is quoted
         hub = self.server
@@ -69,8 +75,12 @@ class _Answers(BaseHTTPRequestHandler):
         rest = path.removeprefix(api).strip("/") if path.startswith(api) else ""
         words = [unquote(word) for word in rest.split("/")]
         revision = words[1] if len(words) > 1 else "main"
-        if path.startswith(raw) and hub.commit(asked) and inside in hub.files_at(asked):
-            self._send_file(inside, hub.files_at(asked)[inside])
+        hub.asked.append(path)
+        if hub.down > 0:
+            hub.down -= 1
+            self._send_absent("", 503)
+        elif path.startswith(raw) and hub.commit(asked) and inside in hub.files_at(asked):
+            self._send_file(asked, inside)
         elif not path.startswith(api):
             self._send_absent("RepoNotFound")
         elif not hub.commit(revision):
@@ -83,24 +93,39 @@ class _Answers(BaseHTTPRequestHandler):
         else:
             self._send_absent("EntryNotFound")
 
-    def _send_absent(self, code: str) -> None:
-        self.send_response(404)
+    def _send_absent(self, code: str, status: int = 404) -> None:
+        self.send_response(status)
         self.send_header("X-Error-Code", code)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _send_file(self, name: str, data: bytes) -> None:
-        data = self.server.spoil.get(name, data)
-        first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
-        piece = data[int(first) : int(last) + 1]
-        self.server.given[name] = self.server.given.get(name, 0) + len(piece)
-        self._send(piece, 206)
+    def _send_file(self, revision: str, name: str) -> None:
+        hub = self.server
+        listed = hub.entry(name, hub.files_at(revision)[name])
+        data = hub.spoil.get(name, hub.files_at(revision)[name])
+        first = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0]
+        piece = data[int(first) :]
+        if self.command == "GET":
+            hub.given[name] = hub.given.get(name, 0) + len(piece)
+        large = listed.get("lfs", listed)
+        self._send(
+            piece,
+            206 if "Range" in self.headers else 200,
+            {
+                "X-Repo-Commit": str(hub.commit(revision)),
+                "X-Linked-Size": str(listed["size"]),
+                "ETag": f'"{large["oid"]}"',
+            },
+        )
 
-    def _send(self, data: bytes, status: int = 200) -> None:
+    def _send(self, data: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        if self.command == "GET":
+            self.wfile.write(data)
 
 
 @contextmanager

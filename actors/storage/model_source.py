@@ -9,7 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from actors.storage.model_cache import cache_folder, fetch_folder, list_folder, pinned
+from actors.storage.model_cache import fetch_folder, list_folder
+from actors.storage.model_hub import cache_folder, pinned
 from uniaudio2.checkpoint.layout import are_published, files_of, is_published
 from uniaudio2.checkpoint.native import bundled_models
 

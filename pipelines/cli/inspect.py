@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from actors.storage.model_cache import commit_of, list_folder, pinned
+from actors.storage.model_cache import list_folder
+from actors.storage.model_hub import commit_of, pinned
 from actors.storage.model_source import is_remote, local_model
 from pipelines.errors import RunFailed, UsageError
 from uniaudio2.checkpoint.layout import are_published, describe_files, files_of

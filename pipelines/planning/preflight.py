@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.storage.model_cache import pinned
+from actors.storage.model_hub import pinned
 from actors.storage.model_source import local_model
 from actors.storage.object_store import Storage
 from pipelines.config.job import JobConfig

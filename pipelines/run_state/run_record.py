@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from actors.storage.model_cache import commit_of
+from actors.storage.model_hub import commit_of
 from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
 from pipelines.planning.plan import Plan
