@@ -11,6 +11,7 @@ PACKAGES = ("actors", "pipelines", "uniaudio2")
 # what opens addresses without asking who named them, and who may: with the reason
 _UNGUARDED = {
     "fsspec", "urllib3", "urllib.request", "requests", "httpx", "aiohttp", "http.client", "boto3",
+    "huggingface_hub",
     "actors.storage.file_systems.split_uri", "actors.storage.file_systems.read_uri",
 }  # fmt: skip
 MAY = {
@@ -19,6 +20,7 @@ MAY = {
     "actors/storage/fetch.py": "asks the policy first",
     "actors/storage/web.py": "asks the policy for every address and redirect",
     "actors/storage/model_cache.py": "models, which the user names",
+    "actors/storage/model_hub.py": "models, which the user names",
     "actors/columnar/arrow_stream.py": "files of INPUT, which the user names",
     "pipelines/manifest/discovery.py": "INPUT, which the user names",
     "pipelines/manifest/files.py": "INPUT, which the user names",

@@ -99,7 +99,7 @@ def test_what_comes_short_is_a_fault_of_the_hub(
 
 def test_a_hub_that_is_out_of_order_for_a_while(hub: Hub) -> None:
     uri = pinned(REPOSITORY)
-    hub.down = 3
+    hub.down = 1
     assert contents(fetched(uri)) == WANTED
 
 
