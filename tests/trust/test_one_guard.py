@@ -28,6 +28,7 @@ MAY = {
     "pipelines/manifest/sources.py": "INPUT, which the user names",
     "actors/columnar/file_rows.py": "files of INPUT, which the user names",
     "actors/columnar/chunk_sizes.py": "files of INPUT, which the user names",
+    "pipelines/export/card.py": "makes a card's head of what it is given, without the hub",
     "pipelines/export/row.py": "behind the policy's check",
 }
 # `fetch` and `open_uri` without a policy are for addresses that the user typed
