@@ -1,4 +1,4 @@
-"""Full-size shapes with random weights on one GPU, each figure with its bound.
+"""Measures full-size shapes with random weights on one GPU, each figure with its bound.
 
 Without a GPU the same code runs on narrow shapes, which shows that it works and nothing else.
 """
@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.encode import bench_codec
 from benchmarks.flow import bench_decoder
-from benchmarks.lm import bench_lm, frame_bytes, seconds_per_frame
+from benchmarks.lm import bench_lm, seconds_per_step, step_bytes
 from benchmarks.machine import copy_bandwidth, flops, gemm_rate, seconds
 from benchmarks.pipeline import timed_run
 from pipelines import JobConfig
@@ -34,7 +34,7 @@ from uniaudio2.config import (
 )
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.lm.model import UniAudioLM
-from uniaudio2.runtime.cuda_graphs import recorder_for
+from uniaudio2.runtime.cuda_graphs import graph_capture_for
 from uniaudio2.runtime.memory_budget import calibrate
 from uniaudio2.tokens.codes import Codes
 
@@ -42,7 +42,7 @@ _FRAMES_PER_SECOND = 17.5  # 5 reasoning and 12.5 reconstruction frames
 _SLOTS = (1, 32, 128, 256)
 _SEGMENT_S, _ROW_S = 30.0, 5.0
 _LONGEST_BATCH = 64
-_FRAMES = 48  # with the prompt and the first steps, few enough for one length of recorded frames
+_STEPS = 48  # with the prompt and the first steps, few enough for one KV length
 
 
 @contextmanager
@@ -57,29 +57,29 @@ def _built_on(device: str, dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _language_model(device: str, slots: tuple[int, ...], frames: int) -> dict[str, float]:
+def _language_model(device: str, slots: tuple[int, ...], steps: int) -> dict[str, float]:
     if device == "cuda":
         with _built_on(device, torch.bfloat16):
             lm = UniAudioLM(LmConfig()).eval()
     else:
         lm = bench_lm(small=True)
     size = lm.audio_head.element_size()
-    bound_s = frame_bytes(lm) / 4 * size / copy_bandwidth(device)
-    print(f"language model: weights alone {1e3 * bound_s:.2f} ms a frame")
-    recorder = recorder_for(lm.device)
-    ways = {"plain": None, "recorded": recorder} if recorder else {"plain": None}
+    bound_s = step_bytes(lm) / 4 * size / copy_bandwidth(device)
+    print(f"language model: weights alone {1e3 * bound_s:.2f} ms a step")
+    graph_capture = graph_capture_for(lm.device)
+    ways = {"plain": None, "captured": graph_capture} if graph_capture else {"plain": None}
     best: dict[str, float] = {}
     for way, count in product(ways, slots):
-        spent_s = seconds_per_frame(lm, count, frames, "audio", ways[way])
+        spent_s = seconds_per_step(lm, count, steps, "audio", ways[way])
         audio = count / spent_s / _FRAMES_PER_SECOND
         best[way] = max(best.get(way, 0.0), audio)
         print(
-            f"  {way:<8} {count:>4} slots  {1e3 * spent_s:>7.2f} ms a frame  "
+            f"  {way:<8} {count:>4} slots  {1e3 * spent_s:>7.2f} ms a step  "
             f"{audio:>8.1f} s of audio a s"
         )
     figures = {"gpu.lm_audio_s_per_s": max(best.values())}
-    if recorder:
-        figures["gpu.lm_recorded_ratio"] = best["recorded"] / best["plain"]
+    if graph_capture:
+        figures["gpu.lm_recorded_ratio"] = best["captured"] / best["plain"]
     return figures
 
 
@@ -158,7 +158,7 @@ def run(quick: bool) -> dict[str, float]:
     """Measure and print; returns the figures by name."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(torch.cuda.get_device_name() if device == "cuda" else "no GPU: narrow shapes on the CPU")
-    figures = _language_model(device, _SLOTS[:2] if quick else _SLOTS, 8 if quick else _FRAMES)
+    figures = _language_model(device, _SLOTS[:2] if quick else _SLOTS, 8 if quick else _STEPS)
     figures |= _encoder(device) | _decoder(device)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -1,4 +1,4 @@
-"""Language model: frames per second by batch size, against the bytes that a frame must read.
+"""Measures the language model: steps per second by batch size, against the bytes a step reads.
 
 The model has 161 M parameters in float32: backbone of 6 layers by 512, experts of 3 and 2 layers,
 local decoder of 4 layers by 384, 32768 text and 12300 audio ids.
@@ -19,12 +19,12 @@ from uniaudio2.lm.engine.engine import Engine
 from uniaudio2.lm.engine.request import Request
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.sampling.sampling import Sampling
-from uniaudio2.runtime.cuda_graphs import Recorder
+from uniaudio2.runtime.cuda_graphs import GraphCapture
 from uniaudio2.tokens.grid import text_segment
 
-PROMPT_ROWS = 64
+PROMPT_POSITIONS = 64
 SLOTS = (1, 8, 32, 128)
-OCCUPIED_SLOTS, OCCUPIED_ROWS = 16, 200
+OCCUPIED_SLOTS, OCCUPIED_REQUESTS = 16, 200
 
 
 def bench_config() -> LmConfig:
@@ -54,48 +54,48 @@ def bench_lm(small: bool = False) -> UniAudioLM:
     return lm
 
 
-def frame_bytes(lm: UniAudioLM) -> int:
-    """Weight bytes that one audio frame reads: the local decoder's stack eight times."""
+def step_bytes(lm: UniAudioLM) -> int:
+    """Count the weight bytes that one audio step reads: the local decoder's stack eight times."""
     stacks = (lm.backbone, lm.understanding_expert, lm.generation_expert)
     once = sum(p.numel() for stack in stacks for p in stack.parameters()) + lm.audio_head.numel()
     local = sum(p.numel() for p in lm.local_decoder.parameters()) + lm.projection.weight.numel()
     return 4 * (once + 8 * local)
 
 
-def seconds_per_frame(
+def seconds_per_step(
     lm: UniAudioLM,
     slots: int,
-    frames: int,
+    steps: int,
     output: Literal["audio", "text"],
-    recorder: Recorder | None = None,
+    graph_capture: GraphCapture | None = None,
 ) -> float:
-    """Time of one step of full slots, after a few steps to warm up."""
-    prompt = text_segment([32_000, *range(PROMPT_ROWS - 2), 32_001], lm.config)
-    engine = Engine(lm, Sampling(max_frames=frames + 16), slots, recorder=recorder)
+    """Time one step of full slots, after a few steps to warm up."""
+    prompt = text_segment([32_000, *range(PROMPT_POSITIONS - 2), 32_001], lm.config)
+    engine = Engine(lm, Sampling(max_frames=steps + 16), slots, graph_capture=graph_capture)
     for seed in range(slots):
-        engine.submit(Request(prompt, seed, output))
-    while len(engine.live) < slots:
+        engine.add_request(Request(prompt, seed, output))
+    while len(engine.running) < slots:
         engine.step()
     for _ in range(3):
         engine.step()
-    return seconds(engine.step, frames)
+    return seconds(engine.step, steps)
 
 
 def occupancy(lm: UniAudioLM) -> float:
-    """Share of the slots that were at work while rows waited: lengths are log-normal."""
+    """Measure the share of slots in use while requests waited: lengths are log-normal."""
     dice = random.Random(0)  # noqa: S311 - lengths, no secrets
     engine = Engine(lm, Sampling(max_frames=200), OCCUPIED_SLOTS)
     prompt = text_segment([32_000, 1, 32_001], lm.config)
-    for seed in range(OCCUPIED_ROWS):
-        engine.submit(Request(prompt, seed, "audio"))
-    # an answer of a wanted length is one that may have no more frames
-    engine.queue = deque(
-        replace(asked, limit=min(max(round(dice.lognormvariate(3.0, 0.6)), 5), 200))
-        for asked in engine.queue
+    for seed in range(OCCUPIED_REQUESTS):
+        engine.add_request(Request(prompt, seed, "audio"))
+    # an answer of a wanted length is one that may have no more steps
+    engine.scheduler.waiting = deque(
+        replace(one, max_steps=min(max(round(dice.lognormvariate(3.0, 0.6)), 5), 200))
+        for one in engine.scheduler.waiting
     )
-    while not engine.is_idle:
+    while engine.has_unfinished_requests():
         engine.step()
-    return engine.occupancy.share
+    return engine.scheduler.occupancy
 
 
 @torch.inference_mode()
@@ -103,20 +103,22 @@ def run(quick: bool) -> dict[str, float]:
     """Measure and print; returns the ratios by name."""
     torch.set_num_threads(1)
     lm = bench_lm()
-    frames = 6 if quick else 24
+    steps = 6 if quick else 24
     bandwidth = copy_bandwidth()
-    bound_ms = 1e3 * frame_bytes(lm) / bandwidth
-    print(f"one thread; {frame_bytes(lm) / 1e6:.0f} MB of weights a step")
+    bound_ms = 1e3 * step_bytes(lm) / bandwidth
+    print(f"one thread; {step_bytes(lm) / 1e6:.0f} MB of weights a step")
     print(f"a copy moves {bandwidth / 1e9:.1f} GB/s: {bound_ms:.0f} ms if nothing stays in cache")
     print(f"{'slots':>5}  {'ms a step':>9}  {'frames/s':>8}  {'against batch 1':>15}")
     measured = SLOTS[:3] if quick else SLOTS
-    times = {slots: seconds_per_frame(lm, slots, frames, "audio") for slots in measured}
+    times = {slots: seconds_per_step(lm, slots, steps, "audio") for slots in measured}
     for slots, spent_s in times.items():
         ratio = slots * times[1] / spent_s
         print(f"{slots:>5}  {1e3 * spent_s:>9.1f}  {slots / spent_s:>8.1f}  {ratio:>14.2f}x")
-    text = seconds_per_frame(lm, 1, frames, "text")
+    text = seconds_per_step(lm, 1, steps, "text")
     held = occupancy(bench_lm(small=True))
-    print(f"{OCCUPIED_ROWS} rows, {OCCUPIED_SLOTS} slots: {held:.3f} held while rows waited")
+    print(
+        f"{OCCUPIED_REQUESTS} requests, {OCCUPIED_SLOTS} slots: {held:.3f} used while others waited"
+    )
     print(f"a text step takes {1e3 * text:.1f} ms, {text / times[1]:.2f} of an audio step")
     return {
         "lm.ms_per_frame_batch1": 1e3 * times[1],

@@ -53,7 +53,7 @@ DOORS = {"uniaudio2", "pipelines"}
 # tests of several modules at once
 OF_SEVERAL = {
     "tests/uniaudio2/test_devices.py": "every part of the model on a device without numbers",
-    "tests/uniaudio2/lm/engine/test_engine_recorded.py": "the engine with recorded steps",
+    "tests/uniaudio2/lm/engine/test_engine_cuda_graphs.py": "the engine with captured steps",
     "tests/pipelines/manifest/formats/test_damage.py": "every reader on damaged files",
     "tests/pipelines/jobs/test_faults.py": "runs whose workers, drivers and stages fail",
     "tests/pipelines/jobs/test_storage_faults.py": "runs whose storage fails",

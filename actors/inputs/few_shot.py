@@ -16,7 +16,7 @@ from actors.inputs.text import check_text, read_text
 from actors.storage.addresses import AddressPolicy
 from uniaudio2.config import CodecConfig
 from uniaudio2.errors import BadRow
-from uniaudio2.lm.prompt import PromptMaker
+from uniaudio2.lm.prompt import PromptBuilder
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 from uniaudio2.tokens.codes import Codes
 from uniaudio2.tokens.grid import Prompt
@@ -128,7 +128,7 @@ def lay_out_examples(
     task: TaskSpec,
     instructions: Sequence[str],
     seed: int,
-    prompts: PromptMaker,
+    prompts: PromptBuilder,
     encode: EncodeAll,
 ) -> Prompt:
     """All examples, one behind the other, each as a whole row: instruction, inputs, answer.

@@ -14,7 +14,7 @@ from actors.inputs.audio import read_cuts
 from uniaudio2.audio.resampling import SAMPLE_RATE
 from uniaudio2.codec.segments import reason_tokens, recon_tokens
 from uniaudio2.config import RECON_RATE_HZ, CodecConfig
-from uniaudio2.lm.engine.request import Generated
+from uniaudio2.lm.engine.request import RequestOutput
 from uniaudio2.seeds import row_seed
 from uniaudio2.tokens.codes import Codes
 
@@ -73,7 +73,7 @@ def joined_text(texts: Sequence[str]) -> str:
     return " ".join(filter(None, map(str.strip, texts))) if len(texts) != 1 else texts[0]
 
 
-def joined_reason(answers: Sequence[Generated]) -> str:
+def joined_reason(answers: Sequence[RequestOutput]) -> str:
     """``length`` if any answer was cut."""
     return "length" if any(answer.finish_reason == "length" for answer in answers) else "stop"
 

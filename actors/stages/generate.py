@@ -1,4 +1,4 @@
-"""LLM generation: prompts from the task table in, text or codes out, many rows in a batch."""
+"""Generates text or codes with the language model, from prompts that the task table lays out."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ from actors.storage.model_source import local_model
 from uniaudio2.config import Context
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.errors import BadRow
-from uniaudio2.lm.engine.limits import DoesNotFit
-from uniaudio2.lm.engine.request import Generated, Request
+from uniaudio2.lm.engine.limits import PromptTooLong
+from uniaudio2.lm.engine.request import Request, RequestOutput
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 from uniaudio2.tokens.codes import Codes
@@ -68,7 +68,7 @@ class Generator:
             the task's own.
         examples: worked examples that stand before every row; their audio is encoded here, once.
         context: of the codec, for that audio; see `Encoder`.
-        slots: rows decoded together; the next row takes the place of one that is finished.
+        slots: requests decoded together; the next one takes the slot of one that is finished.
         threads: CPU threads of this actor; None leaves torch's choice.
     """
 
@@ -125,17 +125,17 @@ class Generator:
             return [self._request(inputs, others, piece) for piece in pieces[row]]
 
         requests, errors = each_row(pieces, requests_of)
-        answers = iter(self.engine.answer([one for own in requests.values() for one in own]))
-        generated = {row: [next(answers) for _ in own] for row, own in requests.items()}
+        outputs = iter(self.engine.generate([one for own in requests.values() for one in own]))
+        generated = {row: [next(outputs) for _ in own] for row, own in requests.items()}
         whole, empty = each_row(generated, lambda row: self._checked(generated[row]))
         return self._with_results(mark_errors(table, "generate", errors | empty), pieces, whole)
 
     def _others(self, table: pa.Table, row: int) -> dict[str, Codes]:
-        """The codes of the row's audio columns beside `AUDIO`."""
+        """Read the codes of the row's audio columns beside `AUDIO`."""
         return {name: read_codes(table, row, other_suffix(name)) for name in self.task.other_audio}
 
     def _inputs(self, table: pa.Table, row: int) -> dict[str, Any]:
-        """What the task reads of a row's own columns; the others may hold anything."""
+        """Read what the task needs of a row's own columns; the others may hold anything."""
         cells = table.column(INPUT)[row]
         wanted = {*self.task.text_columns, *self.task.fallback.values(), "instruction"}
         return {name: plain_value(cells[name]) for name in wanted.intersection(cells)}
@@ -156,26 +156,26 @@ class Generator:
                 self.sampling,
                 self.prefix,
             )
-        except DoesNotFit as fault:
+        except PromptTooLong as fault:
             raise BadRow("too_long", str(fault)) from fault
         except ValueError as fault:
             raise BadRow("bad_codes", str(fault)) from fault
 
-    def _checked(self, answers: list[Generated]) -> list[Generated]:
-        """An empty text is an answer; a sound without its last stream is none."""
+    def _checked(self, outputs: list[RequestOutput]) -> list[RequestOutput]:
+        """Refuse sounds without their last stream; an empty text is an answer."""
         last = self.task.answer[-1]
-        for answer in answers:
-            whole = [sound for sound in answer.sounds if len(getattr(sound, last))]
+        for output in outputs:
+            whole = [sound for sound in output.sounds if len(getattr(sound, last))]
             if len(whole) < self.task.sounds:
                 raise BadRow(
                     "nothing_generated",
-                    f"{len(whole)} of {self.task.sounds} sounds came out in {answer.frames} "
-                    "frames; raise sampling.max_frames or change the seed",
+                    f"{len(whole)} of {self.task.sounds} sounds came out in {output.steps} "
+                    "steps; raise sampling.max_frames or change the seed",
                 )
-        return answers
+        return outputs
 
     def _check_codes(self, codes: Codes) -> None:
-        """Codes that a row brought may be another model's."""
+        """Refuse codes of another model, which a row may have brought."""
         try:
             if len(codes.recon):
                 self.model.check_codes(codes)
@@ -186,7 +186,7 @@ class Generator:
         self,
         table: pa.Table,
         pieces: dict[int, list[Piece]],
-        generated: dict[int, list[Generated]],
+        generated: dict[int, list[RequestOutput]],
     ) -> pa.Table:
         count = table.num_rows
         reasons = {row: joined_reason(own) for row, own in generated.items()}
@@ -197,7 +197,7 @@ class Generator:
                 table = write_codes(table, codes, suffix)
             return table
         texts = {
-            row: [self.model.text_of(answer.text_ids) for answer in own]
+            row: [self.model.text_of(output.text_ids) for output in own]
             for row, own in generated.items()
         }
         whole = {row: joined_text(own) for row, own in texts.items()}

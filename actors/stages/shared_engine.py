@@ -1,4 +1,4 @@
-"""One engine for many callers at once, so that the tail of a unit overlaps the head of the next."""
+"""Shares one engine among many callers, so that a unit's tail overlaps the head of the next."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from uniaudio2.lm.engine.engine import Engine
-from uniaudio2.lm.engine.request import Generated, Request
+from uniaudio2.lm.engine.request import Request, RequestOutput
 from uniaudio2.runtime.memory_budget import let_go
 
 
 @dataclass(eq=False)
 class _Call:
-    """What one caller waits for; `tickets` are those of the requests that the engine has."""
+    """What one caller waits for; `request_ids` are those of the requests that the engine has."""
 
     requests: Sequence[Request]
-    future: Future[list[Generated]]
-    tickets: list[int] = field(default_factory=list)
+    future: Future[list[RequestOutput]]
+    request_ids: list[int] = field(default_factory=list)
 
 
 class SharedEngine:
-    """Answers calls from any threads with one engine, which a thread of its own drives.
+    """Answers calls from any thread with one engine, which a thread of its own drives.
 
     A fault of the engine fails every call that is under way, and none that comes later: those get
     a new engine, which is made when nothing holds the memory of the old one any more. Where none
@@ -43,8 +43,11 @@ class SharedEngine:
         self._starting = threading.Lock()
         self.engine: Engine | None = make_engine()
 
-    def answer(self, requests: Sequence[Request]) -> list[Generated]:
-        """Answer requests, in their order; blocks until all have their answers.
+    def generate(self, requests: Sequence[Request]) -> list[RequestOutput]:
+        """Answer requests; blocks until all have their outputs.
+
+        Returns:
+            one output per request, in their order.
 
         Raises:
             Exception: whatever the engine raised while they were under way, or was raised when a
@@ -62,23 +65,23 @@ class SharedEngine:
 
     def _drive(self) -> None:
         waiting: list[_Call] = []
-        answers: dict[int, Generated] = {}
+        outputs: dict[int, RequestOutput] = {}
         while True:
             try:
                 self._receive(waiting)
-                answers |= self._step()
-                waiting = [call for call in waiting if not self._finish(call, answers)]
+                outputs |= self._step()
+                waiting = [call for call in waiting if not self._finish(call, outputs)]
             except Exception as fault:
                 self.engine = None  # no name of this frame holds it
                 let_go(fault)
                 for call in waiting:
                     call.future.set_exception(fault)
-                waiting, answers = [], {}
+                waiting, outputs = [], {}
 
-    def _step(self) -> dict[int, Generated]:
+    def _step(self) -> dict[int, RequestOutput]:
         engine = self._ready()
         engine.step()
-        return engine.take()
+        return engine.pop_finished_outputs()
 
     def _ready(self) -> Engine:
         if self.engine is None:
@@ -95,16 +98,16 @@ class SharedEngine:
         for call in come:
             try:
                 for request in call.requests:
-                    call.tickets.append(engine.submit(request))
+                    call.request_ids.append(engine.add_request(request))
             except ValueError as fault:  # this call's own mistake
-                for ticket in call.tickets:
-                    engine.cancel(ticket)
+                for request_id in call.request_ids:
+                    engine.abort_request(request_id)
                 call.future.set_exception(fault)
                 waiting.remove(call)
 
     @staticmethod
-    def _finish(call: _Call, answers: dict[int, Generated]) -> bool:
-        if not all(ticket in answers for ticket in call.tickets):
+    def _finish(call: _Call, outputs: dict[int, RequestOutput]) -> bool:
+        if not all(request_id in outputs for request_id in call.request_ids):
             return False
-        call.future.set_result([answers.pop(ticket) for ticket in call.tickets])
+        call.future.set_result([outputs.pop(request_id) for request_id in call.request_ids])
         return True

@@ -35,7 +35,7 @@ from uniaudio2.config import LmConfig, ModelConfig
 from uniaudio2.errors import BadRow
 from uniaudio2.frozen import nearest
 from uniaudio2.lm.engine.limits import check_length
-from uniaudio2.lm.prompt import PromptMaker
+from uniaudio2.lm.prompt import PromptBuilder
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.lm.tokenizer import TextTokenizer
 from uniaudio2.tasks.spec import TaskSpec
@@ -198,7 +198,7 @@ def check_prompting(
     check_tags(task, model.lm)
     if not examples:
         return
-    prompts = PromptMaker(TextTokenizer.load(tokenizer, model.lm), model.lm)
+    prompts = PromptBuilder(TextTokenizer.load(tokenizer, model.lm), model.lm)
     prefix = lay_out_examples(
         examples, task, instructions, seed, prompts, lengths_alone(model.codec)
     )

@@ -44,8 +44,8 @@ def checked_model(job: JobConfig) -> ModelConfig:
             )
         if "generate" in job.spec.stages:
             sampling = job.sampling.for_task(job.spec, config)
-            sampling.check_fits(config.lm)
-            sampling.check_serves("text" if job.spec.output == "text" else "audio", job.spec.answer)
+            sampling.check_vocabulary(config.lm)
+            sampling.check_output("text" if job.spec.output == "text" else "audio", job.spec.answer)
             tokenizer = folder / "tokenizer/tokenizer.json"
             check_prompting(job.spec, instructions, examples, sampling, job.seed, config, tokenizer)
             span_rule(job, config)

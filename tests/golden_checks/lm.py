@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +21,16 @@ from tests.golden_checks.lm_recorded import (
 )
 from tests.golden_checks.vectors import GoldenPair, assert_close, assert_same
 from uniaudio2.config import CODEBOOKS
-from uniaudio2.lm.engine.decode_step import Draft, FrameMaker
+from uniaudio2.lm.engine.decode_buffers import DecodeBuffers
+from uniaudio2.lm.engine.decode_step import DecodeStep
 from uniaudio2.lm.engine.engine import Engine
 from uniaudio2.lm.engine.generate import generate
 from uniaudio2.lm.engine.request import Request
-from uniaudio2.lm.kv_cache import KvCache
-from uniaudio2.lm.model import LogitsOf, Pick, UniAudioLM
+from uniaudio2.lm.model import LogitsFn, SampleFn, UniAudioLM
 from uniaudio2.lm.prompt import build_prompt
 from uniaudio2.lm.rope import rope_tables
-from uniaudio2.lm.sampling.decode_state import Rows
-from uniaudio2.lm.sampling.sampling import Sampling, guide, likely
+from uniaudio2.lm.sampling.decode_state import DecodeState
+from uniaudio2.lm.sampling.sampling import Sampling, apply_cfg, top_k_probabilities
 from uniaudio2.tasks.table import TASKS
 from uniaudio2.tokens.codes import Codes
 from uniaudio2.tokens.grid import (
@@ -98,65 +99,64 @@ def check_teacher_forcing(pair: GoldenPair) -> None:
 class Watched(Engine):
     """An engine that answers one request and notes what it computed in every step."""
 
-    def __init__(self, lm: UniAudioLM, request: Request, frames: int, sampling: Sampling) -> None:
-        super().__init__(lm, sampling.model_copy(update={"max_frames": frames}), slots=1)
+    def __init__(self, lm: UniAudioLM, request: Request, steps: int, sampling: Sampling) -> None:
+        super().__init__(lm, sampling.model_copy(update={"max_frames": steps}), slots=1)
         self.hidden: list[Tensor] = []  # [M, D] a step
-        self.audio: list[Tensor] = []  # [M, A] a step and codebook
+        self.audio: list[Tensor] = []  # [M, A] a step and depth
         self.phases: list[Tensor] = []  # [1] a step
-        self.frames: list[Tensor] = []  # [9] a step
-        self.maker = self.Maker(self)
-        ticket = self.submit(request)
-        while not self.is_idle:
+        self.tokens: list[Tensor] = []  # [9] a step
+        self.decode_step = self.Step(self)
+        request_id = self.add_request(request)
+        while self.has_unfinished_requests():
             self.step()
-        self.answer = self.take()[ticket]
+        self.answer = self.pop_finished_outputs()[request_id]
 
-    class Maker(FrameMaker):
-        """Makes the same frames, and tells what it computed."""
+    class Step(DecodeStep):
+        """Runs the same steps, and tells what it computed."""
 
         def __init__(self, told: Watched) -> None:
             super().__init__(told.lm, told.sampling)
             self.told = told
 
-        def _fill_text(
-            self, draft: Draft, hidden: Tensor, at: Tensor | None, texts: Tensor
-        ) -> None:
-            super()._fill_text(draft, hidden, at, texts)
+        def run(self, buffers: DecodeBuffers, *more: Any) -> None:
+            steps = int(buffers.state.steps[0])
+            self.told.phases.append(buffers.state.phase.clone())
+            super().run(buffers, *more)
+            self.told.tokens.append(buffers.generated[0, steps].clone())
+
+        def _choose_text(self, state: DecodeState, hidden: Tensor, *more: Any) -> Tensor:
             self.told.hidden.append(hidden)
-            self.told.frames.append(draft.frame[0])
+            return super()._choose_text(state, hidden, *more)
 
-        def _fill_audio(
-            self, draft: Draft, hidden: Tensor, at: Tensor | None, spelling: KvCache
-        ) -> None:
-            self.told.phases.append(draft.rows.phase.clone())
-            super()._fill_audio(draft, hidden, at, spelling)
+        def _choose_frame(self, state: DecodeState, hidden: Tensor, *more: Any) -> Tensor:
             self.told.hidden.append(hidden)
-            self.told.frames.append(draft.frame[0])
+            return super()._choose_frame(state, hidden, *more)
 
-        def _picker(self, rows: Rows) -> Pick:
-            choose_ids = super()._picker(rows)
+        def _sample_fn(self, state: DecodeState) -> SampleFn:
+            choose_ids = super()._sample_fn(state)
 
-            def pick(column: int, logits_of: LogitsOf) -> Tensor:
+            def sample(depth: int, logits_of: LogitsFn) -> Tensor:
                 self.told.audio.append(logits_of(None, 0, self.lm.config.audio_vocab))
-                return choose_ids(column, logits_of)
+                return choose_ids(depth, logits_of)
 
-            return pick
+            return sample
 
     @property
     def chosen(self) -> Tensor:
-        return torch.stack(self.frames)  # [F, 9]
+        return torch.stack(self.tokens)  # [S, 9]
 
     @property
     def text_logits(self) -> Tensor:
-        return self.lm.text_head(torch.stack(self.hidden))  # [F, M, V]
+        return self.lm.text_head(torch.stack(self.hidden))  # [S, M, V]
 
     @property
     def audio_logits(self) -> Tensor:
         by_step = torch.stack(self.audio).unflatten(0, (-1, CODEBOOKS))
-        return by_step.transpose(1, 2)  # [F, M, 8, A]
+        return by_step.transpose(1, 2)  # [S, M, 8, A]
 
 
 def among_others(pair: GoldenPair, request: Request) -> list[Request]:
-    """Two copies of a request among rows of other lengths and kinds."""
+    """Two copies of a request among others of other lengths and kinds."""
     longer = max((recorded_layout(pair, name) for name in layout_names(pair)), key=len)
     shorter = Prompt(request.prompt.tokens[:3], request.prompt.kind[:3])
     assert len(shorter) < len(request.prompt) < len(longer)
@@ -185,7 +185,7 @@ def check_tts_loop(pair: GoldenPair) -> None:
     assert_same(forbidden, want["tts.forbid_prefix"], "tts.forbid_prefix")
     assert_same(run.chosen[:steps, :CODEBOOKS], want["tts.samples"][:, 1:], "tts.samples")
     assert_same(run.text_logits[:, 0].argmax(-1), want["tts.samples"][:, 0], "tts.samples text")
-    assert run.answer.frames == steps == pair.info["generation"]["tts_frames"]
+    assert run.answer.steps == steps == pair.info["generation"]["tts_frames"]
     assert run.answer.finish_reason == "stop"
     assert_tts(run.answer.codes, pair, "alone")
 
@@ -201,7 +201,7 @@ def check_tts_in_batch(pair: GoldenPair) -> None:
     sampling = PUBLISHED_RULE.model_copy(update={"max_frames": most})
     answers = generate(load(pair), requests, sampling)
     for at in (1, -1):
-        assert_tts(answers[at].codes, pair, "among other rows")
+        assert_tts(answers[at].codes, pair, "among others")
         assert answers[at].finish_reason == "stop"
 
 
@@ -219,8 +219,8 @@ def check_prefill(pair: GoldenPair) -> None:
     taught = lm(heard.tokens[None], heard.kind[None])
     assert_close(taught.text[0], want["asr.prefill_text_logits"], "asr.prefill_text_logits")
     assert_close(taught.audio, want["asr.prefill_ci_logits"], "asr.prefill_ci_logits")
-    rows = len(heard) - 1
-    caches = lm.new_cache(1, rows + 3)
+    length = len(heard) - 1
+    caches = lm.new_cache(1, length + 3)
     lm.prefill(heard.tokens[None, :-1], heard.kind[None, :-1], caches)
     names = [name for name in want if name.startswith("asr.cache.")]
     assert len(names) == 2 * sum(
@@ -229,7 +229,7 @@ def check_prefill(pair: GoldenPair) -> None:
     for name in names:
         published, layer, part = name.removeprefix("asr.cache.").split(".")
         stack = getattr(caches, published.removeprefix("audio_"))
-        stored = (stack.keys if part == "k" else stack.values)[int(layer), 0, :, :rows]
+        stored = (stack.keys if part == "k" else stack.values)[int(layer), 0, :, :length]
         assert_close(stored, want[name], name)
 
 
@@ -240,10 +240,10 @@ def check_asr_loop(pair: GoldenPair) -> None:
     samples = want["asr.samples"].long()
     assert_close(run.text_logits[:, 0], want["asr.text_logits"], "asr.text_logits")
     assert_same(run.chosen[: len(samples), TEXT_COLUMN], samples[:, 0], "asr.samples")
-    spelled = lm.audio_logits(torch.cat(run.hidden), samples[:, 1:])
-    assert_close(spelled, want["asr.audio_logits"], "asr.audio_logits")
+    audio = lm.audio_logits(torch.cat(run.hidden), samples[:, 1:])
+    assert_close(audio, want["asr.audio_logits"], "asr.audio_logits")
     assert run.answer.text_ids == want["asr.text_out"].tolist()
-    assert run.answer.frames == pair.info["generation"]["asr_steps"]
+    assert run.answer.steps == pair.info["generation"]["asr_steps"]
     assert run.answer.finish_reason == "stop"
 
 
@@ -268,18 +268,18 @@ def check_guidance(pair: GoldenPair) -> None:
     sampling = PUBLISHED_RULE.model_copy(update={"guidance": scale})
     run = Watched(lm, Request(prompt, 0, "audio"), steps, sampling)
     assert_close(run.text_logits, want["cfg.text_logits"], "cfg.text_logits")
-    audio = run.audio_logits.transpose(1, 2)  # [F, 8, 2, A]
+    audio = run.audio_logits.transpose(1, 2)  # [S, 8, 2, A]
     assert_close(audio, want["cfg.audio_logits"], "cfg.audio_logits")
     for step in range(steps):
-        text = guide(run.text_logits[step], scale)
+        text = apply_cfg(run.text_logits[step], scale)
         assert_close(text, want["cfg.text_guided"][step], "cfg.text_guided")
         assert_same(text.argmax(-1)[0], want["cfg.samples"][step, 0, 0], "cfg.samples text")
-        for column in range(CODEBOOKS):
-            guided = guide(audio[step, column], scale)
-            assert_close(guided, want["cfg.audio_guided"][step, column], "cfg.audio_guided")
-    for half in range(2):
+        for depth in range(CODEBOOKS):
+            guided = apply_cfg(audio[step, depth], scale)
+            assert_close(guided, want["cfg.audio_guided"][step, depth], "cfg.audio_guided")
+    for sequence in range(2):
         got = run.chosen[:steps, :CODEBOOKS]
-        assert_same(got, want["cfg.samples"][:, half, 1:], "cfg.samples")
+        assert_same(got, want["cfg.samples"][:, sequence, 1:], "cfg.samples")
 
 
 def settings_in(meaning: str) -> dict[str, float]:
@@ -294,7 +294,7 @@ def check_sampling(pair: GoldenPair) -> None:
         settings = settings_in(pair.info["tensors"][name]["meaning"])
         sampling = Sampling(temperature=settings["temperature"], top_k=int(settings["topk"]))
         allowed = ids >= settings.get("forbid_prefix", 0)
-        chances, kept = likely(logits, sampling, allowed)
+        chances, kept = top_k_probabilities(logits, sampling, allowed)
         got = chances if kept is None else torch.zeros_like(logits).scatter(1, kept, chances)
         assert_close(got, pair.tensors[name], name, 1e-6)
 

@@ -96,7 +96,7 @@ def load(pair: GoldenPair) -> UniAudioLM:
 
 
 def kind_of(mask: Tensor) -> Tensor:
-    """Row kinds from a published mask ``[..., 9]``."""
+    """Kinds of positions from a published mask ``[..., 9]``."""
     kind = mask[..., 0] * AUDIO + mask[..., TEXT_COLUMN] * TEXT
     return kind.to(torch.uint8)
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from uniaudio2.codec.encoder import CodecEncoder
     from uniaudio2.flow.decoder import FlowDecoder
     from uniaudio2.lm.engine.engine import Engine
-    from uniaudio2.lm.engine.request import Generated, Request
+    from uniaudio2.lm.engine.request import Request, RequestOutput
     from uniaudio2.lm.model import UniAudioLM
-    from uniaudio2.lm.prompt import PromptMaker
+    from uniaudio2.lm.prompt import PromptBuilder
     from uniaudio2.lm.sampling.sampling import Sampling
     from uniaudio2.lm.tokenizer import TextTokenizer
     from uniaudio2.runtime.memory_budget import Budget
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Part = Literal["encoder", "lm", "decoder"]
 _T = TypeVar("_T")
-_KV_SHARE = 0.4  # of a GPU's free memory: caches are copied when they grow, and frames need room
+_KV_SHARE = 0.4  # of a GPU's free memory: caches are copied when they grow, and steps need room
 ALL_PARTS: tuple[Part, ...] = ("encoder", "lm", "decoder")
 
 
@@ -37,8 +37,8 @@ class UniAudio2:
 
     The codec encoder turns audio into two streams of tokens, the language model answers prompts
     of text and tokens, the flow decoder turns tokens into audio. Audio is always mono float32 at
-    24 kHz, tokens are `Codes`, time first. Every call takes many rows of any lengths, and a row's
-    result does not depend on the rows beside it. Make one with `load`.
+    24 kHz, tokens are `Codes`, time first. Every call takes many inputs of any lengths, and
+    what comes of one does not depend on those beside it. Make one with `load`.
 
     Attributes:
         config: the model's frozen configuration.
@@ -171,18 +171,18 @@ class UniAudio2:
         sampling: Sampling,
         prefix: Prompt | None = None,
     ) -> Request:
-        """Build what `generate` takes for one row.
+        """Build a request for `generate`.
 
         Args:
             task: lays out the prompt.
             values: text or codes by input column.
             instruction: the task prompt; "" leaves it out.
-            seed: the row's seed.
+            seed: decides the draws.
             sampling: its `max_frames` and guidance shape the request.
-            prefix: worked examples, laid out before the row.
+            prefix: worked examples, laid out before the prompt.
 
         Raises:
-            DoesNotFit: the prompt leaves no room for generation in the context.
+            PromptTooLong: the prompt leaves no room for generation in the context.
             ValueError: a value is missing or of the wrong kind, or codes are out of range.
         """
         from uniaudio2.lm.engine.limits import check_length
@@ -198,45 +198,56 @@ class UniAudio2:
         return Request(prompt, seed, output, answer=task.answer)
 
     @property
-    def prompts(self) -> PromptMaker:
-        """Lays out prompts and worked examples."""
-        from uniaudio2.lm.prompt import PromptMaker
+    def prompts(self) -> PromptBuilder:
+        """Builds prompts and worked examples."""
+        from uniaudio2.lm.prompt import PromptBuilder
 
-        return PromptMaker(_need(self._tokenizer, "lm"), self.config.lm)
+        return PromptBuilder(_need(self._tokenizer, "lm"), self.config.lm)
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, slots: int | None = None
-    ) -> list[Generated]:
+    ) -> list[RequestOutput]:
         """Run the language model over requests of any prompt lengths.
 
         Args:
             requests: of `request`.
             sampling: settings of all of them.
-            slots: rows that are decoded together, the next one taking the place of one that is
+            slots: requests that are decoded together, the next one taking the slot of one that is
                 finished; None for all of them.
 
         Returns:
-            one answer a request, in their order.
+            one output per request, in their order.
         """
         from uniaudio2.lm.engine.generate import generate
 
         return generate(_need(self._lm, "lm"), requests, sampling, slots)
 
     def engine(self, sampling: Sampling, slots: int, prefix: Prompt | None = None) -> Engine:
-        """An engine of the language model, for requests that come one by one; what they all begin
-        with is computed once."""
-        from uniaudio2.lm.engine.engine import Engine
-        from uniaudio2.runtime.cuda_graphs import recorder_for
+        """Make an engine of the language model, for requests that come one by one.
 
-        lm, kv_rows = _need(self._lm, "lm"), None
-        if self.device.type == "cuda":  # elsewhere memory is the host's, and rows are few
+        Args:
+            sampling: settings of all requests.
+            slots: requests that are decoded together.
+            prefix: what all prompts begin with; it is computed once.
+        """
+        from uniaudio2.lm.engine.engine import Engine
+        from uniaudio2.runtime.cuda_graphs import graph_capture_for
+
+        lm, kv_positions = _need(self._lm, "lm"), None
+        if self.device.type == "cuda":  # elsewhere memory is the host's, and requests are few
             free_bytes, _ = torch.cuda.mem_get_info(self.device)
-            kv_rows = int(_KV_SHARE * free_bytes) // lm.new_cache(1, 1).row_bytes
-        recorder = recorder_for(self.device)
-        return Engine(lm, sampling, slots, prefix=prefix, kv_rows=kv_rows, recorder=recorder)
+            kv_positions = int(_KV_SHARE * free_bytes) // lm.new_cache(1, 1).position_bytes
+        return Engine(
+            lm,
+            sampling,
+            slots,
+            prefix=prefix,
+            kv_positions=kv_positions,
+            graph_capture=graph_capture_for(self.device),
+        )
 
     def text_of(self, ids: Sequence[int]) -> str:
-        """The text of generated ids, without tags and other special tokens."""
+        """Decode generated ids to text, without tags and other special tokens."""
         return _need(self._tokenizer, "lm").decode(list(ids))
 
     def decode(
@@ -252,17 +263,17 @@ class UniAudio2:
         """Turn codes into waves.
 
         Args:
-            codes: one `Codes` a row.
-            seeds: one a row; they decide the noise.
+            codes: one `Codes` per wave.
+            seeds: one per wave; they decide the noise.
             steps: Euler steps; None for the model's own number.
             guidance: guidance scale; None for the model's own.
             compat: the published window arithmetic instead of the corrected one.
             windows: "fitted" cuts windows to what is heard, "whole" does not; None for the model's
                 own choice.
-            windows_per_batch: windows (of all rows together) that run at once.
+            windows_per_batch: windows (of all waves together) that run at once.
 
         Returns:
-            one wave a row, ``[1920 * T]`` float32 at 24 kHz.
+            one wave per `Codes`, ``[1920 * T]`` float32 at 24 kHz.
         """
         return _need(self._decoder, "decoder").decode(
             codes,

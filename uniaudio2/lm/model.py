@@ -1,8 +1,8 @@
-"""The language model: understanding expert, backbone, generation expert and local decoder.
+"""Implements the language model: two experts, the backbone between them, and the local decoder.
 
-Three stacks run one after the other over the same row sequence; a row is text or audio. The
-local decoder then spells out the eight codebooks of one audio frame. Source: published
-``Model_stage3``.
+Three stacks run one after the other over the same positions; a position is text or audio. The
+local decoder then generates the eight codebooks of one audio frame, depth by depth. Source:
+published ``Model_stage3``.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniaudio2.config import CODEBOOKS, LmConfig, StackConfig
-from uniaudio2.lm.kv_cache import KvCache, LmCache, Place
+from uniaudio2.lm.kv_cache import AttentionMetadata, KvCache, LmCache
 from uniaudio2.lm.transformer import Transformer
 from uniaudio2.runtime.packed_linear import PackedSpans, is_packable, pack_linears
 from uniaudio2.runtime.transfers import send
 from uniaudio2.tokens.grid import AUDIO, TEXT, TEXT_COLUMN
 
-LogitsOf = Callable[[Tensor | None, int, int], Tensor]
-"""Logits of some rows (int64, None for all) and of the ids from the first to before the last."""
+LogitsFn = Callable[[Tensor | None, int, int], Tensor]
+"""Computes logits of some sequences (int64, None for all), of the ids ``first`` to before ``stop``:
+``[N, stop - first]``."""
 
-Pick = Callable[[int, LogitsOf], Tensor]
-"""Chooses ids ``[B]`` of one codebook; it computes the logits that it needs and no others."""
+SampleFn = Callable[[int, LogitsFn], Tensor]
+"""Chooses ids ``[B]`` int64 at one depth; it computes the logits that it needs and no others."""
 
 
 @dataclass(frozen=True)
-class Taught:
+class TeacherForcedLogits:
     """Logits under teacher forcing.
 
     Attributes:
-        text: ``[B, S, text_vocab]``, the prediction that every row makes.
-        audio: ``[N, 8, A]`` for the N audio rows that follow a row, in row-major order.
-        labels: ``[N, 8]`` int64, the ids of those rows.
+        text: ``[B, S, text_vocab]``, the prediction that every position makes.
+        audio: ``[N, 8, A]`` for the N audio positions that follow another, sequence by sequence.
+        labels: ``[N, 8]`` int64, the ids at those positions.
     """
 
     text: Tensor
@@ -46,7 +47,7 @@ class Taught:
 
 
 class UniAudioLM(nn.Module):
-    """Text and audio frames in, text and audio frames out.
+    """Reads text and audio tokens and predicts the next ones.
 
     Args:
         config: sizes, cards and markers.
@@ -74,6 +75,7 @@ class UniAudioLM(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return self.audio_head.device
 
     def pack(self) -> None:
@@ -93,13 +95,13 @@ class UniAudioLM(nn.Module):
     def hidden(
         self, tokens: Tensor, kind: Tensor, cache: LmCache | None = None, start: int = 0
     ) -> Tensor:
-        """Run whole row sequences, or a piece of them.
+        """Run whole sequences, or a chunk of them.
 
         Args:
             tokens: ``[B, S, 9]`` int64.
             kind: ``[B, S]`` uint8, padding at the right end.
-            cache: filled with the rows' keys and values when given.
-            start: position of the first row; the cache holds what is before it.
+            cache: filled with keys and values when given.
+            start: the first position; the cache holds those before it.
 
         Returns:
             ``[B, S, D]``: what text head and local decoder read.
@@ -116,8 +118,8 @@ class UniAudioLM(nn.Module):
         hidden: Tensor = spoken * is_audio + thought * is_text
         return hidden
 
-    def forward(self, tokens: Tensor, kind: Tensor) -> Taught:
-        """Teacher forcing: predict row i + 1 from rows 0..i.
+    def forward(self, tokens: Tensor, kind: Tensor) -> TeacherForcedLogits:
+        """Run teacher forcing: predict position i + 1 from positions 0..i.
 
         Args:
             tokens: ``[B, S + 1, 9]`` int64.
@@ -127,31 +129,31 @@ class UniAudioLM(nn.Module):
         is_target = kind[:, 1:] == AUDIO
         labels = tokens[:, 1:, :CODEBOOKS][is_target]  # [N, 8]
         audio = self.audio_logits(hidden[is_target], labels)
-        return Taught(self.text_head(hidden), audio, labels)
+        return TeacherForcedLogits(self.text_head(hidden), audio, labels)
 
     def audio_logits(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Logits of every codebook, given the true ids of the codebooks before it.
+        """Compute logits at every depth, given the true ids at the depths before it.
 
         Args:
-            hidden: ``[N, D]`` rows that predict a frame.
+            hidden: ``[N, D]`` of positions that predict a frame.
             labels: ``[N, 8]`` int64 ids of that frame.
 
         Returns:
             ``[N, 8, A]``.
         """
-        spelled = self.audio_embedding(self._table_rows(labels[:, :-1]))  # [N, 7, D]
-        inputs = torch.cat([hidden[:, None], spelled], dim=1)
+        before = self.audio_embedding(self._table_ids(labels[:, :-1]))  # [N, 7, D]
+        inputs = torch.cat([hidden[:, None], before], dim=1)
         outputs = self.local_decoder(self.projection(inputs))  # [N, 8, Dlocal]
         return torch.einsum("ncd,cda->nca", outputs, self.audio_head)
 
-    # ---- one row at a time ---------------------------------------------------------------
+    # ---- chunks of prompts, and single steps ---------------------------------------------
 
-    def new_cache(self, batch: int, length: int) -> LmCache:
-        """Make room for `length` rows of `batch` sequences."""
+    def new_cache(self, sequences: int, length: int) -> LmCache:
+        """Allocate `length` positions for each of `sequences` sequences."""
         like = self.audio_head
         return LmCache(
             *(
-                KvCache.allocate(stack.config, batch, length, like)
+                KvCache.allocate(stack.config, sequences, length, like)
                 for stack in (self.backbone, self.understanding_expert, self.generation_expert)
             )
         )
@@ -165,17 +167,18 @@ class UniAudioLM(nn.Module):
         start: int = 0,
         after_audio: bool = False,
     ) -> None:
-        """Store rows of right-padded prompts; no logits are computed.
+        """Store a chunk of right-padded prompts; no logits are computed.
 
-        What padding stores is overwritten by `step` before it can be seen. Up to the first audio
-        row the experts would store zeros, which the cache holds already, so they do not run.
+        What padding stores is overwritten by `step` before it is attended to. Up to the first
+        audio position the experts would store zeros, which the cache holds already, so they do
+        not run.
 
         Args:
-            tokens: ``[B, S, 9]`` int64: rows of the prompts, never their last.
+            tokens: ``[B, S, 9]`` int64: never the last position of a prompt.
             kind: ``[B, S]`` uint8, on any device.
-            cache: of at least ``start + S`` rows, zero from `start` on.
-            start: position of the first of these rows; the cache holds what is before it.
-            after_audio: there is an audio row among those before.
+            cache: of at least ``start + S`` positions, zero from `start` on.
+            start: the first of these positions; the cache holds those before it.
+            after_audio: there is an audio position among those before.
         """
         if after_audio or bool((kind == AUDIO).any()):
             self.hidden(tokens, send(kind, tokens.device), cache, start)
@@ -192,85 +195,89 @@ class UniAudioLM(nn.Module):
         kind: Tensor,
         positions: Tensor,
         cache: LmCache,
-        visible: int | None = None,
+        kv_length: int | None = None,
         only_text: bool = False,
     ) -> Tensor:
-        """Run the next row of every sequence and store it.
+        """Run the next position of every sequence and store it.
 
         Args:
             tokens: ``[B, 9]`` int64.
             kind: ``[B]`` uint8.
-            positions: ``[B]`` int64, where each row goes.
-            cache: the rows before.
-            visible: a bound on ``positions + 1``, so that attention reads no more of the cache
+            positions: ``[B]`` int64.
+            cache: the positions before.
+            kv_length: a bound on ``positions + 1``, so that attention reads no more of the cache
                 than it must; the whole cache when None.
-            only_text: all of these rows are text and no audio row will ever follow in any of
-                the sequences, so nothing would read what the experts store: they are left out.
+            only_text: all of these positions are text and no audio will ever follow in any of the
+                sequences, so nothing would read what the experts store: they are left out.
 
         Returns:
             ``[B, D]``: what text head and local decoder read.
         """
         length = cache.backbone.keys.shape[3]
         dtype = cache.backbone.keys.dtype
-        place = Place.per_row(positions, min(visible or length, length), dtype)
+        metadata = AttentionMetadata.per_sequence(
+            positions, min(kv_length or length, length), dtype
+        )
         texts = self.text_embedding(tokens[:, TEXT_COLUMN])
         if only_text:
-            return self.backbone.step(texts, cache.backbone, place)
+            return self.backbone.step(texts, cache.backbone, metadata)
         is_audio = (kind == AUDIO)[:, None]  # [B, 1]
         heard = self._embed_audio(tokens) * is_audio
-        heard = self.understanding_expert.step(heard, cache.understanding_expert, place)
+        heard = self.understanding_expert.step(heard, cache.understanding_expert, metadata)
         mixed = torch.where(is_audio, heard, texts)
-        thought = self.backbone.step(mixed, cache.backbone, place)
-        spoken = self.generation_expert.step(thought * is_audio, cache.generation_expert, place)
+        thought = self.backbone.step(mixed, cache.backbone, metadata)
+        spoken = self.generation_expert.step(thought * is_audio, cache.generation_expert, metadata)
         return torch.where(is_audio, spoken, thought)
 
-    def spelling_cache(self, batch: int) -> KvCache:
-        """Room for the frame that `spell` is at, for any number of frames one after the other."""
+    def new_depth_cache(self, sequences: int) -> KvCache:
+        """Allocate the local decoder's cache: a position per depth, used anew by every frame."""
         stack = self.config.local_decoder
-        return KvCache.allocate(stack, batch, CODEBOOKS, self.audio_head, zeroed=False)
+        return KvCache.allocate(stack, sequences, CODEBOOKS, self.audio_head, zeroed=False)
 
     @torch.no_grad()
-    def spell(self, hidden: Tensor, pick: Pick, cache: KvCache | None = None) -> Tensor:
-        """Spell out the next frame, one codebook after the other.
+    def generate_frame(
+        self, hidden: Tensor, sample: SampleFn, cache: KvCache | None = None
+    ) -> Tensor:
+        """Generate the next audio frame with the local decoder, one depth after the other.
 
         Args:
-            hidden: ``[B, D]`` of `step`, audio-output rows only.
-            pick: chooses the ids of a codebook; called for columns 0..7.
-            cache: of `spelling_cache`, for at least B sequences; what it holds is overwritten.
+            hidden: ``[B, D]`` of `step`, of sequences with audio output only.
+            sample: chooses the ids at a depth; called for depths 0..7.
+            cache: of `new_depth_cache`, for at least B sequences; what it holds is overwritten.
 
         Returns:
             ``[B, 8]`` int64.
         """
-        cache = (cache or self.spelling_cache(len(hidden))).first(len(hidden))
-        columns: list[Tensor] = []
-        for column in range(CODEBOOKS):
+        cache = (cache or self.new_depth_cache(len(hidden))).first(len(hidden))
+        ids: list[Tensor] = []
+        for depth in range(CODEBOOKS):
             inputs = self.projection(hidden)  # [B, Dlocal]
-            outputs = self.local_decoder.step(inputs, cache, Place.shared(column))
-            columns.append(pick(column, partial(self._logits, column, outputs)))
-            if column + 1 < CODEBOOKS:
-                hidden = self.audio_embedding(columns[-1] + column * self.config.audio_vocab)
-        return torch.stack(columns, dim=1)
+            outputs = self.local_decoder.step(inputs, cache, AttentionMetadata.shared(depth))
+            ids.append(sample(depth, partial(self._logits, depth, outputs)))
+            if depth + 1 < CODEBOOKS:
+                hidden = self.audio_embedding(ids[-1] + depth * self.config.audio_vocab)
+        return torch.stack(ids, dim=1)
 
     def _logits(
-        self, column: int, outputs: Tensor, rows: Tensor | None, first: int, stop: int
+        self, depth: int, outputs: Tensor, sequences: Tensor | None, first: int, stop: int
     ) -> Tensor:
-        """`LogitsOf` a codebook from what the local decoder gave ``[B, Dlocal]``."""
-        own = outputs if rows is None else outputs[rows]
+        """Compute logits (a `LogitsFn`) from what the local decoder gave ``[B, Dlocal]``."""
+        own = outputs if sequences is None else outputs[sequences]
         if self._packed_head:
-            return self._packed_head.product(own, column, first, stop)
-        return own @ self.audio_head[column, :, first:stop]
+            return self._packed_head.product(own, depth, first, stop)
+        return own @ self.audio_head[depth, :, first:stop]
 
     # ---- embeddings ----------------------------------------------------------------------
 
-    def _table_rows(self, ids: Tensor) -> Tensor:
-        """Rows of the audio embedding: codebook c of ``[..., c]`` ids has its own span of it."""
-        columns = torch.arange(ids.shape[-1], device=ids.device)
-        return ids + columns * self.config.audio_vocab
+    def _table_ids(self, ids: Tensor) -> Tensor:
+        """Offset ids ``[..., depths]`` into the audio embedding, where each depth has a range."""
+        depths = torch.arange(ids.shape[-1], device=ids.device)
+        return ids + depths * self.config.audio_vocab
 
     def _embed_audio(self, tokens: Tensor) -> Tensor:
-        """Sum of the eight codebooks of rows ``[..., 9]``: ``[..., D]``."""
-        rows = self._table_rows(tokens[..., :CODEBOOKS])
+        """Sum the embeddings of the eight codebooks of tokens ``[..., 9]``: ``[..., D]``."""
+        ids = self._table_ids(tokens[..., :CODEBOOKS])
         table = self.audio_embedding.weight
         # a bag sums as it reads, so the [..., 8, D] of single embeddings never exists
-        summed = F.embedding_bag(rows.flatten(end_dim=-2), table, mode="sum")
-        return summed.view(*rows.shape[:-1], -1)
+        summed = F.embedding_bag(ids.flatten(end_dim=-2), table, mode="sum")
+        return summed.view(*ids.shape[:-1], -1)

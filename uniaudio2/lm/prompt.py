@@ -1,4 +1,4 @@
-"""A prompt from a row of the task table, and worked examples before it."""
+"""Builds prompts as the task table lays them out, and worked examples before them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def build_prompt(
     config: LmConfig,
     fixed: Mapping[str, list[int]] | None = None,
 ) -> Prompt:
-    """Lay out the instruction, then the task's segments in their order.
+    """Build a prompt: the instruction, then the task's segments in their order.
 
     Args:
-        task: row of the task table.
+        task: its entry in the task table.
         instruction_ids: text ids of the task prompt, its bos and eos included; none leaves it out.
         values: what fills the segments, by column: text ids or codes.
         config: markers and cards.
@@ -70,8 +70,8 @@ def _segment(
 def answer_segments(
     task: TaskSpec, answer: list[int] | Sequence[Codes], config: LmConfig
 ) -> list[Prompt]:
-    """An answer as the model would give it: text ids between the task's tags, or the streams of
-    every sound.
+    """Lay an answer out as the model would give it: text ids between the task's tags, or the
+    streams of every sound.
 
     Raises:
         ValueError: an id is out of range.
@@ -90,8 +90,8 @@ def answer_segments(
     return parts
 
 
-class PromptMaker:
-    """Prompts from texts and codes.
+class PromptBuilder:
+    """Builds prompts from texts and codes.
 
     Args:
         tokenizer: of the model.
@@ -102,7 +102,7 @@ class PromptMaker:
         self.tokenizer, self.config = tokenizer, config
 
     def prompt(self, task: TaskSpec, values: Mapping[str, str | Codes], instruction: str) -> Prompt:
-        """The prompt of one row.
+        """Build the prompt of one request.
 
         Args:
             task: lays it out.
@@ -128,7 +128,7 @@ class PromptMaker:
         instruction: str,
         answer: str | Sequence[Codes],
     ) -> Prompt:
-        """A row's prompt with its answer behind it.
+        """Build a worked example: a prompt with its answer behind it.
 
         Args:
             task: lays it out.

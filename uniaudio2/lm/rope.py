@@ -1,4 +1,4 @@
-"""Rotary positions with Llama-3 frequency scaling, in float32 whatever the model's dtype."""
+"""Computes rotary positions with Llama-3 frequency scaling, in float32 for any model dtype."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uniaudio2.config import RopeConfig
 
 
 def frequencies(config: RopeConfig, head_dim: int) -> Tensor:
-    """Turns per position of every rotated pair, long wavelengths slowed down by ``factor``.
+    """Compute the angle per position of every rotated pair; ``factor`` slows long wavelengths down.
 
     Returns:
         ``[head_dim / 2]`` float32.
@@ -26,7 +26,7 @@ def frequencies(config: RopeConfig, head_dim: int) -> Tensor:
 
 
 def rope_tables(config: RopeConfig, head_dim: int, positions: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of positions ``0 .. positions - 1``, each half of a head repeated.
+    """Compute cosines and sines of positions ``0 .. positions - 1``, each half of a head repeated.
 
     Returns:
         Two ``[positions, head_dim]`` float32 tensors on the CPU.
@@ -39,13 +39,13 @@ def rope_tables(config: RopeConfig, head_dim: int, positions: int) -> tuple[Tens
 
 
 def signed(sin: Tensor) -> Tensor:
-    """Sines ``[..., head]`` as `rotate` takes them: those of the first half negative."""
+    """Negate the first half of sines ``[..., head]``, as `rotate` takes them."""
     left, right = sin.chunk(2, dim=-1)
     return torch.cat((-left, right), dim=-1)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate heads by their position: the pairs are (j, j + head / 2).
+    """Rotate heads by their position; the pairs are (j, j + head / 2).
 
     Args:
         x: ``[B, H, T, head]``, of any dtype; its products with float32 are float32.
@@ -57,7 +57,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class Rope:
-    """The tables of one stack, made once per device and never part of a state dict.
+    """Keeps the tables of one stack, made once per device and never part of a state dict.
 
     Args:
         config: base and scaling.
@@ -72,7 +72,7 @@ class Rope:
         self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Cosines and `signed` sines ``[context, head]`` on `device`."""
+        """Give cosines and `signed` sines ``[context, head]`` on `device`."""
         if device not in self._tables:
             with torch.inference_mode(False):  # a table first used there must still serve training
                 cos, sin = rope_tables(self.config, self.head_dim, self.context)

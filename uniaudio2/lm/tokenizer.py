@@ -1,4 +1,4 @@
-"""Text to ids and back, with the markers that the model was trained on."""
+"""Encodes text as ids and decodes it, with the markers that the model was trained on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TextTokenizer:
         return TextTokenizer(Tokenizer.from_file(str(path)), config)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text, with bos in front and eos at the end exactly once each."""
+        """Encode a text, with bos in front and eos at the end exactly once each."""
         ids: list[int] = self._tokenizer.encode(text).ids
         if ids[:1] != [self._ids.text_bos]:
             ids.insert(0, self._ids.text_bos)
@@ -41,18 +41,18 @@ class TextTokenizer:
         return ids
 
     def instruction(self, text: str) -> list[int]:
-        """Ids of a task prompt: stripped, then closed by an empty line."""
+        """Encode a task prompt: stripped, then closed by an empty line."""
         return self.encode(text.strip() + "\n\n")
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids; special ids, and ids that the tokenizer does not know, say nothing."""
+        """Decode ids; special ids, and ids that the tokenizer does not know, are left out."""
         spoken = [id for id in ids if id not in self._special]
         text: str = self._tokenizer.decode(spoken, skip_special_tokens=True)
         return text
 
 
 def special_tokens(ids: SpecialIds) -> dict[str, int]:
-    """Every special text token and its id."""
+    """List every special text token and its id."""
     tokens = {
         "<|begin_of_text|>": ids.text_bos,
         "<|end_of_text|>": ids.text_eos,
@@ -65,7 +65,7 @@ def special_tokens(ids: SpecialIds) -> dict[str, int]:
 
 
 def byte_tokenizer(config: LmConfig) -> Tokenizer:
-    """A tokenizer that needs no training: id b is byte b, special tokens keep their own ids.
+    """Make a tokenizer that needs no training: id b is byte b, special tokens keep their own ids.
 
     Raises:
         ValueError: special ids that collide with the 256 bytes or with each other.
@@ -86,7 +86,7 @@ def byte_tokenizer(config: LmConfig) -> Tokenizer:
 
 
 def _byte_characters() -> list[str]:
-    """The printable characters that byte-level tokenizers use for bytes 0..255: a printable
+    """List the printable characters that byte-level tokenizers use for bytes 0..255: a printable
     byte stands for itself, the others follow one another from U+0100."""
     characters, others = [], 0
     for byte in range(256):

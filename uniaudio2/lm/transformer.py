@@ -1,4 +1,4 @@
-"""The Llama stack that serves as backbone, as both experts and as local decoder."""
+"""Implements the Llama stack that serves as backbone, as both experts and as local decoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from uniaudio2.config import RopeConfig, StackConfig
-from uniaudio2.lm.kv_cache import KvCache, Place
+from uniaudio2.lm.kv_cache import AttentionMetadata, KvCache
 from uniaudio2.lm.rope import Rope, rotate
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -39,23 +39,29 @@ def _attend_whole(
     start: int,
     mask: Tensor | None,
 ) -> Tensor:
-    """Each of T rows sees itself and the rows before it; query head h reads group h // share."""
+    """Attend from each of T positions to itself and those before it; query head h reads group
+    h // share."""
     if cache is not None:
-        keys, values = cache.fill(layer, keys, values, start)
+        keys, values = cache.write_chunk(layer, keys, values, start)
     return F.scaled_dot_product_attention(
         queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=True
     )
 
 
 def _attend_next(
-    queries: Tensor, keys: Tensor, values: Tensor, layer: int, cache: KvCache, place: Place
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    layer: int,
+    cache: KvCache,
+    metadata: AttentionMetadata,
 ) -> Tensor:
-    """One new row per sequence sees what is stored. The heads of a group become its query rows,
-    so that grouped keys are read in place and never repeated."""
-    seen_keys, seen_values = cache.append(layer, keys, values, place)
-    batch, groups, _, width = seen_keys.shape
+    """Attend from one new position per sequence to what is stored. The heads of a group become
+    rows of one query, so that grouped keys are read in place and never repeated."""
+    keys, values = cache.append(layer, keys, values, metadata)
+    batch, groups, _, width = keys.shape
     grouped = queries.reshape(batch, groups, -1, width)  # [B, groups, share, head]
-    mixed = F.scaled_dot_product_attention(grouped, seen_keys, seen_values, attn_mask=place.mask)
+    mixed = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=metadata.mask)
     return mixed.reshape(queries.shape)
 
 
@@ -76,6 +82,17 @@ class Block(nn.Module):
         self.down = nn.Linear(config.mlp_dim, config.dim, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
+        """Run T positions.
+
+        Args:
+            x: ``[B, T, D]``.
+            cos: of `Rope.tables`, broadcastable to ``[B, heads, T, head]``.
+            sin: the same.
+            attend: mixes values.
+
+        Returns:
+            ``[B, T, D]``.
+        """
         turned, count = self.heads + self.groups, self.heads + 2 * self.groups
         qkv = self.qkv(self.attention_norm(x)).view(*x.shape[:2], count, self.width)
         qkv = qkv.transpose(1, 2)  # [B, heads + 2 groups, T, head]
@@ -111,23 +128,23 @@ class Transformer(nn.Module):
         self.norm = RmsNorm(config.dim, norm_eps)
 
     def forward(self, x: Tensor, cache: KvCache | None = None, start: int = 0) -> Tensor:
-        """Run T rows of whole sequences, each row seeing those before it.
+        """Run T positions of every sequence, each attending to those before it.
 
         Args:
             x: ``[B, T, D]``; padding at the right end disturbs nothing before it.
-            cache: filled with these rows when given; holds the rows before `start`.
-            start: position of the first row; 0 without a cache.
+            cache: filled with these positions when given; holds those before `start`.
+            start: the first position; 0 without a cache.
 
         Returns:
             ``[B, T, D]`` after the final norm.
 
         Raises:
-            ValueError: more rows than the context.
+            ValueError: more positions than the context.
         """
         stop = start + x.shape[1]
         if stop > self.rope.context:
             raise ValueError(
-                f"{stop} rows exceed the context of {self.rope.context}; shorten the prompt"
+                f"{stop} positions exceed the context of {self.rope.context}; shorten the prompt"
             )
         cos, sin = (table[start:stop] for table in self.rope.tables(x.device))  # [T, head]
         mask = None
@@ -139,20 +156,21 @@ class Transformer(nn.Module):
         normed: Tensor = self.norm(x)
         return normed
 
-    def step(self, x: Tensor, cache: KvCache, place: Place) -> Tensor:
-        """Run one new row per sequence and store it.
+    def step(self, x: Tensor, cache: KvCache, metadata: AttentionMetadata) -> Tensor:
+        """Run one new position per sequence and store it.
 
         Args:
             x: ``[B, D]``.
-            cache: the rows before it; the new one is added.
-            place: where the row goes and what it sees.
+            cache: the positions before it; the new one is added.
+            metadata: where it is stored and what it attends to.
 
         Returns:
             ``[B, D]`` after the final norm.
         """
-        cos, sin = (place.rows_of(table) for table in self.rope.tables(x.device))
+        cos, sin = (metadata.look_up(table) for table in self.rope.tables(x.device))
         x = x[:, None]  # [B, 1, D]
         for layer, block in enumerate(self.blocks):
-            x = block(x, cos, sin, partial(_attend_next, layer=layer, cache=cache, place=place))
+            attend = partial(_attend_next, layer=layer, cache=cache, metadata=metadata)
+            x = block(x, cos, sin, attend)
         normed: Tensor = self.norm(x)
         return normed[:, 0]

@@ -1,8 +1,9 @@
-"""Work of a device that is recorded once and repeated without the host, and what it must not do.
+"""Captures device work as CUDA graphs and replays it without the host.
 
-A frame is thousands of small operations, and handing them over one by one costs a GPU more than
-running them. A recording repeats them with the same memory and the same numbers from the host.
-So such work lives in memory that stays where it is, and never waits for what the device computes.
+A step of the language model is thousands of small operations, and launching them one by one costs
+a GPU more than running them. A graph repeats them on the same memory with the same numbers from
+the host. So captured work lives in memory that stays where it is, and never synchronizes with the
+device.
 """
 
 from __future__ import annotations
@@ -18,36 +19,40 @@ import torch
 from torch import Tensor
 
 _LOG = logging.getLogger(__name__)
-_MOST = 64  # recordings that are kept; a GPU holds some MB for each
+_MAX_GRAPHS = 64  # a GPU holds some MB for each
 
-_waits = ContextVar("waits", default=True)
+_sync_is_allowed = ContextVar("sync_is_allowed", default=True)
 
 
-def may_wait(tensor: Tensor) -> bool:
-    """Whether the host may look at what a tensor holds: not on a GPU, nor while being recorded."""
-    return _waits.get() and not tensor.is_cuda
+def may_sync(tensor: Tensor) -> bool:
+    """Whether the host may read what a tensor holds: not on a GPU, nor in work to be captured."""
+    return _sync_is_allowed.get() and not tensor.is_cuda
 
 
 @contextmanager
-def without_waiting() -> Iterator[None]:
-    """Within, the host may not wait for any device."""
-    token = _waits.set(False)
+def without_sync() -> Iterator[None]:
+    """Forbid the host to synchronize with any device inside the block: `may_sync` is false."""
+    token = _sync_is_allowed.set(False)
     try:
         yield
     finally:
-        _waits.reset(token)
+        _sync_is_allowed.reset(token)
 
 
-class Recorder(Protocol):
-    """Records work."""
+class GraphCapture(Protocol):
+    """Captures work, so that it can be replayed."""
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """What does the work again; afterwards all memory is as if it had not been done yet."""
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Capture work without doing it.
+
+        Returns:
+            what does the work; until it is called, all memory is as before.
+        """
         ...
 
 
-class CudaGraphs:
-    """Records what a CUDA device does as graphs; all of them share scratch memory.
+class CudaGraphCapture:
+    """Captures the work of a CUDA device; all graphs share one pool of scratch memory.
 
     Args:
         device: where the work is done.
@@ -57,11 +62,11 @@ class CudaGraphs:
         self.device = device
         self._pool: Any = None  # torch gives its handle no type
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Capture; see `Recorder`.
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Capture work as a CUDA graph; see `GraphCapture`.
 
         Raises:
-            RuntimeError: something in the work cannot be captured, or memory is out.
+            RuntimeError: an operation of the work cannot be captured, or memory is out.
         """
         graph = torch.cuda.CUDAGraph()
         # other threads of the process may use the device meanwhile
@@ -73,64 +78,66 @@ class CudaGraphs:
         return replay
 
 
-def recorder_for(device: torch.device) -> Recorder | None:
-    """What records on a device; None where every operation is done as it comes."""
-    return CudaGraphs(device) if device.type == "cuda" else None
+def graph_capture_for(device: torch.device) -> GraphCapture | None:
+    """What captures graphs on a device; None where every operation is launched as it comes."""
+    return CudaGraphCapture(device) if device.type == "cuda" else None
 
 
-class Recordings:
-    """Does work by its key: at first as it is, the second time recorded, then repeated.
+class CudaGraphs:
+    """Runs work by its key: eagerly the first time, captured the second time, then replayed.
 
-    The first time has it all set up (libraries choose and load what they need) outside of the
-    recording. Work that cannot be recorded is done as it is from then on, and a warning says so.
+    The eager run is the warm-up: libraries choose and load what they need outside of the capture.
+    Work that cannot be captured runs eagerly from then on, and a warning says so.
 
     Args:
-        recorder: None does everything as it is.
+        graph_capture: None runs everything eagerly.
     """
 
-    def __init__(self, recorder: Recorder | None) -> None:
-        self.recorder = recorder
-        self._memory = 0
-        self._kept: OrderedDict[Hashable, Callable[[], None] | None] = OrderedDict()
+    def __init__(self, graph_capture: GraphCapture | None) -> None:
+        self.graph_capture = graph_capture
+        self._memory_version = 0
+        self._replays: OrderedDict[Hashable, Callable[[], None] | None] = OrderedDict()
 
-    def run(self, key: Hashable, memory: int, work: Callable[[], None]) -> None:
-        """Do work.
+    def run(self, key: Hashable, memory_version: int, work: Callable[[], None]) -> None:
+        """Run work, from its graph if there is one.
 
         Args:
-            key: everything of it that is not in memory which stays where it is.
-            memory: a number that changes when the memory that it works in does; what was recorded
-                for other memory is dropped.
-            work: what to do.
+            key: all that the work depends on, except what memory holds that stays in place.
+            memory_version: a number that changes when that memory is elsewhere; graphs of another
+                version are dropped.
+            work: what to run.
         """
-        if self.recorder is None:
+        if self.graph_capture is None:
             return work()
-        if memory != self._memory:
-            self._memory = memory
-            self._kept.clear()
-        with without_waiting():
-            if key not in self._kept:
+        if memory_version != self._memory_version:
+            self._memory_version = memory_version
+            self._replays.clear()
+        with without_sync():
+            if key not in self._replays:
                 self._keep(key, None)
                 return work()
-            repeat = self._kept[key] or self._recorded(self.recorder, work)
-            if repeat is None:
+            replay = self._replays[key] or self._captured(self.graph_capture, work)
+            if replay is None:
                 return work()
-            self._keep(key, repeat)
-            return repeat()
+            self._keep(key, replay)
+            return replay()
 
-    def _recorded(self, recorder: Recorder, work: Callable[[], None]) -> Callable[[], None] | None:
+    def _captured(
+        self, graph_capture: GraphCapture, work: Callable[[], None]
+    ) -> Callable[[], None] | None:
         try:
-            return recorder.record(work)
+            return graph_capture.capture(work)
         except RuntimeError:
             _LOG.warning(
-                "work of the device could not be recorded; it goes on unrecorded, and slower",
+                "a step could not be captured as a CUDA graph; steps run uncaptured, and slower",
                 exc_info=True,
             )
-            self.recorder = None
-            self._kept.clear()
+            self.graph_capture = None
+            self._replays.clear()
             return None
 
-    def _keep(self, key: Hashable, repeat: Callable[[], None] | None) -> None:
-        self._kept[key] = repeat
-        self._kept.move_to_end(key)
-        if len(self._kept) > _MOST:
-            self._kept.popitem(last=False)
+    def _keep(self, key: Hashable, replay: Callable[[], None] | None) -> None:
+        self._replays[key] = replay
+        self._replays.move_to_end(key)
+        if len(self._replays) > _MAX_GRAPHS:
+            self._replays.popitem(last=False)

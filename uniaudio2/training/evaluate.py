@@ -12,7 +12,7 @@ import jiwer
 from torch import Tensor
 
 from uniaudio2.entrypoints.model import UniAudio2
-from uniaudio2.lm.engine.request import Generated
+from uniaudio2.lm.engine.request import RequestOutput
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.seeds import row_seed
 from uniaudio2.tasks.table import TASKS
@@ -53,7 +53,7 @@ class Evaluation:
 
     # ---- what the model does -------------------------------------------------------------
 
-    def generate(self, task_name: str, values: Sequence[str | Codes]) -> list[Generated]:
+    def generate(self, task_name: str, values: Sequence[str | Codes]) -> list[RequestOutput]:
         """Answers of one task with its own instruction and the model's own sampling."""
         task = TASKS[task_name]
         sampling = Sampling.of_model(self.model.config, task)
@@ -68,7 +68,7 @@ class Evaluation:
             )
             for number, value in enumerate(values)
         ]
-        answers: list[Generated] = []
+        answers: list[RequestOutput] = []
         for first in range(0, len(requests), _ROWS_PER_BATCH):
             answers += self.model.generate(requests[first : first + _ROWS_PER_BATCH], sampling)
         self.generated += len(answers)

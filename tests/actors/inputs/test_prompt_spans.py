@@ -26,7 +26,7 @@ from pipelines.config.job import JobConfig
 from pipelines.planning.span_policy import span_rule
 from uniaudio2.audio.files import decode_audio
 from uniaudio2.checkpoint.native import BUNDLED, load_config
-from uniaudio2.lm.engine.request import Generated
+from uniaudio2.lm.engine.request import RequestOutput
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.seeds import row_seed
 from uniaudio2.tokens.codes import Codes
@@ -107,7 +107,7 @@ def test_texts_and_reasons_of_spans_become_one() -> None:
     assert joined_text([" one ", "", "two"]) == "one two"
     assert joined_text([]) == ""
     assert joined_text([" as it is "]) == " as it is "
-    ends = [Generated([], Codes.empty(), reason, 1) for reason in ("stop", "length")]
+    ends = [RequestOutput([], Codes.empty(), reason, 1) for reason in ("stop", "length")]
     assert [joined_reason(ends[:1]), joined_reason(ends), joined_reason([])] == [
         "stop", "length", "stop",
     ]  # fmt: skip

@@ -205,7 +205,7 @@ def test_examples_stand_before_every_row_and_are_computed_once(
     generator(table)
     assert encoded == [4], "all examples in one call, and no row after them"
     assert generator.prefix is not None
-    assert generator.engine.engine.shelf.computed_rows == len(generator.prefix)
+    assert generator.engine.engine.prefix_cache.computed_positions == len(generator.prefix)
     without = Generator("tiny", task, greedy, 0)(table)
     assert with_them["text"].to_pylist() != without["text"].to_pylist()
     lengths = lay_out_examples(

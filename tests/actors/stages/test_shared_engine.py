@@ -35,12 +35,12 @@ def test_calls_of_many_threads_share_the_slots_and_keep_their_answers() -> None:
     def watched() -> None:
         step()
         # requests of one call have seeds of one ten
-        seen.add(frozenset(asked.request.seed // 10 for asked in shared.engine.live))
+        seen.add(frozenset(one.request.seed // 10 for one in shared.engine.running))
 
     shared.engine.step = watched  # type: ignore[method-assign]
     calls = [requests(10 * n, 5) for n in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(shared.answer, calls))
+        answers = list(pool.map(shared.generate, calls))
     for call, given in zip(calls, answers, strict=True):
         expected = generate(lm, call, SAMPLING)
         assert all(same(one, other) for one, other in zip(given, expected, strict=True))
@@ -51,21 +51,22 @@ def test_calls_of_many_threads_share_the_slots_and_keep_their_answers() -> None:
 def test_nothing_asked_nothing_started() -> None:
     shared = SharedEngine(lambda: Engine(small_lm(), SAMPLING, slots=1))
     before = threading.active_count()
-    assert shared.answer([]) == []
+    assert shared.generate([]) == []
     assert threading.active_count() == before
 
 
 def test_a_call_that_cannot_be_answered_fails_alone() -> None:
     shared = SharedEngine(lambda: Engine(small_lm(), SAMPLING, slots=2))
     with ThreadPoolExecutor(2) as pool:
-        good = pool.submit(shared.answer, requests(0, 4))
+        good = pool.submit(shared.generate, requests(0, 4))
         too_long = Request(text_prompt(CONFIG.context), 0, "audio")
-        with pytest.raises(ValueError, match="64 rows"):
-            pool.submit(shared.answer, [*requests(8, 2), too_long]).result()
+        with pytest.raises(ValueError, match="64 positions"):
+            pool.submit(shared.generate, [*requests(8, 2), too_long]).result()
         assert len(good.result()) == 4
     # nor is anything computed for it
     assert shared.engine
-    assert shared.engine.is_idle and shared.engine.take() == {}
+    assert not shared.engine.has_unfinished_requests()
+    assert shared.engine.pop_finished_outputs() == {}
 
 
 def test_a_fault_reaches_all_who_wait_and_the_next_call_gets_a_new_engine() -> None:
@@ -87,18 +88,18 @@ def test_a_fault_reaches_all_who_wait_and_the_next_call_gets_a_new_engine() -> N
 
     shared = SharedEngine(make)
     with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(shared.answer, requests(n, 1)) for n in (1, 3)]
+        waiting = [pool.submit(shared.generate, requests(n, 1)) for n in (1, 3)]
         faults = [call.exception(timeout=20) for call in waiting]
     assert [str(fault) for fault in faults] == ["device lost"] * len(faults)
-    assert len(shared.answer(requests(0, 2))) == 2
+    assert len(shared.generate(requests(0, 2))) == 2
     assert len(made) == 2
 
 
 class _Broken(Engine):
     def step(self) -> None:
         super().step()
-        seats = self.seats  # what a step holds in its frames
-        assert seats is not None
+        batch = self.batch  # what a step holds in its frames
+        assert batch is not None
         raise RuntimeError("out of memory")
 
 
@@ -117,8 +118,8 @@ def test_the_old_engine_is_gone_before_the_new_one_is_measured() -> None:
     gc.disable()  # cycles must not be left to chance
     try:
         with pytest.raises(RuntimeError, match="out of memory") as caught:
-            shared.answer(requests(0, 2))
-        assert len(shared.answer(requests(0, 2))) == 2
+            shared.generate(requests(0, 2))
+        assert len(shared.generate(requests(0, 2))) == 2
     finally:
         gc.enable()
     assert caught.value.__traceback__  # the fault can still be read
@@ -136,9 +137,9 @@ def test_where_no_engine_can_be_made_the_calls_that_wait_are_told() -> None:
 
     shared = SharedEngine(make)
     with pytest.raises(RuntimeError, match="out of memory"):
-        shared.answer(requests(0, 1))
+        shared.generate(requests(0, 1))
     for _ in range(2):
         with ThreadPoolExecutor(1) as pool, pytest.raises(MemoryError, match="no room"):
-            pool.submit(shared.answer, requests(0, 1)).result(timeout=20)
-    assert len(shared.answer(requests(0, 2))) == 2
+            pool.submit(shared.generate, requests(0, 1)).result(timeout=20)
+    assert len(shared.generate(requests(0, 2))) == 2
     assert len(made) == 4

@@ -11,11 +11,11 @@ from torch import Tensor
 from tests.uniaudio2.lm.small import CONFIG, audio_prompt, small_lm, text_prompt
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.lm.engine.engine import Engine
-from uniaudio2.lm.engine.request import Generated, Request
-from uniaudio2.lm.model import LogitsOf, UniAudioLM
-from uniaudio2.lm.sampling.decode_state import Rows
+from uniaudio2.lm.engine.request import Request, RequestOutput
+from uniaudio2.lm.model import LogitsFn, UniAudioLM
+from uniaudio2.lm.sampling.decode_state import DecodeState
 from uniaudio2.lm.sampling.grammar import Grammar, phases_of
-from uniaudio2.lm.sampling.sampling import Sampling, choose
+from uniaudio2.lm.sampling.sampling import Sampling, sample_ids
 from uniaudio2.tokens.codes import PAIR, Stream
 from uniaudio2.tokens.grid import AUDIO, COLUMNS, TEXT, TEXT_COLUMN
 
@@ -34,56 +34,59 @@ def request(number: int) -> Request:
     return Request(prompt, 1000 + number, output, answer=ANSWERS[number % len(ANSWERS)])
 
 
-def run(engine: Engine, requests: list[Request]) -> list[Generated]:
-    tickets = [engine.submit(one) for one in requests]
-    while not engine.is_idle:
+def run(engine: Engine, requests: list[Request]) -> list[RequestOutput]:
+    request_ids = [engine.add_request(one) for one in requests]
+    while engine.has_unfinished_requests():
         engine.step()
-    answers = engine.take()
-    return [answers[ticket] for ticket in tickets]
+    outputs = engine.pop_finished_outputs()
+    return [outputs[request_id] for request_id in request_ids]
 
 
-def alone(lm: UniAudioLM, one: Request, sampling: Sampling) -> Generated:
-    (answer,) = run(Engine(lm, sampling, slots=1), [one])
-    return answer
+def alone(lm: UniAudioLM, one: Request, sampling: Sampling) -> RequestOutput:
+    (output,) = run(Engine(lm, sampling, slots=1), [one])
+    return output
 
 
-def plain_loop(lm: UniAudioLM, one: Request, sampling: Sampling) -> Generated:
-    """No cache, no batch: the whole sequence is run again for every frame."""
+def plain_loop(lm: UniAudioLM, one: Request, sampling: Sampling) -> RequestOutput:
+    """No cache, no batch: the whole sequence is run again in every step."""
     grammar = Grammar.build(CONFIG, sampling.constrained, lm.device)
     most = min(sampling.max_frames, CONFIG.context + 1 - len(one.prompt))
-    rows = Rows.start([one.seed], [most], [phases_of(one.answer, None, most)], lm.device)
+    state = DecodeState.start([one.seed], [most], [phases_of(one.answer, None, most)], lm.device)
     tokens, kind = one.prompt.tokens[None], one.prompt.kind[None]
-    chosen = []
-    while not bool(rows.done):
+    steps = []
+    while not bool(state.finished):
         hidden = lm.hidden(tokens, kind)[:, -1]
-        frame = torch.zeros(1, COLUMNS, dtype=torch.int64)
+        chosen = torch.zeros(1, COLUMNS, dtype=torch.int64)
         if one.output == "text":
             logits = lm.text_head(hidden)
-            frame[0, TEXT_COLUMN] = choose(logits, sampling, rows.seed, rows.frames, TEXT_COLUMN)
-            stopped = frame[:, TEXT_COLUMN] == CONFIG.ids.text_eos
+            chosen[0, TEXT_COLUMN] = sample_ids(
+                logits, sampling, state.seed, state.steps, TEXT_COLUMN
+            )
+            stopped = chosen[:, TEXT_COLUMN] == CONFIG.ids.text_eos
         else:
-            (span,) = grammar.spans(rows)
+            (ids,) = grammar.vocab_ranges(state)
 
-            def pick(column: int, logits_of: LogitsOf) -> Tensor:
-                logits = logits_of(None, 0, CONFIG.audio_vocab).masked_fill(~whole(column), -9e9)
-                return choose(logits, sampling, rows.seed, rows.frames, column)
+            def sample(depth: int, logits_of: LogitsFn) -> Tensor:
+                logits = logits_of(None, 0, CONFIG.audio_vocab).masked_fill(~whole(depth), -9e9)
+                return sample_ids(logits, sampling, state.seed, state.steps, depth)
 
-            def whole(column: int) -> Tensor:
+            def whole(depth: int) -> Tensor:
                 allowed = torch.zeros(1, CONFIG.audio_vocab, dtype=torch.bool)
-                allowed[:, span.first : span.stop] = grammar.allowed(column, rows, span)  # noqa: B023 - called within this turn
+                allowed[:, ids.first : ids.stop] = grammar.allowed(depth, state, ids)  # noqa: B023 - called within this turn
                 return allowed
 
-            frame[:, :CODEBOOKS] = grammar.settle(lm.spell(hidden, pick), rows)
-            stopped = grammar.advance(frame[:, :CODEBOOKS], rows)
-        rows.count(stopped)
-        chosen.append(frame[0])
-        tokens = torch.cat([tokens, frame[None]], dim=1)
+            frame = grammar.force_markers(lm.generate_frame(hidden, sample), state)
+            stopped = grammar.advance(frame, state)
+            chosen[:, :CODEBOOKS] = frame
+        state.count_step(stopped)
+        steps.append(chosen[0])
+        tokens = torch.cat([tokens, chosen[None]], dim=1)
         next_kind = torch.tensor([[TEXT if one.output == "text" else AUDIO]], dtype=torch.uint8)
         kind = torch.cat([kind, next_kind], dim=1)
-    limited = bool(rows.limited)
-    return Generated.of_rows(torch.stack(chosen), one.output, limited, CONFIG, one.answer)
+    hit_limit = bool(state.hit_limit)
+    return RequestOutput.from_tokens(torch.stack(steps), one.output, hit_limit, CONFIG, one.answer)
 
 
 @lru_cache
-def expected(number: int, greedy: bool) -> Generated:
+def expected(number: int, greedy: bool) -> RequestOutput:
     return plain_loop(small_lm(), request(number), SAMPLED.model_copy(update={"greedy": greedy}))

@@ -1,4 +1,4 @@
-"""A language model small enough for milliseconds, with seeded weights, and one on rails."""
+"""A language model small enough for milliseconds, with seeded weights, and a scripted one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from uniaudio2.config import CODEBOOKS, LmConfig, SpecialIds, StackConfig
-from uniaudio2.lm.engine.request import Generated
+from uniaudio2.lm.engine.request import RequestOutput
 from uniaudio2.lm.kv_cache import KvCache
-from uniaudio2.lm.model import Pick, UniAudioLM
+from uniaudio2.lm.model import SampleFn, UniAudioLM
 from uniaudio2.tokens.grid import Prompt, reason_segment, semantic_segment, text_segment
 
 BLOCK = {"dim": 24, "heads": 6, "kv_groups": 2, "mlp_dim": 20}
@@ -55,7 +55,7 @@ def filled(lm: UniAudioLM, seed: int = 0, scale: float = 1.5) -> UniAudioLM:
         drawn = torch.randn(tensor.shape, generator=generator)
         spread = scale * tensor.shape[-1] ** -0.5
         tensor.copy_(1 + 0.1 * drawn if tensor.ndim == 1 else spread * drawn)
-    lm.text_head.weight.data[IDS.text_eos] *= 4  # else hardly any row would end by itself
+    lm.text_head.weight.data[IDS.text_eos] *= 4  # else hardly any answer would end by itself
     lm.audio_head.data[0, :, [REASON_EOS[0], SEMANTIC_EOS[0]]] *= 2
     return lm.eval().requires_grad_(False)
 
@@ -75,7 +75,7 @@ def text_prompt(length: int, seed: int = 0) -> Prompt:
 
 
 def audio_prompt(reason: int, recon: int, seed: int = 0) -> Prompt:
-    """Text, reasoning and reconstruction segments: ``3 + (reason + 2) + (recon + 2)`` rows."""
+    """Text, reasoning and reconstruction segments: ``3 + (reason + 2) + (recon + 2)`` positions."""
     return Prompt.join(
         [
             text_prompt(3, seed),
@@ -85,17 +85,17 @@ def audio_prompt(reason: int, recon: int, seed: int = 0) -> Prompt:
     )
 
 
-def same(got: Generated, want: Generated) -> bool:
-    """Whether two answers are the same."""
+def same(got: RequestOutput, want: RequestOutput) -> bool:
+    """Whether two outputs are the same."""
     return (
         got.text_ids == want.text_ids
         and torch.equal(got.codes.reason, want.codes.reason)
         and torch.equal(got.codes.recon, want.codes.recon)
-        and (got.finish_reason, got.frames) == (want.finish_reason, want.frames)
+        and (got.finish_reason, got.steps) == (want.finish_reason, want.steps)
     )
 
 
-class OnRails(UniAudioLM):
+class ScriptedLm(UniAudioLM):
     """Always chooses the next frame (or text id) of a script, whatever the prompt says."""
 
     def __init__(
@@ -117,12 +117,14 @@ class OnRails(UniAudioLM):
             self.text_head.weight[self.text[self.at], 0] = 9.0
         return hidden
 
-    def spell(self, hidden: Tensor, pick: Pick, cache: KvCache | None = None) -> Tensor:
-        def logits_of(column: int, rows: Tensor | None, first: int, stop: int) -> Tensor:
-            count = len(hidden) if rows is None else len(rows)
+    def generate_frame(
+        self, hidden: Tensor, sample: SampleFn, cache: KvCache | None = None
+    ) -> Tensor:
+        def logits_of(depth: int, sequences: Tensor | None, first: int, stop: int) -> Tensor:
+            count = len(hidden) if sequences is None else len(sequences)
             logits = torch.zeros(count, CONFIG.audio_vocab)
-            logits[:, self.frames[self.at][column]] = 9.0
+            logits[:, self.frames[self.at][depth]] = 9.0
             return logits[:, first:stop]
 
-        columns = [pick(column, partial(logits_of, column)) for column in range(CODEBOOKS)]
-        return torch.stack(columns, dim=1)
+        ids = [sample(depth, partial(logits_of, depth)) for depth in range(CODEBOOKS)]
+        return torch.stack(ids, dim=1)

@@ -6,7 +6,7 @@ import torch
 from tests.uniaudio2.lm.small import CONFIG, audio_prompt, codes, small_lm, text_prompt
 from uniaudio2.config import LmConfig
 from uniaudio2.lm.kv_cache import LmCache
-from uniaudio2.lm.model import LogitsOf, UniAudioLM
+from uniaudio2.lm.model import LogitsFn, UniAudioLM
 from uniaudio2.tokens.grid import AUDIO, TEXT, Prompt, pad_prompts, reason_segment
 
 MIXED = Prompt.join([audio_prompt(3, 6), text_prompt(4), reason_segment(codes(2, 9, 7), CONFIG)])
@@ -14,7 +14,7 @@ PROMPTS = [MIXED, text_prompt(5), audio_prompt(2, 3, seed=4)]
 
 
 def whole(lm: UniAudioLM, prompt: Prompt) -> torch.Tensor:
-    """F of every row of one prompt, without cache or neighbours."""
+    """Hidden states of every position of one prompt, without cache or neighbours."""
     return lm.hidden(prompt.tokens[None], prompt.kind[None])[0]
 
 
@@ -25,12 +25,12 @@ def prefilled(lm: UniAudioLM, prompts: list[Prompt], room: int = 30) -> LmCache:
     return cache
 
 
-def test_prefill_and_steps_equal_the_whole_sequence_row_by_row() -> None:
+def test_prefill_and_steps_equal_the_whole_sequence_position_by_position() -> None:
     lm = small_lm()
     tokens, kind, lengths = pad_prompts(PROMPTS)
     cache = prefilled(lm, [Prompt(p.tokens[:-2], p.kind[:-2]) for p in PROMPTS])
     every = torch.arange(len(PROMPTS))
-    for back in (3, 2, 1):  # the last row of the prefill is fed again, then two new ones
+    for back in (3, 2, 1):  # the last position of the prefill is fed again, then two new ones
         at = lengths - back
         got = lm.step(tokens[every, at], kind[every, at], at, cache, int(at.max()) + 1)
         for row, prompt in enumerate(PROMPTS):
@@ -38,14 +38,14 @@ def test_prefill_and_steps_equal_the_whole_sequence_row_by_row() -> None:
             torch.testing.assert_close(got[row], want, atol=1e-5, rtol=1e-4)
 
 
-def test_visible_is_only_a_bound() -> None:
+def test_kv_length_is_only_a_bound() -> None:
     lm = small_lm()
     at = torch.tensor([len(p) - 1 for p in PROMPTS])
     tokens, kind, _ = pad_prompts(PROMPTS)
     rows = torch.arange(len(PROMPTS))
     results = [
-        lm.step(tokens[rows, at], kind[rows, at], at, prefilled(lm, PROMPTS), visible)
-        for visible in (int(at.max()) + 1, 29, None)
+        lm.step(tokens[rows, at], kind[rows, at], at, prefilled(lm, PROMPTS), kv_length)
+        for kv_length in (int(at.max()) + 1, 29, None)
     ]
     for other in results[1:]:
         torch.testing.assert_close(other, results[0], atol=1e-5, rtol=1e-4)
@@ -81,7 +81,7 @@ def test_only_text_skips_the_experts_and_changes_nothing() -> None:
     assert not calls
 
 
-def test_padding_rows_are_zero() -> None:
+def test_padding_is_zero() -> None:
     lm = small_lm()
     tokens, kind, _ = pad_prompts(PROMPTS)
     hidden = lm.hidden(tokens, kind)
@@ -89,26 +89,26 @@ def test_padding_rows_are_zero() -> None:
     torch.testing.assert_close(hidden[1, :5], whole(lm, PROMPTS[1]), atol=1e-5, rtol=1e-4)
 
 
-def test_spelling_equals_teacher_forcing_on_its_own_choice() -> None:
+def test_generated_frames_equal_teacher_forcing_on_its_own_choice() -> None:
     lm = small_lm()
     hidden = torch.randn(3, 24, generator=torch.Generator().manual_seed(0))
     seen = []
 
-    def pick(column: int, logits_of: LogitsOf) -> torch.Tensor:
-        assert len(seen) == column
+    def sample(depth: int, logits_of: LogitsFn) -> torch.Tensor:
+        assert len(seen) == depth
         logits = logits_of(None, 0, CONFIG.audio_vocab)
         some = logits_of(torch.tensor([2, 0]), 4, 9)
         torch.testing.assert_close(some, logits[[2, 0], 4:9])
         seen.append(logits)
         return logits.argmax(-1)
 
-    frame = lm.spell(hidden, pick)
+    frame = lm.generate_frame(hidden, sample)
     taught = lm.audio_logits(hidden, frame)
     torch.testing.assert_close(torch.stack(seen, 1), taught, atol=1e-5, rtol=1e-4)
     assert torch.equal(taught.argmax(-1), frame)
 
 
-def test_teacher_forcing_predicts_the_audio_rows_that_follow_a_row() -> None:
+def test_teacher_forcing_predicts_audio_that_follows_a_position() -> None:
     lm = small_lm()
     tokens, kind, _ = pad_prompts(PROMPTS)
     taught = lm(tokens, kind)
@@ -125,15 +125,15 @@ def test_teacher_forcing_predicts_the_audio_rows_that_follow_a_row() -> None:
     )
 
 
-def test_a_prompt_may_be_prefilled_in_pieces() -> None:
+def test_a_prompt_may_be_prefilled_in_chunks() -> None:
     lm = small_lm()
     tokens, kind, _ = pad_prompts(PROMPTS)
-    at_once, in_pieces = (lm.new_cache(3, tokens.shape[1]) for _ in range(2))
+    at_once, in_chunks = (lm.new_cache(3, tokens.shape[1]) for _ in range(2))
     lm.prefill(tokens, kind, at_once)
     for start, stop in ((0, 2), (2, 3), (3, tokens.shape[1])):
-        lm.prefill(tokens[:, start:stop], kind[:, start:stop], in_pieces, start)
+        lm.prefill(tokens[:, start:stop], kind[:, start:stop], in_chunks, start)
     for name in ("backbone", "understanding_expert", "generation_expert"):
-        whole_stack, pieces = getattr(at_once, name), getattr(in_pieces, name)
+        whole_stack, pieces = getattr(at_once, name), getattr(in_chunks, name)
         torch.testing.assert_close(pieces.keys, whole_stack.keys, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(pieces.values, whole_stack.values, atol=1e-5, rtol=1e-4)
 
@@ -171,7 +171,7 @@ def test_published_sizes(layers: int, parameters: int) -> None:
     assert total == parameters + config.audio_vocab * 40_960
 
 
-def test_text_rows_ignore_audio_columns_and_audio_rows_the_text_column() -> None:
+def test_text_ignores_audio_columns_and_audio_the_text_column() -> None:
     lm = small_lm()
     noisy = MIXED.tokens.clone()
     noisy[MIXED.kind == TEXT, :8] = 3

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from uniaudio2.config import RopeConfig, StackConfig
-from uniaudio2.lm.kv_cache import KvCache, Place
+from uniaudio2.lm.kv_cache import AttentionMetadata, KvCache
 from uniaudio2.lm.rope import rotate
 from uniaudio2.lm.transformer import Block, RmsNorm, Transformer
 
@@ -63,7 +63,7 @@ def test_forward_follows_the_formulas() -> None:
 def test_steps_equal_the_whole_sequence(groups: int) -> None:
     made, x = stack(SIZES.model_copy(update={"kv_groups": groups})), inputs(2, 9, 24)
     cache = KvCache.allocate(made.config, 2, 9, x)
-    stepped = [made.step(x[:, at], cache, Place.shared(at)) for at in range(9)]
+    stepped = [made.step(x[:, at], cache, AttentionMetadata.shared(at)) for at in range(9)]
     torch.testing.assert_close(torch.stack(stepped, dim=1), made(x), atol=1e-5, rtol=1e-5)
 
 
@@ -73,7 +73,7 @@ def test_rows_of_different_lengths_step_as_if_alone() -> None:
     cache = KvCache.allocate(SIZES, 3, 10, x)
     made(x[:, :9], cache)  # rows beyond a length are padding to that sequence
     new = x[torch.arange(3), lengths]
-    got = made.step(new, cache, Place.per_row(lengths, 10))
+    got = made.step(new, cache, AttentionMetadata.per_sequence(lengths, 10))
     for row, length in enumerate(lengths.tolist()):
         want = made(x[row : row + 1, : length + 1])[0, -1]
         torch.testing.assert_close(got[row], want, atol=1e-5, rtol=1e-5)
@@ -92,8 +92,8 @@ def test_zero_rows_stay_zero() -> None:
     assert cache.keys.eq(0).all() and cache.values.eq(0).all()
 
 
-def test_more_rows_than_the_context() -> None:
-    with pytest.raises(ValueError, match="17 rows exceed the context of 16"):
+def test_more_positions_than_the_context() -> None:
+    with pytest.raises(ValueError, match="17 positions exceed the context of 16"):
         stack()(inputs(1, 17, 24))
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from tests.uniaudio2.lm.tape import Tapes
+from tests.uniaudio2.lm.tape_capture import TapeCapture
 from uniaudio2.runtime import cuda_graphs
 from uniaudio2.runtime.cuda_graphs import (
+    CudaGraphCapture,
     CudaGraphs,
-    Recordings,
-    may_wait,
-    recorder_for,
-    without_waiting,
+    graph_capture_for,
+    may_sync,
+    without_sync,
 )
 
 CPU = torch.device("cpu")
@@ -32,93 +32,93 @@ class Counter:
         self.memory += doubled * (self.memory + 1)
 
 
-def test_work_is_done_as_it_is_then_recorded_then_repeated() -> None:
-    tapes, counter = Tapes(), Counter()
-    recordings = Recordings(tapes)
+def test_work_runs_eagerly_then_is_captured_then_replayed() -> None:
+    tapes, counter = TapeCapture(), Counter()
+    graphs = CudaGraphs(tapes)
     expected, value = [], 0.0
     for _ in range(5):
-        recordings.run("key", 0, counter.work)
+        graphs.run("key", 0, counter.work)
         value += 2 * (value + 1)
         expected.append(value)
         assert counter.memory.tolist() == [value] * 3
-    assert (counter.calls, len(tapes.tapes), tapes.plays) == (2, 1, 4)
+    assert (counter.calls, len(tapes.tapes), tapes.replays) == (2, 1, 4)
 
 
-def test_every_key_has_a_recording_of_its_own_until_memory_moves() -> None:
-    tapes, counter = Tapes(), Counter()
-    recordings = Recordings(tapes)
+def test_every_key_has_a_graph_of_its_own_until_memory_moves() -> None:
+    tapes, counter = TapeCapture(), Counter()
+    graphs = CudaGraphs(tapes)
     for key in "ab" * 3:
-        recordings.run(key, 0, counter.work)
-    assert (len(tapes.tapes), tapes.plays) == (2, 4)
+        graphs.run(key, 0, counter.work)
+    assert (len(tapes.tapes), tapes.replays) == (2, 4)
     counter.memory = torch.zeros(3)
     for key in "ab":
-        recordings.run(key, 1, counter.work)
-    assert counter.memory.tolist() == [8.0] * 3, "the old recordings work elsewhere"
+        graphs.run(key, 1, counter.work)
+    assert counter.memory.tolist() == [8.0] * 3, "the old graphs work elsewhere"
 
 
-def test_without_a_recorder_all_is_done_as_it_is() -> None:
+def test_without_a_capture_all_runs_eagerly() -> None:
     counter = Counter()
-    recordings = Recordings(None)
+    graphs = CudaGraphs(None)
     for _ in range(3):
-        recordings.run("key", 0, counter.work)
+        graphs.run("key", 0, counter.work)
     assert counter.calls == 3
 
 
 def test_few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_graphs, "_MOST", 2)
-    tapes, counter = Tapes(), Counter()
-    recordings = Recordings(tapes)
+    monkeypatch.setattr(cuda_graphs, "_MAX_GRAPHS", 2)
+    tapes, counter = TapeCapture(), Counter()
+    graphs = CudaGraphs(tapes)
     for key in "aabbacca":  # b has waited longest when c comes
-        recordings.run(key, 0, counter.work)
+        graphs.run(key, 0, counter.work)
     assert len(tapes.tapes) == 3
-    recordings.run("b", 0, counter.work)
-    assert len(tapes.tapes) == 3, "b is done as it is, as for the first time"
+    graphs.run("b", 0, counter.work)
+    assert len(tapes.tapes) == 3, "b runs eagerly, as for the first time"
 
 
-def test_what_cannot_be_recorded_is_done_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_captured_runs_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     class Waits(Counter):
         def work(self) -> None:
             super().work()
             if float(self.memory[0]) > 1e9:
                 raise OverflowError
 
-    counter, tapes = Waits(), Tapes()
-    recordings = Recordings(tapes)
+    counter, tapes = Waits(), TapeCapture()
+    graphs = CudaGraphs(tapes)
     with caplog.at_level(logging.WARNING):
         for _ in range(4):
-            recordings.run("key", 0, counter.work)
-    assert recordings.recorder is None and tapes.plays == 0
+            graphs.run("key", 0, counter.work)
+    assert graphs.graph_capture is None and tapes.replays == 0
     assert counter.memory.tolist() == [80.0] * 3
-    assert caplog.text.count("could not be recorded") == 1
+    assert caplog.text.count("could not be captured") == 1
 
 
 def test_other_faults_are_told() -> None:
     class Wrong:
-        def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        def capture(self, work: Callable[[], None]) -> Callable[[], None]:
             raise ZeroDivisionError
 
-    recordings = Recordings(Wrong())
-    recordings.run("key", 0, Counter().work)
+    graphs = CudaGraphs(Wrong())
+    graphs.run("key", 0, Counter().work)
     with pytest.raises(ZeroDivisionError):
-        recordings.run("key", 0, Counter().work)
-    assert may_wait(torch.zeros(1)), "the fault left nothing behind"
+        graphs.run("key", 0, Counter().work)
+    assert may_sync(torch.zeros(1)), "the fault left nothing behind"
 
 
-def test_the_host_may_wait_for_itself_but_not_while_recording() -> None:
+def test_the_host_may_read_its_own_memory_but_not_in_a_capture() -> None:
     tensor = torch.zeros(1)
-    assert may_wait(tensor)
-    with without_waiting():
-        assert not may_wait(tensor)
-    assert may_wait(tensor)
+    assert may_sync(tensor)
+    with without_sync():
+        assert not may_sync(tensor)
+    assert may_sync(tensor)
 
 
-def test_only_cuda_devices_are_recorded() -> None:
-    assert recorder_for(CPU) is None
-    assert isinstance(recorder_for(torch.device("cuda", 0)), CudaGraphs)
+def test_only_cuda_devices_are_captured() -> None:
+    assert graph_capture_for(CPU) is None
+    assert isinstance(graph_capture_for(torch.device("cuda", 0)), CudaGraphCapture)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_cuda_graph_repeats_work() -> None:
+def test_a_cuda_graph_replays_work() -> None:
     device = torch.device("cuda", 0)
     counter = Counter()
     counter.memory = counter.memory.to(device)
@@ -127,7 +127,7 @@ def test_a_cuda_graph_repeats_work() -> None:
         counter.calls += 1
         counter.memory.add_((counter.memory + 1) * 2)
 
-    recordings = Recordings(recorder_for(device))
+    graphs = CudaGraphs(graph_capture_for(device))
     for _ in range(4):
-        recordings.run("key", 0, work)
+        graphs.run("key", 0, work)
     assert counter.memory.tolist() == [80.0] * 3 and counter.calls == 2

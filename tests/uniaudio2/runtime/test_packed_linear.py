@@ -120,7 +120,7 @@ def test_a_packed_language_model_spells_what_a_plain_one_does() -> None:
             kept.append(logits_of(None, 2, 11))  # type: ignore[operator]
             return torch.full((6,), column)
 
-        lm.spell(hidden, pick)
+        lm.generate_frame(hidden, pick)
     for one, other in zip(*seen.values(), strict=True):
         torch.testing.assert_close(one, other)
 

@@ -1,4 +1,4 @@
-"""Reading what a device computed without waiting for what it was told since."""
+"""Copies results from a device to the host without making either wait for the other."""
 
 from __future__ import annotations
 
@@ -13,49 +13,56 @@ from torch import Tensor
 _T = TypeVar("_T")
 
 
-def lag_on(device: torch.device) -> int:
-    """The least lag with which a device never waits for the host."""
+def copy_lag_for(device: torch.device) -> int:
+    """The least lag of `AsyncCopies` with which a device never waits for the host."""
     return 1 if device.type == "cuda" else 0
 
 
 @dataclass(frozen=True)
-class _Noted(Generic[_T]):
+class _Copy(Generic[_T]):
     owner: _T
-    copies: list[Tensor]
-    is_there: torch.cuda.Event | None
+    tensors: list[Tensor]
+    is_complete: torch.cuda.Event | None
 
 
-class LateReads(Generic[_T]):
-    """Copies on their way to the host, each with what they belong to.
+class AsyncCopies(Generic[_T]):
+    """A queue of copies on their way to the host, each with what it belongs to.
 
     Args:
-        lag: how many later notes a copy waits for before it is read. With 0 the host waits for
-            the device; with 1 the device has its next work by then.
+        lag: how many later copies are begun before one is read. With 0 the host waits for the
+            device; with 1 the device has its next work by then.
     """
 
     def __init__(self, lag: int) -> None:
         self.lag = lag
-        self._noted: deque[_Noted[_T]] = deque()
+        self._copies: deque[_Copy[_T]] = deque()
 
     def __len__(self) -> int:
-        return len(self._noted)
+        return len(self._copies)
 
-    def note(self, owner: _T, *tensors: Tensor) -> None:
-        """Send tensors as they are now on their way."""
-        copies, is_there = [], None
+    def begin(self, owner: _T, *tensors: Tensor) -> None:
+        """Begin to copy tensors as they are now."""
+        on_host, is_complete = [], None
         for tensor in tensors:
             if tensor.is_cuda:
                 copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-                copies.append(copy.copy_(tensor, non_blocking=True))
-                is_there = torch.cuda.current_stream(tensor.device).record_event()
+                on_host.append(copy.copy_(tensor, non_blocking=True))
+                is_complete = torch.cuda.current_stream(tensor.device).record_event()
             else:
-                copies.append(tensor.clone())
-        self._noted.append(_Noted(owner, copies, is_there))
+                on_host.append(tensor.clone())
+        self._copies.append(_Copy(owner, on_host, is_complete))
 
-    def due(self, everything: bool = False) -> Iterator[tuple[_T, list[Tensor]]]:
-        """Copies that have waited long enough, in their order; or all of them."""
-        while len(self._noted) > (0 if everything else self.lag):
-            noted = self._noted.popleft()
-            if noted.is_there:
-                noted.is_there.synchronize()
-            yield noted.owner, noted.copies
+    def completed(self, flush: bool = False) -> Iterator[tuple[_T, list[Tensor]]]:
+        """Take copies that have `lag` others behind them, in their order.
+
+        Args:
+            flush: take all of them, whatever is behind them.
+
+        Yields:
+            the owner and its tensors on the host.
+        """
+        while len(self._copies) > (0 if flush else self.lag):
+            copy = self._copies.popleft()
+            if copy.is_complete:
+                copy.is_complete.synchronize()
+            yield copy.owner, copy.tensors

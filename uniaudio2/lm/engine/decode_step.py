@@ -1,157 +1,162 @@
-"""One frame of all rows: what is fed, and what each row chooses. Nothing here but device work."""
+"""Runs one step: feeds every sequence and chooses the next tokens of every request.
+
+Nothing here but device work, so that it can be captured as a CUDA graph.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from uniaudio2.config import CODEBOOKS
-from uniaudio2.lm.engine.decode_batch import FrameShape, Seated, lanes_of
+from uniaudio2.lm.engine.decode_batch import StepShape
+from uniaudio2.lm.engine.decode_buffers import DecodeBuffers, sequences_of
 from uniaudio2.lm.kv_cache import KvCache, LmCache
-from uniaudio2.lm.model import LogitsOf, Pick, UniAudioLM
-from uniaudio2.lm.sampling.decode_state import Rows
+from uniaudio2.lm.model import LogitsFn, SampleFn, UniAudioLM
+from uniaudio2.lm.sampling.decode_state import DecodeState
 from uniaudio2.lm.sampling.grammar import Grammar
-from uniaudio2.lm.sampling.logits_processors import guard
-from uniaudio2.lm.sampling.sampling import Sampling, choose, guide
+from uniaudio2.lm.sampling.logits_processors import logits_processors
+from uniaudio2.lm.sampling.sampling import Sampling, apply_cfg, sample_ids
 from uniaudio2.runtime.transfers import send
 from uniaudio2.tokens.grid import AUDIO, COLUMNS, TEXT, TEXT_COLUMN
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """Which slots make audio and which make text.
+def slots_by_output(
+    outputs: Sequence[Literal["audio", "text"]], device: torch.device
+) -> tuple[Tensor, Tensor] | None:
+    """Tell the slots that generate audio from those that generate text.
 
-    Attributes:
-        whole: what all of them make; None if they differ.
-        audio: ``[N]`` int64; None if they do not differ.
-        text: ``[N]`` int64; None if they do not differ.
+    Args:
+        outputs: of each slot.
+        device: where the slots are indexed.
+
+    Returns:
+        slots of audio ``[N]`` and of text ``[N']``, int64; None if all generate the same.
     """
+    if len(set(outputs)) == 1:
+        return None
 
-    whole: Literal["audio", "text"] | None
-    audio: Tensor | None = None
-    text: Tensor | None = None
+    def slots(wanted: str) -> Tensor:
+        those = [slot for slot, output in enumerate(outputs) if output == wanted]
+        return send(torch.tensor(those, dtype=torch.int64), device)
 
-    @staticmethod
-    def of(kinds: list[Literal["audio", "text"]], device: torch.device) -> Outputs:
-        """Note what every slot makes."""
-        if len(set(kinds)) == 1:
-            return Outputs(kinds[0])
-
-        def slots(kind: str) -> Tensor:
-            those = [slot for slot, one in enumerate(kinds) if one == kind]
-            return send(torch.tensor(those, dtype=torch.int64), device)
-
-        return Outputs(None, slots("audio"), slots("text"))
+    return slots("audio"), slots("text")
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A frame that is being chosen.
-
-    Attributes:
-        rows: state of the B rows; its fields are replaced as the frame goes on.
-        frame: ``[B, 9]`` int64.
-        stopped: ``[B]`` bool, rows that end by themselves with this frame.
-    """
-
-    rows: Rows
-    frame: Tensor
-    stopped: Tensor
-
-    @staticmethod
-    def of(rows: Rows) -> Draft:
-        """Nothing is chosen yet."""
-        frame = rows.seed.new_zeros(len(rows.seed), COLUMNS)
-        return Draft(replace(rows), frame, torch.zeros_like(rows.done))
-
-
-class FrameMaker:
-    """Feeds the next row of every sequence and chooses one frame for every row.
+class DecodeStep:
+    """Runs steps of the language model over a batch.
 
     Args:
         lm: the model.
-        sampling: settings of all rows.
+        sampling: settings of all requests.
     """
 
     def __init__(self, lm: UniAudioLM, sampling: Sampling) -> None:
         self.lm, self.sampling = lm, sampling
-        self.halves = 2 if sampling.guidance > 1 else 1
+        self.sequences_per_request = sampling.sequences_per_request
         self.grammar = Grammar.build(lm.config, sampling.constrained, lm.device)
+        self.processors = logits_processors(sampling)
 
-    def make(self, seated: Seated, cache: LmCache, shape: FrameShape, outputs: Outputs) -> None:
-        """Make a frame in place.
+    def run(
+        self,
+        buffers: DecodeBuffers,
+        cache: LmCache,
+        shape: StepShape,
+        slots_by_output: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        """Run a step in place.
 
         Args:
-            seated: the rows that `shape` names.
+            buffers: of the slots that `shape` names.
             cache: of their sequences.
-            shape: of `Seats.shape`.
-            outputs: what each row makes.
+            shape: of `DecodeBatch.step_shape`.
+            slots_by_output: of `slots_by_output`; needed where outputs differ.
         """
+        audio_slots, text_slots = slots_by_output or (None, None)
         hidden = self.lm.step(
-            seated.tokens, seated.kind, seated.positions, cache, shape.visible, shape.only_text
-        )  # [M, D]
-        draft = Draft.of(seated.rows)
-        kind = torch.full_like(draft.rows.seed, AUDIO if outputs.whole == "audio" else TEXT)
-        if outputs.whole != "text":
-            self._fill_audio(draft, hidden, outputs.audio, seated.spelling)
-        if outputs.whole != "audio":
-            self._fill_text(draft, hidden, outputs.text, seated.texts())
-        if outputs.audio is not None:
-            kind[outputs.audio] = AUDIO
-        seated.feed(draft.rows, draft.frame, kind, draft.stopped)
+            buffers.tokens, buffers.kind, buffers.positions, cache,
+            shape.kv_length, shape.only_text,
+        )  # [M, D]  # fmt: skip
+        state = replace(buffers.state)
+        tokens = state.seed.new_zeros(len(state.seed), COLUMNS)  # [B, 9]
+        stopped = torch.zeros_like(state.finished)  # [B]
+        kind = torch.full_like(state.seed, AUDIO if shape.output == "audio" else TEXT)  # [B]
+        if shape.output != "text":
+            slots = slice(None) if audio_slots is None else audio_slots
+            own = self._state_of(state, audio_slots)
+            frame = self._choose_frame(own, self._select(hidden, audio_slots), buffers.depth_cache)
+            tokens[slots, :CODEBOOKS] = frame
+            stopped[slots] = self.grammar.advance(frame, own)
+            if audio_slots is not None:
+                kind[audio_slots] = AUDIO
+                state.update(audio_slots, own)
+        if shape.output != "audio":
+            slots = slice(None) if text_slots is None else text_slots
+            own = self._state_of(state, text_slots)
+            history = buffers.text_history()
+            ids = self._choose_text(own, self._select(hidden, text_slots), history, slots)
+            tokens[slots, TEXT_COLUMN] = ids
+            stopped[slots] = ids == self.lm.config.ids.text_eos
+        buffers.write_step(state, tokens, kind, stopped)
 
-    def _of(self, rows: Rows, at: Tensor | None) -> Rows:
-        return rows if at is None else rows.select(at)
+    def _choose_text(
+        self, state: DecodeState, hidden: Tensor, history: Tensor, slots: Tensor | slice
+    ) -> Tensor:
+        """Choose text ids ``[N]``.
 
-    def _lanes(self, at: Tensor | None) -> Tensor | None:
-        return None if at is None else lanes_of(at, self.halves)
+        Args:
+            state: of N requests.
+            hidden: ``[M, D]`` of their sequences.
+            history: ``[B, S]`` int64, ids that all requests of the batch have chosen.
+            slots: where the N requests are in it.
+        """
+        logits = self._guided(self.lm.text_head(hidden))  # [N, V]
+        for process in self.processors:
+            logits = process(logits, history[slots], state.steps)
+        return sample_ids(logits, self.sampling, state.seed, state.steps, TEXT_COLUMN)
 
-    def _guided(self, logits: Tensor) -> Tensor:
-        return guide(logits, self.sampling.guidance) if self.halves == 2 else logits
+    def _choose_frame(self, state: DecodeState, hidden: Tensor, depth_cache: KvCache) -> Tensor:
+        """Choose audio frames ``[N, 8]``; arguments as of `_choose_text`."""
+        frames = self.lm.generate_frame(hidden, self._sample_fn(state), depth_cache)  # [M, 8]
+        return self.grammar.force_markers(frames[:: self.sequences_per_request], state)
 
-    def _fill_text(self, draft: Draft, hidden: Tensor, at: Tensor | None, texts: Tensor) -> None:
-        rows, lanes = self._of(draft.rows, at), self._lanes(at)
-        logits = self._guided(self.lm.text_head(hidden if lanes is None else hidden[lanes]))
-        if self.sampling.guards_texts:
-            history = texts if at is None else texts[at]
-            logits = guard(logits, self.sampling, history, rows.frames)
-        ids = choose(logits, self.sampling, rows.seed, rows.frames, TEXT_COLUMN)  # [B]
-        where = slice(None) if at is None else at
-        draft.frame[where, TEXT_COLUMN] = ids
-        draft.stopped[where] = ids == self.lm.config.ids.text_eos
-
-    def _fill_audio(
-        self, draft: Draft, hidden: Tensor, at: Tensor | None, spelling: KvCache
-    ) -> None:
-        rows, lanes = self._of(draft.rows, at), self._lanes(at)
-        own = hidden if lanes is None else hidden[lanes]
-        spelled = self.lm.spell(own, self._picker(rows), spelling)
-        settled = self.grammar.settle(spelled[:: self.halves], rows)  # [B, 8]
-        where = slice(None) if at is None else at
-        draft.stopped[where] = self.grammar.advance(settled, rows)
-        draft.frame[where, :CODEBOOKS] = settled
-        if at is not None:
-            draft.rows.update(at, rows)
-
-    def _picker(self, rows: Rows) -> Pick:
-        """Chooses ids of a codebook for audio rows, span by span."""
-        spans = [
-            (span, self._of(rows, span.rows), self._lanes(span.rows))
-            for span in self.grammar.spans(rows)
+    def _sample_fn(self, state: DecodeState) -> SampleFn:
+        """What chooses the ids of requests at a depth, vocabulary range by vocabulary range."""
+        ranges = [
+            (one, self._state_of(state, one.slots), self._sequences_of(one.slots))
+            for one in self.grammar.vocab_ranges(state)
         ]
 
-        def pick(column: int, logits_of: LogitsOf) -> Tensor:
-            ids = torch.empty_like(rows.seed)
-            for span, own, lanes in spans:
-                logits = self._guided(logits_of(lanes, span.first, span.stop))
-                allowed = self.grammar.allowed(column, own, span)
-                chosen = choose(
-                    logits, self.sampling, own.seed, own.frames, column, allowed, span.first
+        def sample(depth: int, logits_of: LogitsFn) -> Tensor:
+            ids = torch.empty_like(state.seed)  # [B]
+            for one, own, sequences in ranges:
+                logits = self._guided(logits_of(sequences, one.first, one.stop))
+                allowed = self.grammar.allowed(depth, own, one)
+                chosen = sample_ids(
+                    logits, self.sampling, own.seed, own.steps, depth, allowed, one.first
                 )
-                ids[slice(None) if span.rows is None else span.rows] = chosen
-            return ids[:, None].expand(-1, self.halves).flatten()
+                ids[slice(None) if one.slots is None else one.slots] = chosen
+            return ids[:, None].expand(-1, self.sequences_per_request).flatten()  # [M]
 
-        return pick
+        return sample
+
+    def _guided(self, logits: Tensor) -> Tensor:
+        """Logits of requests ``[B, V]`` from those of their sequences ``[M, V]``."""
+        if self.sequences_per_request == 1:
+            return logits
+        return apply_cfg(logits, self.sampling.cfg_factor)
+
+    def _state_of(self, state: DecodeState, slots: Tensor | None) -> DecodeState:
+        return state if slots is None else state.select(slots)
+
+    def _sequences_of(self, slots: Tensor | None) -> Tensor | None:
+        return None if slots is None else sequences_of(slots, self.sequences_per_request)
+
+    def _select(self, hidden: Tensor, slots: Tensor | None) -> Tensor:
+        """The hidden states of the sequences of some slots."""
+        sequences = self._sequences_of(slots)
+        return hidden if sequences is None else hidden[sequences]

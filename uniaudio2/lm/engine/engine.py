@@ -1,62 +1,52 @@
-"""Continuous batching: a fixed number of slots; rows join and leave between two frames."""
+"""Serves requests by continuous batching: they join and leave the batch between two steps."""
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
-
 import torch
 
-from uniaudio2.lm.engine.admission import Admission
-from uniaudio2.lm.engine.async_copies import LateReads, lag_on
-from uniaudio2.lm.engine.decode_batch import Seats
-from uniaudio2.lm.engine.decode_step import FrameMaker, Outputs
-from uniaudio2.lm.engine.limits import row_limit
-from uniaudio2.lm.engine.occupancy import Occupancy
-from uniaudio2.lm.engine.prefill import Joining, PrefixShelf
-from uniaudio2.lm.engine.request import Generated, Request
+from uniaudio2.lm.engine.async_copies import AsyncCopies, copy_lag_for
+from uniaudio2.lm.engine.decode_batch import DecodeBatch
+from uniaudio2.lm.engine.decode_step import DecodeStep, slots_by_output
+from uniaudio2.lm.engine.limits import max_steps_of
+from uniaudio2.lm.engine.prefill import ChunkedPrefill
+from uniaudio2.lm.engine.prefix_cache import PrefixCache
+from uniaudio2.lm.engine.request import Request, RequestOutput
+from uniaudio2.lm.engine.scheduler import EngineRequest, Scheduler
 from uniaudio2.lm.model import UniAudioLM
-from uniaudio2.lm.sampling.decode_state import Rows
+from uniaudio2.lm.sampling.decode_state import DecodeState
 from uniaudio2.lm.sampling.grammar import phases_of
 from uniaudio2.lm.sampling.sampling import Sampling
-from uniaudio2.runtime.cuda_graphs import Recorder, Recordings
+from uniaudio2.runtime.cuda_graphs import CudaGraphs, GraphCapture
 from uniaudio2.tokens.grid import Prompt, unconditional
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A request in the queue, joining, or in a slot.
-
-    Attributes:
-        ticket: names it.
-        request: what to answer.
-        limit: most frames of the answer.
-    """
-
-    ticket: int
-    request: Request
-    limit: int
 
 
 class Engine:
     """Answers requests in any number, `slots` at a time.
 
-    Under guidance every row runs twice: its conditional sequence, and its blank one right
-    behind. What a row answers depends on its request and the settings alone: its draws come from
-    its own seed, and the rows beside it change nothing but the rounding of floating point sums.
+    A request goes from `scheduler.waiting` to `prefilling` to `running`. Under guidance it has two
+    sequences: its conditional one, and its unconditional one right behind. What it is answered
+    depends on the request and the settings alone: its draws come from its own seed, and the
+    requests beside it change nothing but the rounding of floating point sums.
 
     Args:
         lm: the model, on its device.
-        sampling: settings of all rows.
-        slots: rows that are decoded together, at least 1.
-        prefill_rows: prompt rows that are run between two frames, about.
-        prefix: rows that most prompts begin with, computed once; None looks for what prompts
-            share.
-        kv_rows: see `Admission`; rows beyond it wait, whatever slots are free.
-        recorder: has frames of one shape recorded and repeated, where all rows make the same;
-            memory is then kept while the engine is idle. None hands over every operation.
-        lag: see `LateReads`; a finished row keeps its slot for so many frames more. None suits
-            the device.
+        sampling: settings of all requests.
+        slots: requests that are decoded together, at least 1 (elsewhere ``max_num_seqs``).
+        max_prefill_positions: prompt positions that are run between two steps, about (elsewhere
+            ``max_num_batched_tokens``).
+        prefix: what most prompts begin with, computed once; None looks for what prompts share.
+        kv_positions: see `Scheduler`; requests beyond it wait, whatever slots are free.
+        graph_capture: has steps of one shape captured and replayed, where all requests generate
+            the same; memory is then kept while the engine is idle. None launches every operation.
+        copy_lag: see `AsyncCopies`; a finished request keeps its slot for so many steps more. None
+            suits the device.
+
+    Attributes:
+        scheduler: has the waiting requests.
+        prefilling: requests whose prompts are being run.
+        prefill: runs them; None if there are none.
+        running: requests in the slots 0..B-1.
+        batch: their memory.
 
     Raises:
         ValueError: the settings do not suit the model, or there are no slots.
@@ -67,207 +57,203 @@ class Engine:
         lm: UniAudioLM,
         sampling: Sampling,
         slots: int,
-        prefill_rows: int = 4096,
+        max_prefill_positions: int = 4096,
         prefix: Prompt | None = None,
-        kv_rows: int | None = None,
-        recorder: Recorder | None = None,
-        lag: int | None = None,
+        kv_positions: int | None = None,
+        graph_capture: GraphCapture | None = None,
+        copy_lag: int | None = None,
     ) -> None:
-        sampling.check_fits(lm.config)
+        sampling.check_vocabulary(lm.config)
         if slots < 1:
-            raise ValueError(f"{slots} slots cannot hold a row; give at least 1")
-        self.lm, self.sampling, self.slots = lm, sampling, slots
-        self.prefill_rows = prefill_rows
-        self.maker = FrameMaker(lm, sampling)
-        self.halves = self.maker.halves
-        self.admission = Admission.on(lm.device, slots, self.halves, kv_rows)
-        self.recordings = Recordings(recorder)
-        self.keeps_memory = recorder is not None
-        first = [prefix, unconditional(prefix, lm.config)][: self.halves] if prefix else None
-        self.shelf = PrefixShelf(lm, self.halves, first)
-        self.queue: deque[_Asked] = deque()
-        self.coming: list[_Asked] = []
-        self.live: list[_Asked] = []
-        self.joining: Joining | None = None
-        self.occupancy = Occupancy(slots)
-        self._answers: dict[int, Generated] = {}
-        self._begun: set[int] = set()  # tickets that have left the queue and have no answer yet
-        self._cancelled: set[int] = set()
-        self._tickets = 0
-        lag = lag_on(lm.device) if lag is None else lag
-        self._flags: LateReads[list[int]] = LateReads(lag)
-        self._results: LateReads[list[_Asked]] = LateReads(lag)
-        self._empty()
+            raise ValueError(f"{slots} slots cannot hold a request; give at least 1")
+        self.lm, self.sampling = lm, sampling
+        self.sequences_per_request = sampling.sequences_per_request
+        group_size = Scheduler.group_size_for(lm.device, slots)
+        self.scheduler = Scheduler(
+            slots, self.sequences_per_request, max_prefill_positions, kv_positions, group_size
+        )
+        known = self._sequences(prefix) if prefix else None
+        self.prefix_cache = PrefixCache(lm, self.sequences_per_request, known)
+        self.prefilling: list[EngineRequest] = []
+        self.prefill: ChunkedPrefill | None = None
+        self.running: list[EngineRequest] = []
+        self.decode_step = DecodeStep(lm, sampling)
+        self.graphs = CudaGraphs(graph_capture)
+        self._keeps_memory = graph_capture is not None
+        self.batch = self._new_batch()
+        self._request_ids = 0
+        self._admitted: set[int] = set()  # ids that have left the queue and have no output yet
+        self._aborted: set[int] = set()  # those of them whose output nobody wants
+        self._finished: dict[int, RequestOutput] = {}
+        lag = copy_lag_for(lm.device) if copy_lag is None else copy_lag
+        self._flags: AsyncCopies[list[int]] = AsyncCopies(lag)
+        self._results: AsyncCopies[list[EngineRequest]] = AsyncCopies(lag)
 
     # ---- what a caller does --------------------------------------------------------------
 
-    def submit(self, request: Request) -> int:
-        """Ask for an answer; returns the ticket under which `take` will give it.
+    def add_request(self, request: Request) -> int:
+        """Queue a request.
+
+        Returns:
+            the request id under which `pop_finished_outputs` will give its output.
 
         Raises:
             ValueError: prompt and answer do not fit into the context.
         """
-        limit = row_limit(request, self.sampling, self.lm.config)
-        self._tickets += 1
-        self.queue.append(_Asked(self._tickets, request, limit))
-        return self._tickets
+        max_steps = max_steps_of(request, self.sampling, self.lm.config)
+        other = request.unconditional if self.sequences_per_request == 2 else None
+        length = max(len(request.prompt), len(other or request.prompt))
+        self._request_ids += 1
+        self.scheduler.add(EngineRequest(self._request_ids, request, length, max_steps))
+        return self._request_ids
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits, joins, runs or is on its way."""
-        return not (self.queue or self.coming or self.live or len(self._results))
+    def has_unfinished_requests(self) -> bool:
+        """Whether requests wait, are in prefill or run, or outputs are on their way to the host."""
+        return bool(self.scheduler.waiting or self.prefilling or self.running or len(self._results))
 
-    def take(self) -> dict[int, Generated]:
-        """Answers finished since the last call, by ticket."""
-        taken, self._answers = self._answers, {}
-        return taken
+    def pop_finished_outputs(self) -> dict[int, RequestOutput]:
+        """Give the outputs finished since the last call, by request id."""
+        outputs, self._finished = self._finished, {}
+        return outputs
 
     @torch.inference_mode()
-    def cancel(self, ticket: int) -> None:
-        """Forget a request, wherever it is; its slot is free after the next frame that is read."""
-        self.queue = deque(asked for asked in self.queue if asked.ticket != ticket)
-        self._answers.pop(ticket, None)
-        if ticket in self._begun:
-            self._cancelled.add(ticket)
-            self._mark_cancelled()
-
-    def _mark_cancelled(self) -> None:
-        for slot, asked in enumerate(self.live):
-            if asked.ticket in self._cancelled:
-                self.seats.rows.done[slot] = True
+    def abort_request(self, request_id: int) -> None:
+        """Forget a request, wherever it is; its slot is free after the next step that is read."""
+        self.scheduler.abort(request_id)
+        self._finished.pop(request_id, None)
+        if request_id in self._admitted:
+            self._aborted.add(request_id)
+            self._finish_aborted()
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Prefill a piece for rows that come, and choose one frame for every row that is there."""
-        self._join()
-        if self.live:
-            self._frame()
-            self._release()
-        self._deliver()
+        """Run a chunk of prefill, and one step of every running request."""
+        self._prefill()
+        if self.running:
+            self._decode()
+            self._free_slots()
+        self._read_results()
 
-    # ---- joining -------------------------------------------------------------------------
+    # ---- prefill -------------------------------------------------------------------------
 
-    def _empty(self) -> None:
-        """No row is left: give memory back."""
-        frames = min(self.sampling.max_frames, self.lm.config.context + 1)
-        self.seats = Seats(
-            self.lm, self.slots, self.halves, frames, self.admission.kv_rows, self.keeps_memory
+    def _new_batch(self) -> DecodeBatch:
+        """A batch without requests and without a KV cache."""
+        return DecodeBatch(
+            self.lm,
+            self.scheduler.slots,
+            self.sequences_per_request,
+            min(self.sampling.max_frames, self.lm.config.context + 1),
+            self.scheduler.kv_positions,
+            in_place=self._keeps_memory,
         )
 
-    def _join(self) -> None:
-        if self.joining is None:
-            if self.admission.is_time(len(self.live), len(self.queue)):
-                self.coming = self._next_group()
-            if not self.coming:
+    def _sequences(
+        self, prompt: Prompt, unconditional_prompt: Prompt | None = None
+    ) -> list[Prompt]:
+        """The prompts of a request's sequences."""
+        if self.sequences_per_request == 1:
+            return [prompt]
+        return [prompt, unconditional_prompt or unconditional(prompt, self.lm.config)]
+
+    def _prefill(self) -> None:
+        if self.prefill is None:
+            self.prefilling = self.scheduler.admit(self.running)
+            if not self.prefilling:
                 return
-            self._begun.update(asked.ticket for asked in self.coming)
-            prompts = [half for asked in self.coming for half in self._halves_of(asked.request)]
-            self.joining = Joining(self.lm, prompts, self.shelf)
-        self.joining.advance(self.prefill_rows)
-        if self.joining.is_done:
-            self._seat(self.joining)
-            self.joining = None
+            self._admitted.update(one.request_id for one in self.prefilling)
+            prompts = [
+                prompt
+                for one in self.prefilling
+                for prompt in self._sequences(one.request.prompt, one.request.unconditional)
+            ]
+            self.prefill = ChunkedPrefill(self.lm, prompts, self.prefix_cache)
+        self.prefill.run_chunk(self.scheduler.max_prefill_positions)
+        if self.prefill.is_done:
+            self._start_running(self.prefill)
+            self.prefill = None
 
-    def _next_group(self) -> list[_Asked]:
-        """Waiting requests that are admitted and whose padded prompts stay within bounds."""
-        group: list[_Asked] = []
-        there = [self._length(asked.request) + asked.limit for asked in self.live]
-        longest = 0
-        while self.queue:
-            asked = self.queue[0]
-            length = self._length(asked.request)
-            longest, there = max(longest, length), [*there, length + asked.limit]
-            padded = longest * self.halves * (len(group) + 1)
-            if not self.admission.admits(there) or (group and padded > self.prefill_rows):
-                break
-            group.append(self.queue.popleft())
-        return group
-
-    def _length(self, request: Request) -> int:
-        """Rows of the longer half; blanking a prompt does not change its length."""
-        other = request.unconditional if self.halves == 2 else None
-        return max(len(request.prompt), len(other or request.prompt))
-
-    def _halves_of(self, request: Request) -> list[Prompt]:
-        if self.halves == 1:
-            return [request.prompt]
-        blank = request.unconditional or unconditional(request.prompt, self.lm.config)
-        return [request.prompt, blank]
-
-    def _seat(self, joining: Joining) -> None:
-        limits = [asked.limit for asked in self.coming]
-        rows = Rows.start(
-            [asked.request.seed for asked in self.coming],
-            limits,
+    def _start_running(self, prefill: ChunkedPrefill) -> None:
+        max_steps = [one.max_steps for one in self.prefilling]
+        state = DecodeState.start(
+            [one.request.seed for one in self.prefilling],
+            max_steps,
             [
-                phases_of(asked.request.answer, self.sampling.reason_limit, asked.limit)
-                for asked in self.coming
+                phases_of(one.request.answer, self.sampling.reason_limit, one.max_steps)
+                for one in self.prefilling
             ],
             self.lm.device,
         )
-        self.seats.add(rows, limits, joining)
-        self.live += self.coming
-        self.coming = []
-        self._mark_cancelled()
-        self._set_outputs()
+        self.batch.add(state, max_steps, prefill)
+        self.running += self.prefilling
+        self.prefilling = []
+        self._finish_aborted()
+        self._note_outputs()
 
-    def _set_outputs(self) -> None:
-        outputs = [asked.request.output for asked in self.live]
-        self._outputs = Outputs.of(outputs, self.lm.device)
+    def _finish_aborted(self) -> None:
+        for slot, one in enumerate(self.running):
+            if one.request_id in self._aborted:
+                self.batch.state.finished[slot] = True
 
-    # ---- one frame -----------------------------------------------------------------------
+    def _note_outputs(self) -> None:
+        """Note what all running requests generate, or else which slots generate what."""
+        outputs = [one.request.output for one in self.running]
+        self._slots_by_output = slots_by_output(outputs, self.lm.device)
+        self._output = None if self._slots_by_output else outputs[0]
 
-    def _frame(self) -> None:
-        seats, outputs = self.seats, self._outputs
-        shape = seats.shape(outputs.whole)
-        cache = seats.cache.first(shape.rows * self.halves)
-        seated = seats.seated.first(shape.rows)
+    # ---- decode --------------------------------------------------------------------------
+
+    def _decode(self) -> None:
+        shape = self.batch.step_shape(self._output)
+        cache = self.batch.cache.first(shape.slots * self.sequences_per_request)
+        buffers = self.batch.buffers.first(shape.slots)
+        slots = self._slots_by_output
 
         def work() -> None:
-            self.maker.make(seated, cache, shape, outputs)
+            self.decode_step.run(buffers, cache, shape, slots)
 
-        if outputs.whole:
-            self.recordings.run(shape, seats.moves, work)
+        if self._output:
+            self.graphs.run(shape, self.batch.cache_version, work)
         else:
-            work()  # which slots make what changes with every row that comes or goes
-        seats.count_frame()
-        self._flags.note([asked.ticket for asked in self.live], seats.rows.done)
-        if self.queue:
-            self.occupancy.frames += 1
-            self.occupancy.rows += len(self.live)
+            work()  # which slots generate what changes with every request that comes or goes
+        self.batch.count_step()
+        self._flags.begin([one.request_id for one in self.running], self.batch.state.finished)
+        self.scheduler.count_step(len(self.running))
 
-    # ---- leaving -------------------------------------------------------------------------
+    # ---- outputs -------------------------------------------------------------------------
 
-    def _release(self) -> None:
-        """Let rows go that are known to be done, and close the gaps that they leave."""
-        for tickets, (flags,) in self._flags.due():
-            done = {ticket for ticket, flag in zip(tickets, flags.tolist(), strict=True) if flag}
-            slots = [slot for slot, asked in enumerate(self.live) if asked.ticket in done]
+    def _free_slots(self) -> None:
+        """Free the slots of requests that are known to be finished."""
+        for request_ids, (flags,) in self._flags.completed():
+            finished = {
+                request_id
+                for request_id, flag in zip(request_ids, flags.tolist(), strict=True)
+                if flag
+            }
+            slots = [slot for slot, one in enumerate(self.running) if one.request_id in finished]
             if slots:
                 self._take_out(slots)
 
     def _take_out(self, slots: list[int]) -> None:
-        leaving = [self.live[slot] for slot in slots]
-        self._results.note(leaving, *self.seats.results(slots))
-        kept = self.seats.close_gaps(set(slots))
-        self.live = [self.live[slot] for slot in kept]
-        if self.live:
-            self._set_outputs()
-        elif not self.keeps_memory:
-            self._empty()
+        self._results.begin([self.running[slot] for slot in slots], *self.batch.results(slots))
+        kept = self.batch.remove(set(slots))
+        self.running = [self.running[slot] for slot in kept]
+        if self.running:
+            self._note_outputs()
+        elif not self._keeps_memory:
+            self.batch = self._new_batch()
 
-    def _deliver(self) -> None:
-        """Turn what rows have chosen into answers, once it has come from the device."""
-        for leaving, parts in self._results.due(everything=not self.live):
-            for asked, chosen, frames, limited in zip(leaving, *parts, strict=True):
-                self._begun.remove(asked.ticket)
-                if asked.ticket in self._cancelled:
-                    self._cancelled.remove(asked.ticket)
+    def _read_results(self) -> None:
+        """Make outputs of what was generated, once it has come from the device."""
+        for requests, tensors in self._results.completed(flush=not self.running):
+            for one, tokens, steps, hit_limit in zip(requests, *tensors, strict=True):
+                self._admitted.remove(one.request_id)
+                if one.request_id in self._aborted:
+                    self._aborted.remove(one.request_id)
                     continue
-                self._answers[asked.ticket] = Generated.of_rows(
-                    chosen[: int(frames)],
-                    asked.request.output,
-                    bool(limited),
+                self._finished[one.request_id] = RequestOutput.from_tokens(
+                    tokens[: int(steps)],
+                    one.request.output,
+                    bool(hit_limit),
                     self.lm.config,
-                    asked.request.answer,
+                    one.request.answer,
                 )

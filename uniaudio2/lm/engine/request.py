@@ -15,13 +15,14 @@ from uniaudio2.tokens.grid import TEXT_COLUMN, Prompt, parse_answer
 
 @dataclass(frozen=True)
 class Request:
-    """One row to answer.
+    """A prompt to answer.
 
     Attributes:
-        prompt: all rows before the answer.
-        seed: decides the row's draws, in ``[0, 2**63)``.
-        output: audio frames or text ids.
-        unconditional: the other half of guidance; None blanks `prompt`.
+        prompt: all positions before the answer.
+        seed: decides the draws of its tokens, in ``[0, 2**63)``.
+        output: whether audio frames or text ids are generated.
+        unconditional: prompt of the unconditional sequence under guidance; None makes one of
+            `prompt` by replacing its tokens with padding ids.
         answer: streams of an audio answer, in their order.
     """
 
@@ -33,21 +34,22 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Generated:
-    """One answer.
+class RequestOutput:
+    """What a request was answered.
 
     Attributes:
         text_ids: ids before the text eos (none for audio).
         sounds: the two streams of every sound, possibly empty; none for text.
-        finish_reason: "stop" if the row ended by itself, "length" if a limit cut its answer or
-            its reasoning.
-        frames: frames or text ids that were chosen, markers included.
+        finish_reason: "stop" if the answer ended by itself, "length" if a limit cut it or its
+            reasoning.
+        steps: steps that were run for it; each chose an audio frame or a text id, markers
+            included.
     """
 
     text_ids: list[int]
     sounds: tuple[Codes, ...]
     finish_reason: Literal["stop", "length"]
-    frames: int
+    steps: int
 
     @property
     def codes(self) -> Codes:
@@ -55,22 +57,30 @@ class Generated:
         return self.sounds[0] if self.sounds else Codes.empty()
 
     @staticmethod
-    def of_rows(
-        chosen: Tensor,
+    def from_tokens(
+        tokens: Tensor,
         output: Literal["audio", "text"],
-        limited: bool,
+        hit_limit: bool,
         config: LmConfig,
         answer: tuple[Stream, ...] = PAIR,
-    ) -> Generated:
-        """Read an answer from the ``[F, 9]`` rows that were chosen."""
-        chosen = chosen.cpu()
+    ) -> RequestOutput:
+        """Read an answer from the tokens ``[S, 9]`` that S steps chose.
+
+        Args:
+            tokens: int64 rows of the token grid, on any device.
+            output: as requested.
+            hit_limit: a limit cut the answer or switched its phase.
+            config: markers and cards.
+            answer: as requested.
+        """
+        tokens = tokens.cpu()
         is_text = output == "text"
-        frames = chosen[:, :CODEBOOKS].to(torch.int64)
-        return Generated(
-            text_ids=_before_eos(chosen[:, TEXT_COLUMN], config) if is_text else [],
+        frames = tokens[:, :CODEBOOKS].to(torch.int64)
+        return RequestOutput(
+            text_ids=_before_eos(tokens[:, TEXT_COLUMN], config) if is_text else [],
             sounds=() if is_text else parse_answer(frames, config, answer),
-            finish_reason="length" if limited else "stop",
-            frames=len(chosen),
+            finish_reason="length" if hit_limit else "stop",
+            steps=len(tokens),
         )
 
 

@@ -1,7 +1,7 @@
-"""Random numbers as a pure function of where they are used: no generator, no state.
+"""Draws random numbers as a pure function of where they are used: no generator, no state.
 
-A row draws the same numbers alone, in any batch and on any device, because each number is a
-hash of (row seed, step, column, vocabulary id) and of nothing else.
+A request draws the same numbers alone, in any batch and on any device, because each number is a
+hash of (its seed, step, column of the token grid, vocabulary id) and of nothing else.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def _signed(word: int) -> int:
-    """A 64-bit constant as torch's int64 spells it."""
+    """Convert a 64-bit constant to the int64 of the same bits."""
     return word - (1 << 64) if word >= 1 << 63 else word
 
 
@@ -22,7 +22,7 @@ _MANTISSA = 53
 
 
 def _shift_right(words: Tensor, bits: int) -> Tensor:
-    """Logical shift: int64's own shift would smear the sign bit."""
+    """Shift logically: int64's own shift would smear the sign bit."""
     return (words >> bits) & ((1 << (64 - bits)) - 1)
 
 
@@ -41,13 +41,13 @@ def to_unit(words: Tensor) -> Tensor:
 
 
 def uniform(seeds: Tensor, steps: Tensor, column: int, ids: Tensor) -> Tensor:
-    """Draw numbers in the open interval (0, 1), one per row and vocabulary id.
+    """Draw numbers in the open interval (0, 1), one per request and vocabulary id.
 
     Args:
-        seeds: ``[B]`` int64, one per row.
-        steps: ``[B]`` int64, how many frames the row has behind it.
-        column: 0..7 for a codebook, 8 for text.
-        ids: int64 ids ``[V]`` of all rows, or ``[B, V]`` of each.
+        seeds: ``[B]`` int64, one per request.
+        steps: ``[B]`` int64, steps that each request has behind it.
+        column: of the token grid: 0..7 for the depth of a codebook, 8 for text.
+        ids: int64 ids ``[V]`` of all requests, or ``[B, V]`` of each.
 
     Returns:
         ``[B, V]`` float32.

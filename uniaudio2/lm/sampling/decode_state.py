@@ -1,4 +1,4 @@
-"""What a decoding loop knows of each row, as tensors, so that rows of all ages share a batch."""
+"""The state of every request while it is decoded, as tensors, so that all ages share a batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REASON, SEMANTIC = 0, 1
 
 @dataclass(frozen=True)
 class Phases:
-    """The phases of one answer; reasoning and reconstruction take turns.
+    """The phases of one audio answer; reasoning and reconstruction take turns.
 
     Attributes:
         first: `REASON` or `SEMANTIC`.
@@ -30,93 +30,93 @@ class Phases:
 
 
 @dataclass
-class Rows:
-    """State of B rows; every field is ``[B]``.
+class DecodeState:
+    """State of B requests; every field is ``[B]``.
 
     Attributes:
-        seed: int64, decides the row's draws.
-        frames: int64, frames (or text ids) chosen so far, the last one included.
-        max_frames: int64, where the row is cut off.
+        seed: int64, decides the draws.
+        steps: int64, steps so far, the present one included once `count_step` was called.
+        max_steps: int64, where the answer is cut off.
         phase: int64, `REASON` or `SEMANTIC`; audio only.
-        in_phase: int64, frames of the phase so far, its bos included; audio only.
-        left: int64, phases to come, the present one included; audio only.
+        phase_steps: int64, steps of the phase so far, that of its bos included; audio only.
+        phases_left: int64, phases to come, the present one included; audio only.
         reason_limit: int64, see `Phases`; audio only.
         recon_limit: int64, see `Phases`; audio only.
-        limited: bool, a limit cut or switched the row.
-        done: bool, the row needs no further step.
+        hit_limit: bool, a limit cut the answer or switched its phase.
+        finished: bool, no further step is needed.
     """
 
     seed: Tensor
-    frames: Tensor
-    max_frames: Tensor
+    steps: Tensor
+    max_steps: Tensor
     phase: Tensor
-    in_phase: Tensor
-    left: Tensor
+    phase_steps: Tensor
+    phases_left: Tensor
     reason_limit: Tensor
     recon_limit: Tensor
-    limited: Tensor
-    done: Tensor
+    hit_limit: Tensor
+    finished: Tensor
 
     @staticmethod
     def start(
-        seeds: list[int], max_frames: list[int], phases: list[Phases], device: torch.device
-    ) -> Rows:
-        """Rows that have chosen nothing yet."""
+        seeds: list[int], max_steps: list[int], phases: list[Phases], device: torch.device
+    ) -> DecodeState:
+        """Make the state of requests before their first step."""
         known = {
             "seed": seeds,
-            "max_frames": max_frames,
+            "max_steps": max_steps,
             "phase": [one.first for one in phases],
-            "left": [one.count for one in phases],
+            "phases_left": [one.count for one in phases],
             "reason_limit": [one.reason_limit for one in phases],
             "recon_limit": [one.recon_limit for one in phases],
         }
         # one table, so that a device is handed them at once
         table = torch.tensor(list(known.values()), dtype=torch.int64)  # [6, B]
-        rows = Rows.vacant(len(seeds), device)
-        rows.done.fill_(False)
-        return replace(rows, **dict(zip(known, send(table, device).unbind(), strict=True)))
+        state = DecodeState.of_empty_slots(len(seeds), device)
+        state.finished.fill_(False)
+        return replace(state, **dict(zip(known, send(table, device).unbind(), strict=True)))
 
     @staticmethod
-    def vacant(count: int, device: torch.device) -> Rows:
-        """Places without a row: their state is that of a row that is done."""
+    def of_empty_slots(count: int, device: torch.device) -> DecodeState:
+        """Make the state of slots without a request: that of a finished one."""
         numbers = {
             field.name: torch.zeros(count, dtype=torch.int64, device=device)
-            for field in fields(Rows)
+            for field in fields(DecodeState)
         }
         flags = {
-            name: torch.full((count,), name == "done", device=device)
-            for name in ("limited", "done")
+            name: torch.full((count,), name == "finished", device=device)
+            for name in ("hit_limit", "finished")
         }
-        return Rows(**(numbers | flags))
+        return DecodeState(**(numbers | flags))
 
-    def count(self, stopped: Tensor) -> None:
-        """Count the frame just chosen, and finish rows that stopped or are at their limit.
+    def count_step(self, stopped: Tensor) -> None:
+        """Count the present step, and finish requests that stopped or are at their limit.
 
         Args:
-            stopped: ``[B]`` bool, rows that ended by themselves; ignored for finished rows.
+            stopped: ``[B]`` bool, answers that ended by themselves; ignored where finished.
         """
-        live = ~self.done
-        self.frames = self.frames + live
-        cut = live & ~stopped & (self.frames >= self.max_frames)
-        self.limited = self.limited | cut
-        self.done = self.done | stopped | cut
+        running = ~self.finished
+        self.steps = self.steps + running
+        cut = running & ~stopped & (self.steps >= self.max_steps)
+        self.hit_limit = self.hit_limit | cut
+        self.finished = self.finished | stopped | cut
 
-    def select(self, rows: Tensor) -> Rows:
-        """Keep the rows named by `rows` ``[B']`` int64, in that order."""
-        return Rows(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+    def select(self, slots: Tensor) -> DecodeState:
+        """Copy the state in `slots` ``[B']`` int64, in that order."""
+        return DecodeState(**{one.name: getattr(self, one.name)[slots] for one in fields(self)})
 
-    def first(self, count: int) -> Rows:
-        """The first rows, as views."""
-        return Rows(**{field.name: getattr(self, field.name)[:count] for field in fields(self)})
+    def first(self, count: int) -> DecodeState:
+        """View the state in the first slots."""
+        return DecodeState(**{one.name: getattr(self, one.name)[:count] for one in fields(self)})
 
-    def update(self, at: Tensor | slice, rows: Rows) -> None:
-        """Write the state of some rows back: `rows` are those at ``[B']`` int64."""
+    def update(self, slots: Tensor | slice, state: DecodeState) -> None:
+        """Write state into some slots ``[B']`` int64, in place."""
         for field in fields(self):
-            getattr(self, field.name)[at] = getattr(rows, field.name)
+            getattr(self, field.name)[slots] = getattr(state, field.name)
 
-    def overwrite(self, rows: Rows) -> None:
-        """Take over the state of the same rows, in the memory of this one."""
+    def copy_from(self, state: DecodeState) -> None:
+        """Take over the state of the same slots, in the memory of this one."""
         for field in fields(self):
-            own, new = getattr(self, field.name), getattr(rows, field.name)
+            own, new = getattr(self, field.name), getattr(state, field.name)
             if new is not own:
                 own.copy_(new)

@@ -1,4 +1,4 @@
-"""Which audio frames may follow which: the phases of an answer and their marker frames.
+"""Constrains audio answers to the grammar of their phases and marker frames.
 
 The answer of most tasks is: reason bos, reasoning frames, reason eos, semantic bos,
 reconstruction frames, semantic eos; a marker frame holds its id in all eight codebooks. Where
@@ -13,26 +13,26 @@ import torch
 from torch import Tensor
 
 from uniaudio2.config import CODEBOOKS, LmConfig
-from uniaudio2.lm.sampling.decode_state import REASON, SEMANTIC, Phases, Rows
-from uniaudio2.runtime.cuda_graphs import may_wait
+from uniaudio2.lm.sampling.decode_state import REASON, SEMANTIC, DecodeState, Phases
+from uniaudio2.runtime.cuda_graphs import may_sync
 from uniaudio2.tokens.codes import Stream
 
 _REASON_SHARE = (2, 7)  # 5 Hz of reasoning for 12.5 Hz of reconstruction: 5 / 17.5
 
 
 def shortest_answer(answer: tuple[Stream, ...]) -> int:
-    """Frames of the shortest answer that holds all streams: bos and a frame of each, and eos
-    between them."""
+    """Count the frames of the shortest answer that holds all streams: bos and a frame of each,
+    and eos between them."""
     return 3 * len(answer) - 1
 
 
-def phases_of(answer: tuple[Stream, ...], asked: int | None, max_frames: int) -> Phases:
-    """The phases of an answer, each limited so that all that follows still fits.
+def phases_of(answer: tuple[Stream, ...], reason_limit: int | None, max_frames: int) -> Phases:
+    """Plan the phases of an answer, each limited so that all that follows still fits.
 
     Args:
         answer: the streams that are asked for.
-        asked: `Sampling.reason_limit`.
-        max_frames: frames that the row has in all, markers included.
+        reason_limit: `Sampling.reason_limit`.
+        max_frames: frames of the whole answer, markers included.
 
     Returns:
         The reasoning limit is what was asked for, or else its share of an answer that fills
@@ -43,18 +43,24 @@ def phases_of(answer: tuple[Stream, ...], asked: int | None, max_frames: int) ->
     frames = (max_frames - 2 * len(answer) + 1) // sounds  # of one sound, without markers
     share, whole = _REASON_SHARE
     room = frames - 1
-    wanted = asked if asked is not None else room * share // whole
+    wanted = room * share // whole if reason_limit is None else reason_limit
     reason = max(1, min(wanted, room))
     first = REASON if answer[0] == "reason" else SEMANTIC
     return Phases(first, len(answer), reason, max(1, frames - reason))
 
 
 @dataclass(frozen=True)
-class Span:
-    """Rows (int64 indices, None for all) of one phase (None: of any) and the ids ``first`` to
-    before ``stop`` that they may reach."""
+class VocabRange:
+    """The range of ids from which some requests choose.
 
-    rows: Tensor | None
+    Attributes:
+        slots: the requests, ``[N]`` int64; None for all.
+        phase: that all of them are in; None if they may differ.
+        first: first id.
+        stop: the id behind the last one.
+    """
+
+    slots: Tensor | None
     phase: int | None
     first: int
     stop: int
@@ -62,7 +68,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Grammar:
-    """The rules on a device, phase by phase (0 reason, 1 semantic).
+    """The rules of audio answers as tables on a device, by phase (0 reason, 1 semantic).
 
     Attributes:
         bos: ``[2]`` int64 joint ids.
@@ -81,7 +87,13 @@ class Grammar:
 
     @staticmethod
     def build(config: LmConfig, constrained: bool, device: torch.device) -> Grammar:
-        """Lay the rules out as tables."""
+        """Make the tables of a model.
+
+        Args:
+            config: cards, markers, and how many ids the codec can decode.
+            constrained: see `Grammar`.
+            device: where the tables are read.
+        """
         card, ids = config.reason_card, config.ids
         codes = torch.zeros(2, config.audio_vocab, dtype=torch.bool)  # [2, A]
         if constrained:
@@ -94,83 +106,87 @@ class Grammar:
         eos = torch.tensor([ids.reason_eos, ids.semantic_eos + card])
         return Grammar(bos.to(device), eos.to(device), codes.to(device), card, constrained)
 
-    def spans(self, rows: Rows) -> list[Span]:
-        """Which rows may choose from which part of the vocabulary in this frame.
+    def vocab_ranges(self, state: DecodeState) -> list[VocabRange]:
+        """Tell which requests choose from which range of the vocabulary in this step.
 
-        On the CPU rows are told apart by phase, so that ids out of reach are never computed; a
-        GPU would have to be waited for, so there all rows share the whole vocabulary.
+        On the CPU requests are split by phase, so that logits out of reach are never computed; a
+        GPU would have to be waited for, so there all of them share the whole vocabulary.
         """
         whole = self.codes.shape[1]
-        if not may_wait(rows.phase):
-            return [Span(None, None, 0, whole)]
+        if not may_sync(state.phase):
+            return [VocabRange(None, None, 0, whole)]
         reach = {
             REASON: (0, self.card if self.constrained else whole),
             SEMANTIC: (self.card, whole),
         }
-        phases: list[int] = rows.phase.tolist()
+        phases: list[int] = state.phase.tolist()
         present = sorted(set(phases))
         if len(present) == 1:
-            return [Span(None, present[0], *reach[present[0]])]
+            return [VocabRange(None, present[0], *reach[present[0]])]
         return [
-            Span((rows.phase == phase).nonzero()[:, 0], phase, *reach[phase]) for phase in present
+            VocabRange((state.phase == phase).nonzero()[:, 0], phase, *reach[phase])
+            for phase in present
         ]
 
-    def allowed(self, column: int, rows: Rows, span: Span) -> Tensor:
-        """Ids that a codebook may take now: bool, broadcastable to ``[B, stop - first]``.
+    def allowed(self, depth: int, state: DecodeState, ids: VocabRange) -> Tensor:
+        """Tell which ids a codebook may take now.
 
-        When constrained, codebook 0 decides alone whether the phase ends, which it may once
-        the phase has one frame besides its bos.
+        When constrained, depth 0 decides alone whether the phase ends, which it may once the
+        phase has one frame besides its bos.
 
         Args:
-            column: 0..7.
-            rows: those of the span.
-            span: of `spans`.
+            depth: 0..7.
+            state: of the requests of the range.
+            ids: of `vocab_ranges`.
+
+        Returns:
+            bool, broadcastable to ``[B, stop - first]``.
         """
-        phase: Tensor | int = rows.phase if span.phase is None else span.phase
-        codes = self.codes[phase, span.first : span.stop]  # [V] or [B, V]
-        if not self.constrained or column > 0:
+        phase: Tensor | int = state.phase if ids.phase is None else ids.phase
+        codes = self.codes[phase, ids.first : ids.stop]  # [V] or [B, V]
+        if not self.constrained or depth > 0:
             return codes
-        may_end = rows.in_phase > 1
-        ends = self.eos[rows.phase] - span.first
+        may_end = state.phase_steps > 1
+        ends = self.eos[state.phase] - ids.first
         return codes.expand(len(may_end), -1).scatter(1, ends[:, None], may_end[:, None])
 
-    def settle(self, frame: Tensor, rows: Rows) -> Tensor:
-        """Make whole marker frames of what was chosen, and mark rows that a limit switched.
+    def force_markers(self, frame: Tensor, state: DecodeState) -> Tensor:
+        """Make whole marker frames of what was chosen, and note answers that a limit switched.
 
         Args:
             frame: ``[B, 8]`` int64 as chosen under `allowed`.
-            rows: their state before this frame; `limited` is updated.
+            state: before this step; `hit_limit` is updated.
 
         Returns:
             ``[B, 8]`` int64; without constraints, `frame` itself.
         """
         if not self.constrained:
             return frame
-        bos, eos = self.bos[rows.phase], self.eos[rows.phase]  # [B]
-        is_first = rows.in_phase == 0
+        bos, eos = self.bos[state.phase], self.eos[state.phase]  # [B]
+        is_first = state.phase_steps == 0
         chose_end = frame[:, 0] == eos
-        limit = torch.where(rows.phase == REASON, rows.reason_limit, rows.recon_limit)
-        must_end = (rows.left > 1) & (rows.in_phase > limit)
-        rows.limited |= must_end & ~chose_end & ~rows.done
+        limit = torch.where(state.phase == REASON, state.reason_limit, state.recon_limit)
+        must_end = (state.phases_left > 1) & (state.phase_steps > limit)
+        state.hit_limit |= must_end & ~chose_end & ~state.finished
         frame = torch.where((chose_end | must_end)[:, None], eos[:, None], frame)
         return torch.where(is_first[:, None], bos[:, None], frame)
 
-    def advance(self, frame: Tensor, rows: Rows) -> Tensor:
-        """Move rows between phases.
+    def advance(self, frame: Tensor, state: DecodeState) -> Tensor:
+        """Move requests to their next phase where the frame ends one.
 
         Args:
             frame: ``[B, 8]`` int64 as fed back.
-            rows: their state; `phase`, `in_phase` and `left` are updated.
+            state: `phase`, `phase_steps` and `phases_left` are updated.
 
         Returns:
-            ``[B]`` bool: rows whose answer ends with this frame: the end of the last phase, or
-            the end of reconstruction while it still was to begin.
+            ``[B]`` bool: whether the answer ends with this frame: at the end of the last phase,
+            or of reconstruction while it still was to begin.
         """
-        is_end = (frame == self.eos[rows.phase][:, None]).sum(dim=1) == CODEBOOKS
+        is_end = (frame == self.eos[state.phase][:, None]).sum(dim=1) == CODEBOOKS
         is_early = (frame == self.eos[SEMANTIC]).sum(dim=1) == CODEBOOKS
-        is_stop = (is_end & (rows.left == 1)) | (is_early & (rows.phase == REASON))
+        is_stop = (is_end & (state.phases_left == 1)) | (is_early & (state.phase == REASON))
         goes_on = is_end & ~is_stop
-        rows.phase = torch.where(goes_on, 1 - rows.phase, rows.phase)
-        rows.in_phase = (rows.in_phase + 1).masked_fill(goes_on, 0)
-        rows.left = rows.left - goes_on.long()
+        state.phase = torch.where(goes_on, 1 - state.phase, state.phase)
+        state.phase_steps = (state.phase_steps + 1).masked_fill(goes_on, 0)
+        state.phases_left = state.phases_left - goes_on.long()
         return is_stop

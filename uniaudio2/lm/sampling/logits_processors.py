@@ -1,12 +1,14 @@
-"""Keeping texts from repeating themselves, row by row: a penalty, and a ban on n-grams.
+"""Keeps texts from repeating themselves: a repetition penalty, and a ban on repeated n-grams.
 
-Both look at what a row has answered so far and at nothing else: not at its prompt, and not at the
-rows beside it. Neither waits for the device.
+Both look at what a request was answered so far and at nothing else: not at its prompt, and not at
+the requests beside it. Neither synchronizes with the device.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,49 +16,88 @@ from torch import Tensor
 from uniaudio2.lm.sampling.sampling import Sampling
 
 
-def guard(logits: Tensor, sampling: Sampling, history: Tensor, lengths: Tensor) -> Tensor:
-    """Change logits by what each row holds already, as the settings ask.
+class LogitsProcessor(Protocol):
+    """Changes logits by what each answer holds already.
 
-    Args:
-        logits: ``[B, V]``.
-        sampling: `repetition_penalty` and `no_repeat_ngram_size`.
-        history: ``[B, F]`` int64, ids that the rows have chosen; what lies beyond a row's length
-            may be anything.
-        lengths: ``[B]`` int64, in 0..F.
-
-    Returns:
-        ``[B, V]``; an id that is banned has minus infinity. The id that ends a text is never
-        banned or penalised, because no unfinished text holds it.
+    The id that ends a text is never banned or penalised, because no unfinished text holds it.
     """
+
+    def __call__(self, logits: Tensor, history: Tensor, lengths: Tensor) -> Tensor:
+        """Process the logits of B answers.
+
+        Args:
+            logits: ``[B, V]``.
+            history: ``[B, S]`` int64, ids that were chosen; what lies beyond an answer's length
+                may be anything.
+            lengths: ``[B]`` int64, in 0..S.
+
+        Returns:
+            ``[B, V]``; an id that is banned has minus infinity.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class RepetitionPenalty:
+    """Makes ids that an answer holds already less probable.
+
+    Attributes:
+        penalty: above 1; divides positive logits and multiplies negative ones.
+    """
+
+    penalty: float
+
+    def __call__(self, logits: Tensor, history: Tensor, lengths: Tensor) -> Tensor:
+        """Penalise ids; see `LogitsProcessor`."""
+        penalised = torch.where(logits > 0, logits / self.penalty, logits * self.penalty)
+        is_chosen = torch.arange(history.shape[1], device=history.device) < lengths[:, None]
+        return torch.where(_mark_ids(logits, history, is_chosen), penalised, logits)
+
+
+@dataclass(frozen=True)
+class NoRepeatNGram:
+    """Bans ids that would complete an n-gram which an answer holds already.
+
+    Attributes:
+        ngram_size: at least 2.
+    """
+
+    ngram_size: int
+
+    def __call__(self, logits: Tensor, history: Tensor, lengths: Tensor) -> Tensor:
+        """Ban ids; see `LogitsProcessor`."""
+        if history.shape[1] < self.ngram_size:
+            return logits
+        ids, is_repeat = _ids_after_last(history, lengths, self.ngram_size - 1)
+        return logits.masked_fill(_mark_ids(logits, ids, is_repeat), -math.inf)
+
+
+def logits_processors(sampling: Sampling) -> tuple[LogitsProcessor, ...]:
+    """Make the processors that settings ask for, in the order in which they are applied."""
+    processors: list[LogitsProcessor] = []
     if sampling.repetition_penalty > 1:
-        penalised = torch.where(
-            logits > 0, logits / sampling.repetition_penalty, logits * sampling.repetition_penalty
-        )
-        within = torch.arange(history.shape[1], device=history.device) < lengths[:, None]
-        logits = torch.where(_marked(logits, history, within), penalised, logits)
-    size = sampling.no_repeat_ngram_size
-    if size is not None and history.shape[1] >= size:
-        nexts, is_repeat = _after_last_words(history, lengths, size - 1)
-        logits = logits.masked_fill(_marked(logits, nexts, is_repeat), -math.inf)
-    return logits
+        processors.append(RepetitionPenalty(sampling.repetition_penalty))
+    if sampling.no_repeat_ngram_size is not None:
+        processors.append(NoRepeatNGram(sampling.no_repeat_ngram_size))
+    return tuple(processors)
 
 
-def _after_last_words(history: Tensor, lengths: Tensor, words: int) -> tuple[Tensor, Tensor]:
-    """What followed wherever the last `words` ids of a row occurred in it before.
+def _ids_after_last(history: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Find what followed wherever the last `count` ids of an answer occurred in it before.
 
     Returns:
         ids ``[B, W]`` and whether each of them followed such a place, ``[B, W]`` bool.
     """
-    windows = history.unfold(1, words, 1)[:, :-1]  # [B, W, words]
-    ends = lengths[:, None] - words + torch.arange(words, device=history.device)  # [B, words]
+    ngrams = history.unfold(1, count, 1)[:, :-1]  # [B, W, count]
+    ends = lengths[:, None] - count + torch.arange(count, device=history.device)  # [B, count]
     last = history.gather(1, ends.clamp(min=0))
-    starts = torch.arange(windows.shape[1], device=history.device)
-    is_past = starts + words < lengths[:, None]
-    return history[:, words:], (windows == last[:, None]).all(dim=2) & is_past
+    starts = torch.arange(ngrams.shape[1], device=history.device)
+    is_past = starts + count < lengths[:, None]
+    return history[:, count:], (ngrams == last[:, None]).all(dim=2) & is_past
 
 
-def _marked(logits: Tensor, ids: Tensor, flags: Tensor) -> Tensor:
-    """``[B, V]`` bool: the ids ``[B, W]`` whose flag is set, each in its own row."""
+def _mark_ids(logits: Tensor, ids: Tensor, flags: Tensor) -> Tensor:
+    """``[B, V]`` bool: the ids ``[B, W]`` whose flag is set, each for its own request."""
     vocabulary = logits.shape[1]
     marks = torch.zeros(len(ids), vocabulary + 1, dtype=torch.bool, device=ids.device)
     # ids without a flag share one more column, which is cut off

@@ -1,4 +1,4 @@
-"""How the next id is chosen: settings, probabilities, and a draw that depends on its row alone."""
+"""Chooses the next id: settings, probabilities, and a draw that depends on its request alone."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from uniaudio2.config import LmConfig, ModelConfig
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling.counter_rng import exponential
 from uniaudio2.lm.sampling.grammar import shortest_answer
-from uniaudio2.runtime.cuda_graphs import may_wait
+from uniaudio2.runtime.cuda_graphs import may_sync
 from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tokens.codes import PAIR, Stream
 
-_TIES = 64  # of 2000 rows of 12,300 random bf16 logits none tied with its 50th more than ten times
+_MAX_TIES = 64  # of 2000 times 12,300 random bf16 logits, none had over ten ties with its 50th
 
 
 class Sampling(Frozen):
@@ -27,9 +27,10 @@ class Sampling(Frozen):
         greedy: take the most probable id; temperature, top_k and seeds then mean nothing.
         temperature: divides the logits.
         top_k: keep the k largest logits and whatever ties with the last of them; None keeps all.
-        guidance: 1 is off; above 1 a second, unconditional row runs beside every row.
-        max_frames: most frames (or text ids) of a row, markers included.
-        reason_limit: most reasoning frames of a row when constrained; None leaves room for the
+        guidance: scale of classifier-free guidance, the engine's `cfg_factor`: 1 is off; above 1 an
+            unconditional sequence runs beside the conditional one of every request.
+        max_frames: most steps of an answer: audio frames or text ids, markers included.
+        reason_limit: most reasoning frames of an answer when constrained; None leaves room for the
             reconstruction frames that belong to them.
         constrained: allow only ids that the codec can decode, in whole marker frames and two
             phases; false is the published rule, which allows more and may return nothing.
@@ -77,13 +78,23 @@ class Sampling(Frozen):
         return self
 
     @property
-    def guards_texts(self) -> bool:
+    def cfg_factor(self) -> float:
+        """The guidance scale, as the engine calls it."""
+        return self.guidance
+
+    @property
+    def sequences_per_request(self) -> int:
+        """Sequences that a request has in the KV cache: 2 under guidance, else 1."""
+        return 2 if self.cfg_factor > 1 else 1
+
+    @property
+    def penalises_repetition(self) -> bool:
         """Whether what a text holds already changes what may follow."""
         return self.no_repeat_ngram_size is not None or self.repetition_penalty > 1
 
     @staticmethod
     def of_model(model: ModelConfig, task: TaskSpec) -> Sampling:
-        """What a model recommends for a task."""
+        """Take what a model recommends for a task."""
         own = model.generation_by_task.get(task.name, model.generation)
         return Sampling(
             greedy=task.greedy,
@@ -93,10 +104,10 @@ class Sampling(Frozen):
             max_frames=min(task.max_frames, own.max_frames or task.max_frames),
         )
 
-    def check_serves(
+    def check_output(
         self, output: Literal["audio", "text"], answer: tuple[Stream, ...] = PAIR
     ) -> None:
-        """Refuse what cannot serve an output.
+        """Refuse settings that cannot serve an output.
 
         Raises:
             ValueError: `max_frames` leaves no room for any audio, or audio is to be kept from
@@ -108,13 +119,13 @@ class Sampling(Frozen):
                 f"max_frames {self.max_frames} must be at least {shortest} for audio: "
                 f"{2 * len(answer) - 1} marker frames and one frame of each stream; raise it"
             )
-        if output == "audio" and self.guards_texts:
+        if output == "audio" and self.penalises_repetition:
             raise ValueError(
                 "no_repeat_ngram_size and repetition_penalty keep texts from repeating themselves; "
                 "this task yields audio: leave them out"
             )
 
-    def check_fits(self, config: LmConfig) -> None:
+    def check_vocabulary(self, config: LmConfig) -> None:
         """Refuse a top_k that some phase of generation could not serve, before it begins.
 
         Raises:
@@ -128,24 +139,24 @@ class Sampling(Frozen):
             )
 
 
-def guide(logits: Tensor, scale: float) -> Tensor:
-    """Move every conditional row of a batch away from its unconditional one.
+def apply_cfg(logits: Tensor, cfg_factor: float) -> Tensor:
+    """Apply classifier-free guidance: move conditional logits away from unconditional ones.
 
     Args:
-        logits: ``[2 B, V]``: every conditional row, and its unconditional one behind it.
-        scale: 1 gives the conditional logits back.
+        logits: ``[2 B, V]``: of every conditional sequence, and of its unconditional one behind it.
+        cfg_factor: 1 gives the conditional logits back.
 
     Returns:
         ``[B, V]``.
     """
     conditional, unconditional = logits[0::2], logits[1::2]
-    return unconditional + (conditional - unconditional) * scale
+    return unconditional + (conditional - unconditional) * cfg_factor
 
 
-def likely(
+def top_k_probabilities(
     logits: Tensor, sampling: Sampling, allowed: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Temperature, top-k (ties with the k-th kept), softmax.
+    """Apply temperature, top-k (ties with the k-th kept) and softmax.
 
     Args:
         logits: ``[B, V]``; those of ids that are not allowed are overwritten.
@@ -155,29 +166,30 @@ def likely(
 
     Returns:
         Probabilities float32 and the ids they belong to: a few more than k, ``[B, K]`` both, or
-        ``[B, V]`` and None (every id in order) if all are kept or some row has many ties. Where
-        the host may not wait for the device to say so, at most 64 ties with the k-th are kept.
+        ``[B, V]`` and None (every id in order) if all are kept or some request has many ties.
+        Where the host may not synchronize with the device, at most 64 ties with the k-th are
+        kept.
     """
-    logits, k = _forbid(logits, allowed).float(), sampling.top_k
+    logits, k = _mask_disallowed(logits, allowed).float(), sampling.top_k
     if k is None or k >= logits.shape[-1]:
         return (logits / sampling.temperature).softmax(dim=-1), None
-    waits = may_wait(logits)
-    top = logits.topk(min(k + (1 if waits else _TIES), logits.shape[-1]))
+    syncs = may_sync(logits)
+    top = logits.topk(min(k + (1 if syncs else _MAX_TIES), logits.shape[-1]))
     values = top.values / sampling.temperature  # the order is that of the logits
     last = values[:, k - 1 : k]
-    if waits and bool(((values[:, -1:] == last) & last.isfinite()).any()):
+    if syncs and bool(((values[:, -1:] == last) & last.isfinite()).any()):
         scaled = logits / sampling.temperature
         return scaled.masked_fill(scaled < last, -math.inf).softmax(dim=-1), None
     return values.masked_fill(values < last, -math.inf).softmax(dim=-1), top.indices
 
 
-def _forbid(logits: Tensor, allowed: Tensor | None) -> Tensor:
-    """In place: a second matrix of all ids costs more than all else that is done here, as the
-    system maps its memory anew in every frame."""
+def _mask_disallowed(logits: Tensor, allowed: Tensor | None) -> Tensor:
+    """Set logits to minus infinity, in place: a second matrix of all ids costs more than all else
+    that is done here, as the system maps its memory anew in every step."""
     return logits if allowed is None else logits.masked_fill_(~allowed, -math.inf)
 
 
-def choose(
+def sample_ids(
     logits: Tensor,
     sampling: Sampling,
     seeds: Tensor,
@@ -186,14 +198,14 @@ def choose(
     allowed: Tensor | None = None,
     first_id: int = 0,
 ) -> Tensor:
-    """Choose one id per row: the largest logit, or a draw by ``argmax(p / e)``, ``e ~ Exp(1)``.
+    """Choose one id per request: the largest logit, or a draw by ``argmax(p / e)``, ``e ~ Exp(1)``.
 
     Args:
         logits: ``[B, V]`` of the ids from `first_id` on; those not allowed are overwritten.
         sampling: the settings.
         seeds: ``[B]`` int64.
-        steps: ``[B]`` int64, frames that each row has behind it.
-        column: 0..7 for a codebook, 8 for text.
+        steps: ``[B]`` int64, steps that each request has behind it.
+        column: of the token grid: 0..7 for the depth of a codebook, 8 for text.
         allowed: bool, broadcastable to ``[B, V]``; None allows every id.
         first_id: a draw belongs to an id, so a part of the vocabulary draws as the whole does.
 
@@ -201,9 +213,9 @@ def choose(
         ``[B]`` int64 ids; equal logits fall to the smallest id when greedy.
     """
     if sampling.greedy:
-        return _forbid(logits, allowed).argmax(dim=-1) + first_id
-    chances, ids = likely(logits, sampling, allowed)
+        return _mask_disallowed(logits, allowed).argmax(dim=-1) + first_id
+    probabilities, ids = top_k_probabilities(logits, sampling, allowed)
     every = torch.arange(logits.shape[-1], device=logits.device) if ids is None else ids
     noise = exponential(seeds, steps, column, every + first_id)
-    best = (chances / noise).argmax(dim=-1)  # [B]
+    best = (probabilities / noise).argmax(dim=-1)  # [B]
     return (best if ids is None else ids.gather(1, best[:, None])[:, 0]) + first_id

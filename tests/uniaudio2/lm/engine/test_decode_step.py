@@ -1,4 +1,4 @@
-"""A frame of the published sizes on another device: no waiting, and no mixing of devices."""
+"""A step of the published sizes on another device: no waiting, and no mixing of devices."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.uniaudio2.elsewhere import ELSEWHERE, moved_elsewhere
 from uniaudio2.config import LmConfig
-from uniaudio2.lm.engine.decode_batch import FrameShape, Seated
-from uniaudio2.lm.engine.decode_step import FrameMaker, Outputs
+from uniaudio2.lm.engine.decode_batch import StepShape
+from uniaudio2.lm.engine.decode_buffers import DecodeBuffers
+from uniaudio2.lm.engine.decode_step import DecodeStep, slots_by_output
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.sampling.grammar import Grammar
 from uniaudio2.lm.sampling.sampling import Sampling
-from uniaudio2.runtime.cuda_graphs import without_waiting
+from uniaudio2.runtime.cuda_graphs import without_sync
 
 
-def make_frame(
+def run_step(
     output: Literal["audio", "text"], sampling: Sampling, config: LmConfig, only_text: bool = False
-) -> Seated:
-    """A frame of the published sizes in bf16."""
+) -> DecodeBuffers:
+    """A step of the published sizes in bf16."""
     lm = moved_elsewhere(UniAudioLM(config), torch.bfloat16)
-    maker = FrameMaker(lm, sampling)
-    seated = Seated.vacant(lm, 8, maker.halves, frames=100)
-    cache = lm.new_cache(8 * maker.halves, 256)
-    shape = FrameShape(8, 192, only_text, output)
-    with without_waiting():
-        maker.make(seated, cache, shape, Outputs(output))
-    return seated
+    per_request = sampling.sequences_per_request
+    buffers = DecodeBuffers.allocate(lm, 8, per_request, max_steps=100)
+    cache = lm.new_cache(8 * per_request, 256)
+    shape = StepShape(8, 192, only_text, output)
+    with without_sync():
+        DecodeStep(lm, sampling).run(buffers, cache, shape)
+    return buffers
 
 
 @pytest.mark.parametrize("only_text", [False, True])
@@ -45,16 +46,17 @@ def make_frame(
         Sampling(constrained=False),
         Sampling(no_repeat_ngram_size=3, repetition_penalty=1.2),
     ],
-    ids=["sampled", "greedy", "guided", "published rule", "guarded"],
+    ids=["sampled", "greedy", "guided", "published rule", "penalised"],
 )
-def test_a_frame_reads_nothing_back_and_mixes_no_devices(
+def test_a_step_reads_nothing_back_and_mixes_no_devices(
     output: Literal["audio", "text"], sampling: Sampling, only_text: bool
 ) -> None:
     """Reading one number on the host, or adding memory of the host, raises here."""
     with FakeTensorMode(), torch.inference_mode():
-        seated = make_frame(output, sampling, LmConfig(), only_text)
-    assert seated.chosen.device == seated.rows.done.device == seated.positions.device == ELSEWHERE
-    assert seated.tokens.shape == (8 * (2 if sampling.guidance > 1 else 1), 9)
+        buffers = run_step(output, sampling, LmConfig(), only_text)
+    finished, positions = buffers.state.finished, buffers.positions
+    assert buffers.generated.device == finished.device == positions.device == ELSEWHERE
+    assert buffers.tokens.shape == (8 * (2 if sampling.guidance > 1 else 1), 9)
 
 
 @pytest.mark.parametrize(
@@ -69,14 +71,14 @@ def test_what_must_not_be_is_noticed(
 ) -> None:
     plain = Grammar.advance
     monkeypatch.setattr(
-        Grammar, "advance", lambda self, frame, rows: spoil(plain(self, frame, rows))
+        Grammar, "advance", lambda self, frame, state: spoil(plain(self, frame, state))
     )
     with (
         FakeTensorMode(),
         torch.inference_mode(),
         pytest.raises(RuntimeError, match=message),
     ):
-        make_frame("audio", Sampling(), LmConfig())
+        run_step("audio", Sampling(), LmConfig())
 
 
 @pytest.mark.parametrize("start", [0, 16])
@@ -90,8 +92,8 @@ def test_prompts_too(start: int) -> None:
         lm.prefill(tokens, kind, cache, start, after_audio=True)
 
 
-def test_outputs() -> None:
-    assert Outputs.of(["text", "text"], torch.device("cpu")) == Outputs("text")
-    mixed = Outputs.of(["text", "audio", "text"], torch.device("cpu"))
-    assert mixed.whole is None and mixed.audio is not None and mixed.text is not None
-    assert (mixed.audio.tolist(), mixed.text.tolist()) == ([1], [0, 2])
+def test_slots_are_told_apart_where_outputs_differ() -> None:
+    cpu = torch.device("cpu")
+    assert slots_by_output(["text", "text"], cpu) is None
+    slots = slots_by_output(["text", "audio", "text"], cpu)
+    assert slots and [one.tolist() for one in slots] == [[1], [0, 2]]

@@ -10,7 +10,7 @@ from tests.uniaudio2.lm.small import (
     IDS,
     REASON_EOS,
     SEMANTIC_EOS,
-    OnRails,
+    ScriptedLm,
     audio_prompt,
     same,
     small_lm,
@@ -18,7 +18,7 @@ from tests.uniaudio2.lm.small import (
 )
 from uniaudio2.lm.engine.generate import generate
 from uniaudio2.lm.engine.limits import check_length
-from uniaudio2.lm.engine.request import Generated, Request
+from uniaudio2.lm.engine.request import Request, RequestOutput
 from uniaudio2.lm.sampling.grammar import phases_of
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.tokens.codes import PAIR
@@ -33,7 +33,7 @@ Output = Literal["audio", "text"]
 
 
 def requests(output: Output = "audio") -> list[Request]:
-    """Rows of four lengths, with and without audio."""
+    """Prompts of four lengths, with and without audio."""
     prompts = [
         text_prompt(6),
         audio_prompt(3, 7),
@@ -43,12 +43,12 @@ def requests(output: Output = "audio") -> list[Request]:
     return [Request(prompt, 100 + row, output) for row, prompt in enumerate(prompts)]
 
 
-def on_rails(*frames: list[int], sampling: Sampling = PUBLISHED) -> Generated:
-    (answer,) = generate(OnRails(list(frames)), [Request(text_prompt(4), 0, "audio")], sampling)
+def scripted(*frames: list[int], sampling: Sampling = PUBLISHED) -> RequestOutput:
+    (answer,) = generate(ScriptedLm(list(frames)), [Request(text_prompt(4), 0, "audio")], sampling)
     return answer
 
 
-# ---- a row's answer is its own ---------------------------------------------------------------
+# ---- what is answered depends on the request alone -------------------------------------------
 
 
 @pytest.mark.parametrize("output", ["audio", "text"])
@@ -62,7 +62,7 @@ def on_rails(*frames: list[int], sampling: Sampling = PUBLISHED) -> Generated:
     ],
     ids=["sampled", "published", "greedy", "guided"],
 )
-def test_rows_answer_as_if_alone_in_any_order(output: Output, sampling: Sampling) -> None:
+def test_requests_are_answered_as_if_alone_in_any_order(output: Output, sampling: Sampling) -> None:
     lm, rows = small_lm(), requests(output)
     alone = [generate(lm, [row], sampling)[0] for row in rows]
     together = generate(lm, rows, sampling)
@@ -71,7 +71,7 @@ def test_rows_answer_as_if_alone_in_any_order(output: Output, sampling: Sampling
         assert same(together[row], alone[row]), f"row {row}"
         assert same(backwards[row], alone[row]), f"row {row}"
     if sampling.constrained and not sampling.greedy:
-        assert len({answer.frames for answer in alone}) > 1, "rows must end at different frames"
+        assert len({answer.steps for answer in alone}) > 1, "answers must end at different steps"
 
 
 def test_audio_and_text_outputs_in_one_call() -> None:
@@ -85,7 +85,7 @@ def test_audio_and_text_outputs_in_one_call() -> None:
     assert mixed[1].text_ids == [] and len(mixed[1].codes.recon)
 
 
-def test_the_seed_of_a_row_decides_its_draws() -> None:
+def test_the_seed_of_a_request_decides_its_draws() -> None:
     lm, prompt = small_lm(), text_prompt(6)
     one, other, again = generate(
         lm, [Request(prompt, seed, "audio") for seed in (1, 2, 1)], SAMPLED
@@ -111,47 +111,47 @@ def test_no_requests() -> None:
 
 
 def test_the_published_audio_loop() -> None:
-    answer = on_rails(R[0], R[4], R[5], REASON_EOS, S[0], S[7], SEMANTIC_EOS)
+    answer = scripted(R[0], R[4], R[5], REASON_EOS, S[0], S[7], SEMANTIC_EOS)
     assert answer.codes.reason.tolist() == [R[4], R[5]]
     assert answer.codes.recon.tolist() == [[7] * 8]
-    assert (answer.finish_reason, answer.frames) == ("stop", 7)
+    assert (answer.finish_reason, answer.steps) == ("stop", 7)
 
 
 def test_semantic_eos_in_the_reason_phase_ends_without_reconstruction() -> None:
-    answer = on_rails(R[0], R[4], SEMANTIC_EOS)
+    answer = scripted(R[0], R[4], SEMANTIC_EOS)
     assert answer.codes.reason.tolist() == [R[4]]
     assert answer.codes.recon.shape == (0, 8)
-    assert (answer.finish_reason, answer.frames) == ("stop", 3)
+    assert (answer.finish_reason, answer.steps) == ("stop", 3)
 
 
 @pytest.mark.parametrize(
     "frames", [[SEMANTIC_EOS], [R[0], SEMANTIC_EOS], [REASON_EOS, SEMANTIC_EOS]]
 )
 def test_nothing_generated_is_an_empty_answer(frames: list[list[int]]) -> None:
-    answer = on_rails(*frames)
+    answer = scripted(*frames)
     assert answer.codes.reason.shape == answer.codes.recon.shape == (0, 8)
-    assert (answer.finish_reason, answer.frames) == ("stop", len(frames))
+    assert (answer.finish_reason, answer.steps) == ("stop", len(frames))
 
 
 def test_a_reason_phase_that_never_ends_is_cut_and_says_so() -> None:
-    answer = on_rails(*[R[3]] * 20)
+    answer = scripted(*[R[3]] * 20)
     assert len(answer.codes.reason) == 19
     assert answer.codes.recon.shape == (0, 8)
-    assert (answer.finish_reason, answer.frames) == ("length", 20)
+    assert (answer.finish_reason, answer.steps) == ("length", 20)
 
 
 def test_the_reason_card_is_forbidden_after_the_switch() -> None:
-    answer = on_rails(R[0], REASON_EOS, R[3], R[3], SEMANTIC_EOS)
+    answer = scripted(R[0], REASON_EOS, R[3], R[3], SEMANTIC_EOS)
     assert answer.codes.recon.tolist() == [[0] * 8], "the smallest id of what is left"
 
 
 def test_text_stops_at_eos_and_may_be_empty() -> None:
     row = Request(audio_prompt(1, 2), 0, "text")
-    (answer,) = generate(OnRails(text=[65, 66, IDS.text_eos]), [row], PUBLISHED)
-    assert (answer.text_ids, answer.finish_reason, answer.frames) == ([65, 66], "stop", 3)
-    (answer,) = generate(OnRails(text=[IDS.text_eos]), [row], PUBLISHED)
-    assert (answer.text_ids, answer.finish_reason, answer.frames) == ([], "stop", 1)
-    (answer,) = generate(OnRails(text=[65] * 20), [row], PUBLISHED)
+    (answer,) = generate(ScriptedLm(text=[65, 66, IDS.text_eos]), [row], PUBLISHED)
+    assert (answer.text_ids, answer.finish_reason, answer.steps) == ([65, 66], "stop", 3)
+    (answer,) = generate(ScriptedLm(text=[IDS.text_eos]), [row], PUBLISHED)
+    assert (answer.text_ids, answer.finish_reason, answer.steps) == ([], "stop", 1)
+    (answer,) = generate(ScriptedLm(text=[65] * 20), [row], PUBLISHED)
     assert (answer.text_ids, answer.finish_reason) == ([65] * 20, "length")
 
 
@@ -169,12 +169,12 @@ def test_constrained_answers_are_what_the_codec_can_decode() -> None:
             assert len(recon) >= 1
             assert int(reason.max()) < CONFIG.reason_codes and int(reason.min()) >= 0
             assert int(recon.max()) < CONFIG.semantic_codes and int(recon.min()) >= 0
-            markers = 4 if answer.frames < most or answer.finish_reason == "stop" else 3
-            assert answer.frames in (
+            markers = 4 if answer.steps < most or answer.finish_reason == "stop" else 3
+            assert answer.steps in (
                 len(reason) + len(recon) + markers,
                 len(reason) + len(recon) + 4,
             )
-            assert answer.frames <= most
+            assert answer.steps <= most
             reasons.add(answer.finish_reason)
     assert reasons == {"stop", "length"}
 
@@ -183,9 +183,9 @@ def test_a_constrained_answer_cannot_be_emptied() -> None:
     """The model wants to end each phase at once, and to open them with the wrong frames."""
     strict = PUBLISHED.model_copy(update={"constrained": True})
     script = [SEMANTIC_EOS, REASON_EOS, REASON_EOS, R[2], SEMANTIC_EOS, SEMANTIC_EOS]
-    answer = on_rails(*script, sampling=strict)
+    answer = scripted(*script, sampling=strict)
     assert len(answer.codes.reason) == 1 and len(answer.codes.recon) == 1
-    assert (answer.finish_reason, answer.frames) == ("stop", 6)
+    assert (answer.finish_reason, answer.steps) == ("stop", 6)
 
 
 def test_partial_markers_become_whole_or_nothing() -> None:
@@ -193,7 +193,7 @@ def test_partial_markers_become_whole_or_nothing() -> None:
     ends_alone = [REASON_EOS[0], *[4] * 7]  # codebook 0 ends the phase
     ends_elsewhere = [4, *REASON_EOS[1:]]  # the others may not
     script = [R[0], R[4], ends_elsewhere, ends_alone, S[0], S[7], SEMANTIC_EOS]
-    answer = on_rails(*script, sampling=strict)
+    answer = scripted(*script, sampling=strict)
     assert answer.codes.reason.tolist() == [R[4], [4, *[0] * 7]]
     assert answer.codes.recon.tolist() == [[7] * 8]
     assert answer.finish_reason == "stop"
@@ -202,16 +202,16 @@ def test_partial_markers_become_whole_or_nothing() -> None:
 def test_a_forced_switch_yields_audio_and_says_length() -> None:
     strict = PUBLISHED.model_copy(update={"constrained": True, "reason_limit": 2})
     script = [R[0], R[1], R[2], R[3], S[0], S[7], SEMANTIC_EOS]
-    answer = on_rails(*script, sampling=strict)
+    answer = scripted(*script, sampling=strict)
     assert answer.codes.reason.tolist() == [R[1], R[2]]
     assert answer.codes.recon.tolist() == [[7] * 8]
-    assert (answer.finish_reason, answer.frames) == ("length", 7)
+    assert (answer.finish_reason, answer.steps) == ("length", 7)
 
 
 # ---- guidance --------------------------------------------------------------------------------
 
 
-def test_guidance_blanks_the_prompt_unless_given_another() -> None:
+def test_guidance_replaces_the_prompt_with_padding_unless_given_another() -> None:
     lm, prompt = small_lm(), audio_prompt(2, 4)
     guided = SAMPLED.model_copy(update={"guidance": 2.0})
     blank = unconditional(prompt, CONFIG)
@@ -243,7 +243,7 @@ def test_guidance_towards_itself_changes_nothing() -> None:
 
 
 def test_check_length_counts_prompt_and_answer_together() -> None:
-    """``S + F <= context + 1``: the last frame is never fed back."""
+    """``S + F <= context + 1``: the last step is never fed back."""
     assert check_length(text_prompt(10), 500, CONFIG) == 55
     assert check_length(text_prompt(10), 7, CONFIG) == 7
     assert check_length(text_prompt(60), 500, CONFIG) == 5
@@ -253,9 +253,13 @@ def test_check_length_counts_prompt_and_answer_together() -> None:
 @pytest.mark.parametrize(
     ("rows", "most", "message"),
     [
-        (0, 10, "0 rows; it must have at least 1"),
-        (61, 500, "61 rows; it may have at most 60 of the 64 .* shorten the audio or the text"),
-        (65, 1, "65 rows; it may have at most 64 of the 64"),
+        (0, 10, "0 positions; it must have at least 1"),
+        (
+            61,
+            500,
+            "61 positions; it may have at most 60 of the 64 .* shorten the audio or the text",
+        ),
+        (65, 1, "65 positions; it may have at most 64 of the 64"),
     ],
 )
 def test_prompts_that_do_not_fit(rows: int, most: int, message: str) -> None:
@@ -263,13 +267,13 @@ def test_prompts_that_do_not_fit(rows: int, most: int, message: str) -> None:
         check_length(text_prompt(rows), most, CONFIG)
 
 
-def test_a_row_may_fill_the_context_to_its_last_position() -> None:
+def test_a_request_may_fill_the_context_to_its_last_position() -> None:
     lm = small_lm()
     loose = Sampling(constrained=False, top_k=None, max_frames=9)
     for length in (57, 60):
         long, short = (Request(text_prompt(rows), 0, "audio") for rows in (length, 3))
         full, *others = generate(lm, [long, *[short] * 5], loose)  # one in six is not dropped
-        assert full.frames == 65 - length < others[0].frames
+        assert full.steps == 65 - length < others[0].steps
         assert full.finish_reason == "length"
         assert same(full, generate(lm, [long], loose)[0])
         assert same(others[-1], generate(lm, [short], loose)[0])
@@ -279,30 +283,30 @@ def test_too_long_prompts_are_refused_before_anything_runs() -> None:
     lm = small_lm()
     lm.prefill = None  # type: ignore[assignment,method-assign]
     rows = [Request(text_prompt(3), 0, "audio"), Request(text_prompt(62), 0, "audio")]
-    with pytest.raises(ValueError, match="62 rows"):
+    with pytest.raises(ValueError, match="62 positions"):
         generate(lm, rows, SAMPLED)
 
 
 def test_a_too_long_unconditional_prompt_is_refused_only_when_it_would_run() -> None:
     lm, row = small_lm(), Request(text_prompt(3), 0, "audio", text_prompt(62))
     assert len(generate(lm, [row], SAMPLED)[0].codes.recon)
-    with pytest.raises(ValueError, match="62 rows"):
+    with pytest.raises(ValueError, match="62 positions"):
         generate(lm, [row], SAMPLED.model_copy(update={"guidance": 2.0}))
 
 
 def test_top_k_is_refused_before_anything_runs_not_after_the_switch() -> None:
     with pytest.raises(ValueError, match="top_k 16 must be at most 15"):
-        generate(OnRails([]), [Request(text_prompt(3), 0, "audio")], Sampling(top_k=16))
+        generate(ScriptedLm([]), [Request(text_prompt(3), 0, "audio")], Sampling(top_k=16))
 
 
-def test_constrained_audio_needs_five_frames() -> None:
+def test_constrained_audio_needs_five_steps() -> None:
     short = Sampling(greedy=True, max_frames=4)
     with pytest.raises(ValueError, match="max_frames 4 must be at least 5 for audio"):
         generate(small_lm(), [Request(text_prompt(3), 0, "audio")], short)
-    assert generate(small_lm(), [Request(text_prompt(3), 0, "text")], short)[0].frames <= 4
+    assert generate(small_lm(), [Request(text_prompt(3), 0, "text")], short)[0].steps <= 4
 
 
-def test_a_prompt_of_one_row() -> None:
+def test_a_prompt_of_one_position() -> None:
     prompt = text_prompt(1)
     assert isinstance(prompt, Prompt)
     (answer,) = generate(small_lm(), [Request(prompt, 0, "audio")], SAMPLED)

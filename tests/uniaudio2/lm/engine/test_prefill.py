@@ -1,4 +1,4 @@
-"""Prompts join piece by piece, and what they share is computed once."""
+"""Prompts are run chunk by chunk, and what they share is computed once."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ def test_a_shared_prefix_is_computed_once() -> None:
         for number in range(6)
     ]
     for sampling in (SAMPLED, SAMPLED.model_copy(update={"guidance": 2.0})):
-        halves = 2 if sampling.guidance > 1 else 1
         engine = Engine(lm, sampling, slots=2)
         answers = run(engine, requests)
-        assert engine.shelf.computed_rows == 20 * halves
+        assert engine.prefix_cache.computed_positions == 20 * sampling.sequences_per_request
         assert all(
             same(answer, plain)
             for answer, plain in zip(
@@ -31,30 +30,30 @@ def test_a_shared_prefix_is_computed_once() -> None:
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
-def test_a_known_prefix_is_computed_once_though_rows_come_one_by_one(guidance: float) -> None:
+def test_a_known_prefix_is_computed_once_though_requests_come_one_by_one(guidance: float) -> None:
     lm, sampling = small_lm(), SAMPLED.model_copy(update={"guidance": guidance})
-    # audio, then text: the text rows of the prompts themselves are behind audio
+    # audio, then text: the texts of the prompts themselves are behind audio
     prefix = Prompt.join([audio_prompt(3, 4, seed=9), text_prompt(4, seed=3)])
-    rows = [
+    requests = [
         Request(Prompt.join([prefix, text_prompt(2 + n % 3, seed=n)]), n, "audio") for n in range(5)
     ]
     engine = Engine(lm, sampling, slots=1, prefix=prefix)
-    answers = run(engine, rows)
-    assert engine.shelf.computed_rows == len(prefix) * engine.halves
-    for row, answer in zip(rows, answers, strict=True):
-        assert same(answer, alone(lm, row, sampling))
+    answers = run(engine, requests)
+    assert engine.prefix_cache.computed_positions == len(prefix) * engine.sequences_per_request
+    for one, answer in zip(requests, answers, strict=True):
+        assert same(answer, alone(lm, one, sampling))
         if guidance == 1:
-            assert same(answer, plain_loop(lm, row, sampling))
-    other = Request(text_prompt(6), 3, "audio")  # and rows without it are answered, too
+            assert same(answer, plain_loop(lm, one, sampling))
+    other = Request(text_prompt(6), 3, "audio")  # and requests without it are answered, too
     assert same(run(engine, [other])[0], alone(lm, other, sampling))
 
 
-def test_text_behind_audio_passes_the_experts_though_it_comes_in_a_piece_of_its_own() -> None:
+def test_text_behind_audio_passes_the_experts_though_it_comes_in_a_chunk_of_its_own() -> None:
     lm = small_lm()
     prompt = Prompt.join([audio_prompt(2, 3), text_prompt(9, seed=4)])
-    row = Request(prompt, 5, "audio")
-    engine = Engine(lm, SAMPLED, slots=1, prefill_rows=4)
-    assert same(run(engine, [row])[0], plain_loop(lm, row, SAMPLED))
+    one = Request(prompt, 5, "audio")
+    engine = Engine(lm, SAMPLED, slots=1, max_prefill_positions=4)
+    assert same(run(engine, [one])[0], plain_loop(lm, one, SAMPLED))
 
 
 def test_another_prefix_replaces_the_one_that_is_remembered() -> None:
@@ -66,22 +65,24 @@ def test_another_prefix_replaces_the_one_that_is_remembered() -> None:
     ]
     engine = Engine(lm, SAMPLED, slots=2)
     answers = run(engine, requests)
-    assert engine.shelf.computed_rows in (12, 24)
+    assert engine.prefix_cache.computed_positions in (12, 24)
     assert all(
         same(answer, alone(lm, one, SAMPLED)) for answer, one in zip(answers, requests, strict=True)
     )
 
 
-def test_prefill_goes_on_piece_by_piece_while_rows_run() -> None:
+def test_prefill_goes_on_chunk_by_chunk_while_requests_run() -> None:
     lm = small_lm()
-    engine = Engine(lm, SAMPLED.model_copy(update={"max_frames": 30}), slots=2, prefill_rows=6)
-    engine.submit(Request(text_prompt(3), 0, "audio"))
+    engine = Engine(
+        lm, SAMPLED.model_copy(update={"max_frames": 30}), slots=2, max_prefill_positions=6
+    )
+    engine.add_request(Request(text_prompt(3), 0, "audio"))
     engine.step()
-    engine.submit(Request(text_prompt(40), 1, "audio"))
+    engine.add_request(Request(text_prompt(40), 1, "audio"))
     engine.step()
-    assert engine.joining is not None and engine.joining.at == 6
-    assert len(engine.live) == 1
-    frames = engine.live and int(engine.seats.rows.frames[0])
+    assert engine.prefill is not None and engine.prefill.position == 6
+    assert len(engine.running) == 1
+    steps = int(engine.batch.state.steps[0])
     engine.step()
-    assert engine.joining.at == 12
-    assert int(engine.seats.rows.frames[0]) == frames + 1
+    assert engine.prefill.position == 12
+    assert int(engine.batch.state.steps[0]) == steps + 1

@@ -7,7 +7,7 @@ from uniaudio2.lm.sampling.counter_rng import exponential, mix, to_unit, uniform
 IDS = torch.arange(20_001)
 
 
-def rows(*values: int) -> torch.Tensor:
+def words(*values: int) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.int64)
 
 
@@ -34,7 +34,7 @@ def test_the_largest_and_smallest_words_stay_inside_the_interval() -> None:
 
 
 def test_a_number_depends_on_its_own_place_alone() -> None:
-    seeds, steps = rows(5, 123456789, 2**62), rows(0, 7, 400)
+    seeds, steps = words(5, 123456789, 2**62), words(0, 7, 400)
     batch = uniform(seeds, steps, 3, IDS[:50])
     for row in range(3):
         alone = uniform(seeds[row : row + 1], steps[row : row + 1], 3, IDS[:50])
@@ -44,11 +44,11 @@ def test_a_number_depends_on_its_own_place_alone() -> None:
 
 
 def test_every_coordinate_matters() -> None:
-    base = uniform(rows(1), rows(1), 1, IDS[:1000])
+    base = uniform(words(1), words(1), 1, IDS[:1000])
     for other in (
-        uniform(rows(2), rows(1), 1, IDS[:1000]),
-        uniform(rows(1), rows(2), 1, IDS[:1000]),
-        uniform(rows(1), rows(1), 2, IDS[:1000]),
+        uniform(words(2), words(1), 1, IDS[:1000]),
+        uniform(words(1), words(2), 1, IDS[:1000]),
+        uniform(words(1), words(1), 2, IDS[:1000]),
     ):
         assert not (other == base).any()
         correlation = torch.corrcoef(torch.cat([base, other]))[0, 1]
@@ -65,7 +65,7 @@ def test_no_column_of_one_step_is_a_column_of_another() -> None:
 def test_uniform_over_ids_seeds_and_steps() -> None:
     many = torch.arange(20_000)
     zeros = torch.zeros_like(many)
-    over_ids = uniform(rows(3), rows(0), 0, IDS[:20_000])
+    over_ids = uniform(words(3), words(0), 0, IDS[:20_000])
     over_seeds = uniform(many, zeros, 0, IDS[:1])
     over_steps = uniform(zeros, many, 0, IDS[:1])
     for values in (over_ids, over_seeds, over_steps):
@@ -75,12 +75,12 @@ def test_uniform_over_ids_seeds_and_steps() -> None:
 
 
 def test_neighbouring_numbers_are_not_correlated() -> None:
-    values = uniform(rows(3), rows(0), 0, IDS[:20_001])[0]
+    values = uniform(words(3), words(0), 0, IDS[:20_001])[0]
     assert abs(float(torch.corrcoef(torch.stack([values[1:], values[:-1]]))[0, 1])) < 0.03
 
 
 def test_exponential_law() -> None:
-    values = exponential(rows(1, 2, 3, 4), rows(0, 1, 2, 3), 8, IDS[:10_000])
+    values = exponential(words(1, 2, 3, 4), words(0, 1, 2, 3), 8, IDS[:10_000])
     assert torch.isfinite(values).all() and (values > 0).all()
     assert abs(float(values.mean()) - 1) < 0.03
     assert abs(float(values.var()) - 1) < 0.08

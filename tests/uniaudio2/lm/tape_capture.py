@@ -1,6 +1,6 @@
-"""Recording and repeating on a CPU, by the rules of a CUDA graph.
+"""Captures and replays work on a CPU, by the rules of a CUDA graph.
 
-A tape notes every operation with the very tensors that it read and wrote, and every number that
+A tape records every operation with the very tensors that it read and wrote, and every number that
 came from the host. Playing it runs the same operations on the same memory: what was made on the
 way keeps its place, and nothing that the host has changed its mind about since is seen.
 """
@@ -19,7 +19,7 @@ _WAITS = {"_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_selec
 
 
 class Tape(TorchDispatchMode):
-    """Notes operations while it is entered."""
+    """Records operations while it is entered."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,14 +67,14 @@ class Tape(TorchDispatchMode):
         return [one for one in tree_flatten(out)[0] if isinstance(one, Tensor)]
 
 
-class Tapes:
-    """A `Recorder`; `tapes` are those that were made, and `plays` counts what was repeated."""
+class TapeCapture:
+    """A `GraphCapture`; `tapes` are those that were made, and `replays` counts their runs."""
 
     def __init__(self) -> None:
         self.tapes: list[Tape] = []
-        self.plays = 0
+        self.replays = 0
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         tape = Tape()
         try:
             with tape:
@@ -83,8 +83,8 @@ class Tapes:
             tape.rewind()
         self.tapes.append(tape)
 
-        def play() -> None:
-            self.plays += 1
+        def replay() -> None:
+            self.replays += 1
             tape.play()
 
-        return play
+        return replay
