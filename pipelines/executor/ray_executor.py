@@ -24,9 +24,9 @@ from pipelines.executor.stages import Stages
 from pipelines.executor.unit_blocks import unit_source
 from pipelines.planning.pool_sizing import Allotment, Pool
 
-_BLOCKS_WAITING = 1
+BLOCKS_WAITING = 1
 # so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
-_CALLS_AT_ONCE = 2
+CALLS_AT_ONCE = 2
 _TASK_RETRIES = 1
 
 
@@ -134,7 +134,7 @@ def _through_pool(
     boundary: FaultBoundary,
     alone: bool,
 ) -> ray.data.Dataset:
-    calls = 1 if alone else _CALLS_AT_ONCE
+    calls = 1 if alone else CALLS_AT_ONCE
     return stream.map_batches(
         PoolActor,
         batch_size=None,
@@ -143,7 +143,7 @@ def _through_pool(
         compute=ray.data.ActorPoolStrategy(
             min_size=pool.min_size,
             max_size=pool.max_size,
-            max_tasks_in_flight_per_actor=1 if alone else calls + _BLOCKS_WAITING,
+            max_tasks_in_flight_per_actor=1 if alone else calls + BLOCKS_WAITING,
             max_concurrent_calls_per_actor=calls,
             enable_true_multi_threading=calls > 1,
         ),

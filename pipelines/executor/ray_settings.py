@@ -16,6 +16,9 @@ from pipelines.executor.ray_internals import StageWatch
 
 START_TIMEOUT_S = 300.0
 NO_PROGRESS_TIMEOUT_S = 1800.0
+# Units at an actor, for each that it works on at once, from which a pool grows. Ray's own 1.75 is
+# beyond what actors of two calls and one unit that waits can reach: their pools never grew.
+GROW_FROM_USE = 1.25
 _LOGGERS = ("ray", "ray.data")
 _LEVEL = "RAY_BACKEND_LOG_LEVEL"
 
@@ -34,6 +37,10 @@ def own_data_context(timeout_s: float) -> Iterator[ray.data.DataContext]:
     context.target_max_block_size = None  # a unit must stay one block
     context.max_errored_blocks = -1  # the commit log finds what was dropped
     context.wait_for_min_actors_s = START_TIMEOUT_S
+    scaling = context.autoscaling_config
+    scaling.actor_pool_util_upscaling_threshold = min(
+        GROW_FROM_USE, scaling.actor_pool_util_upscaling_threshold
+    )
     # our own watchdog must come first: it costs one unit, Ray's limit the whole run
     context.execution_no_progress_timeout_s = max(NO_PROGRESS_TIMEOUT_S, 3 * timeout_s)
     with ray.data.DataContext.current(context):

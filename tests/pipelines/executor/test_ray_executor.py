@@ -1,0 +1,62 @@
+"""Pools of a real stream."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from actors.batch.receipt import Receipt
+from actors.batch.unit import UnitSpec
+from pipelines.executor.ray_executor import BLOCKS_WAITING, CALLS_AT_ONCE, RayExecutor
+from pipelines.executor.ray_settings import own_data_context
+from pipelines.executor.stages import Stages
+from pipelines.planning.pool_sizing import Allotment, Pool
+
+ACTORS, UNITS = 3, 12
+LONGEST_S = 60.0
+
+
+def load(table: pa.Table) -> pa.Table:
+    return pa.table({"unit": [UnitSpec.from_table(table).unit]})
+
+
+class Meeting:
+    """Says that its process is there, and waits for the others."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        (self.folder / str(os.getpid())).touch()
+        deadline = time.monotonic() + LONGEST_S
+        while len(list(self.folder.iterdir())) < ACTORS and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return table
+
+
+def write(table: pa.Table) -> pa.Table:
+    return Receipt(table["unit"][0].as_py(), ok=1, errors=0, files={}, kinds={}).to_table()
+
+
+def test_actors_can_be_as_full_as_it_takes_for_their_pool_to_grow() -> None:
+    with own_data_context(60.0) as context:
+        full = (CALLS_AT_ONCE + BLOCKS_WAITING) / CALLS_AT_ONCE
+        assert full >= context.autoscaling_config.actor_pool_util_upscaling_threshold
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_pool_grows_while_units_wait_for_it(tmp_path: Path) -> None:
+    """By Ray's own measure pools of actors with two calls at once are never full."""
+    units = [UnitSpec(number, "", 0, 1, "", "f", b"x") for number in range(UNITS)]
+    pool = Pool("encode", min_size=1, max_size=ACTORS, num_cpus=0.1, num_gpus=0.0, resources={})
+    stages = Stages(load, write, {"encode": (Meeting, {"folder": tmp_path})}, 300.0, "/nowhere")
+    executor = RayExecutor()
+    executor.start()
+    with executor.session(300.0):
+        outcomes = list(executor.stream(units, stages, Allotment((pool,), 0.1, ())))
+    assert len(outcomes) == UNITS
+    assert len(list(tmp_path.iterdir())) == ACTORS
