@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from uniaudio2.frozen import Frozen
 
 CODEBOOKS = 8
-Context = Literal["periodic", "tight"]
+Padding = Literal["periodic", "tight"]
 Windows = Literal["whole", "fitted"]
 LATENT_RATE_HZ = 25
 RECON_RATE_HZ = 12.5
@@ -85,7 +85,7 @@ class LmConfig(Frozen):
     semantic_card: int = 8200
     reason_codes: int | None = Field(4096, description="ids that the codec can decode; None = card")
     semantic_codes: int | None = 8192
-    context: int = Field(2048, description="rows a KV cache may hold")
+    context: int = Field(2048, description="positions that a sequence may have in the KV cache")
     norm_eps: float = 1e-5
     rope: RopeConfig = RopeConfig()
     ids: SpecialIds = SpecialIds()

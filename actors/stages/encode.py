@@ -23,7 +23,7 @@ from actors.inputs.prefetch import ahead
 from actors.storage.model_source import local_model
 from uniaudio2.audio.spans import cut_spans
 from uniaudio2.codec.segments import reason_tokens, recon_tokens
-from uniaudio2.config import Context
+from uniaudio2.config import Padding
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.runtime.memory_budget import Budget, calibrate
 from uniaudio2.tasks.spec import TaskSpec
@@ -39,7 +39,7 @@ class Encoder:
         model: what `local_model` takes.
         batch: whole segments, or as many samples of cut ones, that go through the encoders at
             once; None measures what serves this machine best.
-        context: "periodic" as published, or "tight".
+        padding: "periodic" as published, or "tight".
         threads: CPU threads of this actor; None leaves torch's choice.
 
     Attributes:
@@ -50,11 +50,11 @@ class Encoder:
         self,
         model: str,
         batch: int | None = 6,
-        context: Context = "periodic",
+        padding: Padding = "periodic",
         threads: int | None = None,
     ) -> None:
         self.model = UniAudio2.load(local_model(model), parts=("encoder",), threads=threads)
-        self.context = context
+        self.padding = padding
         self.budget = Budget(batch if batch else calibrate(self._encode_silence, _MOST_SEGMENTS))
 
     @staticmethod
@@ -79,7 +79,7 @@ class Encoder:
         streamed, errors = each_row(long, lambda row: self._encode_stream(long[row]))
         table = write_codes(mark_errors(table, "encode", errors), codes | streamed)
         table = encode_others(
-            table, lambda waves: self.model.encode(waves, self.budget, self.context)
+            table, lambda waves: self.model.encode(waves, self.budget, self.padding)
         )
         return table.drop_columns([WAVE, SOURCE])
 
@@ -91,7 +91,7 @@ class Encoder:
             if one.wave is not None
             for clip in ([one.wave] if one.spans is None else cut_spans([one.wave], one.spans))
         ]
-        made = self.model.encode([clip for _, clip in clips], self.budget, self.context)
+        made = self.model.encode([clip for _, clip in clips], self.budget, self.padding)
         parts: dict[int, list[Codes]] = {row: [] for row in heard if heard[row].wave is not None}
         for (row, _), codes in zip(clips, made, strict=True):
             parts[row].append(codes)
@@ -102,13 +102,13 @@ class Encoder:
         assert one.source is not None  # noqa: S101 - long audio has one
         with one.source.open() as stream, ahead(stream.blocks()) as blocks:
             if one.spans is None:
-                return self.model.encode_stream(blocks, one.samples, self.budget, self.context)
+                return self.model.encode_stream(blocks, one.samples, self.budget, self.padding)
             clips = cut_spans(blocks, one.spans)
             batches = iter(lambda: list(islice(clips, self.budget.room(1.0))), [])
             parts = (
                 codes
                 for batch in batches
-                for codes in self.model.encode(batch, self.budget, self.context)
+                for codes in self.model.encode(batch, self.budget, self.padding)
             )
             codec, lengths = self.model.config.codec, [stop - start for start, stop in one.spans]
             return Codes.gather(

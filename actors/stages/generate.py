@@ -45,7 +45,7 @@ from actors.inputs.prompt_spans import (
 from actors.inputs.text import read_text
 from actors.stages.shared_engine import SharedEngine
 from actors.storage.model_source import local_model
-from uniaudio2.config import Context
+from uniaudio2.config import Padding
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.errors import BadRow
 from uniaudio2.lm.engine.limits import PromptTooLong
@@ -67,7 +67,7 @@ class Generator:
         instructions: task prompts of the job, one of which is chosen by a row's seed; None for
             the task's own.
         examples: worked examples that stand before every row; their audio is encoded here, once.
-        context: of the codec, for that audio; see `Encoder`.
+        padding: of the codec, for that audio; see `Encoder`.
         slots: requests decoded together; the next one takes the slot of one that is finished.
         threads: CPU threads of this actor; None leaves torch's choice.
     """
@@ -80,7 +80,7 @@ class Generator:
         seed: int,
         instructions: Sequence[str] | None = None,
         examples: Sequence[Example] = (),
-        context: Context = "periodic",
+        padding: Padding = "periodic",
         slots: int = 16,
         threads: int | None = None,
     ) -> None:
@@ -89,7 +89,7 @@ class Generator:
         self.sampling = sampling
         self.seed = seed
         self.instructions = instructions or (task.instruction,)
-        self.prefix = self._lay_out(examples, local_model(model), context) if examples else None
+        self.prefix = self._lay_out(examples, local_model(model), padding) if examples else None
         self.engine = SharedEngine(lambda: self.model.engine(sampling, slots, self.prefix))
 
     @staticmethod
@@ -106,10 +106,10 @@ class Generator:
         codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
         return StageColumns(tuple(reads), (FINISH_REASON, *codes))
 
-    def _lay_out(self, examples: Sequence[Example], model: str, context: Context) -> Prompt:
+    def _lay_out(self, examples: Sequence[Example], model: str, padding: Padding) -> Prompt:
         def encode(waves: Sequence[Tensor]) -> Sequence[Codes]:
             # only for this call: rows come as codes, so the encoder has no further work here
-            return UniAudio2.load(model, parts=("encoder",)).encode(waves, context=context)
+            return UniAudio2.load(model, parts=("encoder",)).encode(waves, padding=padding)
 
         return lay_out_examples(
             examples, self.task, self.instructions, self.seed, self.model.prompts, encode

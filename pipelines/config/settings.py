@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
 from pipelines.config.renamed import current_names
 from pipelines.manifest.tables.scan import LinkPolicy, Suffixes
-from uniaudio2.config import Context, ModelConfig, Windows
+from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.tasks.spec import TaskSpec
@@ -60,7 +60,7 @@ class EncodeConfig(PoolConfig):
             published; "tight" does not, which is faster for short clips and gives other tokens.
     """
 
-    padding: Context = "periodic"
+    padding: Padding = "periodic"
 
     @model_validator(mode="before")
     @classmethod

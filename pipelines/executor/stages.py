@@ -129,7 +129,7 @@ def _pools(
 ) -> dict[PoolName, tuple[type[Stage], dict[str, Any]]]:
     """Class and arguments of the stages that an actor pool runs."""
     return {
-        "encode": (Encoder, {"batch": job.encode.pieces, "context": job.encode.padding}),
+        "encode": (Encoder, {"batch": job.encode.pieces, "padding": job.encode.padding}),
         "generate": (
             Generator,
             {
@@ -138,7 +138,7 @@ def _pools(
                 "seed": job.seed,
                 "instructions": job.instructions,
                 "examples": job.worked_examples,
-                "context": job.encode.padding,
+                "padding": job.encode.padding,
                 "slots": job.generate.batch,
             },
         ),

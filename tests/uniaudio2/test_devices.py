@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from tests.uniaudio2.elsewhere import ELSEWHERE, moved_elsewhere
 from uniaudio2.codec import features, mel
 from uniaudio2.codec.encoder import CodecEncoder
-from uniaudio2.config import CodecConfig, Context, FlowConfig, ScalarConfig, Windows
+from uniaudio2.config import CodecConfig, FlowConfig, Padding, ScalarConfig, Windows
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.flow.euler import step_times
 from uniaudio2.flow.progress import Progress, draw_noise
@@ -30,13 +30,13 @@ def _nothing_fake_stays() -> Iterator[None]:
     features._resampler.cache_clear()
 
 
-@pytest.mark.parametrize("context", ["periodic", "tight"])
-def test_encoding(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("padding", ["periodic", "tight"])
+def test_encoding(padding: Padding, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mel, "_music_filters", filters)
     monkeypatch.setattr(mel, "_whisper_filters", filters)
     with FakeTensorMode(), torch.no_grad():
         encoder = moved_elsewhere(CodecEncoder(CodecConfig()))
-        short, long = encoder.encode([torch.zeros(72_000), torch.zeros(800_000)], 4, context)
+        short, long = encoder.encode([torch.zeros(72_000), torch.zeros(800_000)], 4, padding)
     assert (short.reason.shape, short.recon.shape) == ((16, 8), (38, 8))
     assert (long.reason.shape, long.recon.shape) == ((167, 8), (417, 8))
     assert short.recon.device == torch.device("cpu")

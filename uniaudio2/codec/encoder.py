@@ -23,7 +23,7 @@ from uniaudio2.codec.segments import (
     tight_samples,
 )
 from uniaudio2.codec.thinking import Thinking
-from uniaudio2.config import CodecConfig, Context
+from uniaudio2.config import CodecConfig, Padding
 from uniaudio2.runtime.memory_budget import Budget
 from uniaudio2.tokens.codes import Codes
 
@@ -79,19 +79,20 @@ class CodecEncoder(nn.Module):
         self,
         clips: Sequence[Tensor],
         segments_per_batch: int | Budget = 6,
-        context: Context = "periodic",
+        padding: Padding = "periodic",
     ) -> list[Codes]:
         """Encode clips as the published ``audio2token`` does.
 
-        A clip is repeated to whole segments, because its tokens depend on that context; only the
+        A clip is repeated to whole segments, because its tokens depend on what follows it; only the
         segments whose tokens are kept are computed, and segments of many clips share a batch.
 
         Args:
             clips: each ``[N]`` float32, mono, at the codec's sample rate; any device.
             segments_per_batch: whole segments, or as many samples of cut ones, that go through the
                 encoders at once, at least 1.
-            context: "periodic" as published; "tight" cuts the last segment soon after its last
-                token, which costs short clips a fraction and gives other tokens.
+            padding: of a clip to its last segment: "periodic" as published; "tight" cuts that
+                segment soon after its last token, which costs short clips a fraction and gives
+                other tokens.
 
         Returns:
             Per clip ``N // 4800 + 1`` reasoning and ``N // 1920 + 1`` reconstruction tokens (at
@@ -102,7 +103,7 @@ class CodecEncoder(nn.Module):
         """
         for clip in clips:
             check_clip(clip)
-        budget, tight = Budget.of(segments_per_batch), context == "tight"
+        budget, tight = Budget.of(segments_per_batch), padding == "tight"
         pieces = [
             _Piece(row, segment, self._samples(clip.shape[0], segment, tight))
             for row, clip in enumerate(clips)
@@ -143,7 +144,7 @@ class CodecEncoder(nn.Module):
         blocks: Iterable[Tensor],
         samples: int,
         segments_per_batch: int | Budget = 6,
-        context: Context = "periodic",
+        padding: Padding = "periodic",
     ) -> Codes:
         """Encode one clip of any length that comes in blocks; the codes are those of `encode`.
 
@@ -151,12 +152,12 @@ class CodecEncoder(nn.Module):
             blocks: ``[N]`` float32 each, mono, at the codec's sample rate.
             samples: length of the whole clip, at least 1.
             segments_per_batch: segments that go through the encoders at once, at least 1.
-            context: as for `encode`.
+            padding: as for `encode`.
 
         Raises:
             RuntimeError: the blocks hold more or fewer samples.
         """
-        budget, tight = Budget.of(segments_per_batch), context == "tight"
+        budget, tight = Budget.of(segments_per_batch), padding == "tight"
         segments = stream_segments(blocks, samples, self.config)
         # the last segment may be shorter than those before it, and goes alone
         whole = islice(segments, segments_needed(samples, self.config) - 1)
@@ -178,7 +179,7 @@ class CodecEncoder(nn.Module):
     def encode_padded(self, clip: Tensor) -> Codes:
         """Encode one short clip as the published ``encode_segment`` does: zeros, not repetition.
 
-        The codes differ from those of `encode`, whose context is another; a model trained on one
+        The codes differ from those of `encode`, whose padding is another; a model trained on one
         kind must be fed that kind.
 
         Args:

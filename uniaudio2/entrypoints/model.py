@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from uniaudio2.checkpoint.native import DEFAULT_MODEL, load_config, load_part, model_folder
-from uniaudio2.config import Context, ModelConfig, Windows
+from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.runtime.packed_linear import pack_linears
 from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tokens.codes import Codes
@@ -133,34 +133,34 @@ class UniAudio2:
         self,
         clips: Sequence[Tensor],
         segments_per_batch: int | Budget = 6,
-        context: Context = "periodic",
+        padding: Padding = "periodic",
     ) -> list[Codes]:
         """Tokenize clips of any lengths.
 
         Args:
             clips: each ``[N]`` float32, mono, 24 kHz, N > 0.
             segments_per_batch: segments (of all clips together) that run at once.
-            context: "tight" does not repeat short clips to a whole segment: other tokens, sooner.
+            padding: "tight" does not repeat short clips to a whole segment: other tokens, sooner.
 
         Returns:
             one `Codes` a clip: ``N // 4800 + 1`` reasoning and ``N // 1920 + 1``
             reconstruction frames.
         """
-        return _need(self._encoder, "encoder").encode(clips, segments_per_batch, context)
+        return _need(self._encoder, "encoder").encode(clips, segments_per_batch, padding)
 
     def encode_stream(
         self,
         blocks: Iterable[Tensor],
         samples: int,
         segments_per_batch: int | Budget = 6,
-        context: Context = "periodic",
+        padding: Padding = "periodic",
     ) -> Codes:
         """Tokenize one clip of `samples` samples that comes in blocks, in bounded memory.
 
         The codes are those that `encode` gives for the whole clip.
         """
         encoder = _need(self._encoder, "encoder")
-        return encoder.encode_stream(blocks, samples, segments_per_batch, context)
+        return encoder.encode_stream(blocks, samples, segments_per_batch, padding)
 
     def request(
         self,

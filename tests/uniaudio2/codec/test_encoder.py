@@ -8,7 +8,7 @@ import torch
 from tests.uniaudio2.codec.small import CONFIG, noise, random_features, small_encoder
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.codec.segments import reason_tokens, recon_tokens
-from uniaudio2.config import CodecConfig, Context
+from uniaudio2.config import CodecConfig, Padding
 from uniaudio2.tokens.codes import Codes
 
 SEGMENT = CONFIG.segment_samples
@@ -57,7 +57,7 @@ def test_a_clip_does_not_depend_on_its_neighbours(
 
 def test_a_tight_clip_does_not_depend_on_its_neighbours(encoder: CodecEncoder) -> None:
     clips = [noise(5_000, 1), 20 * noise(2 * SEGMENT + 99, 2), noise(SEGMENT, 3), noise(6_000, 4)]
-    alone = [encoder.encode([clip], context="tight")[0] for clip in clips]
+    alone = [encoder.encode([clip], padding="tight")[0] for clip in clips]
     for clip, codes in zip(clips, alone, strict=True):
         assert len(codes.recon) == recon_tokens(len(clip), CONFIG)
         assert len(codes.reason) == reason_tokens(len(clip), CONFIG)
@@ -67,18 +67,18 @@ def test_a_tight_clip_does_not_depend_on_its_neighbours(encoder: CodecEncoder) -
 
 
 @pytest.mark.parametrize("samples", [5_000, SEGMENT - 240, 2 * SEGMENT + 99])
-@pytest.mark.parametrize("context", get_args(Context))
+@pytest.mark.parametrize("padding", get_args(Padding))
 def test_a_stream_gives_the_codes_of_the_whole_clip(
-    encoder: CodecEncoder, samples: int, context: Context
+    encoder: CodecEncoder, samples: int, padding: Padding
 ) -> None:
     clip = 20 * noise(samples, 2)
-    (want,) = encoder.encode([clip], 6, context)
-    assert_equal(encoder.encode_stream(clip.split(9_000), samples, 2, context), want)
+    (want,) = encoder.encode([clip], 6, padding)
+    assert_equal(encoder.encode_stream(clip.split(9_000), samples, 2, padding), want)
 
 
 def test_whole_segments_are_the_same_in_either_context(encoder: CodecEncoder) -> None:
     clip = noise(SEGMENT + 5_000)
-    (periodic,), (tight,) = (encoder.encode([clip], 6, context) for context in get_args(Context))
+    (periodic,), (tight,) = (encoder.encode([clip], 6, padding) for padding in get_args(Padding))
     whole = CONFIG.segment_frames // 2
     assert torch.equal(periodic.recon[:whole], tight.recon[:whole])
 
