@@ -1,4 +1,4 @@
-"""``python -m benchmarks NAME [--quick] [--json]``; `trust` takes ``--against DIR``."""
+"""``python -m benchmarks NAME [--quick] [--json]``; some take ``--against DIR``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import driver, encode, flow, gpu, lm, pipeline, plot, record, start, trust
+from benchmarks import driver, encode, flow, gpu, lm, load, pipeline, plot, record, start, trust
 
 BENCHMARKS = {
     "driver": driver.run,
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "flow": flow.run,
     "gpu": gpu.run,
     "lm": lm.run,
+    "load": load.run,
     "pipeline": pipeline.run,
     "plot": plot.run,
     "start": start.run,
@@ -33,10 +34,10 @@ def main() -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="start, trust: measure another checkout beside this one",
+        help="load, start, trust: measure another checkout beside this one",
     )
     arguments = parser.parse_args()
-    more = {"against": arguments.against} if arguments.name in ("start", "trust") else {}
+    more = {"against": arguments.against} if arguments.name in ("load", "start", "trust") else {}
     figures = BENCHMARKS[arguments.name](arguments.quick, **more)
     if arguments.name != "plot":
         record.append(arguments.name, arguments.quick, figures)

@@ -16,6 +16,7 @@ import functools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import soxr
@@ -160,10 +161,17 @@ def _by_soxr(blocks: Iterable[Tensor], rate: int, target: int) -> Iterator[Tenso
 
 
 def joined(pieces: Iterable[Tensor], expected: int) -> Tensor:
-    """One tensor of all pieces; `expected` is a header's word, so memory follows what comes."""
+    """One tensor of all pieces; `expected` is a header's word, so memory follows what comes.
+
+    A piece that is all there is comes back as it is.
+    """
+    pieces = iter(pieces)
+    first, second = next(pieces, None), next(pieces, None)
+    if first is None or second is None:
+        return torch.zeros(0) if first is None else first
     whole = np.empty(min(expected, _CHUNK_SAMPLES), dtype=np.float32)
     filled = 0
-    for piece in pieces:
+    for piece in chain((first, second), pieces):
         end = filled + len(piece)
         if end > len(whole):
             # large arrays grow where they are, without a second copy

@@ -9,7 +9,7 @@ import torchaudio
 
 from tests.conftest import tone
 from uniaudio2.audio import resampling
-from uniaudio2.audio.resampling import resample, resampled
+from uniaudio2.audio.resampling import joined, resample, resampled
 
 ONE_ULP = 1.2e-7  # at a sample of full scale
 PEOPLES = [8_000, 11_025, 12_000, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000]
@@ -80,3 +80,11 @@ def test_an_empty_wave_stays_empty() -> None:
 def test_rate_without_a_common_factor() -> None:
     wave = torch.from_numpy(tone(0.5, 44_101))
     assert len(resample(wave, 44_101)) == -(-len(wave) * 24_000 // 44_101)
+
+
+def test_pieces_are_joined_whatever_was_expected() -> None:
+    pieces = list(noise(1000).split(300))
+    for expected in (0, 999, 1000, 5000):
+        assert torch.equal(joined(iter(pieces), expected), noise(1000))
+    assert joined(iter(pieces[:1]), 5000) is pieces[0]
+    assert not len(joined(iter([]), 5000))
