@@ -61,7 +61,7 @@ def published(encoder: CodecEncoder, clips: list[Tensor]) -> None:
         segments = [
             periodic_segment(clip, index, encoder.config) for index in range(_PUBLISHED_SEGMENTS)
         ]
-        encoder.quantise(encoder.features(torch.stack(segments)))
+        encoder.quantize(encoder.features(torch.stack(segments)))
 
 
 def _agreement(ours: list[Codes], others: list[Codes]) -> float:

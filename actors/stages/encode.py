@@ -104,7 +104,7 @@ class Encoder:
             if one.spans is None:
                 return self.model.encode_stream(blocks, one.samples, self.budget, self.padding)
             clips = cut_spans(blocks, one.spans)
-            batches = iter(lambda: list(islice(clips, self.budget.room(1.0))), [])
+            batches = iter(lambda: list(islice(clips, self.budget.fits(1.0))), [])
             parts = (
                 codes
                 for batch in batches

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from uniaudio2.lm.engine.engine import Engine
 from uniaudio2.lm.engine.request import Request, RequestOutput
-from uniaudio2.runtime.memory_budget import let_go
+from uniaudio2.runtime.memory_budget import release_traceback
 
 
 @dataclass(eq=False)
@@ -73,7 +73,7 @@ class SharedEngine:
                 waiting = [call for call in waiting if not self._finish(call, outputs)]
             except Exception as fault:
                 self.engine = None  # no name of this frame holds it
-                let_go(fault)
+                release_traceback(fault)
                 for call in waiting:
                     call.future.set_exception(fault)
                 waiting, outputs = [], {}

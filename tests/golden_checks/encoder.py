@@ -69,10 +69,10 @@ def check_thinking(pair: GoldenPair) -> None:
 @torch.no_grad()
 def check_reasoning(pair: GoldenPair) -> None:
     quantizers, want = trained_part(pair).quantizers, pair.tensors
-    codes, quantised = quantizers.reasoning.encode(want["out.query_tokens"])
+    codes, quantized = quantizers.reasoning.encode(want["out.query_tokens"])
     assert_same(codes, want["out.reasoning_codes"], "reasoning codes")
-    assert_close(quantised, want["out.reasoning_quantized"], "quantised reasoning")
-    adapted = quantizers.reason_adaptor(quantised)
+    assert_close(quantized, want["out.reasoning_quantized"], "quantized reasoning")
+    adapted = quantizers.reason_adaptor(quantized)
     assert_close(adapted, want["out.reason_adapted"], "adapted reasoning")
 
 
@@ -102,8 +102,8 @@ def check_film(pair: GoldenPair, mode: str) -> None:
     searched = (quantizers.pronunciation, quantizers.structure, quantizers.acoustic)
     for name, frames, quantizer in zip(BRANCHES, inputs, searched, strict=True):
         assert_close(frames, want[f"out.{mode}.{name}_post_film"], f"{name} after FiLM")
-        _, quantised = quantizer.encode(frames)
-        assert_close(quantised, want[f"out.{mode}.{name}_quantized"], f"{name} quantised")
+        _, quantized = quantizer.encode(frames)
+        assert_close(quantized, want[f"out.{mode}.{name}_quantized"], f"{name} quantized")
     codes = quantizers.encode_recon(*inputs)
     assert_same(codes, want[f"out.{mode}.codes"], "codes")
     published = pair.weights
@@ -112,12 +112,12 @@ def check_film(pair: GoldenPair, mode: str) -> None:
         published["cond_feature_emb.weight"],
         published["cond_feature_emb.bias"],
     )
-    assert_close(merged, want[f"out.{mode}.merged_features"], "merged quantised features")
+    assert_close(merged, want[f"out.{mode}.merged_features"], "merged quantized features")
 
 
 @torch.no_grad()
-def check_quantise(pair: GoldenPair) -> None:
-    reason, recon = trained_part(pair).quantise(recorded_features(pair))
+def check_quantize(pair: GoldenPair) -> None:
+    reason, recon = trained_part(pair).quantize(recorded_features(pair))
     assert_same(reason, pair.tensors["out.reasoning_codes"], "reasoning codes")
     assert_same(recon, pair.tensors["out.film_on.codes"], "reconstruction codes")
 
@@ -140,9 +140,9 @@ def check_rvq(pair: GoldenPair) -> None:
             name: pair.tensors[f"{published}.{name}"]
             for name in ("input", "indices", "quantized", "output_from_indices", "codes")
         }
-        codes, quantised = quantizer.encode(want["input"])
+        codes, quantized = quantizer.encode(want["input"])
         assert_same(codes, want["indices"], f"{ours} indices")
-        assert_close(quantised, want["quantized"], f"{ours} quantised")
+        assert_close(quantized, want["quantized"], f"{ours} quantized")
         assert_close(quantizer.decode(codes), want["output_from_indices"], f"{ours} decoded")
         assert_close(quantizer.lookup(codes), want["codes"], f"{ours} codebook vectors")
 
@@ -246,7 +246,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         "film_on": lambda pair: check_film(pair, "film_on"),
         "film_zeroed": lambda pair: check_film(pair, "film_zeroed"),
         "film_mixed": lambda pair: check_film(pair, "film_mixed"),
-        "quantise": check_quantise,
+        "quantize": check_quantize,
     },
     "rvq": {"quantizers": check_rvq},
     "musicfm": {"mel": check_music_mel, "hidden_states": check_music_states},

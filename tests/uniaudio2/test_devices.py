@@ -15,7 +15,7 @@ from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.config import CodecConfig, FlowConfig, Padding, ScalarConfig, Windows
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.flow.euler import step_times
-from uniaudio2.flow.progress import Progress, draw_noise
+from uniaudio2.flow.window_batches import ClipState, draw_noise
 from uniaudio2.tokens.codes import Codes
 
 
@@ -50,16 +50,18 @@ def test_decoding(windows: Windows, use_reason: bool) -> None:
         decoder = moved_elsewhere(FlowDecoder(FlowConfig(), CodecConfig(), ScalarConfig()))
         plan = decoder._plan(compat=False, windows=windows)
         codes = [torch.zeros(frames, 8, dtype=torch.int64) for frames in (12, 400)]
-        rows = [Progress(row, Codes(codes[0], codes[1]), plan) for row in range(2)]
+        clips = [ClipState(clip, Codes(codes[0], codes[1]), plan) for clip in range(2)]
         for _ in range(2):  # the second window goes on from the end of the first
-            starts = draw_noise(rows, lambda _, *shape: torch.zeros(shape), decoder.latent_channels)
-            made = decoder._decode_windows(
-                list(zip(rows, starts, strict=True)), (3, 1.5), use_reason
+            starts = draw_noise(
+                clips, lambda _, *shape: torch.zeros(shape), decoder.latent_channels
             )
-            for one, (latents, wave) in zip(rows, made, strict=True):
+            made = decoder._decode_windows(
+                list(zip(clips, starts, strict=True)), (3, 1.5), use_reason
+            )
+            for one, (latents, wave) in zip(clips, made, strict=True):
                 assert latents.device == wave.device == ELSEWHERE
                 assert latents.shape == (one.frames, decoder.latent_channels)
                 one.fade.add(wave)
                 one.tail = latents[len(latents) - plan.incontext_frames :]
                 one.done += 1
-    assert all(len(one.fade.wave) > 20 * 24_000 for one in rows)
+    assert all(len(one.fade.wave) > 20 * 24_000 for one in clips)

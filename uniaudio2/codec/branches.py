@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from uniaudio2.codec.features import Features, side_by_side
+from uniaudio2.codec.features import Features, concat_features
 from uniaudio2.config import CodecConfig
 
 _FROM_25_HZ = 2
@@ -15,7 +15,7 @@ _FROM_50_HZ = 4
 
 
 class Branch(nn.Module):
-    """Down-sample features, fuse them, and modulate them by the reasoning frames (FiLM).
+    """Down-samples features, fuses them, and modulates them by the reasoning frames (FiLM).
 
     The published code drops the modulation at random, a device of training that it forgets to
     switch off; here it always applies.
@@ -38,7 +38,7 @@ class Branch(nn.Module):
     def fuse(self, *features: Tensor) -> Tensor:
         """Map features ``[B, C_i, ratio_i * T]`` to ``[B, T, dim]`` at 12.5 Hz."""
         small = [down(feature) for down, feature in zip(self.downs, features, strict=True)]
-        frames: Tensor = self.fusion(side_by_side(*small))
+        frames: Tensor = self.fusion(concat_features(*small))
         return frames
 
     def modulate(self, frames: Tensor, reasoning: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class Branch(nn.Module):
 
 
 class Branches(nn.Module):
-    """Pronunciation, structure and acoustics of the same clip.
+    """The branches of pronunciation, structure and acoustics.
 
     Args:
         config: the codec's configuration.

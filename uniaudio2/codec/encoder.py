@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from uniaudio2.codec.branches import Branches
 from uniaudio2.codec.features import Features, FrozenEncoders
 from uniaudio2.codec.quantizers import Quantizers
+from uniaudio2.codec.reasoning import ReasoningBranch
 from uniaudio2.codec.segments import (
     check_clip,
     padded_clip,
@@ -22,23 +23,22 @@ from uniaudio2.codec.segments import (
     stream_segments,
     tight_samples,
 )
-from uniaudio2.codec.thinking import Thinking
 from uniaudio2.config import CodecConfig, Padding
 from uniaudio2.runtime.memory_budget import Budget
 from uniaudio2.tokens.codes import Codes
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """What is encoded in one go: `samples` of a segment of a row."""
+class _Segment:
+    """Names a segment of a clip: the first `samples` of it are encoded."""
 
-    row: int
-    segment: int
+    clip: int
+    index: int
     samples: int
 
 
 class CodecEncoder(nn.Module):
-    """Waves to reasoning and reconstruction codes.
+    """Encodes waves to reasoning and reconstruction codes.
 
     Built in evaluation mode: dropout and batch statistics belong to training. Arithmetic is
     float32 on the device of the parameters.
@@ -53,13 +53,13 @@ class CodecEncoder(nn.Module):
         self.features = FrozenEncoders(config)
         whisper_dim = self.features.whisper.config.d_model
         wavlm_dim = self.features.wavlm.config.hidden_size
-        self.thinking = Thinking(config, whisper_dim, config.music.dim)
+        self.thinking = ReasoningBranch(config, whisper_dim, config.music.dim)
         self.branches = Branches(config, whisper_dim, wavlm_dim, config.music.dim)
         self.quantizers = Quantizers(config)
         self.eval()
 
-    def quantise(self, features: Features) -> tuple[Tensor, Tensor]:
-        """Turn the frozen encoders' features into codes.
+    def quantize(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Quantize the frozen encoders' features.
 
         Args:
             features: of ``T`` frames at 25 Hz, T a multiple of the query interval.
@@ -68,9 +68,9 @@ class CodecEncoder(nn.Module):
             reasoning codes ``[B, T / 5, 8]`` and reconstruction codes ``[B, T / 2, 8]``, int64.
         """
         queries = self.thinking(features.whisper, features.semantic)  # [B, T / 5, dim]
-        reason, quantised = self.quantizers.reasoning.encode(queries)
+        reason, quantized = self.quantizers.reasoning.encode(queries)
         fused = self.branches.fuse(features)  # each [B, T / 2, dim]
-        reasoning = self.quantizers.adapt_reasoning(quantised, fused[0].shape[1])
+        reasoning = self.quantizers.adapt_reasoning(quantized, fused[0].shape[1])
         recon = self.quantizers.encode_recon(*self.branches.modulate(fused, reasoning))
         return reason, recon
 
@@ -104,38 +104,39 @@ class CodecEncoder(nn.Module):
         for clip in clips:
             check_clip(clip)
         budget, tight = Budget.of(segments_per_batch), padding == "tight"
-        pieces = [
-            _Piece(row, segment, self._samples(clip.shape[0], segment, tight))
-            for row, clip in enumerate(clips)
-            for segment in range(segments_needed(clip.shape[0], self.config))
+        segments = [
+            _Segment(number, index, self._samples(clip.shape[0], index, tight))
+            for number, clip in enumerate(clips)
+            for index in range(segments_needed(clip.shape[0], self.config))
         ]
 
-        def encode_pieces(batch: Sequence[_Piece]) -> list[Codes]:
+        def encode_segments(batch: Sequence[_Segment]) -> list[Codes]:
             waves = [
-                periodic_segment(clips[piece.row], piece.segment, self.config, piece.samples)
-                for piece in batch
+                periodic_segment(clips[one.clip], one.index, self.config, one.samples)
+                for one in batch
             ]
             return self._encode_waves(waves, tight)
 
         done: dict[tuple[int, int], Codes] = {}
-        for samples in sorted({piece.samples for piece in pieces}, reverse=True):
-            alike = [piece for piece in pieces if piece.samples == samples]
+        for samples in sorted({one.samples for one in segments}, reverse=True):
+            alike = [one for one in segments if one.samples == samples]
             while alike:
-                room = budget.room(samples / self.config.segment_samples)
-                batch, alike = alike[:room], alike[room:]
-                made = budget.run(encode_pieces, batch)
-                done |= {(p.row, p.segment): c for p, c in zip(batch, made, strict=True)}
+                size = budget.fits(samples / self.config.segment_samples)
+                batch, alike = alike[:size], alike[size:]
+                made = budget.run(encode_segments, batch)
+                done |= {(s.clip, s.index): c for s, c in zip(batch, made, strict=True)}
         return [
             self._join(
-                [done[row, at] for at in range(segments_needed(len(clip), self.config))], len(clip)
+                [done[number, at] for at in range(segments_needed(len(clip), self.config))],
+                len(clip),
             )
-            for row, clip in enumerate(clips)
+            for number, clip in enumerate(clips)
         ]
 
-    def _samples(self, samples: int, segment: int, tight: bool) -> int:
-        """Samples that are encoded of a clip's segment."""
+    def _samples(self, samples: int, index: int, tight: bool) -> int:
+        """How many samples of a clip's segment are encoded."""
         if tight:
-            return tight_samples(samples, segment, self.config)
+            return tight_samples(samples, index, self.config)
         return self.config.segment_samples
 
     @torch.no_grad()
@@ -161,18 +162,18 @@ class CodecEncoder(nn.Module):
         segments = stream_segments(blocks, samples, self.config)
         # the last segment may be shorter than those before it, and goes alone
         whole = islice(segments, segments_needed(samples, self.config) - 1)
-        batches = iter(lambda: list(islice(whole, budget.room(1.0))), [])
+        batches = iter(lambda: list(islice(whole, budget.fits(1.0))), [])
         last = ([segment[: self._last_samples(samples, tight)]] for segment in segments)
-        parts = (
+        encoded = (
             codes
             for batch in chain(batches, last)
             for codes in budget.run(lambda waves: self._encode_waves(waves, tight), batch)
         )
         frames = reason_tokens(samples, self.config), recon_tokens(samples, self.config)
-        return Codes.gather(parts, *frames)
+        return Codes.gather(encoded, *frames)
 
     def _last_samples(self, samples: int, tight: bool) -> int:
-        """Samples that are encoded of a clip's last segment."""
+        """How many samples of a clip's last segment are encoded."""
         return self._samples(samples, segments_needed(samples, self.config) - 1, tight)
 
     @torch.no_grad()
@@ -198,12 +199,12 @@ class CodecEncoder(nn.Module):
         """Encode waves of one length, each ``[N]``, in one batch; codes arrive on the CPU."""
         device = self.thinking.query_token.device
         batch = torch.stack([wave.to(device, torch.float32) for wave in waves])  # [B, N]
-        reason, recon = self.quantise(self.features(batch, tight))
+        reason, recon = self.quantize(self.features(batch, tight))
         return [Codes(*pair) for pair in zip(reason.cpu(), recon.cpu(), strict=True)]
 
-    def _join(self, parts: Sequence[Codes], samples: int) -> Codes:
+    def _join(self, segments: Sequence[Codes], samples: int) -> Codes:
         """Concatenate the codes of a clip's segments and cut them to the clip's length."""
         return Codes(
-            torch.cat([part.reason for part in parts])[: reason_tokens(samples, self.config)],
-            torch.cat([part.recon for part in parts])[: recon_tokens(samples, self.config)],
+            torch.cat([codes.reason for codes in segments])[: reason_tokens(samples, self.config)],
+            torch.cat([codes.recon for codes in segments])[: recon_tokens(samples, self.config)],
         )

@@ -22,7 +22,7 @@ _WAVLM_TAIL = 160
 
 @dataclass(frozen=True)
 class Features:
-    """What the frozen encoders say about a batch of waves, channel-first float32.
+    """Features of a batch of waves, channel-first float32.
 
     Attributes:
         whisper: ``[B, whisper dim, 2 T]`` at 50 Hz.
@@ -37,8 +37,8 @@ class Features:
     semantic: Tensor
 
 
-def side_by_side(*features: Tensor) -> Tensor:
-    """Join ``[B, C_i, T_i]`` on channels, cut to the shortest: ``[B, min T_i, sum C_i]``."""
+def concat_features(*features: Tensor) -> Tensor:
+    """Concatenate ``[B, C_i, T_i]`` on channels, cut to the shortest: ``[B, min T_i, sum C_i]``."""
     shortest = min(feature.shape[-1] for feature in features)
     return torch.cat([feature[..., :shortest] for feature in features], dim=1).transpose(1, 2)
 
@@ -81,7 +81,7 @@ def stock_wavlm_config(config: CodecConfig) -> WavLMConfig:
 
 
 class FrozenEncoders(nn.Module):
-    """Waves to the features that the trained part of the codec reads.
+    """Computes the features that the trained part of the codec reads.
 
     Args:
         config: the codec's configuration.
@@ -109,7 +109,7 @@ class FrozenEncoders(nn.Module):
         return whisper_log_mel(fitted, self.whisper.config.num_mel_bins)
 
     def whisper_states(self, mel: Tensor) -> Tensor:
-        """The stock encoder's last hidden state, of mels that may be shorter than a segment.
+        """Compute the encoder's last hidden state, of mels that may be shorter than a segment.
 
         The stock forward refuses those; its layers do not mind.
 
@@ -128,20 +128,20 @@ class FrozenEncoders(nn.Module):
         return normed
 
     def forward(self, wave: Tensor, tight: bool = False) -> Features:
-        """Encode waves.
+        """Compute features of waves.
 
         Args:
             wave: ``[B, N]`` float32 at the codec's sample rate, at most a segment long.
-            tight: let Whisper too see the waves alone; as published, it sees them padded with
-                zeros to a whole segment.
+            tight: do not pad Whisper's input; as published, it is padded with zeros to a whole
+                segment.
 
         Returns:
             Features of ``T = N // frame_samples`` frames.
         """
         frames = wave.shape[-1] // self.config.frame_samples
         wave_16k = to_16k(wave, self.config.sample_rate)
-        seen = frames if tight else self.config.segment_frames
-        whisper = self.whisper_states(self.whisper_mel(wave_16k, seen))
+        whisper_frames = frames if tight else self.config.segment_frames
+        whisper = self.whisper_states(self.whisper_mel(wave_16k, whisper_frames))
         music = self.music(wave)
         return Features(
             whisper=whisper[:, : 2 * frames].transpose(1, 2),

@@ -48,7 +48,7 @@ class ResidualConv(nn.Module):
 
 
 class FrontEnd(nn.Module):
-    """Mel image to frames: two residual convolutions and a linear layer.
+    """Turns a mel image into frames: two residual convolutions and a linear layer.
 
     Args:
         config: MusicFM's sizes.

@@ -32,7 +32,7 @@ def nearest_codes(residual: Tensor, codebook: Tensor) -> Tensor:
 
 
 class ResidualVQ(nn.Module):
-    """One residual quantizer: project in, quantise what is left over level by level, project out.
+    """Residual vector quantizer: project in, quantize the residual level by level, project out.
 
     Args:
         config: number of levels, codebook size and codebook width.
@@ -48,13 +48,13 @@ class ResidualVQ(nn.Module):
         self.project_out = nn.Linear(config.dim, dim)
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantise frames.
+        """Quantize frames.
 
         Args:
             frames: ``[B, T, dim]`` float32.
 
         Returns:
-            codes ``[B, T, levels]`` int64 and the quantised frames ``[B, T, dim]``.
+            codes ``[B, T, levels]`` int64 and the quantized frames ``[B, T, dim]``.
         """
         residual = self.project_in(frames)  # [B, T, d]
         total = torch.zeros_like(residual)
@@ -68,7 +68,7 @@ class ResidualVQ(nn.Module):
         return torch.stack(codes, dim=-1), self.project_out(total)
 
     def lookup(self, codes: Tensor) -> Tensor:
-        """Fetch the codebook vectors of codes ``[B, T, levels]``: ``[levels, B, T, d]`` float32."""
+        """Look up the vectors of codes ``[B, T, levels]``: ``[levels, B, T, d]`` float32."""
         return torch.stack(
             [
                 functional.embedding(codes[..., level], codebook)
@@ -83,7 +83,7 @@ class ResidualVQ(nn.Module):
             codes: ``[B, T, levels]`` int64, each below the codebook size.
 
         Returns:
-            ``[B, T, dim]`` float32, the quantised frames of `encode` up to the rounding of a sum.
+            ``[B, T, dim]`` float32, the quantized frames of `encode` up to the rounding of a sum.
         """
         frames: Tensor = self.project_out(self.lookup(codes).sum(dim=0))
         return frames
@@ -105,7 +105,7 @@ class Quantizers(nn.Module):
         self.reason_adaptor = nn.Linear(config.dim, config.dim)
 
     def encode_recon(self, pronunciation: Tensor, structure: Tensor, acoustic: Tensor) -> Tensor:
-        """Quantise the frames of the three branches, each ``[B, T, dim]`` float32.
+        """Quantize the frames of the three branches, each ``[B, T, dim]`` float32.
 
         Returns:
             ``[B, T, 8]`` int64, in the order that `recon_embedding` reads.
@@ -145,14 +145,14 @@ class Quantizers(nn.Module):
         """
         return self.adapt_reasoning(self.reasoning.decode(codes), frames)
 
-    def adapt_reasoning(self, quantised: Tensor, frames: int) -> Tensor:
-        """Adapt quantised reasoning frames ``[B, Tq, dim]`` and repeat them 2.5 times.
+    def adapt_reasoning(self, quantized: Tensor, frames: int) -> Tensor:
+        """Adapt quantized reasoning frames ``[B, Tq, dim]`` and repeat them 2.5 times.
 
         Output frame ``i`` is input frame ``floor(2i / 5)``, the published nearest up-sampling.
 
         Returns:
             ``[B, frames, dim]`` float32.
         """
-        source = torch.arange(frames, device=quantised.device) * 2 // 5
-        adapted: Tensor = self.reason_adaptor(quantised)
-        return adapted[:, source.clamp(max=quantised.shape[1] - 1)]
+        source = torch.arange(frames, device=quantized.device) * 2 // 5
+        adapted: Tensor = self.reason_adaptor(quantized)
+        return adapted[:, source.clamp(max=quantized.shape[1] - 1)]

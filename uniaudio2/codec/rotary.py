@@ -13,7 +13,7 @@ def rotary_table(frames: int, width: int, device: torch.device) -> Tensor:
 
     Args:
         frames: number of positions.
-        width: rotated channels; pair ``(i, i + width / 2)`` turns by
+        width: rotated channels; pair ``(i, i + width / 2)`` is rotated by
             ``position * 10000 ** (-2 i / width)``.
         device: where the table is made.
 
@@ -27,7 +27,7 @@ def rotary_table(frames: int, width: int, device: torch.device) -> Tensor:
 
 
 def rotate(states: Tensor, table: Tensor) -> Tensor:
-    """Turn the first channels of ``[..., frames, channels]``; those beyond the table pass."""
+    """Rotate the first channels of ``[..., frames, channels]``; those beyond the table pass."""
     cosine, sine = table
     width = table.shape[-1]
     turned, untouched = states[..., :width], states[..., width:]

@@ -1,4 +1,4 @@
-"""How a clip is laid out for the encoders: token counts, needed segments, their samples.
+"""Segments of a clip: how many, which samples, and how many tokens they yield.
 
 Counts use whole numbers; the published floating-point formula is one too small at some lengths.
 """
@@ -19,22 +19,22 @@ _BINARY_DIGITS = 3
 
 
 def recon_tokens(samples: int, config: CodecConfig) -> int:
-    """Reconstruction tokens (12.5 Hz) that a clip of `samples` yields."""
+    """Count the reconstruction tokens (12.5 Hz) that a clip of `samples` yields."""
     return samples // config.recon_samples + 1
 
 
 def reason_tokens(samples: int, config: CodecConfig) -> int:
-    """Reasoning tokens (5 Hz) that a clip of `samples` yields."""
+    """Count the reasoning tokens (5 Hz) that a clip of `samples` yields."""
     return samples // config.reason_samples + 1
 
 
 def segments_needed(samples: int, config: CodecConfig) -> int:
-    """Segments whose tokens are kept; both token rates need the same number."""
+    """Count the segments whose tokens are kept; both token rates need the same number."""
     return samples // (config.segment_frames * config.frame_samples) + 1
 
 
 def tight_samples(samples: int, index: int, config: CodecConfig) -> int:
-    """Samples of a segment that is cut behind the last token of its clip.
+    """Count the samples of a segment that is cut behind the last token of its clip.
 
     Few lengths exist, so that segments of many clips share batches: multiples of 0.4 s that need
     three binary digits at most, hence at most a quarter longer than needed.
@@ -50,9 +50,9 @@ def tight_samples(samples: int, index: int, config: CodecConfig) -> int:
     per_segment = config.segment_frames // 2
     codes = recon_tokens(samples, config) - index * per_segment
     frames_left = reason_tokens(samples, config) * 5 - 2 * index * per_segment
-    units = -(-max(2 * codes, frames_left) // _PADDING_FRAMES)
-    step = 1 << max(units.bit_length() - _BINARY_DIGITS, 0)
-    frames = -(-units // step) * step * _PADDING_FRAMES
+    tens = -(-max(2 * codes, frames_left) // _PADDING_FRAMES)
+    step = 1 << max(tens.bit_length() - _BINARY_DIGITS, 0)
+    frames = -(-tens // step) * step * _PADDING_FRAMES
     frames = min(frames, config.segment_frames)
     return frames * config.frame_samples + config.segment_extra_samples
 
@@ -98,7 +98,7 @@ def periodic_segment(
 def stream_segments(
     blocks: Iterable[Tensor], samples: int, config: CodecConfig
 ) -> Iterator[Tensor]:
-    """The needed segments of a clip that comes in blocks, as `periodic_segment` cuts them.
+    """Cut the needed segments of a clip that comes in blocks, as `periodic_segment` does.
 
     Only a segment and the beginning of the clip, where the last segments go on, are in memory.
 
@@ -145,10 +145,10 @@ def padded_clip(clip: Tensor, config: CodecConfig) -> Tensor:
     Raises:
         ValueError: the padded clip is longer than one segment.
     """
-    unit = _PADDING_FRAMES * config.frame_samples
+    multiple = _PADDING_FRAMES * config.frame_samples
     longest = config.segment_frames * config.frame_samples
     samples = clip.shape[0]
-    padded = -(-samples // unit) * unit
+    padded = -(-samples // multiple) * multiple
     if padded > longest:
         raise ValueError(
             f"clip of {samples} samples: one pass takes at most {longest}; "

@@ -1,4 +1,4 @@
-"""Codes to waves: conditioning, flow matching, scalar codec; windows of many rows in a batch."""
+"""Codes to waves: conditioning, flow matching, scalar codec; windows of many clips in a batch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from uniaudio2.codec.quantizers import Quantizers
 from uniaudio2.config import CodecConfig, FlowConfig, ScalarConfig, VqConfig, Windows
 from uniaudio2.flow.euler import integrate, prefix_mask
 from uniaudio2.flow.noise import NoiseSource, seeded_noise
-from uniaudio2.flow.progress import Progress, draw_noise, next_batch, stack_windows
 from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.flow.transformer import FlowTransformer
+from uniaudio2.flow.window_batches import ClipState, draw_noise, next_batch, stack_windows
 from uniaudio2.flow.windows import FRAMES_PER_CODE, WindowPlan
 from uniaudio2.runtime.memory_budget import Budget
-from uniaudio2.runtime.transfers import send
+from uniaudio2.runtime.transfers import to_device
 from uniaudio2.tokens.codes import Codes
 
 
@@ -24,7 +24,7 @@ def check_codes(codes: Codes, codec: CodecConfig) -> None:
     """Refuse codes that the codec cannot decode.
 
     Args:
-        codes: of one row; its reasoning codes may be empty.
+        codes: of one clip; its reasoning codes may be empty.
         codec: tells the codebooks.
 
     Raises:
@@ -32,7 +32,7 @@ def check_codes(codes: Codes, codec: CodecConfig) -> None:
             codebook.
     """
     if len(codes.recon) == 0:
-        raise ValueError("0 reconstruction frames; decoding needs at least 1: drop the row")
+        raise ValueError("0 reconstruction frames; decoding needs at least 1: leave it out")
     recon = (codec.pronunciation, codec.structure, codec.acoustic)
     _check_stream(codes.recon, recon, "reconstruction")
     _check_stream(codes.reason, (codec.reasoning,), "reasoning")
@@ -55,7 +55,7 @@ def _check_stream(codes: Tensor, quantizers: Sequence[VqConfig], name: str) -> N
 
 
 class FlowDecoder(nn.Module):
-    """The decoding half of the published ReasoningCodec. Arithmetic is float32.
+    """Decodes codes to waves: the second half of the published ReasoningCodec, in float32.
 
     Args:
         flow: the flow transformer and its windows.
@@ -75,7 +75,7 @@ class FlowDecoder(nn.Module):
         self.scalar = ScalarCodec(scalar, with_encoder=False)
 
     def embed(self, recon: Tensor, reason: Tensor | None = None) -> Tensor:
-        """Turn codes into conditioning at 12.5 Hz.
+        """Embed codes: the conditioning at 12.5 Hz.
 
         Args:
             recon: ``[B, T, 8]`` int64.
@@ -91,14 +91,14 @@ class FlowDecoder(nn.Module):
         return conditioning
 
     def stretch(self, embedding: Tensor, latent_length: int | None = None) -> Tensor:
-        """Bring conditioning to the rate of the latents.
+        """Repeat the conditioning to the rate of the latents.
 
         Args:
             embedding: ``[B, T, dim]`` float32, from `embed`.
             latent_length: latent frames that carry sound; None for all.
 
         Returns:
-            ``[B, 2 T, dim]`` float32, the learned "nothing" beyond `latent_length`.
+            ``[B, 2 T, dim]`` float32, the learned null conditioning beyond `latent_length`.
         """
         mu = embedding.repeat_interleave(FRAMES_PER_CODE, dim=1)
         if latent_length is None:
@@ -115,7 +115,7 @@ class FlowDecoder(nn.Module):
         guidance: float,
         latent_length: int | None = None,
     ) -> Tensor:
-        """Draw the latents of one window, as the published ``inference_codes`` does.
+        """Sample the latents of one window, as the published ``inference_codes`` does.
 
         Args:
             embedding: ``[B, T, dim]`` float32, from `embed`.
@@ -139,7 +139,7 @@ class FlowDecoder(nn.Module):
     @torch.no_grad()
     def decode(
         self,
-        rows: Sequence[Codes],
+        clips: Sequence[Codes],
         seeds: Sequence[int],
         steps: int | None = None,
         guidance: float | None = None,
@@ -149,32 +149,32 @@ class FlowDecoder(nn.Module):
         windows_per_batch: int | Budget = 8,
         noise: NoiseSource | None = None,
     ) -> list[Tensor]:
-        """Decode many rows at once; a row's wave does not depend on its neighbours.
+        """Decode many clips at once; a clip's wave does not depend on the others.
 
-        Rows advance window by window; those whose next windows have one length share batches.
+        Clips advance window by window; those whose next windows have one length share batches.
 
         Args:
-            rows: codes of every row.
-            seeds: one a row, in ``[0, 2**63)``; they decide the noise.
+            clips: codes of every clip.
+            seeds: one per clip, in ``[0, 2**63)``; they decide the noise.
             steps: Euler steps; None for the model's own number.
             guidance: guidance scale; None for the model's own.
             compat: the published window arithmetic instead of the corrected one.
             use_reason: add the reasoning codes to the conditioning.
-            windows: "whole" repeats a row to whole windows, as published; "fitted" cuts a row's
-                last window to what is heard, which gives other latents; None for the model's own.
+            windows: "whole" repeats a clip to whole windows, as published; "fitted" cuts a clip's
+                last window to what is kept, which gives other latents; None for the model's own.
             windows_per_batch: whole windows, or as many frames of cut ones, that go through the
                 transformer at once, at least 1.
             noise: where the noise comes from; None draws it from `seeds`.
 
         Returns:
-            one wave a row on the CPU, ``[T * samples of a code]`` float32; with `compat` one
+            one wave per clip on the CPU, ``[T * samples of a code]`` float32; with `compat` one
             sample fewer at some lengths.
 
         Raises:
-            ValueError: a row's codes cannot be decoded, seeds and rows differ in number, or a
+            ValueError: a clip's codes cannot be decoded, seeds and clips differ in number, or a
                 setting is out of range.
         """
-        self._check(rows, seeds, use_reason)
+        self._check(clips, seeds, use_reason)
         budget = Budget.of(windows_per_batch)
         settings = (
             self.flow_config.steps if steps is None else steps,
@@ -182,7 +182,7 @@ class FlowDecoder(nn.Module):
         )
         noise = noise or seeded_noise(seeds)
         plan = self._plan(compat, windows)
-        every = [Progress(row, codes, plan) for row, codes in enumerate(rows)]
+        every = [ClipState(index, codes, plan) for index, codes in enumerate(clips)]
         unfinished = list(every)
         while unfinished:
             batch = next_batch(unfinished, budget)
@@ -203,68 +203,68 @@ class FlowDecoder(nn.Module):
         spare = -(-self.scalar.lookahead // FRAMES_PER_CODE) if kind == "fitted" else None
         return WindowPlan(self.flow_config.window_codes, self.scalar.config.stride, compat, spare)
 
-    def _check(self, rows: Sequence[Codes], seeds: Sequence[int], use_reason: bool) -> None:
-        if len(seeds) != len(rows):
-            raise ValueError(f"{len(seeds)} seeds for {len(rows)} rows; give one a row")
-        for number, codes in enumerate(rows):
+    def _check(self, clips: Sequence[Codes], seeds: Sequence[int], use_reason: bool) -> None:
+        if len(seeds) != len(clips):
+            raise ValueError(f"{len(seeds)} seeds for {len(clips)} clips; give one per clip")
+        for index, codes in enumerate(clips):
             try:
                 check_codes(codes, self.codec_config)
             except ValueError as fault:
-                raise ValueError(f"row {number}: {fault}") from fault
+                raise ValueError(f"clip {index}: {fault}") from fault
             if use_reason and len(codes.reason) == 0:
                 raise ValueError(
-                    f"row {number}: 0 reasoning frames; use_reason needs at least 1: "
+                    f"clip {index}: 0 reasoning frames; use_reason needs at least 1: "
                     "give them or decode without"
                 )
 
     def _decode_windows(
         self,
-        items: Sequence[tuple[Progress, Tensor]],
+        items: Sequence[tuple[ClipState, Tensor]],
         settings: tuple[int, float],
         use_reason: bool,
     ) -> list[tuple[Tensor, Tensor]]:
-        """Decode the next windows, all of one length, of rows with their noise.
+        """Decode the next windows, all of one length, of clips with their noise.
 
         Returns:
-            latents ``[F, latent]`` and wave ``[N]`` of every window; nothing of a row is changed.
+            latents ``[F, latent]`` and wave ``[N]`` of every window; no clip's state is changed.
         """
-        rows = [one for one, _ in items]
+        clips = [one for one, _ in items]
         batch = stack_windows(
-            self._conditioning(rows, use_reason),
+            self._conditioning(clips, use_reason),
             [start for _, start in items],
-            [one.tail for one in rows],
+            [one.tail for one in clips],
         )
         latents = self.sample(batch.embedding, batch.noise, batch.incontext, batch.known, *settings)
-        return list(zip(latents, self._waves(rows, latents), strict=True))
+        return list(zip(latents, self._waves(clips, latents), strict=True))
 
-    def _conditioning(self, rows: Sequence[Progress], use_reason: bool) -> Tensor:
-        """Conditioning of the next windows of rows, all of one length: ``[B, W, dim]``."""
+    def _conditioning(self, clips: Sequence[ClipState], use_reason: bool) -> Tensor:
+        """Embed the next windows of clips, all of one length: ``[B, W, dim]``."""
         device = self.zero_condition.device
-        at = [one.plan.indices(one.done, one.length) for one in rows]
+        at = [one.plan.indices(one.done, one.length) for one in clips]
         if not use_reason:
-            codes = [one.codes.recon[own].long() for one, own in zip(rows, at, strict=True)]
-            return self.embed(send(torch.stack(codes), device))
+            codes = [one.codes.recon[own].long() for one, own in zip(clips, at, strict=True)]
+            return self.embed(to_device(torch.stack(codes), device))
         whole = [
             self.embed(one.codes.recon[None].long().to(device), one.codes.reason[None].to(device))
-            for one in rows
-        ]  # reasoning codes are laid out from the start of the row
+            for one in clips
+        ]  # reasoning codes are laid out from the start of the clip
         return torch.stack(
             [embedded[0, own.to(device)] for embedded, own in zip(whole, at, strict=True)]
         )
 
-    def _waves(self, rows: Sequence[Progress], latents: Tensor) -> list[Tensor]:
-        """Waves of windows ``[B, F, latent]``, as far as their rows have room for them."""
-        heard = [-(-one.fade.room // one.plan.stride) for one in rows]
+    def _waves(self, clips: Sequence[ClipState], latents: Tensor) -> list[Tensor]:
+        """Decode windows ``[B, F, latent]`` to waves, as far as their clips have room for them."""
+        kept = [-(-one.fade.room // one.plan.stride) for one in clips]
         if latents.device.type == "cpu":
             # one at a time: at the rate of samples one window fills the cores by itself
             return [
                 self._wave(own[None, : frames + self.scalar.lookahead])[0]
-                for own, frames in zip(latents, heard, strict=True)
+                for own, frames in zip(latents, kept, strict=True)
             ]
-        return list(self._wave(latents[:, : max(heard) + self.scalar.lookahead]))
+        return list(self._wave(latents[:, : max(kept) + self.scalar.lookahead]))
 
     def _wave(self, latents: Tensor) -> Tensor:
-        """Decode ``[B, F, latent]`` to ``[B, N]``; a row without frames has no wave."""
+        """Decode ``[B, F, latent]`` to ``[B, N]``; without frames there is no wave."""
         if latents.shape[1] <= self.scalar.lookahead:
             return latents.new_zeros(len(latents), 0)
         return self.scalar.decode(latents.mT)[:, 0]

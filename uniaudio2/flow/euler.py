@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from uniaudio2.flow.transformer import FlowTimes, FlowTransformer
-from uniaudio2.runtime.transfers import send
+from uniaudio2.runtime.transfers import to_device
 
 SIGMA_MIN = 1e-4
 
 
 def prefix_mask(frames: int | Tensor, length: int, device: torch.device) -> Tensor:
-    """Mark the first frames of every item.
+    """Mask the first frames of every item.
 
     Args:
         frames: how many, for all items or ``[B]`` int64 for each.
@@ -24,18 +24,18 @@ def prefix_mask(frames: int | Tensor, length: int, device: torch.device) -> Tens
     Returns:
         ``[B or 1, T, 1]`` bool.
     """
-    counts = frames if isinstance(frames, int) else send(frames, device)[:, None, None]
+    counts = frames if isinstance(frames, int) else to_device(frames, device)[:, None, None]
     return torch.arange(length, device=device)[None, :, None] < counts
 
 
 @lru_cache(maxsize=8)
 def step_times(steps: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Start and length of every Euler step, in the published float32 arithmetic.
+    """Compute start and length of every Euler step, in the published float32 arithmetic.
 
     The time is accumulated, not read from the grid, so that the lengths absorb its rounding.
 
     Raises:
-        ValueError: there is no step.
+        ValueError: `steps` is below 1.
     """
     if steps < 1:
         raise ValueError(f"steps {steps} must be at least 1; the published model uses 10")
@@ -96,12 +96,12 @@ def integrate(
         the time its step started, hence near `incontext` and not equal to it.
 
     Raises:
-        ValueError: there is no step, or `guidance` is below 1.
+        ValueError: `steps` or `guidance` is below 1.
     """
     if guidance < 1:
         raise ValueError(f"guidance {guidance} must be at least 1; 1 means none")
     starts, lengths = step_times(steps)
-    times = transformer.times(send(torch.tensor(starts), noise.device))
+    times = transformer.times(to_device(torch.tensor(starts), noise.device))
     known = prefix_mask(incontext_frames, noise.shape[1], noise.device)
     incontext = incontext.where(known, 0)
     state = noise

@@ -13,7 +13,7 @@ _LEVELS_PER_UNIT = 9
 
 
 class ScalarConv(nn.Conv1d):
-    """A convolution that sees the past only, or as much on both sides.
+    """Convolution padded on the left only, or equally on both sides.
 
     Args:
         inputs: channels that come in.
@@ -42,7 +42,7 @@ class ScalarConv(nn.Conv1d):
 
 
 class ResidualUnit(nn.Module):
-    """Two convolutions with learned slopes, added to what came in; ``[B, C, L]`` throughout."""
+    """Two convolutions with learned slopes and a residual connection; ``[B, C, L]`` throughout."""
 
     def __init__(self, channels: int, config: ScalarConfig, dilation: int) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class SampleRepeat(nn.Module):
 
 
 def decoder_lookahead(config: ScalarConfig) -> int:
-    """Latent frames after a moment on which its samples still depend.
+    """Count the latent frames after a moment on which its samples still depend.
 
     Decoding a start of F frames needs ``F + lookahead`` frames to give what the whole would give.
     """
@@ -196,7 +196,7 @@ def _decoder(config: ScalarConfig) -> nn.Sequential:
 
 
 class ScalarCodec(nn.Module):
-    """Waves to latents in [-1, 1] and latents, rounded to ninths, to waves.
+    """Encodes waves to latents in [-1, 1]; decodes latents, rounded to ninths, to waves.
 
     Args:
         config: the scalar codec's configuration.

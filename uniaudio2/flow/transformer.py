@@ -19,7 +19,7 @@ _KERNEL = 3
 
 
 def position_table(frames: int, dim: int, device: torch.device) -> Tensor:
-    """Sinusoidal positions.
+    """Tabulate sinusoidal positions.
 
     Returns:
         ``[frames, dim]`` float32; sines in the even columns, cosines in the odd ones.
@@ -32,7 +32,7 @@ def position_table(frames: int, dim: int, device: torch.device) -> Tensor:
 
 
 def time_table(times: Tensor) -> Tensor:
-    """Sinusoids of flow times.
+    """Tabulate sinusoids of flow times.
 
     Args:
         times: ``[S]`` float32 in [0, 1].
@@ -50,7 +50,7 @@ def time_table(times: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class FlowTimes:
-    """What the layers need to know about flow times.
+    """Embeddings of flow times, as the layers read them.
 
     Attributes:
         vector: ``[S, dim]`` float32.
@@ -61,7 +61,7 @@ class FlowTimes:
     modulation: Tensor
 
     def at(self, step: int) -> FlowTimes:
-        """One time, for every item of a batch."""
+        """Select one time, for every item of a batch."""
         return FlowTimes(self.vector[step : step + 1], self.modulation[step : step + 1])
 
 
@@ -105,7 +105,7 @@ class FlowBlock(nn.Module):
         self.mlp_out = nn.Linear(4 * dim, dim)
 
     def attend(self, frames: Tensor) -> Tensor:
-        """Mix frames: ``[B, T, dim]`` to the same shape, every frame sees every other."""
+        """Self-attention without a mask: ``[B, T, dim]`` to the same shape."""
         query, key, value = (
             layer(frames).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, H, T, head_dim]
             for layer in (self.query, self.key, self.value)
@@ -115,8 +115,8 @@ class FlowBlock(nn.Module):
         return joined
 
     def forward(self, frames: Tensor, modulation: Tensor) -> Tensor:
-        rows = (self.table + modulation).unsqueeze(2).unbind(1)  # six of [B or 1, 1, dim]
-        shift1, scale1, gate1, shift2, scale2, gate2 = rows
+        modulations = (self.table + modulation).unsqueeze(2).unbind(1)  # six of [B or 1, 1, dim]
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulations
         frames = frames + gate1 * self.attend(modulated_norm(frames, shift1, scale1))
         inner = self.mlp_in(modulated_norm(frames, shift2, scale2))
         changed: Tensor = self.mlp_out(functional.gelu(inner, approximate="tanh"))
@@ -143,7 +143,7 @@ class FlowTransformer(nn.Module):
         self.proj_out = Projection(config.dim, latent)
 
     def times(self, times: Tensor) -> FlowTimes:
-        """Prepare flow times ``[S]`` float32: those of a list of steps, or one per batch item."""
+        """Embed flow times ``[S]`` float32: those of a list of steps, or one per batch item."""
         vector = self.time_out(functional.silu(self.time_in(time_table(times))))  # [S, dim]
         modulation = self.modulation(functional.silu(vector)).unflatten(-1, (6, -1))
         return FlowTimes(vector, modulation)

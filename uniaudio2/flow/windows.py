@@ -1,4 +1,4 @@
-"""Windows over long rows: which codes, which frames, which samples, and how windows are joined."""
+"""Windows over long clips: which codes, frames and samples, and how windows are joined."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SIZES = 10  # lengths that a window may be cut to; few, so that windows of one 
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """The arithmetic of windows, for rows of any length.
+    """The arithmetic of windows, for clips of any length.
 
-    Codes beyond the end of a row are its codes again from the start. The published arithmetic
+    Codes beyond the end of a clip are its codes again from the start. The published arithmetic
     places windows a little late and hands over frames of another time; the corrected one, the
     default, hands over the whole overlap and puts every sample where its code belongs.
 
@@ -26,8 +26,8 @@ class WindowPlan:
         codes: reconstruction codes of one window, at least 4.
         stride: samples of one latent frame; a code is two frames.
         compat: the published arithmetic instead of the corrected one.
-        spare: None for whole windows, as published; else the last window of a row is cut to
-            what the row needs and at least so many codes beyond its end.
+        spare: None for whole windows, as published; else the last window of a clip is cut to
+            what the clip needs and at least so many codes beyond its end.
 
     Raises:
         ValueError: the window is too short to overlap the next, or windows that are cut are to
@@ -86,11 +86,11 @@ class WindowPlan:
         return self.samples - self.hop_samples
 
     def count(self, length: int) -> int:
-        """Windows that cover a row of `length` codes; at least one."""
+        """Count the windows that cover a clip of `length` codes; at least one."""
         return max(-(-(length - self.overlap_codes) // self.hop_codes), 1)
 
     def size(self, window: int, length: int) -> int:
-        """Codes that a window of a row of `length` codes holds."""
+        """Count the codes that a window of a clip of `length` codes holds."""
         if self.spare is None:
             return self.codes
         needed = length - window * self.hop_codes + self.spare
@@ -98,11 +98,11 @@ class WindowPlan:
         return min(-(-needed // step) * step, self.codes)
 
     def indices(self, window: int, length: int) -> Tensor:
-        """Codes of a row of `length` codes that a window holds: ``[size]`` int64."""
+        """Which codes of a clip of `length` codes a window holds: ``[size]`` int64."""
         return (torch.arange(self.size(window, length)) + window * self.hop_codes) % length
 
     def output_samples(self, length: int) -> int:
-        """Samples of a decoded row of `length` codes.
+        """Count the samples of a decoded clip of `length` codes.
 
         The published floating-point formula loses one sample at some lengths, such as 29.
         """
@@ -112,11 +112,11 @@ class WindowPlan:
 
 
 class CrossFade:
-    """Joins the windows of one row as they come.
+    """Joins the windows of one clip as they come, each faded into the next.
 
     Args:
         plan: the windows.
-        length: codes of the row.
+        length: codes of the clip.
 
     Attributes:
         wave: ``[output_samples]`` float32 on the CPU; complete once every window was added.
@@ -129,7 +129,7 @@ class CrossFade:
 
     @property
     def room(self) -> int:
-        """Samples of the next window that the row has room for."""
+        """Samples of the next window that the clip has room for."""
         return min(self._plan.samples, max(self.wave.shape[0] - self._start, 0))
 
     def add(self, window: Tensor) -> None:

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from uniaudio2.config import CODEBOOKS, LmConfig, StackConfig
 from uniaudio2.lm.kv_cache import AttentionMetadata, KvCache, LmCache
 from uniaudio2.lm.transformer import Transformer
-from uniaudio2.runtime.packed_linear import PackedSpans, is_packable, pack_linears
-from uniaudio2.runtime.transfers import send
+from uniaudio2.runtime.packed_linear import PackedColumns, is_packable, pack_linears
+from uniaudio2.runtime.transfers import to_device
 from uniaudio2.tokens.grid import AUDIO, TEXT, TEXT_COLUMN
 
 LogitsFn = Callable[[Tensor | None, int, int], Tensor]
@@ -71,7 +71,7 @@ class UniAudioLM(nn.Module):
         self.local_decoder = stack(config.local_decoder, CODEBOOKS)
         self.audio_head = nn.Parameter(torch.empty(CODEBOOKS, local_dim, config.audio_vocab))
         nn.init.normal_(self.audio_head, std=local_dim**-0.5)
-        self._packed_head: PackedSpans | None = None
+        self._packed_head: PackedColumns | None = None
 
     @property
     def device(self) -> torch.device:
@@ -81,9 +81,9 @@ class UniAudioLM(nn.Module):
     def pack(self) -> None:
         """Lay weights out for fast products on a CPU; afterwards the model is for inference
         alone, where it is and as it is. A model that is elsewhere stays as it was."""
-        pack_linears(self, few_rows=True)
+        pack_linears(self, small_batches=True)
         if is_packable(self.audio_head):
-            self._packed_head = PackedSpans(self.audio_head)
+            self._packed_head = PackedColumns(self.audio_head)
 
     def _apply(self, fn: Any, recurse: bool = True) -> UniAudioLM:
         self._packed_head = None  # as `PackedLinear` has it: it would stay behind
@@ -181,9 +181,9 @@ class UniAudioLM(nn.Module):
             after_audio: there is an audio position among those before.
         """
         if after_audio or bool((kind == AUDIO).any()):
-            self.hidden(tokens, send(kind, tokens.device), cache, start)
+            self.hidden(tokens, to_device(kind, tokens.device), cache, start)
         else:
-            is_text = send((kind == TEXT)[..., None], tokens.device)
+            is_text = to_device((kind == TEXT)[..., None], tokens.device)
             self.backbone(
                 self.text_embedding(tokens[..., TEXT_COLUMN]) * is_text, cache.backbone, start
             )

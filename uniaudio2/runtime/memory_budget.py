@@ -1,4 +1,4 @@
-"""How much work goes through a part of the model at once; it shrinks when memory runs out."""
+"""Batch sizes of a part of the model; they shrink when memory runs out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _CPU_ALLOCATOR = "DefaultCPUAllocator: can't allocate memory"
-_WORTH_DOUBLING = 1.1  # a batch of twice the size must be at least so much faster a piece
+_WORTH_DOUBLING = 1.1  # a batch of twice the size must be at least so much faster an item
 _TRIAL_S = 2.0
 
 
@@ -24,8 +24,8 @@ def is_out_of_memory(fault: BaseException) -> bool:
     return isinstance(fault, RuntimeError) and _CPU_ALLOCATOR in str(fault)
 
 
-def let_go(fault: BaseException | None) -> None:
-    """Give back what a fault's traceback still holds of the work that it ended, on the device too.
+def release_traceback(fault: BaseException | None) -> None:
+    """Free what a fault's traceback still holds of the work that it ended, on the device too.
 
     Whoever measures free memory next finds it free. The traceback itself stays, to be read.
     """
@@ -37,42 +37,42 @@ def let_go(fault: BaseException | None) -> None:
 
 
 def _empty_cache() -> None:
-    """Give back what torch keeps of a device's memory for itself, which counts as used."""
+    """Free what torch keeps of a device's memory for itself, which counts as used."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 class Budget:
-    """Cost of a batch, in pieces of full size: a 30 s segment or a 20 s window costs 1.
+    """Bounds a batch, counted in items of full size: a 30 s segment or a 20 s window is one.
 
     Args:
-        pieces: what a batch may cost, at least 1.
+        items: what a batch may hold, at least 1.
 
     Raises:
         ValueError: it is below 1.
     """
 
-    def __init__(self, pieces: float) -> None:
-        if pieces < 1:
-            raise ValueError(f"a batch of {pieces:g} pieces must be at least 1; raise it")
-        self.pieces = float(pieces)
+    def __init__(self, items: float) -> None:
+        if items < 1:
+            raise ValueError(f"a batch of {items:g} items must have at least 1; raise it")
+        self.items = float(items)
 
     @staticmethod
     def of(batch: int | Budget) -> Budget:
-        """A number of pieces as a budget; a budget is handed back, so that its owner sees it
+        """A number of items as a budget; a budget is handed back, so that its owner sees it
         shrink."""
         return batch if isinstance(batch, Budget) else Budget(batch)
 
-    def room(self, cost: float) -> int:
-        """How many pieces of some cost, at most 1, fit into a batch: at least one does."""
-        return max(int(self.pieces / cost + 1e-6), 1)
+    def fits(self, size: float) -> int:
+        """How many items of some size, at most 1, fit into a batch: at least one does."""
+        return max(int(self.items / size + 1e-6), 1)
 
     def run(self, call: Callable[[Sequence[_T]], Sequence[_R]], batch: Sequence[_T]) -> list[_R]:
         """Call with a whole batch; where memory runs out, with halves of it from then on.
 
         Args:
             call: one result for every item; without memory of its own between two calls.
-            batch: items of one cost.
+            batch: items of one size.
 
         Raises:
             Exception: whatever `call` raises, out of memory too if a single item is too much.
@@ -83,7 +83,7 @@ class Budget:
             if len(batch) == 1 or not is_out_of_memory(fault):
                 raise
         # outside of the handler: the traceback holds what the call had allocated
-        self.pieces = max(self.pieces / 2, 1.0)
+        self.items = max(self.items / 2, 1.0)
         _empty_cache()
         middle = len(batch) // 2
         return self.run(call, batch[:middle]) + self.run(call, batch[middle:])

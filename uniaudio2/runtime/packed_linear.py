@@ -1,9 +1,9 @@
 """Linear layers whose weights lie in memory as a CPU reads them fastest.
 
 Torch multiplies float32 matrices with MKL, which on processors of other makers reaches half of
-what oneDNN does with a few rows and three quarters with many (measured on one AMD core, GFLOP/s,
-512 inputs and 3072 outputs: 29 against 59 with 8 rows, 60 against 95 with 32, 84 against 111 with
-2048). Torch has oneDNN's product as an operator, but gives it to compiled models alone.
+what oneDNN does in small batches and three quarters in large ones (measured on one AMD core,
+GFLOP/s, 512 inputs and 3072 outputs: 29 against 59 in batches of 8, 60 against 95 of 32, 84 against
+111 of 2048). Torch has oneDNN's product as an operator, but gives it to compiled models alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_FEW_ROWS = 2
+_SMALL_BATCH = 2
 _TOO_WIDE = 1.3  # outputs by inputs
 
 
@@ -30,7 +30,7 @@ class PackedWeight:
 
     @staticmethod
     def is_possible() -> bool:
-        """Whether this torch has the operators."""
+        """Tell whether this torch has the operators."""
         needed = ("_reorder_linear_weight", "_linear_pointwise")
         there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call] # torch's
         return there and all(hasattr(torch.ops.mkldnn, name) for name in needed)
@@ -46,25 +46,25 @@ class PackedLinear(nn.Linear):
 
     Args:
         plain: on the CPU, float32; its weights become those of this layer and must not change.
-        few_rows: products with one or two rows occur, so weights are laid out for these, too.
+        small_batches: batches of one or two vectors occur, so weights are laid out for these, too.
             They are bound by reading the matrix. Where outputs are many and inputs few, one dot
             product an output is short and reads at less than half the rate of whole inputs that
             are scaled and summed (11 against 25 GB/s for 512 inputs and 3072 outputs); where
             inputs are many it is the other way round.
     """
 
-    def __init__(self, plain: nn.Linear, few_rows: bool) -> None:
+    def __init__(self, plain: nn.Linear, small_batches: bool) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = plain.in_features, plain.out_features
         self.weight, self.bias = plain.weight, plain.bias
         self.train(plain.training)
         self._packed = PackedWeight(self.weight) if PackedWeight.is_possible() else None
-        if few_rows and self.out_features > _TOO_WIDE * self.in_features:
+        if small_batches and self.out_features > _TOO_WIDE * self.in_features:
             self.weight.data = self.weight.data.t().contiguous().t()  # [out, in], strides (1, out)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[..., in]`` to ``[..., out]``."""
-        if self._packed is None or x.numel() <= _FEW_ROWS * self.in_features:
+        if self._packed is None or x.numel() <= _SMALL_BATCH * self.in_features:
             return F.linear(x, self.weight, self.bias)
         return self._packed.product(x, self.bias)
 
@@ -74,8 +74,8 @@ class PackedLinear(nn.Linear):
         return self
 
 
-class PackedSpans:
-    """Products with neighbouring columns of stacked matrices, each packed when it is first used.
+class PackedColumns:
+    """Multiplies by neighbouring columns of stacked matrices, each packed when it is first used.
 
     Args:
         stacked: ``[K, in, out]`` on the CPU, float32; must not change.
@@ -87,28 +87,28 @@ class PackedSpans:
 
     def product(self, x: Tensor, number: int, first: int, stop: int) -> Tensor:
         """``[B, in]`` and columns `first` to before `stop` of a matrix: ``[B, stop - first]``."""
-        if len(x) <= _FEW_ROWS or not PackedWeight.is_possible():
+        if len(x) <= _SMALL_BATCH or not PackedWeight.is_possible():
             return x @ self._stacked[number, :, first:stop]
-        span = (number, first, stop)
-        if span not in self._packed:
+        columns_of = (number, first, stop)
+        if columns_of not in self._packed:
             columns = self._stacked[number, :, first:stop].t().contiguous()
-            self._packed[span] = PackedWeight(columns)
-        return self._packed[span].product(x)
+            self._packed[columns_of] = PackedWeight(columns)
+        return self._packed[columns_of].product(x)
 
 
 def is_packable(weight: Tensor) -> bool:
-    """Whether packing suits a weight: float32 on the CPU."""
+    """Tell whether packing suits a weight: float32 on the CPU."""
     return weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
-def pack_linears(module: nn.Module, few_rows: bool = False) -> None:
+def pack_linears(module: nn.Module, small_batches: bool = False) -> None:
     """Pack every float32 linear layer below a module that is on the CPU, once and for all.
 
     Args:
         module: ready for inference; a module elsewhere, and layers of other dtypes, stay.
-        few_rows: as `PackedLinear` has it.
+        small_batches: as `PackedLinear` has it.
     """
     for parent in module.modules():
         for name, layer in parent.named_children():
             if type(layer) is nn.Linear and is_packable(layer.weight):
-                setattr(parent, name, PackedLinear(layer, few_rows))
+                setattr(parent, name, PackedLinear(layer, small_batches))

@@ -145,11 +145,11 @@ def test_a_padded_pass_takes_one_segment_at_most(encoder: CodecEncoder) -> None:
 @torch.no_grad()
 def test_reasoning_modulates_the_reconstruction_codes(encoder: CodecEncoder) -> None:
     features = random_features(50)
-    reason, recon = encoder.quantise(features)
-    _, quantised = encoder.quantizers.reasoning.encode(
+    reason, recon = encoder.quantize(features)
+    _, quantized = encoder.quantizers.reasoning.encode(
         encoder.thinking(features.whisper, features.semantic)
     )
-    reasoning = encoder.quantizers.adapt_reasoning(quantised, 25)
+    reasoning = encoder.quantizers.adapt_reasoning(quantized, 25)
     modulated = encoder.branches.modulate(encoder.branches.fuse(features), reasoning)
     assert torch.equal(recon, encoder.quantizers.encode_recon(*modulated))
     assert reason.shape == (2, 10, 8)

@@ -38,24 +38,24 @@ def test_distances_below_the_published_floor_are_equal() -> None:
     assert nearest_codes(torch.zeros(1, 1, 1), codebook).item() == 0
 
 
-def test_every_level_quantises_what_the_one_before_left() -> None:
+def test_every_level_quantizes_what_the_one_before_left() -> None:
     quantizer = ResidualVQ(VqConfig(levels=2, size=3, dim=1), dim=1).requires_grad_(False)
     for layer in (quantizer.project_in, quantizer.project_out):
         layer.weight.fill_(1.0)
         layer.bias.zero_()
     quantizer.codebooks[0].copy_(torch.tensor([[0.0], [10.0], [20.0]]))
     quantizer.codebooks[1].copy_(torch.tensor([[-1.0], [0.0], [2.0]]))
-    codes, quantised = quantizer.encode(torch.tensor([[[12.1], [18.9]]]))
+    codes, quantized = quantizer.encode(torch.tensor([[[12.1], [18.9]]]))
     assert codes.tolist() == [[[1, 2], [2, 0]]]
-    assert quantised.flatten().tolist() == [12.0, 19.0]
+    assert quantized.flatten().tolist() == [12.0, 19.0]
 
 
-def test_decode_gives_the_quantised_frames(quantizers: Quantizers) -> None:
+def test_decode_gives_the_quantized_frames(quantizers: Quantizers) -> None:
     frames = torch.randn(2, 7, CONFIG.dim, generator=torch.Generator().manual_seed(4))
-    codes, quantised = quantizers.acoustic.encode(frames)
+    codes, quantized = quantizers.acoustic.encode(frames)
     assert codes.dtype == torch.int64
     assert codes.shape == (2, 7, 6)
-    torch.testing.assert_close(quantizers.acoustic.decode(codes), quantised)
+    torch.testing.assert_close(quantizers.acoustic.decode(codes), quantized)
 
 
 @pytest.mark.parametrize(

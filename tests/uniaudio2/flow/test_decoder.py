@@ -24,7 +24,7 @@ def decoder() -> FlowDecoder:
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[Codes]:
+def clips() -> list[Codes]:
     return [random_codes(length, seed, 4) for seed, length in enumerate(LENGTHS)]
 
 
@@ -53,36 +53,36 @@ class Watcher:
 @pytest.mark.usefixtures("unrounded")
 @pytest.mark.parametrize("compat", [False, True])
 def test_a_row_gets_the_same_wave_alone_and_in_any_batch(
-    decoder: FlowDecoder, rows: list[Codes], compat: bool
+    decoder: FlowDecoder, clips: list[Codes], compat: bool
 ) -> None:
-    seeds = [100 + row for row in range(len(rows))]
+    seeds = [100 + clip for clip in range(len(clips))]
     alone = [
-        decoder.decode([row], [seed], compat=compat)[0]
-        for row, seed in zip(rows, seeds, strict=True)
+        decoder.decode([clip], [seed], compat=compat)[0]
+        for clip, seed in zip(clips, seeds, strict=True)
     ]
     for windows_per_batch in (1, 2, 4, 8):
-        together = decoder.decode(rows, seeds, compat=compat, windows_per_batch=windows_per_batch)
+        together = decoder.decode(clips, seeds, compat=compat, windows_per_batch=windows_per_batch)
         for got, want in zip(together, alone, strict=True):
             torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
 
 
 @pytest.mark.usefixtures("unrounded")
 def test_fitted_rows_do_not_depend_on_their_neighbours(
-    decoder: FlowDecoder, rows: list[Codes], monkeypatch: pytest.MonkeyPatch
+    decoder: FlowDecoder, clips: list[Codes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watcher = Watcher(decoder, monkeypatch)
-    seeds = range(len(rows))
+    seeds = range(len(clips))
     alone = [
-        decoder.decode([row], [seed], windows="fitted")[0]
-        for row, seed in zip(rows, seeds, strict=True)
+        decoder.decode([clip], [seed], windows="fitted")[0]
+        for clip, seed in zip(clips, seeds, strict=True)
     ]
     assert min(latents.shape[1] for latents in watcher.latents) < 2 * FLOW.window_codes
     for windows_per_batch in (1, 4):
         together = decoder.decode(
-            rows, seeds, windows="fitted", windows_per_batch=windows_per_batch
+            clips, seeds, windows="fitted", windows_per_batch=windows_per_batch
         )
-        for got, want, row in zip(together, alone, rows, strict=True):
-            assert len(got) == CODE_SAMPLES * len(row.recon)
+        for got, want, clip in zip(together, alone, clips, strict=True):
+            assert len(got) == CODE_SAMPLES * len(clip.recon)
             torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
 
 
@@ -111,10 +111,10 @@ def test_a_fitted_window_starts_from_the_noise_of_the_whole_one(
 
 
 def test_out_of_memory_decodes_smaller_batches(
-    decoder: FlowDecoder, rows: list[Codes], monkeypatch: pytest.MonkeyPatch
+    decoder: FlowDecoder, clips: list[Codes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seeds = range(len(rows))
-    want = decoder.decode(rows, seeds, windows_per_batch=2)
+    seeds = range(len(clips))
+    want = decoder.decode(clips, seeds, windows_per_batch=2)
     plain, budget = decoder.sample, Budget(4)
 
     def sample(embedding: Tensor, *given: Any) -> Tensor:
@@ -123,17 +123,17 @@ def test_out_of_memory_decodes_smaller_batches(
         return plain(embedding, *given)
 
     monkeypatch.setattr(decoder, "sample", sample)
-    for got, wave in zip(decoder.decode(rows, seeds, windows_per_batch=budget), want, strict=True):
+    for got, wave in zip(decoder.decode(clips, seeds, windows_per_batch=budget), want, strict=True):
         torch.testing.assert_close(got, wave, atol=0.3, rtol=0)  # roundings of latents may flip
-    assert budget.pieces == 2
+    assert budget.items == 2
 
 
-def test_a_wave_is_as_long_as_its_codes(decoder: FlowDecoder, rows: list[Codes]) -> None:
-    waves = decoder.decode(rows, range(len(rows)))
+def test_a_wave_is_as_long_as_its_codes(decoder: FlowDecoder, clips: list[Codes]) -> None:
+    waves = decoder.decode(clips, range(len(clips)))
     assert [len(wave) for wave in waves] == [CODE_SAMPLES * length for length in LENGTHS]
     assert {wave.dtype for wave in waves} == {torch.float32}
     assert all(torch.isfinite(wave).all() and wave.std() > 0 for wave in waves)
-    published = decoder.decode(rows, range(len(rows)), compat=True)
+    published = decoder.decode(clips, range(len(clips)), compat=True)
     lost = [
         length
         for length, wave in zip(LENGTHS, published, strict=True)
@@ -150,9 +150,9 @@ def test_samples_beyond_a_window_are_cut_off() -> None:
 
 
 @pytest.mark.usefixtures("unrounded")
-def test_the_seed_decides_and_nothing_global_does(decoder: FlowDecoder, rows: list[Codes]) -> None:
+def test_the_seed_decides_and_nothing_global_does(decoder: FlowDecoder, clips: list[Codes]) -> None:
     before = torch.get_rng_state()
-    first, other, again = decoder.decode([rows[1]] * 3, [1, 2, 1])
+    first, other, again = decoder.decode([clips[1]] * 3, [1, 2, 1])
     assert torch.equal(torch.get_rng_state(), before)
     torch.testing.assert_close(first, again, atol=1e-4, rtol=0)
     assert not torch.allclose(first, other, atol=1e-2)
@@ -161,9 +161,9 @@ def test_the_seed_decides_and_nothing_global_does(decoder: FlowDecoder, rows: li
 def test_batches_stay_full(decoder: FlowDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
     watcher = Watcher(decoder, monkeypatch)
     plan = WindowPlan(FLOW.window_codes, SCALAR.stride)
-    rows = [random_codes(length) for length in (3, 40, 3, 3, 3)]
-    assert [plan.count(len(row.recon)) for row in rows] == [1, 5, 1, 1, 1]
-    decoder.decode(rows, range(5), windows_per_batch=2)
+    clips = [random_codes(length) for length in (3, 40, 3, 3, 3)]
+    assert [plan.count(len(clip.recon)) for clip in clips] == [1, 5, 1, 1, 1]
+    decoder.decode(clips, range(5), windows_per_batch=2)
     assert [len(latents) for latents in watcher.latents] == [2, 2, 2, 2, 1]
 
 
@@ -180,7 +180,7 @@ def test_a_window_starts_with_the_end_of_the_one_before(
 
 
 @pytest.mark.usefixtures("unrounded")
-def test_only_frames_that_are_heard_are_decoded(
+def test_only_frames_that_are_kept_are_decoded(
     decoder: FlowDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watcher = Watcher(decoder, monkeypatch)
@@ -193,9 +193,9 @@ def test_a_short_row_repeats_to_the_window(
     decoder: FlowDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watcher = Watcher(decoder, monkeypatch)
-    row = random_codes(5)
-    decoder.decode([row], [0])
-    repeated = row.recon[torch.arange(FLOW.window_codes) % 5]
+    clip = random_codes(5)
+    decoder.decode([clip], [0])
+    repeated = clip.recon[torch.arange(FLOW.window_codes) % 5]
     want = decoder.embed(repeated[None])
     torch.testing.assert_close(watcher.given[0][0], want, atol=1e-6, rtol=0)
 
@@ -254,7 +254,7 @@ def test_codes_that_cannot_be_decoded_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         check_codes(codes, CODEC)
-    with pytest.raises(ValueError, match=f"row 1: .*{message}"):
+    with pytest.raises(ValueError, match=f"clip 1: .*{message}"):
         decoder.decode([GOOD, codes], [0, 1])
 
 
@@ -269,8 +269,8 @@ def test_codes_at_both_ends_of_their_codebooks_pass() -> None:
     [
         ({"steps": 0}, "steps 0"),
         ({"guidance": 0.0}, "guidance 0.0"),
-        ({"windows_per_batch": 0}, "0 pieces must be at least 1"),
-        ({"use_reason": True}, "row 0: 0 reasoning frames"),
+        ({"windows_per_batch": 0}, "0 items must have at least 1"),
+        ({"use_reason": True}, "clip 0: 0 reasoning frames"),
     ],
 )
 def test_settings_out_of_range_are_refused(
@@ -281,5 +281,5 @@ def test_settings_out_of_range_are_refused(
 
 
 def test_every_row_needs_a_seed(decoder: FlowDecoder) -> None:
-    with pytest.raises(ValueError, match="1 seeds for 2 rows"):
+    with pytest.raises(ValueError, match="1 seeds for 2 clips"):
         decoder.decode([GOOD, GOOD], [0])

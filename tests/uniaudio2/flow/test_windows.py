@@ -55,7 +55,7 @@ fitted = st.builds(
 
 
 @given(fitted, lengths)
-def test_a_fitted_window_holds_what_is_heard_and_the_spare(plan: WindowPlan, length: int) -> None:
+def test_a_fitted_window_holds_what_is_kept_and_the_spare(plan: WindowPlan, length: int) -> None:
     whole = WindowPlan(plan.codes, plan.stride)
     count = plan.count(length)
     for number in range(count):

@@ -37,8 +37,8 @@ def test_what_was_learnt_stays() -> None:
     device, budget = Device(3), Budget(8)
     budget.run(device, range(8))
     assert device.calls == [8, 4, 2, 2, 4, 2, 2]
-    assert budget.pieces < 4
-    assert budget.room(1.0) <= device.memory
+    assert budget.items < 4
+    assert budget.fits(1.0) <= device.memory
 
 
 def test_a_single_item_that_is_too_much_is_told() -> None:
@@ -66,21 +66,21 @@ def test_real_memory_that_cannot_be_had_is_recognised() -> None:
     assert not is_out_of_memory(ValueError("out of memory"))
 
 
-@pytest.mark.parametrize(("cost", "room"), [(1.0, 6), (0.5, 12), (0.1, 60), (1.0 / 3, 18)])
-def test_cheap_pieces_share_a_batch(cost: float, room: int) -> None:
-    assert Budget(6).room(cost) == room
+@pytest.mark.parametrize(("size", "count"), [(1.0, 6), (0.5, 12), (0.1, 60), (1.0 / 3, 18)])
+def test_small_items_share_a_batch(size: float, count: int) -> None:
+    assert Budget(6).fits(size) == count
 
 
 def test_one_piece_always_fits() -> None:
-    assert Budget(1).room(1.0) == 1
-    with pytest.raises(ValueError, match=r"0.5 pieces must be at least 1"):
+    assert Budget(1).fits(1.0) == 1
+    with pytest.raises(ValueError, match=r"0.5 items must have at least 1"):
         Budget(0.5)
 
 
 def test_a_budget_is_handed_on_as_it_is() -> None:
     budget = Budget(3)
     assert Budget.of(budget) is budget
-    assert Budget.of(3).pieces == 3
+    assert Budget.of(3).items == 3
 
 
 def test_a_batch_grows_while_that_pays() -> None:

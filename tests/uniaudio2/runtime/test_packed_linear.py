@@ -7,9 +7,9 @@ from torch import nn
 from tests.uniaudio2.lm.small import CONFIG
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.lm.model import UniAudioLM
-from uniaudio2.runtime.packed_linear import PackedLinear, PackedSpans, PackedWeight, pack_linears
+from uniaudio2.runtime.packed_linear import PackedColumns, PackedLinear, PackedWeight, pack_linears
 
-ROWS = (0, 1, 2, 3, 17)
+BATCHES = (0, 1, 2, 3, 17)
 
 
 def layers() -> nn.Sequential:
@@ -17,13 +17,13 @@ def layers() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 16), nn.Linear(16, 4), nn.Linear(4, 4, bias=False))
 
 
-@pytest.mark.parametrize("few_rows", [False, True])
-@pytest.mark.parametrize("shape", [*((rows,) for rows in ROWS), (3, 5), (2, 1, 1)])
-def test_packed_layers_say_what_plain_ones_do(shape: tuple[int, ...], few_rows: bool) -> None:
+@pytest.mark.parametrize("small_batches", [False, True])
+@pytest.mark.parametrize("shape", [*((batch,) for batch in BATCHES), (3, 5), (2, 1, 1)])
+def test_packed_layers_say_what_plain_ones_do(shape: tuple[int, ...], small_batches: bool) -> None:
     plain = layers()
     x = torch.randn(*shape, 4)
     said = plain(x)
-    pack_linears(plain, few_rows)
+    pack_linears(plain, small_batches)
     assert all(type(layer) is PackedLinear for layer in plain)
     torch.testing.assert_close(plain(x), said)
 
@@ -32,13 +32,13 @@ def test_rows_that_are_no_neighbours_in_memory() -> None:
     layer = nn.Linear(8, 16)
     x = torch.randn(8, 6).t()  # [6, 8]
     said = layer(x)
-    torch.testing.assert_close(PackedLinear(layer, few_rows=False)(x), said)
+    torch.testing.assert_close(PackedLinear(layer, small_batches=False)(x), said)
 
 
 def test_weights_keep_their_names_and_values() -> None:
     plain = layers()
     kept = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
-    pack_linears(plain, few_rows=True)
+    pack_linears(plain, small_batches=True)
     assert [layer.weight.stride() for layer in plain] == [(1, 16), (16, 1), (4, 1)]
     assert plain.state_dict().keys() == kept.keys()
     for name, tensor in plain.state_dict().items():
@@ -48,7 +48,7 @@ def test_weights_keep_their_names_and_values() -> None:
 def test_many_rows_go_through_the_packed_weight_and_few_do_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    layer, seen = PackedLinear(nn.Linear(4, 16), few_rows=True), []
+    layer, seen = PackedLinear(nn.Linear(4, 16), small_batches=True), []
     product = PackedWeight.product
 
     def noted(self: PackedWeight, x: torch.Tensor, *bias: torch.Tensor) -> torch.Tensor:
@@ -56,8 +56,8 @@ def test_many_rows_go_through_the_packed_weight_and_few_do_not(
         return product(self, x, *bias)
 
     monkeypatch.setattr(PackedWeight, "product", noted)
-    for rows in ROWS:
-        layer(torch.randn(rows, 4))
+    for batch in BATCHES:
+        layer(torch.randn(batch, 4))
     assert seen == [3, 17]
 
 
@@ -71,13 +71,13 @@ def test_packing_again_changes_nothing() -> None:
 
 def test_other_precisions_stay_as_they_are() -> None:
     layer = nn.Sequential(nn.Linear(4, 16).to(torch.bfloat16))
-    pack_linears(layer, few_rows=True)
+    pack_linears(layer, small_batches=True)
     assert type(layer[0]) is nn.Linear
     assert layer[0].weight.is_contiguous()
 
 
 def test_a_layer_that_is_moved_forgets_what_was_packed() -> None:
-    layer, x = PackedLinear(nn.Linear(4, 16), few_rows=True), torch.randn(5, 4)
+    layer, x = PackedLinear(nn.Linear(4, 16), small_batches=True), torch.randn(5, 4)
     said = layer(x)
     moved = layer.double()
     assert moved(x.double()).dtype == torch.float64
@@ -92,15 +92,15 @@ def test_a_torch_without_the_operators_does_it_the_long_way(
     plain = layers()
     said = plain(x)
     monkeypatch.setattr(PackedWeight, "is_possible", staticmethod(lambda: False))
-    pack_linears(plain, few_rows=True)
+    pack_linears(plain, small_batches=True)
     torch.testing.assert_close(plain(x), said)
-    torch.testing.assert_close(PackedSpans(stacked).product(x, 1, 2, 7), x @ stacked[1, :, 2:7])
+    torch.testing.assert_close(PackedColumns(stacked).product(x, 1, 2, 7), x @ stacked[1, :, 2:7])
 
 
-@pytest.mark.parametrize("rows", ROWS)
-def test_spans_of_stacked_matrices(rows: int) -> None:
-    stacked, x = torch.randn(3, 4, 20), torch.randn(rows, 4)
-    spans = PackedSpans(stacked)
+@pytest.mark.parametrize("batch", BATCHES)
+def test_columns_of_stacked_matrices(batch: int) -> None:
+    stacked, x = torch.randn(3, 4, 20), torch.randn(batch, 4)
+    spans = PackedColumns(stacked)
     for number, first, stop in [(0, 0, 20), (0, 0, 5), (2, 5, 9), (2, 5, 9), (1, 19, 20)]:
         torch.testing.assert_close(
             spans.product(x, number, first, stop), x @ stacked[number, :, first:stop]

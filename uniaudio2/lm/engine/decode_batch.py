@@ -13,7 +13,7 @@ from uniaudio2.lm.engine.prefill import ChunkedPrefill
 from uniaudio2.lm.kv_cache import LmCache
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.sampling.decode_state import DecodeState
-from uniaudio2.runtime.transfers import send
+from uniaudio2.runtime.transfers import to_device
 from uniaudio2.tokens.grid import TEXT
 
 _LENGTH_MULTIPLE = 64  # caches grow by so many positions at least; captured steps read a multiple
@@ -111,9 +111,9 @@ class DecodeBatch:
         self.cache.write_sequences(sequences.start, prefill.cache)
         buffers = self.buffers
         buffers.state.update(slice(first, len(self)), state)
-        buffers.tokens[sequences] = send(tokens, self.lm.device)
-        buffers.kind[sequences] = send(kind, self.lm.device)
-        buffers.positions[sequences] = send(prefill.lengths - 1, self.lm.device)
+        buffers.tokens[sequences] = to_device(tokens, self.lm.device)
+        buffers.kind[sequences] = to_device(kind, self.lm.device)
+        buffers.positions[sequences] = to_device(prefill.lengths - 1, self.lm.device)
 
     def _reserve_kv(self) -> None:
         """Allocate the cache anew if it does not hold what the requests need."""
@@ -209,7 +209,7 @@ class DecodeBatch:
         return kept
 
     def _index(self, slots: list[int]) -> Tensor:
-        return send(torch.tensor(slots, dtype=torch.int64), self.lm.device)
+        return to_device(torch.tensor(slots, dtype=torch.int64), self.lm.device)
 
 
 def _round_up(length: int) -> int:

@@ -21,7 +21,7 @@ from uniaudio2.lm.sampling.decode_state import DecodeState
 from uniaudio2.lm.sampling.grammar import Grammar
 from uniaudio2.lm.sampling.logits_processors import logits_processors
 from uniaudio2.lm.sampling.sampling import Sampling, apply_cfg, sample_ids
-from uniaudio2.runtime.transfers import send
+from uniaudio2.runtime.transfers import to_device
 from uniaudio2.tokens.grid import AUDIO, COLUMNS, TEXT, TEXT_COLUMN
 
 
@@ -42,7 +42,7 @@ def slots_by_output(
 
     def slots(wanted: str) -> Tensor:
         those = [slot for slot, output in enumerate(outputs) if output == wanted]
-        return send(torch.tensor(those, dtype=torch.int64), device)
+        return to_device(torch.tensor(those, dtype=torch.int64), device)
 
     return slots("audio"), slots("text")
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from uniaudio2.lm.engine.prefix_cache import PrefixCache
 from uniaudio2.lm.model import UniAudioLM
-from uniaudio2.runtime.transfers import send
+from uniaudio2.runtime.transfers import to_device
 from uniaudio2.tokens.grid import AUDIO, Prompt, pad_prompts
 
 
@@ -46,7 +46,7 @@ class ChunkedPrefill:
         start = self.position
         stop = min(start + max(max_positions // len(self.lengths), 1), self.stop)
         if stop > start:
-            chunk = send(self.tokens[:, start:stop], self.lm.device)
+            chunk = to_device(self.tokens[:, start:stop], self.lm.device)
             after_audio = bool((self.kind[:, :start] == AUDIO).any())
             self.lm.prefill(chunk, self.kind[:, start:stop], self.cache, start, after_audio)
         self.position = stop

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from uniaudio2.lm.kv_cache import LmCache
 from uniaudio2.lm.model import UniAudioLM
-from uniaudio2.runtime.transfers import send
+from uniaudio2.runtime.transfers import to_device
 from uniaudio2.tokens.grid import Prompt, pad_prompts
 
 _MIN_SHARED = 8  # positions; copying a stored prefix costs about as much as running so few
@@ -106,7 +106,7 @@ class PrefixCache:
         """Run the positions ``[N, P, 9]`` of a prefix."""
         count, length = tokens.shape[:2]
         cache = self.lm.new_cache(count, length)
-        self.lm.prefill(send(tokens, self.lm.device), kind, cache)
+        self.lm.prefill(to_device(tokens, self.lm.device), kind, cache)
         self.computed_positions += count * length
         return _Prefix(tokens, kind, cache)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from uniaudio2.runtime.transfers import send
+from uniaudio2.runtime.transfers import to_device
 
 REASON, SEMANTIC = 0, 1
 
@@ -74,7 +74,7 @@ class DecodeState:
         table = torch.tensor(list(known.values()), dtype=torch.int64)  # [6, B]
         state = DecodeState.of_empty_slots(len(seeds), device)
         state.finished.fill_(False)
-        return replace(state, **dict(zip(known, send(table, device).unbind(), strict=True)))
+        return replace(state, **dict(zip(known, to_device(table, device).unbind(), strict=True)))
 
     @staticmethod
     def of_empty_slots(count: int, device: torch.device) -> DecodeState:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from uniaudio2.audio.resampling import SAMPLE_RATE
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.codec.features import Features
-from uniaudio2.codec.thinking import Thinking, ThinkingBlock
+from uniaudio2.codec.reasoning import ReasoningBlock, ReasoningBranch
 from uniaudio2.config import ModelConfig
 from uniaudio2.flow.windows import FRAMES_PER_CODE
 from uniaudio2.training.data.augment import Packed, pack
@@ -167,7 +167,7 @@ class CodecTrainer(nn.Module):
 
 
 @torch.no_grad()
-def begin_nearby(thinking: Thinking) -> None:
+def begin_nearby(thinking: ReasoningBranch) -> None:
     """Let every query token begin as what its neighbours say, more than as itself.
 
     Equal biases on queries and keys make their product, once rotated, a sum of cosines of their
@@ -176,7 +176,7 @@ def begin_nearby(thinking: Thinking) -> None:
     """
     nn.init.normal_(thinking.query_token, std=0.1)
     for block in thinking.blocks:
-        assert isinstance(block, ThinkingBlock)  # noqa: S101 - ModuleList forgets types
+        assert isinstance(block, ReasoningBlock)  # noqa: S101 - ModuleList forgets types
         spread = block.out.in_features**-0.5
         nn.init.normal_(block.qkv.weight, std=spread)
         nn.init.normal_(block.out.weight, std=spread)

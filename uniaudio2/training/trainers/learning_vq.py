@@ -36,7 +36,7 @@ class LearningVQ(nn.Module):
     def forward(
         self, frames: Tensor, levels: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Quantise frames and, in training mode, move the codebooks.
+        """Quantize frames and, in training mode, move the codebooks.
 
         Args:
             frames: ``[B, T, dim]``.
@@ -44,7 +44,7 @@ class LearningVQ(nn.Module):
             generator: chooses places for codes that nothing chooses.
 
         Returns:
-            the quantised frames ``[B, T, dim]`` and the commitment loss.
+            the quantized frames ``[B, T, dim]`` and the commitment loss.
         """
         inner = self.vq.project_in(frames)  # [B, T, d]
         residual = inner.detach()
@@ -58,8 +58,8 @@ class LearningVQ(nn.Module):
             residual = residual - chosen
             total = total + chosen
         commitment = F.mse_loss(inner, total)
-        quantised: Tensor = self.vq.project_out(inner + (total - inner).detach())
-        return quantised, commitment
+        quantized: Tensor = self.vq.project_out(inner + (total - inner).detach())
+        return quantized, commitment
 
     @torch.no_grad()
     def _follow(

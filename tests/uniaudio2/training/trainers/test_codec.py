@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from uniaudio2.checkpoint.native import load_config, model_folder
-from uniaudio2.codec.thinking import Thinking
+from uniaudio2.codec.reasoning import ReasoningBranch
 from uniaudio2.training.data.augment import Packed
 from uniaudio2.training.recipe import NANO
 from uniaudio2.training.trainers.codec import CodecTrainer, SymbolHead, begin_nearby, symbol_loss
@@ -43,7 +43,7 @@ def test_what_is_not_named_does_not_count() -> None:
 
 def test_query_tokens_begin_as_their_neighbours() -> None:
     torch.manual_seed(0)
-    thinking = Thinking(CONFIG, whisper_dim=16, music_dim=16)
+    thinking = ReasoningBranch(CONFIG, whisper_dim=16, music_dim=16)
     begin_nearby(thinking)
     whisper, music = torch.randn(1, 16, 200), torch.randn(1, 16, 100)
     with torch.no_grad():

@@ -26,9 +26,9 @@ def test_codebooks_find_the_clusters() -> None:
 def test_it_rounds_as_the_quantizer_does_and_lets_the_gradient_pass() -> None:
     vq = learning().eval()
     frames = torch.randn(2, 5, 6, requires_grad=True)
-    quantised, _ = vq(frames, 2, torch.Generator())
-    assert torch.allclose(quantised, vq.vq.encode(frames)[1], atol=1e-5)
-    quantised.sum().backward()
+    quantized, _ = vq(frames, 2, torch.Generator())
+    assert torch.allclose(quantized, vq.vq.encode(frames)[1], atol=1e-5)
+    quantized.sum().backward()
     assert float(frames.grad.abs().sum()) > 0  # type: ignore[union-attr]
 
 

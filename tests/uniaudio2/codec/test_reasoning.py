@@ -4,17 +4,17 @@ import pytest
 import torch
 
 from tests.uniaudio2.codec.small import CONFIG, random_features, small_encoder
+from uniaudio2.codec.reasoning import ReasoningBlock, ReasoningBranch
 from uniaudio2.codec.rotary import rotary_table, rotate
-from uniaudio2.codec.thinking import Thinking, ThinkingBlock
 
 
 @pytest.fixture
-def thinking() -> Thinking:
+def thinking() -> ReasoningBranch:
     return small_encoder().thinking
 
 
 @torch.no_grad()
-def test_a_query_follows_every_interval(thinking: Thinking) -> None:
+def test_a_query_follows_every_interval(thinking: ReasoningBranch) -> None:
     frames = torch.arange(2 * 10 * CONFIG.dim, dtype=torch.float32).view(2, 10, CONFIG.dim)
     sequence = thinking.insert_queries(frames)
     assert sequence.shape == (2, 12, CONFIG.dim)
@@ -25,7 +25,7 @@ def test_a_query_follows_every_interval(thinking: Thinking) -> None:
 
 
 @torch.no_grad()
-def test_reading_finds_the_inserted_positions(thinking: Thinking) -> None:
+def test_reading_finds_the_inserted_positions(thinking: ReasoningBranch) -> None:
     sequence = thinking.insert_queries(torch.zeros(2, 15, CONFIG.dim))
     assert torch.equal(
         thinking.read_queries(sequence), thinking.query_token.expand(2, 3, -1).contiguous()
@@ -33,7 +33,7 @@ def test_reading_finds_the_inserted_positions(thinking: Thinking) -> None:
 
 
 @torch.no_grad()
-def test_five_frames_become_one_vector(thinking: Thinking) -> None:
+def test_five_frames_become_one_vector(thinking: ReasoningBranch) -> None:
     features = random_features(20)
     assert thinking(features.whisper, features.semantic).shape == (2, 4, CONFIG.dim)
 
@@ -44,7 +44,7 @@ def test_block_equals_the_formula(head_dim: int, rotated: int) -> None:
     dim, length = 2 * head_dim, 7
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        block = ThinkingBlock(dim, head_dim)
+        block = ReasoningBlock(dim, head_dim)
         block.attention_scale.uniform_(0.5, 2.0)
         block.mlp_scale.uniform_(0.5, 2.0)
         block.q_norm.bias.uniform_()
@@ -66,4 +66,4 @@ def test_block_equals_the_formula(head_dim: int, rotated: int) -> None:
 @pytest.mark.parametrize(("dim", "head_dim"), [(64, 16), (80, 32)])
 def test_heads_that_cannot_be(dim: int, head_dim: int) -> None:
     with pytest.raises(ValueError, match=rf"query_head_dim {head_dim} .* dim {dim}; change"):
-        ThinkingBlock(dim, head_dim)
+        ReasoningBlock(dim, head_dim)

@@ -1,4 +1,7 @@
-"""The reasoning branch: a transformer over merged features, read out at inserted query tokens."""
+"""The reasoning branch: a transformer over merged features, read at inserted query tokens.
+
+In weight files its parameters are called ``thinking``, after the published audio thinking.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from uniaudio2.codec.features import side_by_side
+from uniaudio2.codec.features import concat_features
 from uniaudio2.codec.rotary import rotary_table, rotate
 from uniaudio2.config import CodecConfig
 
@@ -14,8 +17,10 @@ _SMALLEST_ROTARY = 32
 _WHISPER_STRIDE = 2
 
 
-class ThinkingBlock(nn.Module):
-    """Attention and a sigmoid-gated feed-forward, each scaled per channel, without input norms.
+class ReasoningBlock(nn.Module):
+    """Transformer layer: attention and a sigmoid-gated feed-forward, each scaled per channel.
+
+    There are no input norms.
 
     Args:
         dim: width of the sequence.
@@ -44,7 +49,7 @@ class ThinkingBlock(nn.Module):
         self.mlp_scale = nn.Parameter(torch.ones(dim))
 
     def attend(self, sequence: Tensor) -> Tensor:
-        """Mix positions: ``[B, S, dim]`` to the same shape, every position sees every other."""
+        """Self-attention without a mask: ``[B, S, dim]`` to the same shape."""
         heads = self.qkv(sequence).unflatten(-1, (3, -1, self.head_dim))  # [B, S, 3, H, head_dim]
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each [B, H, S, head_dim]
         table = rotary_table(sequence.shape[1], self.rotary_width, sequence.device)
@@ -61,8 +66,8 @@ class ThinkingBlock(nn.Module):
         return sequence + self.mlp_scale * changed
 
 
-class Thinking(nn.Module):
-    """Whisper and music features to one vector per query interval (published audio thinking).
+class ReasoningBranch(nn.Module):
+    """Turns Whisper and music features into one vector per query interval.
 
     Args:
         config: the codec's configuration.
@@ -77,12 +82,12 @@ class Thinking(nn.Module):
         self.merge_linear = nn.Linear(whisper_dim + music_dim, config.dim)
         self.query_token = nn.Parameter(torch.randn(1, config.dim))
         self.blocks = nn.ModuleList(
-            ThinkingBlock(config.dim, config.query_head_dim) for _ in range(config.query_layers)
+            ReasoningBlock(config.dim, config.query_head_dim) for _ in range(config.query_layers)
         )
 
     def merge(self, whisper: Tensor, semantic: Tensor) -> Tensor:
-        """Bring ``[B, Dw, 2 T]`` and ``[B, Dm, T]`` together at 25 Hz: ``[B, T, dim]``."""
-        merged: Tensor = self.merge_linear(side_by_side(self.down(whisper), semantic))
+        """Merge ``[B, Dw, 2 T]`` and ``[B, Dm, T]`` at 25 Hz: ``[B, T, dim]``."""
+        merged: Tensor = self.merge_linear(concat_features(self.down(whisper), semantic))
         return merged
 
     def insert_queries(self, frames: Tensor) -> Tensor:
@@ -99,14 +104,14 @@ class Thinking(nn.Module):
         return sequence[:, self.interval :: self.interval + 1]
 
     def forward(self, whisper: Tensor, semantic: Tensor) -> Tensor:
-        """Think.
+        """Compute one vector per query interval.
 
         Args:
             whisper: ``[B, whisper_dim, 2 T]`` float32 at 50 Hz.
             semantic: ``[B, music_dim, T]`` float32 at 25 Hz, T a multiple of the query interval.
 
         Returns:
-            ``[B, T / interval, dim]`` float32, what the reasoning quantizer quantises.
+            ``[B, T / interval, dim]`` float32, what the reasoning quantizer reads.
         """
         sequence = self.insert_queries(self.merge(whisper, semantic))
         for block in self.blocks:
