@@ -7,26 +7,25 @@ import io
 import os
 import re
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.storage.addresses import WEB, AddressPolicy, scheme_of
-from actors.storage.file_systems import retrying, split_uri
+from actors.storage.block_reader import BlockReader, TimedCalls
+from actors.storage.file_systems import split_uri
 from actors.storage.web import open_web
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import shown
 
 MAX_BYTES = 4 << 30
 TIMEOUT_S = 120.0
-PIECES_FROM = 32 << 20
-_PIECE_BYTES = 8 << 20
+BLOCKS_FROM_BYTES = 32 << 20
+_BLOCK_BYTES = 8 << 20
 _ANY_SIZE = 1 << 62
 _RANGE = re.compile(r"(.+)#bytes=(\d{1,18})\+(\d{1,18})", re.DOTALL)
 Part = tuple[int, int] | None
@@ -40,8 +39,8 @@ class Limits:
 
     Attributes:
         max_bytes: largest file that is accepted.
-        timeout_s: longest time for one file, or for a piece of 8 MiB where files of a store are
-            read piece by piece; repeated tries included.
+        timeout_s: longest time for one file, or for a block of 8 MiB where files of a store are
+            read block by block; repeated tries included.
     """
 
     max_bytes: int = MAX_BYTES
@@ -71,7 +70,7 @@ def fetch(
         BadRow: as `open_uri`.
         OSError: storage did not answer; trying again may help.
     """
-    with open_uri(uri, Limits(max_bytes, timeout_s), policy, pieces_from=max_bytes + 1) as file:
+    with open_uri(uri, Limits(max_bytes, timeout_s), policy, blocks_from=max_bytes + 1) as file:
         return file.read()  # of what has been read already
 
 
@@ -80,7 +79,7 @@ def open_uri(
     uri: str,
     limits: Limits | None = None,
     policy: AddressPolicy | None = None,
-    pieces_from: int = PIECES_FROM,
+    blocks_from: int = BLOCKS_FROM_BYTES,
 ) -> Iterator[BinaryIO]:
     """Open an object that a row names.
 
@@ -91,7 +90,7 @@ def open_uri(
         uri: a local path, or a URI of any fsspec file system; of `byte_range`, a part of one.
         limits: of bytes and time.
         policy: what the manifest that names it may name; None for an address that the user gave.
-        pieces_from: objects of this size are read piece by piece, smaller ones at once.
+        blocks_from: objects of this many bytes are read block by block, smaller ones at once.
 
     Raises:
         BadRow: `forbidden_address`, `missing_file`, `unreadable_file`, `too_large` or
@@ -105,19 +104,19 @@ def open_uri(
     if policy is not None:
         policy.check(uri)
     try:
-        file = _opened(uri, name, limits, policy, pieces_from, part)
+        file = _opened(uri, name, limits, policy, blocks_from, part)
     except (OSError, ValueError) as fault:
         raise _bad_row(fault, name) from fault
     with file:
-        pieces = file.raw if isinstance(file, io.BufferedReader) else None
+        reader = file.raw if isinstance(file, io.BufferedReader) else None
         try:
             yield file
         except BadRow:
-            if isinstance(pieces, _Pieces) and pieces.fault:
-                raise pieces.fault from None
+            if isinstance(reader, BlockReader) and reader.fault:
+                raise reader.fault from None
             raise
-        if isinstance(pieces, _Pieces) and pieces.fault:
-            raise pieces.fault
+        if isinstance(reader, BlockReader) and reader.fault:
+            raise reader.fault
 
 
 def read_head(uri: str, size: int, timeout_s: float = TIMEOUT_S) -> bytes:
@@ -128,7 +127,7 @@ def read_head(uri: str, size: int, timeout_s: float = TIMEOUT_S) -> bytes:
         OSError: storage did not answer.
     """
     limits = Limits(_ANY_SIZE, timeout_s)
-    with open_uri(uri, limits, None, pieces_from=0) as file:
+    with open_uri(uri, limits, None, blocks_from=0) as file:
         # not through the buffer of a reader, which asks for a whole block
         raw = file.raw if isinstance(file, io.BufferedReader) else file
         return bytes(raw.read(size) or b"")
@@ -143,7 +142,7 @@ def _split_part(uri: str, policy: AddressPolicy | None) -> tuple[str, Part]:
 
 
 def _opened(
-    uri: str, name: str, limits: Limits, policy: AddressPolicy | None, pieces_from: int, part: Part
+    uri: str, name: str, limits: Limits, policy: AddressPolicy | None, blocks_from: int, part: Part
 ) -> BinaryIO:
     if scheme_of(uri) in WEB:
         try:
@@ -159,31 +158,31 @@ def _opened(
             "protocol that is installed",
         ) from fault
     if isinstance(fs, LocalFileSystem):
-        return _open_local(path, name, limits.max_bytes, pieces_from, part)
-    return _open_remote(fs, str(fs._strip_protocol(uri)), name, limits, pieces_from, part)
+        return _open_local(path, name, limits.max_bytes, blocks_from, part)
+    return _open_remote(fs, str(fs._strip_protocol(uri)), name, limits, blocks_from, part)
 
 
 def _open_remote(
-    fs: Any, path: str, name: str, limits: Limits, pieces_from: int, part: Part
+    fs: Any, path: str, name: str, limits: Limits, blocks_from: int, part: Part
 ) -> BinaryIO:
-    ask = _Asking(fs, limits.timeout_s)
+    ask = TimedCalls(fs, limits.timeout_s)
     size = ask("info", path, f"looking at {name}").get("size")
     if size is None:
         raise BadRow("unreadable_file", f"{name}: storage gives no size; copy the file first")
     first, length = _checked_part(part, int(size), name)
     _check_size(length, name, limits.max_bytes)
 
-    def piece(start: int, stop: int) -> bytes:
+    def read_range(start: int, stop: int) -> bytes:
         is_whole = stop - start == size  # a store need not know ranges
         span = {} if is_whole else {"start": first + start, "end": first + stop}
         return bytes(ask("cat_file", path, f"reading {name}", **span))
 
-    if length < pieces_from:
-        return io.BytesIO(piece(0, length))
-    return io.BufferedReader(_Pieces(piece, length), _PIECE_BYTES)
+    if length < blocks_from:
+        return io.BytesIO(read_range(0, length))
+    return io.BufferedReader(BlockReader(read_range, length), _BLOCK_BYTES)
 
 
-def _open_local(path: str, name: str, max_bytes: int, pieces_from: int, part: Part) -> BinaryIO:
+def _open_local(path: str, name: str, max_bytes: int, blocks_from: int, part: Part) -> BinaryIO:
     require_regular(path)
     # not blocking, in case it became a pipe since
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
@@ -191,7 +190,7 @@ def _open_local(path: str, name: str, max_bytes: int, pieces_from: int, part: Pa
         size = os.fstat(file.fileno()).st_size
         first, length = _checked_part(part, size, name)
         _check_size(length, name, max_bytes)
-        if length < pieces_from:
+        if length < blocks_from:
             with file:
                 file.seek(first)
                 return io.BytesIO(file.read(length))
@@ -199,83 +198,10 @@ def _open_local(path: str, name: str, max_bytes: int, pieces_from: int, part: Pa
         file.close()
         raise
 
-    def piece(start: int, stop: int) -> bytes:
+    def read_range(start: int, stop: int) -> bytes:
         return os.pread(file.fileno(), stop - start, first + start)
 
-    return io.BufferedReader(_Pieces(piece, length), _PIECE_BYTES)
-
-
-class _Pieces(io.RawIOBase):
-    """An object that is read where it is asked for.
-
-    Args:
-        piece: reads the bytes from one position to another.
-        size: of the object.
-
-    Attributes:
-        fault: why a read gave nothing; C libraries take an exception for the end of the file.
-    """
-
-    def __init__(self, piece: Callable[[int, int], bytes], size: int) -> None:
-        self.fault: OSError | None = None
-        self._piece, self._size, self._at = piece, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        self._at = max(start + offset, 0)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        stop = min(self._at + len(buffer), self._size)
-        if stop <= self._at or self.fault:
-            return 0
-        try:
-            data = self._piece(self._at, stop)
-        except (OSError, ValueError) as fault:
-            self.fault = fault if isinstance(fault, OSError) else OSError(str(fault))
-            return 0
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
-class _Asking:
-    """Calls of a store's file system, each of which ends in time.
-
-    Args:
-        fs: the file system.
-        timeout_s: of one call, repeated tries included.
-    """
-
-    def __init__(self, fs: Any, timeout_s: float) -> None:
-        self._fs, self._timeout_s = fs, timeout_s
-
-    def __call__(self, method: str, path: str, what: str, **span: int) -> Any:
-        until = time.monotonic() + self._timeout_s
-
-        def once() -> Any:
-            try:
-                if not isinstance(self._fs, AsyncFileSystem):
-                    return getattr(self._fs, method)(path, **span)
-                left_s = max(until - time.monotonic(), 0.001)
-                call = getattr(self._fs, f"_{method}")
-                return sync(self._fs.loop, call, path, timeout=left_s, **span)
-            except FileNotFoundError as fault:
-                if isinstance(fault.__cause__, OSError):
-                    raise OSError(f"{what}: {fault.__cause__}") from fault  # it did not answer
-                raise
-            except Exception as fault:
-                if type(fault).__name__ == "ParamValidationError":  # no bucket has such a name
-                    raise ValueError(" ".join(str(fault).split())) from fault
-                raise
-
-        return retrying(once, what, until)
+    return io.BufferedReader(BlockReader(read_range, length), _BLOCK_BYTES)
 
 
 def require_regular(path: str) -> None:

@@ -1,107 +1,35 @@
 """A file from a web server that a row chose: bounded in bytes and in time, wherever it leads.
 
 Names tell little of who answers: a public one may resolve to this machine, another time to another
-one, and may redirect anywhere. So the address of the other end is looked at when the connection is
-there and before anything is sent, and a redirect is a new address that passes the same policy.
+one, and may redirect anywhere. So every connection checks who answers (`web_connections`), and a
+redirect is a new address that passes the same policy.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
-from typing import Any, BinaryIO, cast
+from contextlib import contextmanager
+from typing import BinaryIO, cast
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
-from actors.storage.addresses import WEB, AddressPolicy, is_public, scheme_of
+from actors.storage.addresses import WEB, AddressPolicy, scheme_of
 from actors.storage.file_systems import retrying
+from actors.storage.web_connections import WATCH, ended_at, pool_manager
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import shown
 
 IN_MEMORY_BYTES = 32 << 20
-_CHUNK_BYTES = 1 << 16
+_BLOCK_BYTES = 1 << 16
 _CONNECT_S = 10.0
 _REDIRECTS = 5
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _GONE = (404, 410)
-
-
-class _Watch(threading.local):
-    """What the calling thread's request is at, so that its time can be ended from outside."""
-
-    handle: socket.socket | None = None
-    may_be_private: bool = True
-
-
-_WATCH = _Watch()
-
-
-class _Watched:
-    """A connection that knows who is at its other end, and can be ended by another thread."""
-
-    sock: socket.socket | None
-
-    def _new_conn(self) -> socket.socket:
-        found = cast(socket.socket, super()._new_conn())  # type: ignore[misc] # of HTTPConnection
-        peer, own = str(found.getpeername()[0]), str(found.getsockname()[0])
-        if not _WATCH.may_be_private and (not is_public(peer) or peer == own):
-            found.close()
-            raise BadRow(
-                "forbidden_address",
-                "the name leads to this machine or into a private network; `--set input.allow=` "
-                "with the address allows it, if you trust the manifest",
-            )
-        _hold(found)
-        return found
-
-    def request(self, *given: Any, **more: Any) -> None:
-        if self.sock is not None:  # it was kept from an earlier request
-            _hold(self.sock)
-        super().request(*given, **more)  # type: ignore[misc] # of HTTPConnection
-
-
-def _hold(found: socket.socket) -> None:
-    _release()
-    _WATCH.handle = socket.socket(fileno=os.dup(found.fileno()))
-
-
-def _release() -> None:
-    if _WATCH.handle is not None:
-        _WATCH.handle.close()
-    _WATCH.handle = None
-
-
-class _Http(_Watched, HTTPConnection): ...
-
-
-class _Https(_Watched, HTTPSConnection): ...
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Http
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _Https
-
-
-@cache
-def _manager(may_be_private: bool, process_id: int) -> urllib3.PoolManager:
-    """Connections that are kept; those into private networks apart from the others."""
-    del may_be_private, process_id  # parts of the cache's key
-    manager = urllib3.PoolManager(num_pools=16, maxsize=8, retries=False)
-    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-    return manager
 
 
 def open_web(
@@ -145,7 +73,7 @@ def _fetch(
 ) -> BinaryIO:  # fmt: skip
     login = _login(uri)
     for _ in range(_REDIRECTS + 1):
-        with _ended_at(until), _answer(uri, until, policy, login, part) as answer:
+        with ended_at(until), _answer(uri, until, policy, login, part) as answer:
             if answer.status not in (301, 302, 303, 307, 308):
                 return _body(answer, max_bytes, until, part)
             target = urljoin(uri, answer.headers.get("Location", ""))
@@ -167,39 +95,6 @@ def _login(uri: str) -> str | None:
 
 
 @contextmanager
-def _ended_at(until: float) -> Iterator[None]:
-    """End this thread's request at a moment: reading a byte now and then must not go on for ever.
-
-    Raises:
-        TimeoutError: the moment came.
-    """
-    expired = threading.Event()
-    watch = _WATCH.__dict__
-
-    def end() -> None:
-        expired.set()
-        handle = watch.get("handle")
-        if handle is not None:
-            with suppress(OSError):
-                handle.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(max(until - time.monotonic(), 0.0), end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except (OSError, HTTPError, ValueError) as fault:
-        if expired.is_set():
-            raise TimeoutError from fault
-        raise
-    finally:
-        timer.cancel()
-        _release()
-    if expired.is_set():
-        raise TimeoutError
-
-
-@contextmanager
 def _answer(
     uri: str, until: float, policy: AddressPolicy | None, login: str | None,
     part: tuple[int, int] | None,
@@ -214,9 +109,9 @@ def _answer(
     left_s = max(until - time.monotonic(), 0.001)
     timeout = urllib3.Timeout(connect=min(_CONNECT_S, left_s), read=left_s)
     asked = _without_login(uri)
-    _WATCH.may_be_private = private
+    WATCH.may_be_private = private
     try:
-        answer = _manager(private, os.getpid()).request(
+        answer = pool_manager(private, os.getpid()).request(
             "GET", asked, headers=headers, timeout=timeout, redirect=False,
             preload_content=False,
         )  # fmt: skip
@@ -261,7 +156,7 @@ def _body(
         skip = 0 if answer.status == 206 else part[0]  # this server knows no ranges
     file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - the caller's
     try:
-        for data in _chunks(answer.read1):
+        for data in _blocks(answer.read1):
             data, skip = data[skip:], max(skip - len(data), 0)
             file.write(data[: wanted - file.tell()])
             if file.tell() >= wanted:
@@ -277,8 +172,8 @@ def _body(
     return cast(BinaryIO, file)
 
 
-def _chunks(read1: Callable[[int], bytes]) -> Iterator[bytes]:
-    while data := read1(_CHUNK_BYTES):
+def _blocks(read1: Callable[[int], bytes]) -> Iterator[bytes]:
+    while data := read1(_BLOCK_BYTES):
         yield data
 
 

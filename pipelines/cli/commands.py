@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import traceback
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer.exceptions import Abort, TyperException
 
+from pipelines.cli.arguments import EXIT_FAILED, EXIT_USAGE, open_address
 from pipelines.cli.doctor import doctor
 from pipelines.cli.export_command import export
+from pipelines.cli.status_command import status
 from pipelines.errors import RunFailed, UsageError
 from uniaudio2.terminal import print_libraries_too, say, say_json
 
@@ -21,16 +21,7 @@ if TYPE_CHECKING:
     from pipelines.jobs.run import RunResult
     from pipelines.progress.progress import Style
 
-EXIT_FAILED, EXIT_USAGE = 1, 2
 DEMO_OUTPUT = "demo-output"
-
-
-def _open_address(value: str | None) -> str | None:
-    """An address as it is given, refused if it holds a secret: it is printed and stored."""
-    from pipelines.config.own_addresses import check_place
-
-    check_place("address", value or "")
-    return value
 
 
 app = typer.Typer(
@@ -108,7 +99,7 @@ def _close(result: RunResult, style: Style) -> int:
 
 @app.command()
 def retry(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=open_address)],
     only: Annotated[
         str | None, typer.Option(metavar="KIND", help="rows that failed with this kind alone")
     ] = None,
@@ -138,7 +129,7 @@ def retry(
 
 @app.command()
 def report(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=open_address)],
     open_: Annotated[
         bool, typer.Option("--open", help="show it in the browser of this desktop, too")
     ] = False,
@@ -183,45 +174,13 @@ def tasks(
 
 
 @app.command()
-def status(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=_open_address)],
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="read every committed object again and compare")
-    ] = False,
-) -> int:
-    """Tell what is committed, failed and left, from storage alone."""
-    from pipelines.run_state import status as state
-
-    facts = state.read_status(output)
-    problems = state.verify(output) if verify else []
-    code = EXIT_FAILED if problems else 0
-    if as_json:
-        say_json({**asdict(facts), "left": facts.left, "problems": problems})
-        return code
-    say(f"{facts.task} with {facts.model}: {facts.state}")
-    say(f"rows   {facts.ok} done, {facts.errors} errors, {facts.left} left of {facts.rows}")
-    say(f"units  {facts.units_done} of {facts.units}")
-    say(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
-    for kind, count in sorted(facts.kinds.items()):
-        say(f"error  {kind}: {count}")
-    if facts.kinds:
-        say(f"next   uniaudio2 retry {shlex.quote(output)}")
-    if verify and not problems:
-        say("verify every committed object is as its record says")
-    for problem in problems:
-        say(f"verify {problem}")
-    return code
-
-
-@app.command()
 def convert(
     source: Annotated[
         str,
-        typer.Argument(metavar="SRC", help="published checkpoint folder", callback=_open_address),
+        typer.Argument(metavar="SRC", help="published checkpoint folder", callback=open_address),
     ],
     target: Annotated[
-        str, typer.Argument(metavar="DST", help="model folder to make", callback=_open_address)
+        str, typer.Argument(metavar="DST", help="model folder to make", callback=open_address)
     ],
     dtype: Annotated[
         Literal["float32", "bfloat16"], typer.Option(help="of the language model's weights")
@@ -244,7 +203,7 @@ def convert(
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(help="bundled model or folder", callback=_open_address)],
+    model: Annotated[str, typer.Argument(help="bundled model or folder", callback=open_address)],
 ) -> int:
     """Show a model's parameters, ids, limits and fingerprint; of a published folder, its files."""
     from pipelines.cli.inspect import describe
@@ -255,9 +214,7 @@ def inspect(
 
 @app.command()
 def demo(
-    output: Annotated[
-        str, typer.Argument(metavar="[OUTPUT]", callback=_open_address)
-    ] = DEMO_OUTPUT,
+    output: Annotated[str, typer.Argument(metavar="[OUTPUT]", callback=open_address)] = DEMO_OUTPUT,
 ) -> int:
     """Run the bundled examples through every kind of task and show what came out."""
     from pipelines.cli.demo import run_demo
@@ -265,6 +222,7 @@ def demo(
     return run_demo(output)
 
 
+app.command()(status)
 app.command()(export)
 app.command()(doctor)
 

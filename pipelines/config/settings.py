@@ -81,8 +81,8 @@ class LoadConfig(Frozen):
         max_duration_s: longest audio of a row; None allows a day where memory does not grow with
             it, else an hour.
         max_bytes: largest audio file.
-        timeout_s: longest time for fetching one file, or a piece of 8 MiB of one that a store
-            gives piece by piece; a web server that takes longer costs its row.
+        timeout_s: longest time for fetching one file, or a block of 8 MiB of one that a store
+            gives block by block; a web server that takes longer costs its row.
     """
 
     num_cpus: float | None = Field(None, gt=0)

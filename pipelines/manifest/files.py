@@ -113,7 +113,7 @@ def small_source(uri: str, parse: Parse, scan: Scan) -> Source:
 
 def _text_file(uri: str) -> TextFile:
     return TextFile(
-        lambda: open_uri(uri, _LIMITS, pieces_from=0), _MAX_TEXT_BYTES, uri, uri.endswith(".gz")
+        lambda: open_uri(uri, _LIMITS, blocks_from=0), _MAX_TEXT_BYTES, uri, uri.endswith(".gz")
     )
 
 

@@ -8,12 +8,10 @@ import json
 import shlex
 import sys
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -21,28 +19,24 @@ from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
 from pipelines.manifest.tables.noticed import LeftOut
 from pipelines.progress.live_view import span
+from pipelines.report.bottleneck import Bottleneck, find_bottleneck
 from pipelines.report.card import card_of
+from pipelines.report.histograms import histograms
 from pipelines.report.pictures import area, bars
 from pipelines.report.rows import RowFacts, read_errors, read_rows
 from pipelines.report.samples import Gallery
-from pipelines.report.stages import Bottleneck, StageLog, Timeline, find_bottleneck
-from pipelines.run_state.commit_log import REPORT, CommitLog, open_output
+from pipelines.report.stages import Timeline
+from pipelines.report.totals import Totals, read_log
+from pipelines.run_state.commit_log import REPORT, open_output
 from pipelines.run_state.run_facts import require
 from pipelines.run_state.run_record import recorded_allow, recorded_task
 from uniaudio2.shown import shown
 
-_HISTOGRAM_BINS = 24
 _KEPT = "\n\r\t\u200c\u200d"  # lines of texts, and what joins letters of some scripts
 _READ = (
     "state", "config.model", "job.task", "job.model", "model.name", "model.trained",
     "input.sources", "input.source_count", "input.rows", "input.units", "input.columns", "versions",
 )  # fmt: skip
-_NUMBERS = {
-    "input_duration_s": ("duration of input", "s"),
-    "duration_s": ("duration of output", "s"),
-    "reason_codes": ("reasoning frames a row", ""),
-    "recon_codes": ("reconstruction frames a row", ""),
-}
 
 
 @dataclass(frozen=True)
@@ -62,102 +56,11 @@ class Report:
     size_bytes: int
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """Values of one kind: the path of its bars, its ends, and figures in words."""
-
-    title: str
-    path: Markup
-    left: str
-    right: str
-    words: str
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Sums over all commit records."""
-
-    ok: int
-    errors: int
-    units: int
-    input_s: float
-    output_s: float
-    kinds: Counter[str]
-    data: list[str]
-    error_parts: list[str]
-    addresses: dict[int, tuple[str, int, int]]
-    trusted: dict[str, Sequence[int | str]]
-
-
-def _read_log(commit_log: CommitLog, asked: bool) -> tuple[Totals, StageLog]:
-    """One walk over the commit records, none of which is kept.
-
-    Args:
-        commit_log: of OUTPUT.
-        asked: the user wants input of records to be read that are not sealed as the user's, too.
-    """
-    trusted: dict[str, Sequence[int | str]] = {}
-    log, kinds, data, error_parts = StageLog(), Counter[str](), list[str](), list[str]()
-    addresses: dict[int, tuple[str, int, int]] = {}
-    ok = errors = units = 0
-    input_s = output_s = 0.0
-    for commit in commit_log.each_commit():
-        log.add(commit)
-        kinds.update(commit.kinds)
-        data.extend(commit.data)
-        error_parts.extend(commit.error_parts)
-        own = commit_log.owns_commit(commit)
-        if own:
-            trusted.update((path, commit.files.get(path, ())) for path in commit.data)
-        if commit.source and (own or asked):
-            stop = commit.start + commit.ok + commit.errors
-            addresses[commit.unit] = (sys.intern(commit.source), commit.start, stop)
-        ok, errors, units = ok + commit.ok, errors + commit.errors, units + 1
-        input_s, output_s = input_s + commit.input_s, output_s + commit.output_s
-    totals = Totals(
-        ok, errors, units, input_s, output_s, kinds, data, error_parts, addresses, trusted
-    )
-    return totals, log
-
-
 def moment(seconds: float | None) -> str:
     """A point in time as a date, in UTC."""
     if seconds is None:
         return "not yet"
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def histogram(title: str, values: Sequence[float], unit: str = "") -> Histogram:
-    """Bars of how often values occur, up to the 99th percentile; the rest is counted in words."""
-    numbers = np.array(values, dtype=np.float64)
-    low, top = float(numbers.min()), float(np.percentile(numbers, 99))
-    low = 0.0 if low < top / 3 else low
-    top = max(top, low + 1e-9, float(numbers.max()) if len(numbers) < 100 else 0.0)
-    counts, _ = np.histogram(np.clip(numbers, low, top), _HISTOGRAM_BINS, (low, top))
-    mark = f" {unit}" if unit else ""
-    middle, mean = float(np.median(numbers)), float(numbers.mean())
-    words = f"median {_short(middle)}{mark}, mean {_short(mean)}{mark}"
-    largest = float(numbers.max())
-    if largest > top:
-        words += f", largest {_short(largest)}{mark} (the last bar holds all from there on)"
-    return Histogram(
-        title, bars(counts.tolist()), f"{_short(low)}{mark}", f"{_short(top)}{mark}", words
-    )
-
-
-def _histograms(facts: RowFacts, log: StageLog) -> list[Histogram]:
-    made = [
-        histogram(title, facts.numbers[name], unit)
-        for name, (title, unit) in _NUMBERS.items()
-        if len(facts.numbers.get(name, ()))
-    ]
-    if len(log.real_time_factors):
-        made.append(histogram("real-time factor of units", log.real_time_factors))
-    return made
 
 
 def _headline(totals: Totals, timeline: Timeline | None, facts: RowFacts) -> list[tuple[str, str]]:
@@ -266,7 +169,7 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
     commit_log, run = open_output(output)
     require(run, output, *_READ)
     own = commit_log.owns(run)
-    totals, log = _read_log(commit_log, with_input_audio)
+    totals, log = read_log(commit_log, with_input_audio)
     setup = run.get("setup", {})
     timeline = log.timeline(setup, run.get("begins", ()))
     task = recorded_task(run)
@@ -288,7 +191,7 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
             "headline": _headline(totals, timeline, facts),
             "timeline": timeline,
             "bottleneck": bottleneck,
-            "histograms": _histograms(facts, log),
+            "histograms": histograms(facts, log),
             "facts": facts,
             "errors": _error_groups(storage, totals, output),
             "retry": f"uniaudio2 retry {shlex.quote(output)}",

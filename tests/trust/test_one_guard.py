@@ -18,6 +18,8 @@ MAY = {
     "actors/storage/file_systems.py": "defines them",
     "actors/storage/object_store.py": "OUTPUT, which the user names",
     "actors/storage/fetch.py": "asks the policy first",
+    "actors/storage/block_reader.py": "names no address: `fetch` gives it one that was judged",
+    "actors/storage/web_connections.py": "judges who answers; `web` judges the address",
     "actors/storage/web.py": "asks the policy for every address and redirect",
     "actors/storage/model_cache.py": "models, which the user names",
     "actors/storage/model_hub.py": "models, which the user names",

@@ -118,7 +118,7 @@ def test_large_objects_are_read_where_they_are_asked_for(
     data = bytes(range(256)) * 40
     storage = Storage(bucket if where == "s3" else str(tmp_path))
     storage.put("a", data)
-    with open_uri(storage.uri("a"), pieces_from=100) as file:
+    with open_uri(storage.uri("a"), blocks_from=100) as file:
         assert isinstance(file, io.BufferedReader)
         assert file.read(10) == data[:10]
         assert file.seek(-6, io.SEEK_END) == len(data) - 6
@@ -136,7 +136,7 @@ def test_large_objects_are_read_where_they_are_asked_for(
 def test_a_fault_while_reading_is_not_the_end_of_the_file(tmp_path: Path) -> None:
     """A library in between takes the missing answer for a short file, and says so."""
     (tmp_path / "a").write_bytes(bytes(5000))
-    with pytest.raises(OSError, match="gone"), open_uri(str(tmp_path / "a"), pieces_from=1) as file:
+    with pytest.raises(OSError, match="gone"), open_uri(str(tmp_path / "a"), blocks_from=1) as file:
         assert isinstance(file, io.BufferedReader)
 
         def piece(start: int, stop: int) -> bytes:
@@ -156,7 +156,7 @@ def test_a_part_of_an_object(where: str, tmp_path: Path, request: pytest.Fixture
     assert kind_of(byte_range(uri, 98, 5)) == "unreadable_file"
     assert kind_of(byte_range(uri, 0, 50), max_bytes=49) == "too_large"
     assert kind_of(byte_range(f"{root}/gone.tar", 0, 1)) == "missing_file"
-    with open_uri(byte_range(uri, 20, 50), pieces_from=1) as file:
+    with open_uri(byte_range(uri, 20, 50), blocks_from=1) as file:
         assert file.seek(-5, io.SEEK_END) == 45
         assert file.read() == bytes(range(65, 70))
 

@@ -257,4 +257,4 @@ def test_a_login_goes_to_its_own_server_alone(server: _Server) -> None:
 def test_connections_are_kept_and_no_handle_stays(server: _Server) -> None:
     for _ in range(3):
         get(f"{server.url}/a", server.policy)
-    assert web._WATCH.handle is None
+    assert web.WATCH.handle is None

@@ -9,7 +9,7 @@ import pytest
 from pipelines.cli.closing import closing_facts, closing_lines
 from pipelines.jobs.run import RunResult
 from pipelines.report import Report
-from pipelines.report.stages import Bottleneck
+from pipelines.report.bottleneck import Bottleneck
 from pipelines.run_state.counts import Counts
 
 

@@ -19,7 +19,7 @@ from actors.storage.object_store import Storage
 from pipelines import JobConfig, UsageError, run_job
 from pipelines.report import page, write_report
 from pipelines.report.card import model_card
-from pipelines.report.page import histogram
+from pipelines.report.histograms import histogram
 from tests.conftest import tone, wav_bytes
 from tests.pipelines.report.browser import CHROMIUM, Server, look
 

@@ -9,7 +9,8 @@ import pytest
 
 from actors.batch.receipt import Receipt
 from actors.batch.stage_times import StageTime
-from pipelines.report.stages import StageLog, find_bottleneck
+from pipelines.report.bottleneck import find_bottleneck
+from pipelines.report.stages import StageLog
 from pipelines.run_state.commit_record import Commit, merge_receipts
 
 START = 1_700_000_000.0

@@ -1,0 +1,86 @@
+"""Objects that are read where they are asked for, a block at a time, and calls that end in time."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fsspec.asyn import AsyncFileSystem, sync
+
+from actors.storage.file_systems import retrying
+
+
+class BlockReader(io.RawIOBase):
+    """An object that is read where it is asked for.
+
+    Args:
+        read_range: reads the bytes from one position to another.
+        size: of the object.
+
+    Attributes:
+        fault: why a read gave nothing; C libraries take an exception for the end of the file.
+    """
+
+    def __init__(self, read_range: Callable[[int, int], bytes], size: int) -> None:
+        self.fault: OSError | None = None
+        self._read_range, self._size, self._at = read_range, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = max(start + offset, 0)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        stop = min(self._at + len(buffer), self._size)
+        if stop <= self._at or self.fault:
+            return 0
+        try:
+            data = self._read_range(self._at, stop)
+        except (OSError, ValueError) as fault:
+            self.fault = fault if isinstance(fault, OSError) else OSError(str(fault))
+            return 0
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+class TimedCalls:
+    """Calls of a store's file system, each of which ends in time.
+
+    Args:
+        fs: the file system.
+        timeout_s: of one call, repeated tries included.
+    """
+
+    def __init__(self, fs: Any, timeout_s: float) -> None:
+        self._fs, self._timeout_s = fs, timeout_s
+
+    def __call__(self, method: str, path: str, what: str, **span: int) -> Any:
+        until = time.monotonic() + self._timeout_s
+
+        def once() -> Any:
+            try:
+                if not isinstance(self._fs, AsyncFileSystem):
+                    return getattr(self._fs, method)(path, **span)
+                left_s = max(until - time.monotonic(), 0.001)
+                call = getattr(self._fs, f"_{method}")
+                return sync(self._fs.loop, call, path, timeout=left_s, **span)
+            except FileNotFoundError as fault:
+                if isinstance(fault.__cause__, OSError):
+                    raise OSError(f"{what}: {fault.__cause__}") from fault  # it did not answer
+                raise
+            except Exception as fault:
+                if type(fault).__name__ == "ParamValidationError":  # no bucket has such a name
+                    raise ValueError(" ".join(str(fault).split())) from fault
+                raise
+
+        return retrying(once, what, until)

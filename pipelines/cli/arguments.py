@@ -1,0 +1,13 @@
+"""What the commands share: exit codes, and arguments that are addresses."""
+
+from __future__ import annotations
+
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+
+def open_address(value: str | None) -> str | None:
+    """An address as it is given, refused if it holds a secret: it is printed and stored."""
+    from pipelines.config.own_addresses import check_place
+
+    check_place("address", value or "")
+    return value

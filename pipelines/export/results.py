@@ -1,0 +1,116 @@
+"""The committed results of a run as an export reads them, and what it came to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from actors.batch.table import read_codes
+from actors.stages.write import file_mark
+from pipelines.export.row import ExportRow, Sounds
+from pipelines.run_state.commit_log import CommitLog
+from pipelines.run_state.commit_record import Commit
+from pipelines.run_state.parts import BadPart, part_bytes, plain_rows, table_of
+from uniaudio2.errors import BadRow
+from uniaudio2.shown import shown
+from uniaudio2.tokens.codes import Codes
+
+CODE_COLUMNS = ("reason_codes", "recon_codes")
+_EXAMPLES = 5
+
+
+@dataclass
+class ExportResult:
+    """What an export came to.
+
+    Attributes:
+        rows: rows that were written.
+        skipped: rows that the format cannot hold, by kind.
+        examples: id and message of the first of them.
+    """
+
+    rows: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+
+    def skip(self, row: ExportRow, error: BadRow) -> None:
+        """Count a row that could not be written."""
+        self.skipped[error.kind] += 1
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(f"{shown(row.id, 80)}: {error.message}")
+
+    def skip_part(self, fault: BadPart) -> None:
+        """Count a part that could not be read."""
+        self.skipped["unreadable_part"] += 1
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(str(fault))
+
+
+@dataclass(frozen=True)
+class Results:
+    """The committed rows of a run, read part by part.
+
+    Attributes:
+        commit_log: of OUTPUT.
+        own: the run is this user's own.
+        asked: what rows name may be read, whoever made them.
+    """
+
+    commit_log: CommitLog
+    own: bool
+    asked: bool
+
+    def schema(self) -> pa.Schema | None:
+        """The columns of the first part that can be read; None when there is no part.
+
+        Raises:
+            BadPart: there are parts, but none of them can be read.
+        """
+        problem: BadPart | None = None
+        for commit in self.commit_log.each_commit():
+            for path in commit.data:
+                try:
+                    return self._table(commit, path)[0].schema
+                except BadPart as fault:
+                    problem = problem or fault
+        if problem:
+            raise problem
+        return None
+
+    def rows(self, sounds: Sounds, result: ExportResult) -> Iterator[ExportRow]:
+        """Every row, one part in memory at a time; what cannot be read is counted in `result`."""
+        for commit in self.commit_log.each_commit():
+            for path in commit.data:
+                try:
+                    table, own = self._table(commit, path)
+                except BadPart as fault:
+                    result.skip_part(fault)
+                    continue
+                yield from _rows_of(table, sounds, self.asked or own, result)
+
+    def _table(self, commit: Commit, path: str) -> tuple[pa.Table, bool]:
+        """A part, and whether a run of this user wrote exactly its bytes."""
+        data = part_bytes(self.commit_log.storage, path)
+        own = self.own and self.commit_log.owns_commit(commit)
+        own = own and commit.files.get(path) == file_mark(data)
+        return table_of(data, path, own=own), own
+
+
+def _rows_of(
+    table: pa.Table, sounds: Sounds, trusted: bool, result: ExportResult
+) -> Iterator[ExportRow]:
+    names = [name for name in table.column_names if name not in CODE_COLUMNS]
+    for place, facts in enumerate(plain_rows(table.select(names))):
+        try:
+            codes = read_codes(table, place)
+        except (ValueError, TypeError, AttributeError):
+            codes, facts = Codes.empty(), None
+        if facts is None:
+            row_id = {"id": table.column("id")[place].as_py()}
+            error = BadRow("unreadable_row", "a value of it is not what its column says")
+            result.skip(ExportRow(row_id, Codes.empty(), sounds), error)
+        else:
+            yield ExportRow(facts, codes, sounds, trusted)
