@@ -139,10 +139,10 @@ def test_a_fault_while_reading_is_not_the_end_of_the_file(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="gone"), open_uri(str(tmp_path / "a"), blocks_from=1) as file:
         assert isinstance(file, io.BufferedReader)
 
-        def piece(start: int, stop: int) -> bytes:
+        def read_range(start: int, stop: int) -> bytes:
             raise OSError(f"gone at {start}")
 
-        file.raw._piece = piece  # type: ignore[attr-defined]
+        file.raw._read_range = read_range  # type: ignore[attr-defined]
         assert file.read() == b""
         raise BadRow("unreadable_audio", "the file is cut")
 
