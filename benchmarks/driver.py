@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from pipelines import JobConfig, run_job
 from pipelines.executor.stages import Stages, make_stages
-from pipelines.planning.pool_sizing import Allotment
+from pipelines.planning.pool_sizing import Allocation
 from pipelines.run_state.status import read_status
 from uniaudio2.config import ModelConfig
 
@@ -43,10 +43,10 @@ class Answerer:
 
 
 def answering_stages(
-    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: ModelConfig
+    job: JobConfig, allocation: Allocation, schema: pa.Schema, model: ModelConfig
 ) -> Stages:
     """The real stages, but for the language model."""
-    stages = make_stages(job, allotment, schema, model)
+    stages = make_stages(job, allocation, schema, model)
     return replace(stages, pools={"generate": (Answerer, {})})
 
 

@@ -32,7 +32,7 @@ from pipelines.cli.demo import EXAMPLES
 from pipelines.executor.stages import Stages, make_stages
 from pipelines.jobs.run import StageFactory
 from pipelines.planning.plan import make_plan
-from pipelines.planning.pool_sizing import Allotment, fit_pools
+from pipelines.planning.pool_sizing import Allocation, fit_pools
 from pipelines.run_state.commit_log import CommitLog
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
@@ -70,10 +70,10 @@ class DeviceEncoder(Encoder):
 
 
 def simulated_stages(
-    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: ModelConfig
+    job: JobConfig, allocation: Allocation, schema: pa.Schema, model: ModelConfig
 ) -> Stages:
     """The real stages, but for the encoder's device."""
-    stages = make_stages(job, allotment, schema, model)
+    stages = make_stages(job, allocation, schema, model)
     arguments = stages.pools["encode"][1]
     return replace(stages, pools={"encode": (DeviceEncoder, arguments)})
 

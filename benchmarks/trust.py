@@ -24,7 +24,7 @@ _CHILD = """
 import json, sys, time
 import pyarrow as pa
 from actors.stages.load import Loader
-from pipelines.planning.plan import make_plan, travelling_schema
+from pipelines.planning.plan import make_plan, passthrough_schema
 from uniaudio2.tasks.table import get_task
 def peak_mb():  # of this program alone, not of the one that it was forked from
     lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
@@ -33,7 +33,7 @@ uri, limit, load = json.loads(sys.argv[1])
 task, before_mb, begun = get_task("tts"), peak_mb(), time.perf_counter()
 plan = make_plan(uri, task, limit=limit)
 if load:
-    loader = Loader(task, travelling_schema(plan.schema))
+    loader = Loader(task, passthrough_schema(plan.schema))
     for unit in plan.units:
         loader(unit.to_table())
 spent_s = time.perf_counter() - begun

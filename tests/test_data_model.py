@@ -19,7 +19,7 @@ from actors.batch.stage_times import StageTime
 from actors.stages.write import result_fields
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
-from pipelines.config.job import cut_behind
+from pipelines.config.job import truncated_task
 from pipelines.config.settings import PoolName
 from pipelines.run_state.commit_log import DRIVER, REPORT, RUN, CommitLog
 from pipelines.run_state.commit_record import FORMAT_VERSION, OWN, Commit
@@ -71,7 +71,7 @@ def all_tasks() -> Iterator[TaskSpec]:
         yield task
         for stage in get_args(PoolName):
             if stage in task.stages:
-                yield cut_behind(task, stage)
+                yield truncated_task(task, stage)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from actors.columnar.dictionaries import is_suspicious
+from actors.columnar.dictionaries import is_oversized
 from actors.columnar.thrift import page_header
 from actors.storage.file_systems import retrying, split_uri
 
@@ -54,7 +54,7 @@ class Leaf:
     is_dense: bool = False
 
 
-def leaves_of(
+def leaf_chunks(
     uri: str, metadata: pq.FileMetaData, groups: Sequence[int], columns: Sequence[str] | None
 ) -> list[Leaf]:
     """The column chunks of some row groups that hold byte arrays, and those that are large.
@@ -161,7 +161,7 @@ def _dictionaries(
     }
     for number, data in zip(spans, _read(uri, list(spans.values())), strict=True):
         longest[number] = longest_of(data, asked[number][1], longest[number])
-    suspicious = [page is not None and is_suspicious(page) for page in pages]
+    suspicious = [page is not None and is_oversized(page) for page in pages]
     return tuple(zip(longest, suspicious, strict=True))
 
 

@@ -1,7 +1,7 @@
-"""Parquet dictionaries whose values are too large, swapped for short ones before they are read.
+"""Replace values of Parquet dictionaries that are too large, before a reader sees them.
 
 A page of kilobytes may unpack to a quarter of a gigabyte, and a reader holds it several times over.
-Such a page is unpacked here piece by piece: what is too large is hashed and gives way to a token,
+Such a page is unpacked here block by block: what is too large is hashed and gives way to a token,
 and the reader sees a file whose dictionary holds the token in its place.
 
 Source: see `chunk_sizes`.
@@ -23,14 +23,14 @@ from actors.columnar.thrift import PageHeader, page_header
 
 LARGE_BYTES = 32 << 20
 _DENSE = 16  # a page that is packed less than so is of its file's size
-_PIECE_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 20
 _MOST_PACKED_BYTES = 128 << 20
 _STREAMS = {"GZIP": "gzip", "BROTLI": "brotli", "ZSTD": "zstd"}
 Large = tuple[int, dict[str, str]]
 
 
 @dataclass(frozen=True)
-class Chunk:
+class ColumnChunk:
     """A column chunk whose dictionary is to be looked through.
 
     Attributes:
@@ -46,13 +46,15 @@ class Chunk:
     limit: int
 
 
-def is_suspicious(header: PageHeader) -> bool:
+def is_oversized(header: PageHeader) -> bool:
     """Tell whether a dictionary takes far more memory than its file."""
     return header.unpacked > LARGE_BYTES and header.packed * _DENSE < header.unpacked
 
 
-def swap(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[BinaryIO, dict[bytes, Large]]:
-    """A file as its reader shall see it.
+def replace_large_values(
+    file: BinaryIO, chunks: Sequence[ColumnChunk]
+) -> tuple[BinaryIO, dict[bytes, Large]]:
+    """Give a file short tokens in the place of dictionary values that are too large.
 
     Args:
         file: of Parquet, seekable; it is kept and closed with the result.
@@ -70,7 +72,7 @@ def swap(file: BinaryIO, chunks: Sequence[Chunk]) -> tuple[BinaryIO, dict[bytes,
     return (cast(BinaryIO, _Patched(file, patches)) if patches else file), found
 
 
-def _patch(file: BinaryIO, chunk: Chunk, found: dict[bytes, Large]) -> bytes | None:
+def _patch(file: BinaryIO, chunk: ColumnChunk, found: dict[bytes, Large]) -> bytes | None:
     """The bytes of a chunk with another dictionary; None where the old one may stay."""
     if chunk.size > _MOST_PACKED_BYTES:
         return None
@@ -108,7 +110,7 @@ def _unpacking(packed: bytes, codec: str, size: int) -> Callable[[int], bytes]:
         return io.BytesIO(packed).read
     if codec in _STREAMS:
         stream = pa.CompressedInputStream(pa.BufferReader(packed), _STREAMS[codec])
-        return io.BufferedReader(stream, _PIECE_BYTES).read
+        return io.BufferedReader(stream, _BLOCK_BYTES).read
     return io.BytesIO(pa.decompress(packed, size, _codec(codec), asbytes=True)).read
 
 
@@ -122,11 +124,11 @@ def _short_values(read: Callable[[int], bytes], limit: int, tokens: dict[bytes, 
             continue
         digest, left = hashlib.blake2b(digest_size=16), length
         while left:
-            piece = read(min(left, _PIECE_BYTES))
-            if not piece:
+            block = read(min(left, _BLOCK_BYTES))
+            if not block:
                 raise ValueError("the page ends too early")
-            digest.update(piece)
-            left -= len(piece)
+            digest.update(block)
+            left -= len(block)
         token = secrets.token_hex(16).encode()
         tokens[token] = (length, {"blake2b": digest.hexdigest()})
         values.write(struct.pack("<I", len(token)) + token)

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.columnar.arrow_stream import ArrowStream
-from actors.columnar.chunk_sizes import leaves_of
-from actors.columnar.dictionaries import Chunk, Large, swap
+from actors.columnar.chunk_sizes import leaf_chunks
+from actors.columnar.dictionaries import ColumnChunk, Large, replace_large_values
 from actors.columnar.value_bounds import TOO_LARGE, bounded, bounded_table, joined, limit_of
 from actors.storage.fetch import require_regular
 from actors.storage.file_systems import split_uri
@@ -99,7 +99,7 @@ def _parquet(
         if not shared and not chunks:
             yield rows
             return
-    raw, swapped = swap(_open(uri), chunks)
+    raw, swapped = replace_large_values(_open(uri), chunks)
     with raw, pq.ParquetFile(raw, read_dictionary=shared) as file:
         yield _ParquetRows(uri, file, start, stop, columns, swapped, paths_only, limits)
 
@@ -153,16 +153,16 @@ class _ParquetRows:
                 self._groups.append((group, before))
             before = after
         numbers = [group for group, _ in self._groups]
-        self._leaves = leaves_of(uri, file.metadata, numbers, columns)
+        self._leaves = leaf_chunks(uri, file.metadata, numbers, columns)
 
     def shared(self) -> list[str]:
         """Leaves that are lists of what may be one large value."""
         return sorted({leaf.path for leaf in self._leaves if leaf.is_many})
 
-    def suspicious(self, limits: Mapping[str, int] | None) -> list[Chunk]:
+    def suspicious(self, limits: Mapping[str, int] | None) -> list[ColumnChunk]:
         """Chunks whose dictionary is to be looked through before it is read."""
         return [
-            Chunk(*leaf.suspicious, limit_of(leaf.path.partition(".")[0], limits))
+            ColumnChunk(*leaf.suspicious, limit_of(leaf.path.partition(".")[0], limits))
             for leaf in self._leaves
             if leaf.suspicious
         ]

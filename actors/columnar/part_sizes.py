@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.columnar.chunk_sizes import longest_of
-from actors.columnar.thrift import Page, any_page
+from actors.columnar.thrift import Page, read_page
 from actors.columnar.value_bounds import MAX_VALUE_BYTES, large_values
 
 MOST_BYTES = 256 << 20
@@ -97,7 +97,7 @@ def _pages(data: bytes, chunk: pq.ColumnChunkMetaData, most: int) -> list[Page]:
         raise ValueError("a column lies outside of it")
     found = []
     while at < stop:
-        page = any_page(data[at : min(at + _HEADER_BYTES, stop)])
+        page = read_page(data[at : min(at + _HEADER_BYTES, stop)])
         at += page.length + page.packed
         if page.encoding not in _ENCODINGS:
             raise ValueError("its values are packed in a way that no run uses")

@@ -111,7 +111,7 @@ class Page:
     length: int
 
 
-def any_page(data: bytes) -> Page:
+def read_page(data: bytes) -> Page:
     """The header that some bytes begin with.
 
     Raises:

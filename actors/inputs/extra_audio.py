@@ -21,7 +21,9 @@ LoadOne = Callable[[object], Tensor]
 EncodeAll = Callable[[Sequence[Tensor]], Sequence[Codes]]
 
 
-def load_others(table: pa.Table, raw: pa.Table, names: Sequence[str], load: LoadOne) -> pa.Table:
+def load_extra_audio(
+    table: pa.Table, raw: pa.Table, names: Sequence[str], load: LoadOne
+) -> pa.Table:
     """Add a column of waves for each of the columns; a row that fails gets its error.
 
     Args:
@@ -48,12 +50,12 @@ def load_others(table: pa.Table, raw: pa.Table, names: Sequence[str], load: Load
     return table
 
 
-def encode_others(table: pa.Table, encode: EncodeAll) -> pa.Table:
-    """Replace the columns of `load_others` by codes columns with the suffix ``:NAME``."""
+def encode_extra_audio(table: pa.Table, encode: EncodeAll) -> pa.Table:
+    """Replace the columns of `load_extra_audio` by codes columns with the suffix ``:NAME``."""
     for column in [name for name in table.column_names if name.startswith(_PREFIX)]:
         rows = alive(table)
         codes = encode([read_wave(table, column, row) for row in rows])
-        suffix = other_suffix(column.removeprefix(_PREFIX))
+        suffix = extra_suffix(column.removeprefix(_PREFIX))
         table = write_codes(table, dict(zip(rows, codes, strict=True)), suffix)
         table = table.drop_columns([column])
     return table
@@ -64,6 +66,6 @@ def wave_of(name: str) -> str:
     return _PREFIX + name
 
 
-def other_suffix(name: str) -> str:
+def extra_suffix(name: str) -> str:
     """What the names of such a column's codes end with."""
     return f":{name}"

@@ -123,7 +123,7 @@ def _present(row: Mapping[str, Any], names: Sequence[str]) -> str:
     raise BadRow("missing_value", f"there is no answer; fill column {' or '.join(names)}")
 
 
-def lay_out_examples(
+def few_shot_prompt(
     examples: Sequence[Example],
     task: TaskSpec,
     instructions: Sequence[str],
@@ -168,7 +168,7 @@ def lay_out_examples(
     return Prompt.join(parts)
 
 
-def lengths_alone(codec: CodecConfig) -> EncodeAll:
+def zero_codes(codec: CodecConfig) -> EncodeAll:
     """Stands in for the encoder where only the number of codes counts: they are all zero."""
 
     def encode(waves: Sequence[Tensor]) -> list[Codes]:

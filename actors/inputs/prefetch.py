@@ -13,7 +13,7 @@ _POLL_S = 0.1
 
 
 @contextmanager
-def ahead(items: Iterable[_T], depth: int = 2) -> Iterator[Iterator[_T]]:
+def prefetched(items: Iterable[_T], depth: int = 2) -> Iterator[Iterator[_T]]:
     """Iterate with up to `depth` items made in advance.
 
     Whatever making them raises is raised where the item is asked for. No item is made after the

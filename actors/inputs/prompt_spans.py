@@ -1,4 +1,4 @@
-"""The pieces in which a row's audio is heard, and the one answer that they make together."""
+"""The spans of a row's audio that one prompt each hears, and the one answer that they make."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from uniaudio2.tokens.codes import Codes
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What goes into one prompt.
+class PromptSpan:
+    """The audio of a row that goes into one prompt: all of it, or a span of a long recording.
 
     Attributes:
-        codes: of the piece alone.
+        codes: of the span alone.
         start_s: where it begins in the row's audio.
         end_s: where it ends.
         seed: of its draws.
@@ -38,8 +38,8 @@ class Piece:
     row_id: str
 
 
-def pieces_of(table: pa.Table, row: int, codec: CodecConfig, job_seed: int) -> list[Piece]:
-    """The pieces of a row, in order: all of it, or the spans into which it was cut.
+def prompt_spans(table: pa.Table, row: int, codec: CodecConfig, job_seed: int) -> list[PromptSpan]:
+    """The spans of a row, in order; one of all its audio where it was not cut.
 
     Args:
         table: with codes, and `cuts` where audio was loaded.
@@ -50,15 +50,17 @@ def pieces_of(table: pa.Table, row: int, codec: CodecConfig, job_seed: int) -> l
     codes, row_id = read_codes(table, row), table.column(ID)[row].as_py()
     cuts = read_cuts(table, row)
     if cuts is None:
-        return [Piece(codes, 0.0, _length_s(table, row, codes), row_seed(job_seed, row_id), row_id)]
-    pieces = []
+        return [
+            PromptSpan(codes, 0.0, _length_s(table, row, codes), row_seed(job_seed, row_id), row_id)
+        ]
+    spans = []
     for start, stop in cuts:
         frames = reason_tokens(stop - start, codec), recon_tokens(stop - start, codec)
         own = Codes(codes.reason[: frames[0]], codes.recon[: frames[1]])
         codes = Codes(codes.reason[frames[0] :], codes.recon[frames[1] :])
         seed = row_seed(job_seed, row_id, f"span at {start}")
-        pieces.append(Piece(own, start / SAMPLE_RATE, stop / SAMPLE_RATE, seed, row_id))
-    return pieces
+        spans.append(PromptSpan(own, start / SAMPLE_RATE, stop / SAMPLE_RATE, seed, row_id))
+    return spans
 
 
 def _length_s(table: pa.Table, row: int, codes: Codes) -> float:
@@ -78,9 +80,9 @@ def joined_reason(answers: Sequence[RequestOutput]) -> str:
     return "length" if any(answer.finish_reason == "length" for answer in answers) else "stop"
 
 
-def span_texts(pieces: Sequence[Piece], texts: Sequence[str]) -> list[dict[str, Any]]:
+def span_texts(spans: Sequence[PromptSpan], texts: Sequence[str]) -> list[dict[str, Any]]:
     """The value of the `spans` result column."""
     return [
-        {"start_s": piece.start_s, "end_s": piece.end_s, "text": text}
-        for piece, text in zip(pieces, texts, strict=True)
+        {"start_s": span.start_s, "end_s": span.end_s, "text": text}
+        for span, text in zip(spans, texts, strict=True)
     ]

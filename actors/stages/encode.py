@@ -18,8 +18,8 @@ from actors.batch.schema import (
 )
 from actors.batch.table import alive, each_row, mark_errors, read_codes, write_codes
 from actors.inputs.audio import Heard, read_heard
-from actors.inputs.extra_audio import encode_others, other_suffix, wave_of
-from actors.inputs.prefetch import ahead
+from actors.inputs.extra_audio import encode_extra_audio, extra_suffix, wave_of
+from actors.inputs.prefetch import prefetched
 from actors.storage.model_source import local_model
 from uniaudio2.audio.spans import cut_spans
 from uniaudio2.codec.segments import reason_tokens, recon_tokens
@@ -60,7 +60,7 @@ class Encoder:
     @staticmethod
     def columns(task: TaskSpec) -> StageColumns:
         """What it reads and writes of the table; codes that rows bring are read, and stay."""
-        suffixes = [other_suffix(name) for name in task.other_audio]
+        suffixes = [extra_suffix(name) for name in task.other_audio]
         codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
         waves = tuple(wave_of(name) for name in task.other_audio)
         return StageColumns(
@@ -78,7 +78,7 @@ class Encoder:
         long = {row: one for row, one in heard.items() if one.wave is None}
         streamed, errors = each_row(long, lambda row: self._encode_stream(long[row]))
         table = write_codes(mark_errors(table, "encode", errors), codes | streamed)
-        table = encode_others(
+        table = encode_extra_audio(
             table, lambda waves: self.model.encode(waves, self.budget, self.padding)
         )
         return table.drop_columns([WAVE, SOURCE])
@@ -100,7 +100,7 @@ class Encoder:
     def _encode_stream(self, one: Heard) -> Codes:
         """Encode long audio while it is read; memory does not grow with its length."""
         assert one.source is not None  # noqa: S101 - long audio has one
-        with one.source.open() as stream, ahead(stream.blocks()) as blocks:
+        with one.source.open() as stream, prefetched(stream.blocks()) as blocks:
             if one.spans is None:
                 return self.model.encode_stream(blocks, one.samples, self.budget, self.padding)
             clips = cut_spans(blocks, one.spans)

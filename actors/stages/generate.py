@@ -32,14 +32,14 @@ from actors.batch.table import (
     write_codes,
 )
 from actors.columnar.cells import plain_value
-from actors.inputs.extra_audio import other_suffix
-from actors.inputs.few_shot import Example, lay_out_examples
+from actors.inputs.extra_audio import extra_suffix
+from actors.inputs.few_shot import Example, few_shot_prompt
 from actors.inputs.instructions import choose_instruction
 from actors.inputs.prompt_spans import (
-    Piece,
+    PromptSpan,
     joined_reason,
     joined_text,
-    pieces_of,
+    prompt_spans,
     span_texts,
 )
 from actors.inputs.text import read_text
@@ -97,7 +97,7 @@ class Generator:
         """What it reads and writes of the table."""
         reads = [ERROR_KIND, ID, INPUT]
         if task.audio_columns:
-            suffixes = ("", *(other_suffix(name) for name in task.other_audio))
+            suffixes = ("", *(extra_suffix(name) for name in task.other_audio))
             reads += [f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS]
             reads += [INPUT_SAMPLES, CUTS]
         if task.output == "text":
@@ -111,28 +111,28 @@ class Generator:
             # only for this call: rows come as codes, so the encoder has no further work here
             return UniAudio2.load(model, parts=("encoder",)).encode(waves, padding=padding)
 
-        return lay_out_examples(
+        return few_shot_prompt(
             examples, self.task, self.instructions, self.seed, self.model.prompts, encode
         )
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Generate for the rows that are still good."""
         codec = self.model.config.codec
-        pieces = {row: pieces_of(table, row, codec, self.seed) for row in alive(table)}
+        spans = {row: prompt_spans(table, row, codec, self.seed) for row in alive(table)}
 
         def requests_of(row: int) -> list[Request]:
             inputs, others = self._inputs(table, row), self._others(table, row)
-            return [self._request(inputs, others, piece) for piece in pieces[row]]
+            return [self._request(inputs, others, span) for span in spans[row]]
 
-        requests, errors = each_row(pieces, requests_of)
+        requests, errors = each_row(spans, requests_of)
         outputs = iter(self.engine.generate([one for own in requests.values() for one in own]))
         generated = {row: [next(outputs) for _ in own] for row, own in requests.items()}
         whole, empty = each_row(generated, lambda row: self._checked(generated[row]))
-        return self._with_results(mark_errors(table, "generate", errors | empty), pieces, whole)
+        return self._with_results(mark_errors(table, "generate", errors | empty), spans, whole)
 
     def _others(self, table: pa.Table, row: int) -> dict[str, Codes]:
         """Read the codes of the row's audio columns beside `AUDIO`."""
-        return {name: read_codes(table, row, other_suffix(name)) for name in self.task.other_audio}
+        return {name: read_codes(table, row, extra_suffix(name)) for name in self.task.other_audio}
 
     def _inputs(self, table: pa.Table, row: int) -> dict[str, Any]:
         """Read what the task needs of a row's own columns; the others may hold anything."""
@@ -140,19 +140,19 @@ class Generator:
         wanted = {*self.task.text_columns, *self.task.fallback.values(), "instruction"}
         return {name: plain_value(cells[name]) for name in wanted.intersection(cells)}
 
-    def _request(self, row: dict[str, Any], others: dict[str, Codes], piece: Piece) -> Request:
-        self._check_codes(piece.codes)
+    def _request(self, row: dict[str, Any], others: dict[str, Codes], span: PromptSpan) -> Request:
+        self._check_codes(span.codes)
         texts = {column: read_text(row, column, self.task) for column in self.task.text_columns}
-        heard = {AUDIO: piece.codes, **others} if self.task.audio_columns else {}
+        heard = {AUDIO: span.codes, **others} if self.task.audio_columns else {}
         instruction = choose_instruction(
-            row.get("instruction"), self.instructions, self.seed, piece.row_id
+            row.get("instruction"), self.instructions, self.seed, span.row_id
         )
         try:
             return self.model.request(
                 self.task,
                 {**texts, **heard},
                 instruction,
-                piece.seed,
+                span.seed,
                 self.sampling,
                 self.prefix,
             )
@@ -185,7 +185,7 @@ class Generator:
     def _with_results(
         self,
         table: pa.Table,
-        pieces: dict[int, list[Piece]],
+        spans: dict[int, list[PromptSpan]],
         generated: dict[int, list[RequestOutput]],
     ) -> pa.Table:
         count = table.num_rows
@@ -202,5 +202,5 @@ class Generator:
         }
         whole = {row: joined_text(own) for row, own in texts.items()}
         table = set_column(table, TEXT, scatter(whole, count, pa.string()))
-        spans = {row: span_texts(pieces[row], own) for row, own in texts.items()}
-        return set_column(table, SPANS, scatter(spans, count, SPAN_TEXTS_TYPE))
+        values = {row: span_texts(spans[row], own) for row, own in texts.items()}
+        return set_column(table, SPANS, scatter(values, count, SPAN_TEXTS_TYPE))

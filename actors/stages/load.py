@@ -34,7 +34,7 @@ from actors.columnar.cells import plain_value, shown_value, valid_column
 from actors.columnar.value_bounds import TOO_LARGE, large_row, too_large_message
 from actors.inputs.audio import AUDIO_COLUMNS, Heard, load_audio, load_wave, write_heard
 from actors.inputs.codes import CODE_SOURCES, has_codes, load_codes
-from actors.inputs.extra_audio import load_others, wave_of
+from actors.inputs.extra_audio import load_extra_audio, wave_of
 from actors.inputs.text import check_text, read_text
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits
@@ -106,7 +106,9 @@ class Loader:
         if "audio" in self.task.columns:
             heard = {row: value for row, value in loaded.items() if isinstance(value, Heard)}
             result = write_heard(result, heard)
-        result = load_others(result, raw, self.task.other_audio, lambda v: self._other(v, policy))
+        result = load_extra_audio(
+            result, raw, self.task.other_audio, lambda v: self._other(v, policy)
+        )
         codes = {row: value for row, value in loaded.items() if isinstance(value, Codes)}
         return write_codes(result, codes) if _has_codes(self.task) else result
 

@@ -46,7 +46,7 @@ from actors.batch.table import (
     sound_suffixes,
 )
 from actors.batch.unit import UnitSpec
-from actors.storage.audio_files import AudioLayout, lay_out
+from actors.storage.audio_files import AudioLayout, audio_objects
 from actors.storage.object_store import Storage
 from uniaudio2.audio.files import encode_audio
 from uniaudio2.audio.resampling import SAMPLE_RATE, seconds
@@ -222,7 +222,7 @@ class Writer:
             for row in encoded
             for name, (data, _) in zip(names[row], encoded[row], strict=True)
         }
-        folder, objects = lay_out(place, sounds, self.audio_layout)
+        folder, objects = audio_objects(place, sounds, self.audio_layout)
         for path, data in objects.items():
             files[path] = store(self.storage, path, data)
         table, count = mark_errors(table, "write", errors), table.num_rows

@@ -27,7 +27,7 @@ def tar_bytes(members: Mapping[str, bytes]) -> bytes:
     return sink.getvalue()
 
 
-def lay_out(
+def audio_objects(
     place: str, sounds: Mapping[str, bytes], layout: AudioLayout
 ) -> tuple[str, dict[str, bytes]]:
     """Decide the objects of a unit's audio.

@@ -24,7 +24,7 @@ _FEW, _DELETE_THREADS = 8, 16
 _CONDITIONAL_PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 
 
-class AlreadyThere(Exception):
+class ObjectExists(Exception):
     """`Storage.create` found an object with other contents at that place."""
 
 
@@ -166,7 +166,7 @@ class Storage:
         Repeating a call with the same bytes succeeds: the first answer may have been lost.
 
         Raises:
-            AlreadyThere: another writer's object is there.
+            ObjectExists: another writer's object is there.
         """
         full = self._full(path)
         try:
@@ -180,7 +180,7 @@ class Storage:
             if not self.exists(path):
                 raise
             if not self._holds(path, data):
-                raise AlreadyThere(f"{self.uri(path)} was written by another run") from fault
+                raise ObjectExists(f"{self.uri(path)} was written by another run") from fault
 
     def _holds(self, path: str, data: bytes) -> bool:
         try:
@@ -201,7 +201,7 @@ class Storage:
             raise FileExistsError(full)
         send(self._fs, "pipe_file", len(data), full, data)
 
-    def fences(self, path: str) -> bool:
+    def has_conditional_writes(self, path: str) -> bool:
         """Tell whether storage itself lets only one of two writers `create` an object.
 
         It is tried at `path`, which is gone afterwards. Where storage refuses conditional writes or
@@ -214,7 +214,7 @@ class Storage:
         try:
             self.create(path, b"second")
             self._looks_first = True
-        except AlreadyThere:
+        except ObjectExists:
             pass
         finally:
             self.delete(path)

@@ -1,4 +1,4 @@
-"""The closing lines of a run: counts, speed, what limited it, where things are, what to do next."""
+"""The summary at the end of a run: counts, speed, bottleneck, paths, and the next command."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import shlex
 from typing import Any
 
 from pipelines.jobs.run import RunResult
-from pipelines.progress.live_view import span
+from pipelines.progress.live_view import format_duration
 from uniaudio2.shown import MESSAGE_CHARACTERS, shown
 
 
 def closing_facts(result: RunResult) -> dict[str, Any]:
-    """The closing lines for machines."""
+    """The summary as JSON facts, for ``--json``."""
     report = result.report
     limit = report.bottleneck if report else None
     facts: dict[str, Any] = {
@@ -28,15 +28,15 @@ def closing_facts(result: RunResult) -> dict[str, Any]:
 
 
 def next_command(result: RunResult) -> str | None:
-    """What one would type next; None when nothing is left to do."""
+    """The command to run next; None when no row failed."""
     return f"uniaudio2 retry {shlex.quote(result.output)}" if result.counts.errors else None
 
 
 def closing_lines(result: RunResult) -> str:
-    """The closing lines for people."""
+    """The summary as lines of text."""
     counts = result.counts
     audio = [
-        f"{span(seconds)} of audio {what}"
+        f"{format_duration(seconds)} of audio {what}"
         for seconds, what in ((counts.input_s, "read"), (counts.output_s, "written"))
         if seconds
     ]
@@ -47,7 +47,7 @@ def closing_lines(result: RunResult) -> str:
     lines.append(
         f"done: {counts.ok} rows, {counts.errors} errors"
         + "".join(f", {part}" for part in audio)
-        + f", {span(result.elapsed_s)}"
+        + f", {format_duration(result.elapsed_s)}"
     )
     if result.report and result.report.bottleneck:
         lines.append(f"speed:   {result.report.speed}")
@@ -58,5 +58,5 @@ def closing_lines(result: RunResult) -> str:
     if counts.errors:
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.kinds.most_common(5))
         lines.append(f"errors:  {result.output}/errors ({kinds})")
-        lines.append(f"next:    mend their cause, then {next_command(result)}")
+        lines.append(f"next:    fix their cause, then {next_command(result)}")
     return "\n".join(shown(line, MESSAGE_CHARACTERS) for line in lines)

@@ -1,4 +1,4 @@
-"""``uniaudio2 doctor``: is this machine ready, and what to do where it is not."""
+"""``uniaudio2 doctor``: checks that this machine is ready, and says what to do where it is not."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from uniaudio2.shown import shown
 from uniaudio2.terminal import say
 
 OLDEST_PYTHON = (3, 11)
-EXIT_WRONG = 1
+EXIT_CHECKS_FAILED = 1
 _FOUND = 2000
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was found of one thing.
+    """The result of one check.
 
     Attributes:
-        name: the thing.
-        found: what it is, in words.
-        remedy: what to do; "" when all is well.
+        name: what was checked.
+        found: its version or state, in words.
+        remedy: what to do; "" when the check passed.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Check:
     remedy: str = ""
 
     @property
-    def is_well(self) -> bool:
+    def passed(self) -> bool:
         return not self.remedy
 
 
@@ -62,8 +62,8 @@ def check_torch() -> Check:
             "this machine has an NVIDIA driver that torch does not use: install torch built for "
             "CUDA, and see that `nvidia-smi` lists a device"
         )
-        return Check("torch", f"{found}, no GPU in sight", remedy)
-    return Check("torch", f"{found}, no GPU: the CPU will do the work")
+        return Check("torch", f"{found}, no GPU found", remedy)
+    return Check("torch", f"{found}, no GPU: runs use the CPU")
 
 
 def check_torchaudio() -> Check:
@@ -113,7 +113,7 @@ def check_ports(address: str | None) -> Check:
 
     ports = sorted({(port.process, port.is_open_to_others) for port in ray_ports()})
     names = ", ".join(f"{name} ({'all' if others else 'loopback'})" for name, others in ports)
-    found = f"listening, on which interfaces: {names or 'not to be seen here'}"
+    found = f"open ports by process and interface: {names or 'not visible from here'}"
     if asks_for_token():
         return Check("ports", f"{found}; each asks for the token")
     remedy = (
@@ -131,7 +131,7 @@ def check_model(source: str | None = None) -> Check:
 
     name = source or DEFAULT_MODEL
     config = UniAudio2.load(local_model(name), device="cpu").config
-    trained = "" if config.trained else ", untrained: what it gives means nothing"
+    trained = "" if config.trained else ", untrained: its output is meaningless"
     return Check("model", f"{name}: {model_fingerprint(config)}{trained}")
 
 
@@ -147,15 +147,15 @@ def check_storage(uri: str) -> Check:
     storage.put(path, b"first")
     try:
         if storage.read(path) != b"first" or path not in storage.list(""):
-            remedy = "it answers but does not show what was written: use a store that is consistent"
+            remedy = "a listing lacks what was just written: use a store with strong consistency"
             return Check("storage", uri, remedy)
     finally:
         storage.delete(path)
-    if storage.fences(path):
+    if storage.has_conditional_writes(path):
         return Check("storage", f"{uri}: reads, writes, conditional writes")
     remedy = (
-        "it does no conditional writes (If-None-Match): results stay right, but nothing fences a "
-        "second run into the same OUTPUT; never start two, or use a store that honours them"
+        "it ignores conditional writes (If-None-Match): results stay right, but nothing stops a "
+        "second run into the same OUTPUT; never start two, or use a store that supports them"
     )
     return Check("storage", f"{uri}: reads, writes", remedy)
 
@@ -171,8 +171,8 @@ _REMEDIES = {
 }
 
 
-def examine(model: str | None, storages: list[str], address: str | None) -> Iterator[Check]:
-    """Every check in turn; one that raises is a finding like any other."""
+def run_checks(model: str | None, storages: list[str], address: str | None) -> Iterator[Check]:
+    """Run every check; one that raises counts as failed."""
     checks: list[tuple[str, Callable[[], Check | list[Check]]]] = [
         ("python", check_python),
         ("torch", check_torch),
@@ -198,16 +198,17 @@ def doctor(
     ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
 ) -> int:
-    """Check Python, torch, Ray, the model and storage; say what to do where one is not well."""
+    """Check Python, torch, Ray, the model and storage; say what to do where a check fails."""
     from pipelines.config.own_addresses import check_place
 
     for what, uri in (("--model", model), *(("--storage", uri) for uri in storage or ())):
         check_place(what, uri or "")
-    wrong = 0
-    for check in examine(model, storage or [], address):
-        say(f"{'ok' if check.is_well else 'WRONG':<6}{check.name:<11}{shown(check.found, _FOUND)}")
-        if not check.is_well:
+    wrong = count = 0
+    for check in run_checks(model, storage or [], address):
+        say(f"{'ok' if check.passed else 'FAILED':<7}{check.name:<11}{shown(check.found, _FOUND)}")
+        count += 1
+        if not check.passed:
             wrong += 1
-            say(f"{'':<17}-> {check.remedy}")
-    say("all is well" if not wrong else f"{wrong} to mend")
-    return EXIT_WRONG if wrong else 0
+            say(f"{'':<18}-> {check.remedy}")
+    say("all checks passed" if not wrong else f"{wrong} of {count} checks failed")
+    return EXIT_CHECKS_FAILED if wrong else 0

@@ -1,4 +1,4 @@
-"""What is in a model folder, in words."""
+"""``uniaudio2 inspect``: a model's parameters, limits and ids as text."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def describe(source: str) -> str:
         *_commit(source),
         ("trained", "yes" if config.trained else "no: its output means nothing"),
         *((name, f"{_millions(part)} numbers") for name, part in sizes.items()),
-        ("context", f"{lm.context} rows"),
+        ("context", f"{lm.context} positions"),
         ("segment", f"{codec.segment_frames / 25:g} s"),
         ("window", f"{config.flow.window_codes / 12.5:g} s, {config.flow.steps} steps"),
         ("reasoning codes", f"{codec.reasoning.levels} x {codec.reasoning.size} at 5 Hz"),

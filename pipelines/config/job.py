@@ -1,4 +1,4 @@
-"""`JobConfig`: everything that a run may be told, frozen and closed."""
+"""`JobConfig`: every setting of a run."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ from uniaudio2.tasks.spec import TaskSpec
 SHARE_FROM_ROWS = 100
 
 
-def cut_behind(task: TaskSpec, stage: PoolName) -> TaskSpec:
-    """A task that ends after one of its stages.
+def truncated_task(task: TaskSpec, stage: PoolName) -> TaskSpec:
+    """Shorten a task so that it ends after one of its stages.
 
     Raises:
         ValueError: it has no such stage.
@@ -54,9 +54,9 @@ def cut_behind(task: TaskSpec, stage: PoolName) -> TaskSpec:
 
 
 class JobConfig(Frozen):
-    """One run: a task over an input into an output.
+    """Settings of a run: a task over an input into an output.
 
-    Frozen and closed: a key that does not exist is refused, and the nearest one is named.
+    Immutable; an unknown key is refused, and the nearest known one is named.
 
     Attributes:
         task: name of a task (`uniaudio2 tasks` lists them), or a YAML file that defines one.
@@ -136,7 +136,7 @@ class JobConfig(Frozen):
             raise ValueError(f"max_errors {value!r} must be a number of rows or a share like '5%'")
         return value
 
-    def is_hopeless(self, errors: int, done: int) -> bool:
+    def exceeds_max_errors(self, errors: int, done: int) -> bool:
         """Tell whether so many errors among the rows done are more than `max_errors`."""
         if isinstance(self.max_errors, str):
             share = float(self.max_errors.removesuffix("%")) / 100
@@ -159,10 +159,9 @@ class JobConfig(Frozen):
 
     @cached_property
     def spec(self) -> TaskSpec:
-        """The task, a row of the table or what its file defines, cut behind the last stage to run;
-        read once."""
+        """The task, built in or defined by a file, without stages behind `until`; read once."""
         task = find_task(self.task)
-        return task if self.until is None else cut_behind(task, self.until)
+        return task if self.until is None else truncated_task(task, self.until)
 
     @property
     def max_duration_s(self) -> float:
@@ -178,7 +177,7 @@ class JobConfig(Frozen):
         return (self.spec.instruction if self.instruction is None else self.instruction,)
 
     @cached_property
-    def worked_examples(self) -> tuple[Example, ...]:
+    def few_shot_examples(self) -> tuple[Example, ...]:
         """The examples, decoded; read once."""
         if self.examples is None:
             return ()
@@ -201,7 +200,7 @@ class JobConfig(Frozen):
         facts["task"] = self.spec.name
         facts["definition"] = self.spec.model_dump(mode="json", exclude={"summary", "aliases"})
         facts["instructions"] = list(self.instructions)
-        facts["examples"] = [example.fingerprint for example in self.worked_examples]
+        facts["examples"] = [example.fingerprint for example in self.few_shot_examples]
         facts["context"] = self.encode.padding  # the setting's first name, as it is recorded
         facts["max_duration_s"] = self.max_duration_s
         return facts

@@ -28,8 +28,8 @@ def check_no_secret(what: str, uri: str) -> None:
     if LOGIN.match(uri):
         raise UsageError(
             f"{what} {uri} holds a login, which records and logs would keep; leave it out and give "
-            "credentials by the environment, such as AWS_PROFILE, AWS_ACCESS_KEY_ID and its kin, "
-            "or HF_TOKEN"
+            "credentials by the environment, such as AWS_PROFILE, AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY or HF_TOKEN"
         )
     if _SIGNED.search(uri):
         raise UsageError(

@@ -20,9 +20,9 @@ from actors.inputs.codes import CODE_COLUMNS
 from actors.inputs.few_shot import (
     Example,
     answer_columns,
-    lay_out_examples,
-    lengths_alone,
+    few_shot_prompt,
     read_example,
+    zero_codes,
 )
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import fetch
@@ -199,9 +199,7 @@ def check_prompting(
     if not examples:
         return
     prompts = PromptBuilder(TextTokenizer.load(tokenizer, model.lm), model.lm)
-    prefix = lay_out_examples(
-        examples, task, instructions, seed, prompts, lengths_alone(model.codec)
-    )
+    prefix = few_shot_prompt(examples, task, instructions, seed, prompts, zero_codes(model.codec))
     check_length(prefix, sampling.max_frames, model.lm, task.answer, len(prefix))
 
 

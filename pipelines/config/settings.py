@@ -39,7 +39,7 @@ class PoolConfig(Frozen):
     batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 8
 
     @property
-    def pieces(self) -> int | None:
+    def batch_size(self) -> int | None:
         """`batch` as a number; None for "auto"."""
         return None if self.batch == "auto" else self.batch
 

@@ -10,7 +10,7 @@ from actors.batch.receipt import Outcome
 from actors.batch.unit import UnitSpec
 from pipelines.config.job import JobConfig
 from pipelines.executor.stages import Stages
-from pipelines.planning.pool_sizing import Allotment
+from pipelines.planning.pool_sizing import Allocation
 
 
 class Executor(Protocol):
@@ -48,14 +48,14 @@ class Executor(Protocol):
         ...
 
     def stream(
-        self, units: Sequence[UnitSpec], stages: Stages, allotment: Allotment, alone: bool = False
+        self, units: Sequence[UnitSpec], stages: Stages, allocation: Allocation, alone: bool = False
     ) -> Iterator[Outcome]:
         """Run units through all stages, in any order.
 
         Args:
             units: whole units, or single rows of them.
             stages: the callables.
-            allotment: sizes of the pools.
+            allocation: sizes of the pools.
             alone: never queue a unit behind another, so that a dying worker takes one with it.
 
         Yields:

@@ -15,7 +15,7 @@ from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import FaultBoundary
 from pipelines.executor.stages import Stages
-from pipelines.planning.pool_sizing import Allotment
+from pipelines.planning.pool_sizing import Allocation
 
 
 class InlineExecutor:
@@ -40,11 +40,11 @@ class InlineExecutor:
         yield
 
     def stream(
-        self, units: Sequence[UnitSpec], stages: Stages, allotment: Allotment, alone: bool = False
+        self, units: Sequence[UnitSpec], stages: Stages, allocation: Allocation, alone: bool = False
     ) -> Iterator[Outcome]:
         """See `Executor.stream`; outcomes come in the order of the units."""
         del alone  # every unit is
-        kinds = {pool.name: stages.pools[pool.name] for pool in allotment.pools}
+        kinds = {pool.name: stages.pools[pool.name] for pool in allocation.pools}
         pools: dict[str, Stage] = {
             name: kind(**arguments) for name, (kind, arguments) in kinds.items()
         }

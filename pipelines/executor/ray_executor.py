@@ -22,7 +22,7 @@ from pipelines.executor.ray_settings import own_data_context, quiet
 from pipelines.executor.stage_monitor import BOARD
 from pipelines.executor.stages import Stages
 from pipelines.executor.unit_blocks import unit_source
-from pipelines.planning.pool_sizing import Allotment, Pool
+from pipelines.planning.pool_sizing import Allocation, Pool
 
 BLOCKS_WAITING = 1
 # so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
@@ -65,17 +65,19 @@ class RayExecutor:
             yield
 
     def stream(
-        self, units: Sequence[UnitSpec], stages: Stages, allotment: Allotment, alone: bool = False
+        self, units: Sequence[UnitSpec], stages: Stages, allocation: Allocation, alone: bool = False
     ) -> Iterator[Outcome]:
         """See `Executor.stream`; a unit whose worker died is missing from what comes out."""
-        BOARD.expect(("load", *(pool.name for pool in allotment.pools), "write"))
+        BOARD.expect(("load", *(pool.name for pool in allocation.pools), "write"))
         stream = unit_source(units)
-        stream = _through_tasks(stream, stages.load, stages.boundary("load"), allotment.task_cpus)
-        for pool in allotment.pools:
+        stream = _through_tasks(stream, stages.load, stages.boundary("load"), allocation.task_cpus)
+        for pool in allocation.pools:
             kind, arguments = stages.pools[pool.name]
             boundary = stages.boundary(pool.name)
             stream = _through_pool(stream, pool, kind, arguments, boundary, alone)
-        stream = _through_tasks(stream, stages.write, stages.boundary("write"), allotment.task_cpus)
+        stream = _through_tasks(
+            stream, stages.write, stages.boundary("write"), allocation.task_cpus
+        )
         try:
             for batch in stream.iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=1

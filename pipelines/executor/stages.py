@@ -20,7 +20,7 @@ from actors.stages.write import Writer
 from pipelines.config.job import JobConfig
 from pipelines.config.settings import PoolName
 from pipelines.errors import UsageError
-from pipelines.planning.pool_sizing import Allotment
+from pipelines.planning.pool_sizing import Allocation
 from pipelines.planning.span_policy import prompt_seconds, span_rule
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
@@ -92,18 +92,18 @@ def check_columns(job: JobConfig, idle: Collection[str] = ()) -> None:
 
 
 def make_stages(
-    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: ModelConfig
+    job: JobConfig, allocation: Allocation, schema: pa.Schema, model: ModelConfig
 ) -> Stages:
     """The real stages of a job.
 
     Args:
         job: the run.
-        allotment: gives each actor its threads.
+        allocation: gives each actor its threads.
         schema: columns of the manifest that travel through.
         model: its recommendations and its fingerprint, for the results.
     """
     task = job.spec
-    threads = {pool.name: pool.threads for pool in allotment.pools}
+    threads = {pool.name: pool.threads for pool in allocation.pools}
     pools = {
         name: (kind, {**arguments, "model": job.model, "threads": threads[name]})
         for name, (kind, arguments) in _pools(job, model).items()
@@ -118,7 +118,7 @@ def make_stages(
     loader = Loader(
         task, schema, job.max_duration_s, job.load.limits, rule, prompt_s, job.input_rules.allow
     )
-    kept_stages = tuple(pool.name for pool in allotment.pools[:-1]) if keep else ()
+    kept_stages = tuple(pool.name for pool in allocation.pools[:-1]) if keep else ()
     idle = set(task.stages) - set(threads) - {"load"}
     columns = stage_columns(task, idle, keep)
     return Stages(loader, writer, pools, job.stage_timeout_s, job.output, kept_stages, columns)
@@ -129,7 +129,7 @@ def _pools(
 ) -> dict[PoolName, tuple[type[Stage], dict[str, Any]]]:
     """Class and arguments of the stages that an actor pool runs."""
     return {
-        "encode": (Encoder, {"batch": job.encode.pieces, "padding": job.encode.padding}),
+        "encode": (Encoder, {"batch": job.encode.batch_size, "padding": job.encode.padding}),
         "generate": (
             Generator,
             {
@@ -137,13 +137,13 @@ def _pools(
                 "sampling": job.sampling.for_task(job.spec, model),
                 "seed": job.seed,
                 "instructions": job.instructions,
-                "examples": job.worked_examples,
+                "examples": job.few_shot_examples,
                 "padding": job.encode.padding,
                 "slots": job.generate.batch,
             },
         ),
         "decode": (
             Decoder,
-            {"seed": job.seed, "batch": job.decode.pieces, **dict(job.flow)},
+            {"seed": job.seed, "batch": job.decode.batch_size, **dict(job.flow)},
         ),
     }

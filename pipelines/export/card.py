@@ -34,7 +34,7 @@ _KNOWN = {
 }
 
 
-def inert(value: Any) -> str:
+def as_code(value: Any) -> str:
     """A text that is not ours as a span of code, in which Markdown and HTML mean nothing.
 
     What would end the span or a table's cell is written out, as `shown` writes control signs.
@@ -67,16 +67,16 @@ def dataset_card(run: dict[str, Any], schema: pa.Schema, rows: int, with_audio: 
     names = [name for name in schema.names if not (with_audio and name in ("audio", "audio_path"))]
     columns = [*(["audio"] if with_audio else []), *names]
     known = _KNOWN if with_audio else {**_KNOWN, "audio": "where the input audio was"}
-    lines = [f"| {inert(one)} | {known.get(one, 'came with the input')} |" for one in columns]
-    versions = ", ".join(inert(f"{one} {number}") for one, number in run["versions"].items())
+    lines = [f"| {as_code(one)} | {known.get(one, 'came with the input')} |" for one in columns]
+    versions = ", ".join(as_code(f"{one} {number}") for one, number in run["versions"].items())
     trained = "" if model["trained"] else " The model is untrained: this is a test."
     return "\n".join(
         [
             "---", header.to_yaml(), "---", "",
-            f"# {inert(task)} by {inert(name)}", "",
-            f"{rows} rows, made by {inert(f'uniaudio2 run {task}')} with model "
-            f"{inert(job['model'])}, seed {inert(job['seed'])}.{trained} Audio that a model made "
-            "should be labelled as such; say here where the input came from, and choose a "
+            f"# {as_code(task)} by {as_code(name)}", "",
+            f"{rows} rows, made by {as_code(f'uniaudio2 run {task}')} with model "
+            f"{as_code(job['model'])}, seed {as_code(job['seed'])}.{trained} Audio that a model "
+            "made should be labelled as such; say here where the input came from, and choose a "
             "licence.", "",
             "| column | meaning |", "|---|---|", *lines, "",
             f"Versions: {versions}.", "",

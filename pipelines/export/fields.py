@@ -30,14 +30,14 @@ _SHELL = {".opus": re.compile("'"), ".sph": re.compile(r"[^\w@%+=:,./-]")}
 _REMEDY = "rename it, or let --copy-audio take its audio along"
 
 
-def is_sign(letter: str) -> bool:
+def is_control(letter: str) -> bool:
     """Tell whether a letter is none: a control sign, or what ends a line for some reader."""
     return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def one_line(text: str) -> str:
     """A text as one line for every reader: words with single blanks between them."""
-    return " ".join("".join(" " if is_sign(letter) else letter for letter in text).split())
+    return " ".join("".join(" " if is_control(letter) else letter for letter in text).split())
 
 
 def checked_address(uri: str) -> str:
@@ -53,7 +53,7 @@ def checked_address(uri: str) -> str:
         BadRow: `unsafe_name`: a reader would take it for a command, a pipe, or another line.
     """
     uri = uri.removeprefix("file://")
-    if not uri or any(map(is_stripped, (uri[0], uri[-1]))) or any(map(is_sign, uri)):
+    if not uri or any(map(is_stripped, (uri[0], uri[-1]))) or any(map(is_control, uri)):
         raise _unsafe(uri, "is stripped or broken into lines")
     if uri == "-" or uri.startswith("|") or uri.endswith("|"):
         raise _unsafe(uri, "is taken for a command or a pipe")

@@ -14,7 +14,7 @@ import soundfile
 from actors.stages.write import file_stem
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
-from pipelines.export.fields import checked_address, is_sign, one_line
+from pipelines.export.fields import checked_address, is_control, one_line
 from pipelines.export.lines import store_sound
 from pipelines.export.row import ExportRow, Sound
 from pipelines.export.spool import SortedSpool
@@ -26,7 +26,7 @@ _PART = re.compile(r"\.ark:|:\d+$|\]$")  # of an archive, or of a matrix
 Entry = tuple[Sound, str]
 
 
-def as_wav(data: bytes) -> bytes:
+def to_wav(data: bytes) -> bytes:
     """A file of audio as 16-bit WAV; what was 16-bit stays equal sample by sample."""
     samples, rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
     buffer = io.BytesIO()
@@ -61,7 +61,7 @@ class KaldiExporter:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        if any(map(is_sign, storage.root)):
+        if any(map(is_control, storage.root)):
             raise UsageError(
                 f"DST {storage.root} holds a sign that ends a line of Kaldi's files; choose another"
             )
@@ -71,7 +71,7 @@ class KaldiExporter:
         """Store the row's audio if it is copied; returns it and its address."""
         sound = row.need_sound()
         if sound.data is not None:
-            sound = replace(sound, data=as_wav(sound.data), suffix="wav")
+            sound = replace(sound, data=to_wav(sound.data), suffix="wav")
         path = store_sound(row, sound, self.storage)
         return sound, self.storage.uri(path) if path else _kaldi_name(sound.uri)
 

@@ -11,7 +11,7 @@ from actors.stages.write import store_crash
 from pipelines.errors import RunFailed
 from pipelines.executor.executor import Executor
 from pipelines.executor.stages import Stages
-from pipelines.planning.pool_sizing import Allotment
+from pipelines.planning.pool_sizing import Allocation
 from pipelines.run_state.commit_record import Commit, merge_receipts
 from pipelines.run_state.lease import Lease
 
@@ -35,7 +35,7 @@ class RowIsolation:
         tried: how often their units were tried before.
         executor: runs them.
         stages: the callables.
-        allotment: sizes of the pools.
+        allocation: sizes of the pools.
         lease: must still be held when anything arrives.
     """
 
@@ -43,7 +43,7 @@ class RowIsolation:
     tried: int
     executor: Executor
     stages: Stages
-    allotment: Allotment
+    allocation: Allocation
     lease: Lease
 
     def commits(self, units: list[UnitSpec]) -> Iterator[Commit]:
@@ -70,7 +70,7 @@ class RowIsolation:
             missing = [spec for key, spec in singles.items() if key not in receipts]
             if not missing:
                 break
-            for outcome in self.executor.stream(missing, self.stages, self.allotment, alone=True):
+            for outcome in self.executor.stream(missing, self.stages, self.allocation, alone=True):
                 self.lease.check()
                 if outcome.row is None:
                     raise RuntimeError(f"unit {outcome.unit} came back whole; rows were asked for")

@@ -19,9 +19,9 @@ from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.stages import Stages, check_columns, make_stages
 from pipelines.jobs.row_isolation import RowIsolation, merged
 from pipelines.jobs.signals import answered, stoppable
-from pipelines.planning.plan import Plan, idle_stages, make_plan, travelling_schema
-from pipelines.planning.pool_sizing import Allotment, fit_pools
-from pipelines.planning.preflight import check_apart, checked_model, pinned_job
+from pipelines.planning.plan import Plan, idle_stages, make_plan, passthrough_schema
+from pipelines.planning.pool_sizing import Allocation, fit_pools
+from pipelines.planning.preflight import check_output_outside_input, checked_model, pinned_job
 from pipelines.progress.progress import Progress, Style
 from pipelines.report import Report, write_report
 from pipelines.run_state.commit_log import CommitLog
@@ -34,7 +34,7 @@ from uniaudio2.config import ModelConfig
 _BEGINS_KEPT = 1000
 _UNSTORED_UNITS = 3
 
-StageFactory = Callable[[JobConfig, Allotment, pa.Schema, ModelConfig], Stages]
+StageFactory = Callable[[JobConfig, Allocation, pa.Schema, ModelConfig], Stages]
 
 
 @dataclass(frozen=True)
@@ -214,38 +214,38 @@ class Run:
             )
         self.executor.start()
         resources = self.executor.resources()
-        allotment = fit_pools(
+        allocation = fit_pools(
             self.job,
             resources,
             elastic=self.executor.is_elastic,
             idle=idle_stages(self.job.spec, self.plan.schema),
         )
-        self.setup = setup_record(allotment, resources)
+        self.setup = setup_record(allocation, resources)
         self.begins.append(time.time())
         self._record()
-        for note in allotment.notes:
+        for note in allocation.notes:
             self.progress.say("note", note)
-        fields = travelling_schema(self.plan.schema)
-        stages = make(self.job, allotment, fields, self.model)
+        fields = passthrough_schema(self.plan.schema)
+        stages = make(self.job, allocation, fields, self.model)
         # stoppable again: Ray puts its own handler in place when it starts
         with self.executor.session(self.job.stage_timeout_s), stoppable():
             for _ in range(self.job.max_attempts):
-                pending = self._pass(pending, stages, allotment, lease)
+                pending = self._pass(pending, stages, allocation, lease)
                 if not pending:
                     return
                 pending = self._with_kept(pending)
             alone = RowIsolation(
-                self.job.output, self.job.max_attempts, self.executor, stages, allotment, lease
+                self.job.output, self.job.max_attempts, self.executor, stages, allocation, lease
             )
             for commit in alone.commits(pending):
                 self._commit(commit)
 
     def _pass(
-        self, pending: list[UnitSpec], stages: Stages, allotment: Allotment, lease: Lease
+        self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
     ) -> list[UnitSpec]:
         """Stream units once and commit those that arrive; returns the others."""
         left = {unit.unit: unit for unit in pending}
-        for outcome in self.executor.stream(pending, stages, allotment):
+        for outcome in self.executor.stream(pending, stages, allocation):
             lease.check()
             if isinstance(outcome, Fault):
                 self._why[outcome.unit] = outcome.message
@@ -279,7 +279,7 @@ class Run:
         self.progress.committed(commit)
         counts = self.progress.counts
         done = counts.ok + counts.errors
-        if self.job.is_hopeless(counts.errors, done):
+        if self.job.exceeds_max_errors(counts.errors, done):
             kinds = ", ".join(f"{n} {kind}" for kind, n in counts.kinds.most_common(5))
             raise RunFailed(
                 f"{counts.errors} of {done} rows failed ({kinds}), more than max_errors "
@@ -333,7 +333,7 @@ def run_job(
     job = pinned_job(job)
     model = checked_model(job)
     with answered():
-        check_apart(job)
+        check_output_outside_input(job)
         plan = make_plan(
             job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest.suffixes
         )

@@ -1,4 +1,4 @@
-"""Pieces of a manifest, and the files that are one by their own headers."""
+"""Sources of a manifest: its files and tables, and how Parquet and Arrow files become one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.errors import UsageError
 
 @dataclass(frozen=True)
 class Source:
-    """One piece of a manifest.
+    """One source of a manifest: a file, or the table of a folder.
 
     Attributes:
         uri: where it is.

@@ -22,7 +22,7 @@ _EXAMPLES = 2
 
 
 @dataclass
-class NamedAddresses:
+class AddressScan:
     """Counts the addresses that rows may not name.
 
     Args:

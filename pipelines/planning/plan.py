@@ -19,7 +19,7 @@ from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.noticed import LeftOut
 from pipelines.manifest.tables.scan import Scan, Suffixes
-from pipelines.planning.named_addresses import NamedAddresses
+from pipelines.planning.named_addresses import AddressScan
 from pipelines.planning.read_columns import columns_read, unread_notes
 from pipelines.planning.row_index import SeenIds, index_rows, origin, refuse_duplicates
 from uniaudio2.shown import listed, quoted
@@ -154,7 +154,7 @@ def make_plan(
     size = unit_rows or max(1, min(_LARGEST_UNIT_ROWS, -(-total // _SMALLEST_RUN_UNITS)))
     longest_s = inf if unit_rows else _LARGEST_UNIT_S
     units: list[UnitSpec] = []
-    seen, named = SeenIds(), NamedAddresses(task, rules.allow)
+    seen, named = SeenIds(), AddressScan(task, rules.allow)
     look = named.look if rules.refused == "stop" else None
     for source, rows in zip(sources, counts, strict=True):
         groups = _groups(source, rows, size, longest_s, look)
@@ -217,7 +217,7 @@ def _groups(
         yield group
 
 
-def travelling_schema(schema: pa.Schema) -> pa.Schema:
+def passthrough_schema(schema: pa.Schema) -> pa.Schema:
     """The columns that travel to the results: all but `id` and our own marks."""
     kept = [field for field in schema if field.name not in ("id", *_MARKS)]
     return pa.schema(kept)

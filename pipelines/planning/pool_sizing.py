@@ -34,7 +34,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Allotment:
+class Allocation:
     """Pools, the CPUs of a read or write task, and what to tell the user."""
 
     pools: tuple[Pool, ...]
@@ -69,7 +69,7 @@ def fit_pools(
     cluster: Mapping[str, float],
     elastic: bool = False,
     idle: Collection[str] = (),
-) -> Allotment:
+) -> Allocation:
     """Size the pools of a job's stages so that all of them can run at once.
 
     A pool that does not name its CPUs gets a fair share of what is left once a quarter is set
@@ -110,7 +110,7 @@ def fit_pools(
         notes.append(
             f"{cpus:g} CPUs for {len(names)} pools: each actor asks for {share:g} of a CPU"
         )
-    return Allotment(pools, task_cpus, tuple(notes))
+    return Allocation(pools, task_cpus, tuple(notes))
 
 
 def _check(

@@ -36,7 +36,7 @@ def checked_model(job: JobConfig) -> ModelConfig:
     try:
         folder = model_folder(local_model(job.model, parts=False))
         config = load_config(folder)
-        instructions, examples = job.instructions, job.worked_examples  # bad files end it here
+        instructions, examples = job.instructions, job.few_shot_examples  # bad files end it here
         if "generate" in job.spec.stages and config.codec_only:
             raise UsageError(
                 f"model {job.model!r} is a codec without a language model; task {job.spec.name} "
@@ -56,7 +56,7 @@ def checked_model(job: JobConfig) -> ModelConfig:
     return config
 
 
-def check_apart(job: JobConfig) -> None:
+def check_output_outside_input(job: JobConfig) -> None:
     """Refuse an OUTPUT inside a folder that is INPUT: its files would be input the next time."""
     if Storage(job.output).root.startswith(Storage(job.input).root + "/"):
         raise UsageError(

@@ -47,7 +47,7 @@ def index_rows(
     source, one batch in memory at a time.
 
     Args:
-        source: piece of a manifest.
+        source: of the manifest.
         rows: how many of its rows.
         look: is shown every batch and the source's folder.
 

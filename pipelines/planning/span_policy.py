@@ -10,24 +10,26 @@ from uniaudio2.audio.spans import FRAME_HZ, SpanRule
 from uniaudio2.config import LATENT_RATE_HZ, REASON_RATE_HZ, RECON_RATE_HZ, ModelConfig
 from uniaudio2.tasks.table import TaskSpec
 
-_ROWS_PER_S = {
+_POSITIONS_PER_S = {
     "audio": REASON_RATE_HZ + RECON_RATE_HZ,
     "reason": REASON_RATE_HZ,
     "recon": RECON_RATE_HZ,
     "audio_prompt": RECON_RATE_HZ,
 }
-_OTHER_ROWS = 128  # instruction and markers
+_OTHER_POSITIONS = 128  # instruction and markers
 _SHORTEST_SPAN_S = 1.0
 _PAUSE_SHARE = 8
 
 
-def _rows_per_s(task: TaskSpec) -> float:
-    """Prompt rows that a second of audio takes."""
-    return sum(_ROWS_PER_S.get(part.kind, 0.0) for part in task.prompt if part.column == "audio")
+def _positions_per_s(task: TaskSpec) -> float:
+    """Positions of a prompt that a second of audio takes."""
+    return sum(
+        _POSITIONS_PER_S.get(part.kind, 0.0) for part in task.prompt if part.column == "audio"
+    )
 
 
 def span_rule(job: JobConfig, model: ModelConfig) -> SpanRule | None:
-    """How long audio is cut; None where the task takes it in one piece.
+    """How long audio is cut; None where the task takes it as a whole.
 
     A span is by default a little shorter than what the codec encodes at once: more would cost
     another segment. A silence of an eighth of that is not worth its place in the prompt.
@@ -39,13 +41,13 @@ def span_rule(job: JobConfig, model: ModelConfig) -> SpanRule | None:
     if "generate" not in task.stages or task.long_audio != "spans":
         return None
     answer = job.sampling.for_task(task, model).max_frames
-    fits_s = (model.lm.context - answer - _OTHER_ROWS) / _rows_per_s(task)
+    fits_s = (model.lm.context - answer - _OTHER_POSITIONS) / _positions_per_s(task)
     segment_s = model.codec.segment_frames / LATENT_RATE_HZ - 1 / FRAME_HZ
     max_s = job.spans.max_s or max(min(segment_s, fits_s), _SHORTEST_SPAN_S)
     if job.spans.max_s and max_s > fits_s:
         raise UsageError(
-            f"spans.max_s {max_s:g} does not fit: a prompt of {model.lm.context} rows holds "
-            f"{fits_s:.1f} s beside {answer} rows of answer; lower it, or sampling.max_frames"
+            f"spans.max_s {max_s:g} does not fit: a prompt of {model.lm.context} positions holds "
+            f"{fits_s:.1f} s beside {answer} of its answer; lower it, or sampling.max_frames"
         )
     return SpanRule(max_s=max_s, pause_s=job.spans.pause_s or max(max_s / _PAUSE_SHARE, 0.25))
 
@@ -53,7 +55,7 @@ def span_rule(job: JobConfig, model: ModelConfig) -> SpanRule | None:
 def prompt_seconds(job: JobConfig, model: ModelConfig) -> float:
     """Audio that is longer fits into no prompt of the task, whatever else is in it."""
     task = job.spec
-    rate = _rows_per_s(task)
+    rate = _positions_per_s(task)
     if "generate" not in task.stages or task.long_audio == "spans" or not rate:
         return inf
     return model.lm.context / rate

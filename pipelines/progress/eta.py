@@ -31,7 +31,7 @@ class _Occupied:
 
 
 @dataclass
-class Pace:
+class EtaEstimator:
     """Time left of a run.
 
     At first the turn of the slowest stage tells when the next unit comes; the more units have come,

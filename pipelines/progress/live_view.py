@@ -18,7 +18,7 @@ _PER_SECOND = 4
 
 
 @dataclass(frozen=True)
-class Moment:
+class ProgressSnapshot:
     """Where a run is.
 
     Attributes:
@@ -49,14 +49,16 @@ class Moment:
 
     def line(self) -> str:
         """All of it but the stages in one line."""
-        left = "time left unknown" if self.left_s is None else f"{span(self.left_s)} left"
+        left = (
+            "time left unknown" if self.left_s is None else f"{format_duration(self.left_s)} left"
+        )
         return (
             f"{self.done}/{self.rows} rows  {self.errors} errors  {self.rows_per_s:.1f} rows/s  "
             f"{self.audio_per_s:.1f} s of audio/s  {left}"
         )
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration as a person would say it."""
     if seconds < 60:
         return f"{seconds:.1f} s"
@@ -65,37 +67,37 @@ def span(seconds: float) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
 
 
-def draw(moment: Moment) -> RenderableType:
-    """The view of a moment."""
+def render_view(snapshot: ProgressSnapshot) -> RenderableType:
+    """The view of a snapshot."""
     parts: list[RenderableType] = []
-    if moment.stages:
-        parts.append(_stages(moment))
+    if snapshot.stages:
+        parts.append(_stages(snapshot))
     else:
-        parts.append(Text(f"starting, {span(moment.elapsed_s)}", style="dim"))
+        parts.append(Text(f"starting, {format_duration(snapshot.elapsed_s)}", style="dim"))
     bar = Table.grid(padding=(0, 1))
-    bar.add_row(ProgressBar(total=max(moment.rows, 1), completed=moment.done, width=24),
-                Text(moment.line()))  # fmt: skip
+    bar.add_row(ProgressBar(total=max(snapshot.rows, 1), completed=snapshot.done, width=24),
+                Text(snapshot.line()))  # fmt: skip
     parts.append(bar)
     return Group(*parts)
 
 
-def _stages(moment: Moment) -> Table:
+def _stages(snapshot: ProgressSnapshot) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("stage")
     for name in ("rows", "audio s/s", "queue", "in work", "actors", "errors"):
         table.add_column(name, justify="right")
-    last = moment.stages[-1]
-    for stage in moment.stages:
+    last = snapshot.stages[-1]
+    for stage in snapshot.stages:
         # the last stage yields receipts, one a unit
-        rows = moment.done if stage is last else stage.rows
+        rows = snapshot.done if stage is last else stage.rows
         actors = f"{stage.ready}" + (f" (+{stage.pending})" if stage.pending else "")
         if stage.name in TASK_STAGES:
             actors = "tasks"
-        failed = moment.failed.get(stage.name, 0)
+        failed = snapshot.failed.get(stage.name, 0)
         table.add_row(
             cell(stage.name),
             f"{rows}",
-            f"{rows / moment.working_s * moment.audio_per_row_s:.1f}",
+            f"{rows / snapshot.working_s * snapshot.audio_per_row_s:.1f}",
             f"{stage.queue}",
             f"{stage.running}",
             actors,
@@ -112,10 +114,12 @@ class LiveView:
         console: where to draw; None takes the terminal.
     """
 
-    def __init__(self, look: Callable[[], Moment], console: Terminal | None = None) -> None:
+    def __init__(
+        self, look: Callable[[], ProgressSnapshot], console: Terminal | None = None
+    ) -> None:
         self._terminal = console or Terminal()
         self._live = Live(
-            get_renderable=lambda: draw(look()),
+            get_renderable=lambda: render_view(look()),
             console=self._terminal,
             refresh_per_second=_PER_SECOND,
             transient=True,

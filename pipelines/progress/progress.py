@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pipelines.executor.stage_monitor import stage_states
-from pipelines.progress.eta import Pace
-from pipelines.progress.live_view import LiveView, Moment
+from pipelines.progress.eta import EtaEstimator
+from pipelines.progress.live_view import LiveView, ProgressSnapshot
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
 from uniaudio2.terminal import say, say_json
@@ -35,7 +35,7 @@ class Progress:
     _before: int = 0
     _before_s: float = 0.0
     _failed: Counter[str] = field(default_factory=Counter)
-    _pace: Pace = field(default_factory=lambda: Pace(0))
+    _pace: EtaEstimator = field(default_factory=lambda: EtaEstimator(0))
     _view: LiveView | None = None
 
     def __enter__(self) -> Progress:
@@ -52,10 +52,10 @@ class Progress:
         self._started = time.monotonic()
         self._before = self.counts.done
         self._before_s = self.counts.input_s + self.counts.output_s
-        self._pace = Pace(self.counts.rows - self.counts.done)
+        self._pace = EtaEstimator(self.counts.rows - self.counts.done)
         self.say("start", note)
         if self.style == "live":
-            self._view = LiveView(self.moment)
+            self._view = LiveView(self.snapshot)
 
     def say(self, event: str, text: str, **facts: Any) -> None:
         """Print one message."""
@@ -66,14 +66,14 @@ class Progress:
         elif self.style in ("lines", "live"):
             say(text)
 
-    def moment(self) -> Moment:
+    def snapshot(self) -> ProgressSnapshot:
         """Where the run is now."""
         counts, elapsed = self.counts, max(time.monotonic() - self._started, 1e-3)
         began = self._pace.began
         working = max(time.time() - began, 1e-3) if began else elapsed
         stages = stage_states()
         audio_s = counts.input_s + counts.output_s - self._before_s
-        return Moment(
+        return ProgressSnapshot(
             rows=counts.rows,
             done=counts.done,
             errors=counts.errors,
@@ -97,7 +97,7 @@ class Progress:
         if self.style not in ("lines", "json") or (now - self._last < _LINE_EVERY_S and not last):
             return
         self._last = now
-        at = self.moment()
+        at = self.snapshot()
         self.say(
             "progress",
             at.line(),

@@ -16,7 +16,7 @@ _SEGMENT_CHARACTERS = 1 << 20
 
 
 class Terminal(Console):
-    """rich's console; markup in a text means nothing to it, and every piece of text is `shown`.
+    """rich's console; markup in a text means nothing to it, and every text is `shown`.
 
     What rich itself writes to move the cursor goes through.
     """
@@ -27,7 +27,7 @@ class Terminal(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterator[Segment]:
-        """What is about to be written, piece by piece."""
+        """The segments that are about to be written."""
         for segment in super().render(renderable, options):
             if segment.control or segment.text.isprintable():
                 yield segment

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.executor.stage_monitor import TASK_STAGES
-from pipelines.report.stages import StageUse, Timeline, stage_order
+from pipelines.report.stages import StageUsage, Timeline, stage_order
 
 _IDLE_SHARE = 0.5
 
@@ -57,7 +57,7 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _remedy(limit: StageUse, setup: Mapping[str, Any]) -> tuple[str, str]:
+def _remedy(limit: StageUsage, setup: Mapping[str, Any]) -> tuple[str, str]:
     """What widens a stage, in words and as a setting."""
     if limit.name in TASK_STAGES:
         return (

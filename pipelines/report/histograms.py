@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from pipelines.report.pictures import bars
+from pipelines.report.pictures import bars_path
 from pipelines.report.rows import RowFacts
 from pipelines.report.stages import StageLog
 
@@ -50,7 +50,7 @@ def histogram(title: str, values: Sequence[float], unit: str = "") -> Histogram:
     if largest > top:
         words += f", largest {_short(largest)}{mark} (the last bar holds all from there on)"
     return Histogram(
-        title, bars(counts.tolist()), f"{_short(low)}{mark}", f"{_short(top)}{mark}", words
+        title, bars_path(counts.tolist()), f"{_short(low)}{mark}", f"{_short(top)}{mark}", words
     )
 
 

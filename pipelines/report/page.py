@@ -18,11 +18,11 @@ from markupsafe import Markup
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
 from pipelines.manifest.tables.noticed import LeftOut
-from pipelines.progress.live_view import span
+from pipelines.progress.live_view import format_duration
 from pipelines.report.bottleneck import Bottleneck, find_bottleneck
 from pipelines.report.card import card_of
 from pipelines.report.histograms import histograms
-from pipelines.report.pictures import area, bars
+from pipelines.report.pictures import area_path, bars_path
 from pipelines.report.rows import RowFacts, read_errors, read_rows
 from pipelines.report.samples import Gallery
 from pipelines.report.stages import Timeline
@@ -56,7 +56,7 @@ class Report:
     size_bytes: int
 
 
-def moment(seconds: float | None) -> str:
+def format_time(seconds: float | None) -> str:
     """A point in time as a date, in UTC."""
     if seconds is None:
         return "not yet"
@@ -71,15 +71,15 @@ def _headline(totals: Totals, timeline: Timeline | None, facts: RowFacts) -> lis
         (f"{totals.errors:,}", "rows in the errors table"),
     ]
     if totals.input_s:
-        numbers.append((span(totals.input_s), "of audio read"))
+        numbers.append((format_duration(totals.input_s), "of audio read"))
     if totals.output_s:
-        numbers.append((span(totals.output_s), "of audio made"))
+        numbers.append((format_duration(totals.output_s), "of audio made"))
     if timeline and timeline.active_s:
         numbers.append((f"{rows / timeline.active_s:.3g}", "rows a second"))
         longest = max(totals.input_s, totals.output_s)
         if longest:
             numbers.append((f"{longest / timeline.active_s:.3g}x", "real time"))
-        numbers.append((span(timeline.active_s), "of work"))
+        numbers.append((format_duration(timeline.active_s), "of work"))
     if facts.errors.rate is not None:
         what = f"word error rate against {facts.reference}, {facts.errors.rows:,} rows"
         numbers.append((f"{facts.errors.rate:.1%}", what))
@@ -92,7 +92,7 @@ def _speed(totals: Totals, timeline: Timeline | None) -> str:
     rows = (totals.ok + totals.errors) / timeline.active_s
     real_time = max(totals.input_s, totals.output_s) / timeline.active_s
     audio = f", {real_time:.3g} times real time" if real_time else ""
-    return f"{rows:.3g} rows/s{audio}, over {span(timeline.active_s)} of work"
+    return f"{rows:.3g} rows/s{audio}, over {format_duration(timeline.active_s)} of work"
 
 
 def _error_groups(storage: Storage, totals: Totals, output: str) -> list[dict[str, Any]]:
@@ -125,10 +125,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["span"] = span
-    environment.filters["area"] = area
-    environment.filters["bars"] = bars
-    environment.filters["moment"] = moment
+    environment.filters["span"] = format_duration
+    environment.filters["area"] = area_path
+    environment.filters["bars"] = bars_path
+    environment.filters["moment"] = format_time
     return environment
 
 
@@ -210,5 +210,5 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
     try:
         storage.put(REPORT, page)
     except OSError as fault:
-        raise RunFailed(f"{output}/{REPORT} cannot be written: {fault}; mend that first") from fault
+        raise RunFailed(f"{output}/{REPORT} cannot be written: {fault}") from fault
     return Report(storage.uri(REPORT), bottleneck, _speed(totals, timeline), len(page))

@@ -23,7 +23,7 @@ WIDTH, HEIGHT = 300, 60
 _FFT = 512
 _WAVE_COLUMNS = 240
 _SPECTROGRAM_COLUMNS = 320
-_SPECTROGRAM_ROWS = 80
+_SPECTROGRAM_BANDS = 80
 _TOKEN_FRAMES = 400
 _RANGE_DB = 70.0
 # dark blue, violet, red, orange, pale yellow
@@ -38,7 +38,7 @@ def _points(values: Sequence[float], top: float) -> list[tuple[float, float]]:
     return [(round(n * step, 1), round(HEIGHT * (1 - v / top), 1)) for n, v in enumerate(values)]
 
 
-def area(values: Sequence[float], top: float) -> Markup:
+def area_path(values: Sequence[float], top: float) -> Markup:
     """The path of an area under a curve, in a box of `WIDTH` by `HEIGHT`.
 
     Args:
@@ -49,7 +49,7 @@ def area(values: Sequence[float], top: float) -> Markup:
     return Markup("M0 {h} L{line} L{w} {h} Z").format(h=HEIGHT, line=line, w=WIDTH)
 
 
-def bars(counts: Sequence[float]) -> Markup:
+def bars_path(counts: Sequence[float]) -> Markup:
     """The path of bars of the given heights, the highest as high as the box."""
     top, step = max([*counts, 1e-9]), WIDTH / max(len(counts), 1)
     gap = min(step * 0.12, 2.0)
@@ -64,7 +64,7 @@ def bars(counts: Sequence[float]) -> Markup:
     return Markup(" ".join(shapes))  # noqa: S704 - numbers alone
 
 
-def waveform(wave: Tensor) -> Markup:
+def waveform_path(wave: Tensor) -> Markup:
     """The path of a wave's envelope.
 
     Args:
@@ -82,7 +82,7 @@ def waveform(wave: Tensor) -> Markup:
     return Markup(f"M{outline} Z")  # noqa: S704 - numbers alone
 
 
-def spectrogram(wave: Tensor) -> str:
+def spectrogram_image(wave: Tensor) -> str:
     """A log spectrogram as the address of a PNG, low frequencies at the bottom.
 
     Args:
@@ -93,18 +93,18 @@ def spectrogram(wave: Tensor) -> str:
     spectrum = torch.stft(
         padded, _FFT, hop, window=torch.hann_window(_FFT), return_complex=True
     ).abs()  # [257, C]
-    # rows on a scale between linear and logarithmic, as hearing is
+    # bands on a scale between linear and logarithmic, as hearing is
     top = SAMPLE_RATE / 2
-    hz = 700 * ((1 + top / 700) ** np.linspace(0, 1, _SPECTROGRAM_ROWS + 1) - 1)
+    hz = 700 * ((1 + top / 700) ** np.linspace(0, 1, _SPECTROGRAM_BANDS + 1) - 1)
     edges = np.clip(np.round(hz / top * (_FFT // 2)).astype(int), 0, _FFT // 2)
-    rows = [spectrum[a : max(b, a + 1)].amax(dim=0) for a, b in itertools.pairwise(edges)]
-    level = 20 * torch.log10(torch.stack(rows).clamp(min=1e-6))  # [R, C]
+    bands = [spectrum[a : max(b, a + 1)].amax(dim=0) for a, b in itertools.pairwise(edges)]
+    level = 20 * torch.log10(torch.stack(bands).clamp(min=1e-6))  # [R, C]
     shade = ((level - level.max()) / _RANGE_DB + 1).clamp(0, 1) * 255
     return png(shade.flip(0).round().to(torch.uint8).numpy(), _heat_palette())
 
 
-def tokens(codes: Tensor) -> str:
-    """A stream of codes as the address of a PNG: time to the right, a codebook a row.
+def tokens_image(codes: Tensor) -> str:
+    """A stream of codes as the address of a PNG: time to the right, a line for each codebook.
 
     Equal codes have equal colours; colours of neighbouring numbers have nothing in common.
 
@@ -151,9 +151,9 @@ def png(pixels: Bytes, palette: Bytes) -> str:
             chunk(b"IEND", b""),
         ]
     )
-    return data_address("image/png", data)
+    return data_uri("image/png", data)
 
 
-def data_address(kind: str, data: bytes) -> str:
+def data_uri(kind: str, data: bytes) -> str:
     """Bytes as an address that a page can hold itself."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"

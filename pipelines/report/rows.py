@@ -106,7 +106,7 @@ class RowFacts:
         if pa.types.is_string(kinds.get("finish_reason", pa.null())):
             reasons = plain_rows(table.select(["finish_reason"]))
             self.finish.update(
-                cut(row["finish_reason"], _REASON_CHARACTERS)
+                truncate(row["finish_reason"], _REASON_CHARACTERS)
                 for row in reasons
                 if row and row["finish_reason"] is not None
             )
@@ -157,7 +157,7 @@ def _each_part(storage: Storage, parts: list[str]) -> Iterator[tuple[str, bytes]
 
     They are unpacked one by one, for each may take much memory.
     """
-    paths = spread(parts, MOST_PARTS)
+    paths = evenly_spaced(parts, MOST_PARTS)
     with ThreadPoolExecutor(_READ_THREADS) as pool:
         coming: deque[tuple[str, Future[bytes]]] = deque()
         for path in paths:
@@ -170,7 +170,7 @@ def _each_part(storage: Storage, parts: list[str]) -> Iterator[tuple[str, bytes]
             yield done, data.result()
 
 
-def spread(items: list[str], most: int) -> list[str]:
+def evenly_spaced(items: list[str], most: int) -> list[str]:
     """At most so many items, evenly spread."""
     if len(items) <= most:
         return items
@@ -217,8 +217,8 @@ def read_errors(storage: Storage, parts: list[str]) -> dict[str, list[ErrorExamp
     for path, data in _each_part(storage, parts):
         for row in filter(None, plain_rows(errors_table_of(data, path))):
             example = ErrorExample(
-                cut(row["id"], 120), row["stage"], cut(row["message"], 400), row["attempts"],
-                cut(row["input"], 300),
+                truncate(row["id"], 120), row["stage"], truncate(row["message"], 400),
+                row["attempts"], truncate(row["input"], 300),
             )  # fmt: skip
             kept = found.setdefault(row["kind"], [])
             kept.append((rank_of(str(row["id"])), example))
@@ -227,7 +227,7 @@ def read_errors(storage: Storage, parts: list[str]) -> dict[str, list[ErrorExamp
     return {kind: [example for _, example in kept] for kind, kept in found.items()}
 
 
-def cut(value: Any, characters: int) -> str:
+def truncate(value: Any, characters: int) -> str:
     """A value as a text of bounded length."""
     text = str(value)
     return text if len(text) <= characters else f"{text[:characters]}…"

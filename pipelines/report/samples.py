@@ -21,8 +21,8 @@ from actors.storage.addresses import AddressPolicy, tar_of
 from actors.storage.audio_files import read_sound
 from actors.storage.fetch import Limits
 from actors.storage.object_store import Storage
-from pipelines.report.pictures import data_address, spectrogram, tokens, waveform
-from pipelines.report.rows import Pick, RowFacts, cut, word_errors
+from pipelines.report.pictures import data_uri, spectrogram_image, tokens_image, waveform_path
+from pipelines.report.rows import Pick, RowFacts, truncate, word_errors
 from pipelines.run_state.parts import part_bytes, plain_rows, table_of
 from uniaudio2.audio.files import decode_audio, encode_audio
 from uniaudio2.audio.resampling import SAMPLE_RATE
@@ -143,7 +143,7 @@ class Gallery:
         hears = "audio" in self.columns
         self.left_out |= hears and not own
         return Sample(
-            row_id=cut(row["id"], 120),
+            row_id=truncate(row["id"], 120),
             texts=self._texts(row, reference),
             word_errors=word_errors(row.get(reference), row.get("text")) if reference else None,
             sound_in=self._sound_in(row, pick.part) if hears and own else None,
@@ -153,7 +153,7 @@ class Gallery:
                 if name.startswith("audio_path") and isinstance(row[name], str)
             ),
             streams=tuple(
-                (name, len(stream), tokens(stream))
+                (name, len(stream), tokens_image(stream))
                 for name, stream in (("reasoning", codes.reason), ("reconstruction", codes.recon))
                 if len(stream)
             ),
@@ -170,7 +170,7 @@ class Gallery:
         ]
         if heard:
             texts.append(("result", str(row.get("text") or "")))
-        return tuple((label, cut(text, _TEXT_CHARACTERS)) for label, text in texts)
+        return tuple((label, truncate(text, _TEXT_CHARACTERS)) for label, text in texts)
 
     def _sound_in(self, row: Mapping[str, Any], part: str) -> Sound:
         if not any(isinstance(row.get(name), str) for name in AUDIO_COLUMNS):
@@ -210,18 +210,22 @@ class Gallery:
             wave = heard[: round(SHOWN_S * SAMPLE_RATE)]
             data = encode_audio(wave, "flac")
         except BadRow as fault:
-            return Sound(note=f"not to be had now: {cut(fault.message, 160)}")
+            return Sound(note=f"not to be had now: {truncate(fault.message, 160)}")
         except (OSError, LookupError, ValueError, pa.ArrowException) as fault:
             return Sound(note=f"not to be had now: {shown(fault, 160)}")
         notes = [f"the first {SHOWN_S:g} s"] if len(heard) > len(wave) else []
         player = ""
         if len(data) <= self._left:
             self._left -= len(data)
-            player = data_address("audio/flac", data)
+            player = data_uri("audio/flac", data)
         else:
             notes.append("no player, to keep this page small")
         return Sound(
-            len(heard) / SAMPLE_RATE, waveform(wave), spectrogram(wave), player, ", ".join(notes)
+            len(heard) / SAMPLE_RATE,
+            waveform_path(wave),
+            spectrogram_image(wave),
+            player,
+            ", ".join(notes),
         )
 
 

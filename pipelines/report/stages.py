@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class StageUse:
+class StageUsage:
     """How much of its time a stage worked.
 
     Attributes:
@@ -64,7 +64,7 @@ class Timeline:
     pauses: int
     rows_per_s: Floats
     audio_per_s: Floats
-    stages: tuple[StageUse, ...]
+    stages: tuple[StageUsage, ...]
 
 
 @dataclass
@@ -200,7 +200,7 @@ def _room(name: str, calls: _Calls, setup: Mapping[str, Any]) -> float:
     return max(room, 1.0)
 
 
-def _use(name: str, calls: _Calls, spans: Floats, edges: Floats, workers: float) -> StageUse:
+def _use(name: str, calls: _Calls, spans: Floats, edges: Floats, workers: float) -> StageUsage:
     begin = np.array(calls.begin)
     end = begin + np.array(calls.busy_s)
     names = np.array(calls.worker)
@@ -209,7 +209,7 @@ def _use(name: str, calls: _Calls, spans: Floats, edges: Floats, workers: float)
     end = _active_time(np.concatenate([part[1] for part in parts]), spans)
     active_s = max(float(edges[-1]), 1e-9)
     busy_s = float((end - begin).sum())
-    return StageUse(
+    return StageUsage(
         name=name,
         workers=workers,
         calls=len(calls.begin),

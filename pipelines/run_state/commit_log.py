@@ -20,7 +20,7 @@ from actors.batch.intermediate_store import FOLDER
 from actors.stages.write import file_mark
 from actors.storage.file_systems import UnknownFileSystem
 from actors.storage.local_folder import ForeignPath
-from actors.storage.object_store import AlreadyThere, Storage
+from actors.storage.object_store import ObjectExists, Storage
 from pipelines.errors import RunFailed, UsageError
 from pipelines.run_state.commit_record import (
     FORMAT_VERSION,
@@ -161,7 +161,7 @@ class CommitLog:
             record = replace(record, seal="")
         try:
             self.storage.create(record.path, record.to_bytes())
-        except AlreadyThere as fault:
+        except ObjectExists as fault:
             raise RunFailed(
                 f"unit {record.unit} was committed by another run into {self.storage.root}; "
                 "this run stops, nothing is lost or doubled"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.storage.local_folder import ForeignPath
-from actors.storage.object_store import AlreadyThere, Storage
+from actors.storage.object_store import ObjectExists, Storage
 from pipelines.errors import RunFailed, UsageError
 from pipelines.run_state.commit_log import DRIVER
 
@@ -106,10 +106,10 @@ class Lease:
             UsageError: another driver is at work there.
             OSError: OUTPUT cannot be written.
         """
-        self.fenced = self.storage.fences(f"_log/fence-{self.driver}")
+        self.fenced = self.storage.has_conditional_writes(f"_log/fence-{self.driver}")
         try:
             self.storage.create(PATH, self._mine())
-        except AlreadyThere:
+        except ObjectExists:
             self._take_over()
         _HELD.add(self.driver)
         self._thread.start()

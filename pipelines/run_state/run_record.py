@@ -13,7 +13,7 @@ from actors.storage.model_hub import commit_of
 from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
 from pipelines.planning.plan import Plan
-from pipelines.planning.pool_sizing import Allotment
+from pipelines.planning.pool_sizing import Allocation
 from pipelines.run_state.counts import Counts
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
@@ -111,11 +111,11 @@ def run_record(job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts) -
     }
 
 
-def setup_record(allotment: Allotment, cluster: Mapping[str, float]) -> dict[str, Any]:
+def setup_record(allocation: Allocation, cluster: Mapping[str, float]) -> dict[str, Any]:
     """The pools of a run and what they had to share, for ``run.json``."""
     return {
         "cpus": cluster.get("CPU", 0.0),
         "gpus": cluster.get("GPU", 0.0),
-        "task_cpus": allotment.task_cpus,
-        "pools": [asdict(pool) for pool in allotment.pools],
+        "task_cpus": allocation.task_cpus,
+        "pools": [asdict(pool) for pool in allocation.pools],
     }

@@ -13,7 +13,7 @@ import pytest
 from botocore.config import Config
 
 from actors.storage import file_systems
-from actors.storage.object_store import AlreadyThere, Storage
+from actors.storage.object_store import ObjectExists, Storage
 from tests.chaos.jobs import BUCKET, Job, Result, Stand, compare, count_work
 from tests.chaos.kills import Kind, Ordeal, run_clean
 from tests.chaos.proxy import Passed
@@ -80,7 +80,7 @@ def test_a_create_after_another_writer_is_refused_though_the_network_is_bad(
 ) -> None:
     bad_storage.create("two/record.json", b"theirs")
     next_fault(stand, monkeypatch, "cut_before", "PUT")
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(ObjectExists):
         bad_storage.create("two/record.json", b"mine")
     assert bad_storage.read("two/record.json") == b"theirs"
 
@@ -92,13 +92,13 @@ def test_a_server_without_conditional_writes_is_found_out_and_still_overwrites_n
     monkeypatch: pytest.MonkeyPatch,
     conditions: Literal["ignored", "refused"],
 ) -> None:
-    assert bad_storage.fences("probe")
+    assert bad_storage.has_conditional_writes("probe")
     monkeypatch.setattr(stand.proxy, "conditions", conditions)
-    assert not bad_storage.fences("probe")
+    assert not bad_storage.has_conditional_writes("probe")
     assert not bad_storage.exists("probe")
     bad_storage.create("three/record.json", b"theirs")
     bad_storage.create("three/record.json", b"theirs")
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(ObjectExists):
         bad_storage.create("three/record.json", b"mine")
     assert bad_storage.read("three/record.json") == b"theirs"
 

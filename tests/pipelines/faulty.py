@@ -12,7 +12,7 @@ import pyarrow as pa
 from actors.stages.decode import Decoder
 from pipelines.config.job import JobConfig
 from pipelines.executor.stages import Stages, make_stages
-from pipelines.planning.pool_sizing import Allotment
+from pipelines.planning.pool_sizing import Allocation
 from uniaudio2.config import ModelConfig
 
 
@@ -46,10 +46,10 @@ class NeverEncoder:
 
 
 def faulty_stages(
-    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: ModelConfig, **faults: str
+    job: JobConfig, allocation: Allocation, schema: pa.Schema, model: ModelConfig, **faults: str
 ) -> Stages:
     """The job's real stages with the faulty decoder in place of the real one."""
-    stages = make_stages(job, allotment, schema, model)
+    stages = make_stages(job, allocation, schema, model)
     _, arguments = stages.pools["decode"]
     return replace(
         stages, pools={**stages.pools, "decode": (FaultyDecoder, {**arguments, **faults})}
@@ -57,8 +57,8 @@ def faulty_stages(
 
 
 def never_encode(
-    job: JobConfig, allotment: Allotment, schema: pa.Schema, model: ModelConfig
+    job: JobConfig, allocation: Allocation, schema: pa.Schema, model: ModelConfig
 ) -> Stages:
     """The job's real stages with an encoder that fails the test if it is used."""
-    stages = make_stages(job, allotment, schema, model)
+    stages = make_stages(job, allocation, schema, model)
     return replace(stages, pools={**stages.pools, "encode": (NeverEncoder, {})})

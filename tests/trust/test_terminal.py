@@ -32,7 +32,7 @@ from pipelines.progress.terminal import Terminal, cell
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.counts import Counts
 from tests.pipelines.committed import make_output
-from tests.pipelines.progress.test_live_view import MOMENT
+from tests.pipelines.progress.test_live_view import SNAPSHOT
 from uniaudio2.tasks.table import get_task
 from uniaudio2.terminal import say, say_json
 
@@ -120,7 +120,7 @@ def test_tables_and_the_live_view_take_text_for_text() -> None:
     _check_plain(file.getvalue())
     assert file.getvalue().count("[bold]x[/bold]:smile:") >= 3
     live = io.StringIO()
-    view = LiveView(lambda: MOMENT, Terminal(file=live, force_terminal=True, width=100))
+    view = LiveView(lambda: SNAPSHOT, Terminal(file=live, force_terminal=True, width=100))
     view.say(HOSTILE)
     view.stop()
     for harm in ("\x1b]0", "\x1b[2J\x1b[31mred", "\x9b", "\u202e", "\x07"):

@@ -25,7 +25,7 @@ _HUGE = """
 import sys
 import pyarrow as pa
 from actors.stages.load import Loader
-from pipelines.planning.plan import make_plan, travelling_schema
+from pipelines.planning.plan import make_plan, passthrough_schema
 from uniaudio2.tasks.table import get_task
 def peak():
     lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
@@ -33,7 +33,7 @@ def peak():
 before = peak()
 task = get_task("tts")
 plan = make_plan(sys.argv[1], task)
-loader = Loader(task, travelling_schema(plan.schema))
+loader = Loader(task, passthrough_schema(plan.schema))
 table = pa.concat_tables([loader(unit.to_table()) for unit in plan.units])
 kinds = dict(zip(table["id"].to_pylist(), table["error_kind"].to_pylist()))
 messages = [said for said in table["error_message"].to_pylist() if said]

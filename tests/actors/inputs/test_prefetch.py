@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.inputs.prefetch import ahead
+from actors.inputs.prefetch import prefetched
 
 
 def test_order_and_end() -> None:
-    with ahead(range(10)) as items:
+    with prefetched(range(10)) as items:
         assert list(items) == list(range(10))
 
 
@@ -21,7 +21,7 @@ def test_a_fault_comes_behind_the_items_before_it() -> None:
         raise OSError("gone")
 
     taken = []
-    with pytest.raises(OSError, match="gone"), ahead(broken()) as items:
+    with pytest.raises(OSError, match="gone"), prefetched(broken()) as items:
         for item in items:
             taken.append(item)
     assert taken == [1]
@@ -36,7 +36,7 @@ def test_no_more_than_depth_is_made_and_none_after_the_end() -> None:
             yield len(made)
 
     before = threading.active_count()
-    with ahead(endless(), depth=2) as items:
+    with prefetched(endless(), depth=2) as items:
         assert next(items) == 1
     assert threading.active_count() == before
     assert len(made) <= 5

@@ -17,7 +17,7 @@ import torch
 from actors.batch.table import start_table, write_codes
 from actors.batch.unit import UnitSpec, to_stream
 from actors.inputs import audio
-from actors.inputs.prompt_spans import joined_reason, joined_text, pieces_of
+from actors.inputs.prompt_spans import joined_reason, joined_text, prompt_spans
 from actors.stages.encode import Encoder
 from actors.stages.generate import Generator
 from actors.stages.load import Loader
@@ -94,12 +94,12 @@ def test_pieces_share_the_codes_of_a_row_in_order() -> None:
     table = start_table(["a", "b"], pa.array([{"x": 1}] * 2), 0)
     table = write_codes(table, {0: codes, 1: codes})
     table = table.append_column("cuts", pa.array([cuts, None], pa.list_(pa.list_(pa.int64(), 2))))
-    pieces = pieces_of(table, 0, codec, 5)
+    pieces = prompt_spans(table, 0, codec, 5)
     assert [(len(p.codes.reason), len(p.codes.recon)) for p in pieces] == lengths
     assert torch.equal(Codes.join([p.codes for p in pieces]).recon, codes.recon)
     assert [(p.start_s, p.end_s) for p in pieces][1] == (0.4, 20_000 / 24_000)
     assert len({p.seed for p in pieces}) == 3
-    (whole,) = pieces_of(table, 1, codec, 5)
+    (whole,) = prompt_spans(table, 1, codec, 5)
     assert (whole.seed, whole.end_s) == (row_seed(5, "b"), recon / 12.5)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from actors.batch.unit import UnitSpec, to_stream
 from actors.inputs.audio import load_wave
-from actors.inputs.few_shot import Example, lay_out_examples, lengths_alone, read_example
+from actors.inputs.few_shot import Example, few_shot_prompt, read_example, zero_codes
 from actors.stages.decode import Decoder
 from actors.stages.encode import Encoder
 from actors.stages.generate import Generator
@@ -208,9 +208,9 @@ def test_examples_stand_before_every_row_and_are_computed_once(
     assert generator.engine.engine.prefix_cache.computed_positions == len(generator.prefix)
     without = Generator("tiny", task, greedy, 0)(table)
     assert with_them["text"].to_pylist() != without["text"].to_pylist()
-    lengths = lay_out_examples(
+    lengths = few_shot_prompt(
         examples, task, (task.instruction,), 0, generator.model.prompts,
-        lengths_alone(generator.model.config.codec),
+        zero_codes(generator.model.config.codec),
     )  # fmt: skip
     assert len(lengths) == len(generator.prefix), "known beforehand, without the encoder"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.storage.audio_files import AudioLayout, lay_out, read_sound, tar_bytes
+from actors.storage.audio_files import AudioLayout, audio_objects, read_sound, tar_bytes
 from actors.storage.object_store import Storage
 from uniaudio2.errors import BadRow
 
@@ -18,7 +18,7 @@ SOUNDS = {"a.flac": b"one", "ü" * 60 + ".flac": b"two"}
 @pytest.mark.parametrize("layout", ["files", "tar"])
 def test_every_sound_is_found_by_its_path(tmp_path: Path, layout: AudioLayout) -> None:
     storage = Storage(str(tmp_path))
-    folder, objects = lay_out("00000007-abcd", SOUNDS, layout)
+    folder, objects = audio_objects("00000007-abcd", SOUNDS, layout)
     for path, data in objects.items():
         storage.put(path, data)
     assert len(objects) == (1 if layout == "tar" else 2)
@@ -31,7 +31,7 @@ def test_equal_sounds_make_equal_tars() -> None:
 
 
 def test_a_unit_without_sound_makes_no_object() -> None:
-    assert lay_out("00000007-abcd", {}, "tar")[1] == {}
+    assert audio_objects("00000007-abcd", {}, "tar")[1] == {}
 
 
 def special_tar() -> bytes:

@@ -16,7 +16,7 @@ import pytest
 
 from actors.storage import file_systems
 from actors.storage.file_systems import read_uri, retrying
-from actors.storage.object_store import AlreadyThere, Storage
+from actors.storage.object_store import ObjectExists, Storage
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -37,7 +37,7 @@ def test_put_replaces_and_list_sees_it(storage: Storage) -> None:
 def test_create_is_first_come_first_served(storage: Storage) -> None:
     storage.create("log/1.json", b"first")
     storage.create("log/1.json", b"first")  # the answer to the first call may have been lost
-    with pytest.raises(AlreadyThere):
+    with pytest.raises(ObjectExists):
         storage.create("log/1.json", b"second")
     assert storage.read("log/1.json") == b"first"
     assert storage.list("log") == ["log/1.json"]

@@ -23,7 +23,7 @@ def result(errors: int, output: str = "out", tried: int | None = None) -> RunRes
     return RunResult(output, counts, 75.0, 3 if errors else 0, report, tried, 1)
 
 
-def test_all_is_well() -> None:
+def test_a_run_without_errors() -> None:
     assert closing_lines(result(0)).splitlines() == [
         "done: 10 rows, 0 errors, 2 h 1 min of audio read, 1 min 15 s",
         "speed:   3 rows/s",
@@ -37,7 +37,7 @@ def test_rows_failed() -> None:
     lines = closing_lines(result(4, "my out", tried=5)).splitlines()
     assert lines[0] == "retried: 5 rows, 1 succeed now, 4 do not"
     assert lines[-2] == "errors:  my out/errors (4 missing_file)"
-    assert lines[-1] == "next:    mend their cause, then uniaudio2 retry 'my out'"
+    assert lines[-1] == "next:    fix their cause, then uniaudio2 retry 'my out'"
 
 
 @pytest.mark.parametrize(("errors", "command"), [(0, None), (2, "uniaudio2 retry out")])

@@ -21,7 +21,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_machine_that_is_well(
+def test_a_machine_that_is_ready(
     tmp_path: Path,
     bucket: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -31,9 +31,9 @@ def test_a_machine_that_is_well(
     assert _run(monkeypatch, "--model", "tiny", *storages) == 0
     said = capsys.readouterr().out
     for name in ("python", "torch", "torchaudio", "ray", "model"):
-        assert f"ok    {name}" in said
+        assert f"ok     {name}" in said
     assert said.count("reads, writes, conditional writes") == 2
-    assert said.endswith("all is well\n")
+    assert said.endswith("all checks passed\n")
     assert not list(tmp_path.iterdir())
     assert Storage(bucket).list("") == []
 
@@ -44,11 +44,11 @@ def test_what_is_broken_is_said_and_the_rest_still_checked(
 ) -> None:
     assert _run(monkeypatch, "--model", "tinny", "--storage", "/proc/nothing") == 1
     said = capsys.readouterr().out
-    assert "WRONG model" in said
+    assert "FAILED model" in said
     assert "did you mean 'tiny'" in said
-    assert "WRONG storage" in said
+    assert "FAILED storage" in said
     assert "permissions" in said
-    assert said.endswith("2 to mend\n")
+    assert said.endswith("2 of 6 checks failed\n")
 
 
 def test_a_model_is_found_wherever_a_run_would_find_it(
@@ -57,18 +57,18 @@ def test_a_model_is_found_wherever_a_run_would_find_it(
     monkeypatch.setenv("UNIAUDIO2_CACHE", str(tmp_path))
     for name in ("config.json", "tokenizer/tokenizer.json"):
         Storage(f"{bucket}/tiny").put(name, (BUNDLED / "tiny" / name).read_bytes())
-    assert doctor.check_model(f"{bucket}/tiny").is_well
+    assert doctor.check_model(f"{bucket}/tiny").passed
 
 
 def test_a_store_that_ignores_conditions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Storage, "fences", lambda *_: False)
+    monkeypatch.setattr(Storage, "has_conditional_writes", lambda *_: False)
     found = doctor.check_storage(str(tmp_path))
-    assert not found.is_well
+    assert not found.passed
     assert "If-None-Match" in found.remedy
 
 
 def test_an_old_python() -> None:
-    assert not doctor.check_python((3, 10, 2)).is_well
+    assert not doctor.check_python((3, 10, 2)).passed
 
 
 def test_a_driver_that_torch_does_not_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,4 +76,4 @@ def test_a_driver_that_torch_does_not_use(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(doctor.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
     assert "built for CUDA" in doctor.check_torch().remedy
     monkeypatch.setattr(doctor.shutil, "which", lambda _: None)
-    assert doctor.check_torch().is_well
+    assert doctor.check_torch().passed

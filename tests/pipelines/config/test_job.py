@@ -60,7 +60,7 @@ def test_unknown_tasks_name_the_nearest(name: str, hint: str) -> None:
 def test_when_a_job_is_past_hope(
     limit: int | str | None, errors: int, done: int, hopeless: bool
 ) -> None:
-    assert JobConfig(**GIVEN, max_errors=limit).is_hopeless(errors, done) == hopeless
+    assert JobConfig(**GIVEN, max_errors=limit).exceeds_max_errors(errors, done) == hopeless
 
 
 def test_published_spellings() -> None:
@@ -122,7 +122,7 @@ def test_config_files_that_are_none(tmp_path: Path, text: str) -> None:
 
 def test_a_batch_is_a_number_or_found_out_at_start() -> None:
     job = make_job(GIVEN, sets=("decode.batch=auto", "encode.batch=12"))
-    assert (job.decode.pieces, job.encode.pieces) == (None, 12)
+    assert (job.decode.batch_size, job.encode.batch_size) == (None, 12)
     for wrong in ("decode.batch=0", "decode.batch=much", "generate.batch=auto"):
         with pytest.raises(UsageError, match=r"(decode|generate)\.batch"):
             make_job(GIVEN, sets=(wrong,))

@@ -17,7 +17,7 @@ from pipelines.cli.demo import EXAMPLES, read_results
 from pipelines.config.job import make_job
 from pipelines.executor.inline_executor import InlineExecutor
 from pipelines.executor.stages import Stages
-from pipelines.planning.pool_sizing import Allotment
+from pipelines.planning.pool_sizing import Allocation
 from tests.pipelines.jobs.test_faults import job
 
 NO_RAY = """
@@ -72,8 +72,8 @@ def test_every_unit_comes_to_a_receipt_or_a_fault() -> None:
 
     rows = to_stream(pa.table({"id": ["a"]}))
     units = [UnitSpec(number, "", 0, 1, "", "f", rows) for number in range(3)]
-    stages, allotment = Stages(load, write, {}, 60, ""), Allotment((), 1.0, ())
-    first, failed, last = InlineExecutor().stream(units, stages, allotment)
+    stages, allocation = Stages(load, write, {}, 60, ""), Allocation((), 1.0, ())
+    first, failed, last = InlineExecutor().stream(units, stages, allocation)
     assert isinstance(first, Receipt)
     assert isinstance(last, Receipt)
     assert (first.unit, last.unit) == (0, 2)

@@ -34,6 +34,6 @@ def test_rays_servers_are_seen_and_ask_for_the_token() -> None:
     names = {port.process for port in ray_ports()}
     assert {"driver", "gcs_server", "raylet"} <= names
     found = check_ports(None)
-    assert found.is_well
+    assert found.passed
     assert "asks for the token" in found.found
     assert str(os.getpid()) not in found.found

@@ -14,7 +14,7 @@ from actors.batch.unit import UnitSpec
 from pipelines.executor.ray_executor import BLOCKS_WAITING, CALLS_AT_ONCE, RayExecutor
 from pipelines.executor.ray_settings import own_data_context
 from pipelines.executor.stages import Stages
-from pipelines.planning.pool_sizing import Allotment, Pool
+from pipelines.planning.pool_sizing import Allocation, Pool
 
 ACTORS, UNITS = 3, 12
 LONGEST_S = 60.0
@@ -57,6 +57,6 @@ def test_a_pool_grows_while_units_wait_for_it(tmp_path: Path) -> None:
     executor = RayExecutor()
     executor.start()
     with executor.session(300.0):
-        outcomes = list(executor.stream(units, stages, Allotment((pool,), 0.1, ())))
+        outcomes = list(executor.stream(units, stages, Allocation((pool,), 0.1, ())))
     assert len(outcomes) == UNITS
     assert len(list(tmp_path.iterdir())) == ACTORS

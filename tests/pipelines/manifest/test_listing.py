@@ -14,7 +14,7 @@ from actors.stages.load import Loader
 from pipelines.config.settings import InputRules
 from pipelines.errors import UsageError
 from pipelines.manifest.tables.scan import LinkPolicy
-from pipelines.planning.plan import Plan, make_plan, travelling_schema
+from pipelines.planning.plan import Plan, make_plan, passthrough_schema
 from uniaudio2.tasks.table import get_task
 
 TOKENIZE, TTS = get_task("tokenize"), get_task("tts")
@@ -22,7 +22,7 @@ TOKENIZE, TTS = get_task("tokenize"), get_task("tts")
 
 def loaded(plan: Plan, task: str = "tokenize") -> dict[str, tuple[str | None, str | None]]:
     """Kind and message of every row, by id."""
-    loader = Loader(get_task(task), travelling_schema(plan.schema))
+    loader = Loader(get_task(task), passthrough_schema(plan.schema))
     tables = [loader(unit.to_table()) for unit in plan.units]
     table = pa.concat_tables([t.select(["id", "error_kind", "error_message"]) for t in tables])
     rows = table.to_pylist()

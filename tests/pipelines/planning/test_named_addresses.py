@@ -6,14 +6,14 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.planning.named_addresses import NamedAddresses
+from pipelines.planning.named_addresses import AddressScan
 from uniaudio2.tasks.table import get_task
 
 ASR = get_task("asr")
 
 
 def _refused(columns: dict[str, object], base: str, allow: tuple[str, ...] = ()) -> int:
-    found = NamedAddresses(ASR, allow)
+    found = AddressScan(ASR, allow)
     found.look(pa.table(columns), base)
     return found.refused
 
@@ -34,7 +34,7 @@ def test_structs_dictionaries_and_other_types() -> None:
 
 
 def test_one_line_says_how_many_which_and_what_would_allow_them() -> None:
-    found = NamedAddresses(ASR)
+    found = AddressScan(ASR)
     found.look(pa.table({"audio": ["s3://theirs/a.wav"] * 5}), "s3://mine/set")
     with pytest.raises(UsageError, match=r"5 addresses .*--set input\.allow=s3://theirs/") as told:
         found.check("s3://mine/set/m.parquet")

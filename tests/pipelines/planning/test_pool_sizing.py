@@ -21,22 +21,22 @@ def job(task: str = "speech_s2s", **settings: object) -> JobConfig:
     task=st.sampled_from(["tokenize", "asr", "tts", "reconstruct", "speech_s2s"]),
 )
 def test_open_pools_always_fit_with_room_to_read(cpus: int, gpus: int, task: str) -> None:
-    allotment = fit_pools(job(task), {"CPU": cpus, "GPU": gpus})
-    held = sum(pool.min_size * pool.num_cpus for pool in allotment.pools)
-    assert held + allotment.task_cpus <= cpus
-    assert allotment.task_cpus > 0
-    assert sum(pool.min_size * pool.num_gpus for pool in allotment.pools) <= gpus
-    for pool in allotment.pools:
+    allocation = fit_pools(job(task), {"CPU": cpus, "GPU": gpus})
+    held = sum(pool.min_size * pool.num_cpus for pool in allocation.pools)
+    assert held + allocation.task_cpus <= cpus
+    assert allocation.task_cpus > 0
+    assert sum(pool.min_size * pool.num_gpus for pool in allocation.pools) <= gpus
+    for pool in allocation.pools:
         assert pool.min_size <= pool.max_size
         assert pool.max_size * pool.num_gpus <= max(gpus, 1)
         assert (pool.num_gpus > 0) == (gpus > 0)
 
 
 def test_a_laptop_with_two_cores_shares_them_and_says_so() -> None:
-    allotment = fit_pools(job(), {"CPU": 2})
-    assert [pool.num_cpus for pool in allotment.pools] == [0.5, 0.5, 0.5]
-    assert [pool.threads for pool in allotment.pools] == [1, 1, 1]
-    assert "2 CPUs for 3 pools" in allotment.notes[0]
+    allocation = fit_pools(job(), {"CPU": 2})
+    assert [pool.num_cpus for pool in allocation.pools] == [0.5, 0.5, 0.5]
+    assert [pool.threads for pool in allocation.pools] == [1, 1, 1]
+    assert "2 CPUs for 3 pools" in allocation.notes[0]
 
 
 @pytest.mark.parametrize(

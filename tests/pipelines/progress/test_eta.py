@@ -10,7 +10,7 @@ import pytest
 
 from actors.batch.receipt import Receipt
 from actors.batch.stage_times import StageTime
-from pipelines.progress.eta import Pace
+from pipelines.progress.eta import EtaEstimator
 from pipelines.run_state.commit_record import Commit, merge_receipts
 
 START = 1_700_000_000.0
@@ -54,7 +54,7 @@ def test_after_a_tenth_of_the_work(shape: str, units: int, seed: int) -> None:
     commits = stream(units, STREAMS[shape], 0.3, seed)
     end = commits[-1].stages[-1].end
     workers = {name: count for name, (_, count) in STREAMS[shape].items()}
-    pace = Pace(rows=4 * units)
+    pace = EtaEstimator(rows=4 * units)
     for done, commit in enumerate(commits, 1):
         pace.add(commit)
         now = commit.stages[-1].end
@@ -81,7 +81,7 @@ def test_a_recorded_run_is_foretold_after_a_tenth_of_it() -> None:
     commits = recorded()
     rows = sum(commit.ok for commit in commits)
     end = max(call.end for commit in commits for call in commit.stages)
-    pace, right = Pace(rows), []
+    pace, right = EtaEstimator(rows), []
     for commit in commits:
         pace.add(commit)
         now = commit.stages[-1].end
@@ -97,19 +97,19 @@ def test_a_worker_with_two_units_in_work_is_occupied_once() -> None:
         call = StageTime("encode", "w", START + begin, 2.0, 4)
         return merge_receipts(unit, "f", [Receipt(unit, 4, 0, {}, {}, stages=(call,))])
 
-    pace = Pace(rows=80)
+    pace = EtaEstimator(rows=80)
     for unit in range(2):  # both from 0 to 2 s: a unit a second
         pace.add(commit(unit, 0.0))
     assert pace.left_s(START + 2, {}) == pytest.approx(18, rel=0.35)
 
 
 def test_before_the_first_unit_nothing_is_said() -> None:
-    assert Pace(rows=4).left_s(START, {}) is None
+    assert EtaEstimator(rows=4).left_s(START, {}) is None
 
 
 def test_while_nothing_comes_time_runs_down_but_not_below_zero() -> None:
     commits = stream(40, STREAMS["one stage"], 0.0, 0)
-    pace = Pace(rows=160)
+    pace = EtaEstimator(rows=160)
     for commit in commits[:20]:
         pace.add(commit)
     now = commits[19].stages[-1].end

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from pipelines.executor.stage_monitor import StageState
-from pipelines.progress.live_view import LiveView, Moment, draw, span
+from pipelines.progress.live_view import LiveView, ProgressSnapshot, format_duration, render_view
 from pipelines.progress.terminal import Terminal
 
-MOMENT = Moment(
+SNAPSHOT = ProgressSnapshot(
     rows=1200, done=300, errors=7, elapsed_s=40.0, working_s=20.0, rows_per_s=15.0,
     audio_per_s=90.0, audio_per_row_s=6.0, left_s=60.5,
     stages=(
@@ -23,15 +23,15 @@ MOMENT = Moment(
 )  # fmt: skip
 
 
-def drawn(moment: Moment) -> list[str]:
+def drawn(moment: ProgressSnapshot) -> list[str]:
     console = Terminal(file=io.StringIO(), width=100, color_system=None)
     with console.capture() as capture:
-        console.print(draw(moment))
+        console.print(render_view(moment))
     return capture.get().splitlines()
 
 
 def test_every_stage_has_its_line() -> None:
-    header, load, generate, write, whole = drawn(MOMENT)
+    header, load, generate, write, whole = drawn(SNAPSHOT)
     assert header.split() == [
         "stage", "rows", "audio", "s/s", "queue", "in", "work", "actors", "errors",
     ]  # fmt: skip
@@ -42,14 +42,14 @@ def test_every_stage_has_its_line() -> None:
 
 
 def test_before_the_stages_are_seen_it_says_so() -> None:
-    first, whole = drawn(replace(MOMENT, stages=(), left_s=None))
+    first, whole = drawn(replace(SNAPSHOT, stages=(), left_s=None))
     assert first == "starting, 40.0 s"
     assert whole.endswith("time left unknown")
 
 
 def test_the_view_is_gone_at_its_end_and_what_was_said_stays() -> None:
     file = io.StringIO()
-    view = LiveView(lambda: MOMENT, Terminal(file=file, force_terminal=True, width=100))
+    view = LiveView(lambda: SNAPSHOT, Terminal(file=file, force_terminal=True, width=100))
     view.say("a note of [red]3[/red] units")
     view.stop()
     written = file.getvalue()
@@ -63,4 +63,4 @@ def test_the_view_is_gone_at_its_end_and_what_was_said_stays() -> None:
     [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")],
 )
 def test_spans(seconds: float, words: str) -> None:
-    assert span(seconds) == words
+    assert format_duration(seconds) == words

@@ -55,8 +55,8 @@ def test_what_an_earlier_run_did_is_no_speed_of_this_one() -> None:
     progress = Progress(Counts(rows=8, units=2), "quiet")
     progress.counts.add(unit(0))
     progress.begin("again")
-    assert progress.moment().rows_per_s == 0
+    assert progress.snapshot().rows_per_s == 0
     progress.committed(unit(1))
-    moment = progress.moment()
+    moment = progress.snapshot()
     assert (moment.done, moment.left_s) == (8, 0.0)
     assert moment.audio_per_row_s == pytest.approx(2.0 / 4)

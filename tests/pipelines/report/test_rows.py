@@ -69,7 +69,7 @@ def test_of_many_parts_an_even_sample_is_read(
 ) -> None:
     monkeypatch.setattr(rows, "MOST_PARTS", 3)
     storage, paths = store_parts(tmp_path, [asr_part([f"{n}"]) for n in range(9)])
-    assert rows.spread(paths, 3) == [paths[0], paths[3], paths[6]]
+    assert rows.evenly_spaced(paths, 3) == [paths[0], paths[3], paths[6]]
     assert read_rows(storage, paths, "asr").read == 3
 
 

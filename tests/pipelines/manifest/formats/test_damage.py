@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from actors.batch.unit import to_stream
 from actors.stages.load import Loader
 from pipelines.errors import UsageError
-from pipelines.planning.plan import make_plan, travelling_schema
+from pipelines.planning.plan import make_plan, passthrough_schema
 from tests.damage import damaged
 from uniaudio2.tasks.table import get_task
 
@@ -75,7 +75,7 @@ def test_a_damaged_manifest_is_refused_or_every_row_comes_out(
     def load(data: bytes) -> int:
         path.write_bytes(data)
         plan = make_plan(str(path), task)
-        loader = Loader(task, travelling_schema(plan.schema))
+        loader = Loader(task, passthrough_schema(plan.schema))
         loaded = pa.concat_tables([loader(unit.to_table()) for unit in plan.units])
         assert loaded.num_rows == plan.rows
         messages = zip(loaded["error_kind"], loaded["error_message"], strict=True)
