@@ -20,7 +20,7 @@ from uniaudio2.lm.engine.request import Request
 from uniaudio2.lm.model import UniAudioLM
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.runtime.cuda_graphs import GraphCapture
-from uniaudio2.tokens.grid import text_segment
+from uniaudio2.tokens.grid import text_positions
 
 PROMPT_POSITIONS = 64
 SLOTS = (1, 8, 32, 128)
@@ -70,7 +70,7 @@ def seconds_per_step(
     graph_capture: GraphCapture | None = None,
 ) -> float:
     """Time one step of full slots, after a few steps to warm up."""
-    prompt = text_segment([32_000, *range(PROMPT_POSITIONS - 2), 32_001], lm.config)
+    prompt = text_positions([32_000, *range(PROMPT_POSITIONS - 2), 32_001], lm.config)
     engine = Engine(lm, Sampling(max_frames=steps + 16), slots, graph_capture=graph_capture)
     for seed in range(slots):
         engine.add_request(Request(prompt, seed, output))
@@ -85,7 +85,7 @@ def occupancy(lm: UniAudioLM) -> float:
     """Measure the share of slots in use while requests waited: lengths are log-normal."""
     dice = random.Random(0)  # noqa: S311 - lengths, no secrets
     engine = Engine(lm, Sampling(max_frames=200), OCCUPIED_SLOTS)
-    prompt = text_segment([32_000, 1, 32_001], lm.config)
+    prompt = text_positions([32_000, 1, 32_001], lm.config)
     for seed in range(OCCUPIED_REQUESTS):
         engine.add_request(Request(prompt, seed, "audio"))
     # an answer of a wanted length is one that may have no more steps

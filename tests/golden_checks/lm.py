@@ -38,8 +38,8 @@ from uniaudio2.tokens.grid import (
     COLUMNS,
     TEXT_COLUMN,
     Prompt,
-    audio_prompt_segment,
-    text_segment,
+    audio_prompt_positions,
+    text_positions,
     unconditional,
 )
 
@@ -319,10 +319,10 @@ def check_layouts(pair: GoldenPair) -> None:
     if spoken is not None:
         got = Prompt.join(
             [
-                text_segment(want["tts.task_prompt"].tolist(), config),
-                audio_prompt_segment(want["asr.semantic"], config),
-                text_segment(reversed_text, config, "caption"),
-                text_segment(text, config, "transcription"),
+                text_positions(want["tts.task_prompt"].tolist(), config),
+                audio_prompt_positions(want["asr.semantic"], config),
+                text_positions(reversed_text, config, "caption"),
+                text_positions(text, config, "transcription"),
             ]
         )
         assert_prompt(got, recorded_layout(pair, spoken), spoken)

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from uniaudio2.config import LmConfig
 from uniaudio2.lm.tokenizer import TextTokenizer
-from uniaudio2.tasks.spec import Segment, TaskSpec
+from uniaudio2.tasks.spec import PromptItem, TaskSpec
 from uniaudio2.tokens.codes import Codes
 from uniaudio2.tokens.grid import (
     Prompt,
-    audio_prompt_segment,
-    reason_segment,
-    semantic_segment,
-    text_segment,
+    audio_prompt_positions,
+    reason_positions,
+    semantic_positions,
+    text_positions,
 )
 
 
@@ -24,50 +24,50 @@ def build_prompt(
     config: LmConfig,
     fixed: Mapping[str, list[int]] | None = None,
 ) -> Prompt:
-    """Build a prompt: the instruction, then the task's segments in their order.
+    """Build a prompt: the instruction, then the task's items in their order.
 
     Args:
         task: its entry in the task table.
         instruction_ids: text ids of the task prompt, its bos and eos included; none leaves it out.
-        values: what fills the segments, by column: text ids or codes.
+        values: what fills the items, by column: text ids or codes.
         config: markers and cards.
         fixed: text ids of the task's fixed texts, by text.
 
     Raises:
         ValueError: a column is missing or holds the other kind, or an id is out of range.
     """
-    parts = [text_segment(instruction_ids, config)]
-    for segment in task.prompt:
-        parts += _segment(segment, {**(fixed or {}), **values}, config, task.name)
+    parts = [text_positions(instruction_ids, config)]
+    for item in task.prompt:
+        parts += _positions(item, {**(fixed or {}), **values}, config, task.name)
     return Prompt.join(parts)
 
 
-def _segment(
-    segment: Segment, values: Mapping[str, list[int] | Codes], config: LmConfig, task: str
+def _positions(
+    item: PromptItem, values: Mapping[str, list[int] | Codes], config: LmConfig, task: str
 ) -> list[Prompt]:
-    value = values.get(segment.column or segment.text or "")
-    wants_text = segment.kind == "text"
+    value = values.get(item.column or item.text or "")
+    wants_text = item.kind == "text"
     if value is None or isinstance(value, Codes) == wants_text:
         given = "nothing" if value is None else type(value).__name__
         raise ValueError(
-            f"column {segment.column!r} holds {given}; task {task!r} needs "
+            f"column {item.column!r} holds {given}; task {task!r} needs "
             f"{'text ids' if wants_text else 'codes'} there"
         )
     if not isinstance(value, Codes):
         is_closed = value[-1:] == [config.ids.text_eos]
-        ids = value[:-1] if segment.open and is_closed else value
-        return [text_segment(ids, config, segment.tag)]
-    if segment.kind == "audio_prompt":
-        return [audio_prompt_segment(value.recon, config)]
+        ids = value[:-1] if item.open and is_closed else value
+        return [text_positions(ids, config, item.tag)]
+    if item.kind == "audio_prompt":
+        return [audio_prompt_positions(value.recon, config)]
     parts = []
-    if segment.kind in ("audio", "reason"):
-        parts.append(reason_segment(value.reason, config))
-    if segment.kind in ("audio", "recon"):
-        parts.append(semantic_segment(value.recon, config))
+    if item.kind in ("audio", "reason"):
+        parts.append(reason_positions(value.reason, config))
+    if item.kind in ("audio", "recon"):
+        parts.append(semantic_positions(value.recon, config))
     return parts
 
 
-def answer_segments(
+def answer_positions(
     task: TaskSpec, answer: list[int] | Sequence[Codes], config: LmConfig
 ) -> list[Prompt]:
     """Lay an answer out as the model would give it: text ids between the task's tags, or the
@@ -81,12 +81,12 @@ def answer_segments(
     sounds = [value for value in answer if isinstance(value, Codes)]
     if task.output == "text":
         goes_on = task.prompt[-1].open and not task.output_tag
-        return [text_segment(ids[1:] if goes_on else ids, config, task.output_tag)]
+        return [text_positions(ids[1:] if goes_on else ids, config, task.output_tag)]
     for sound in sounds:
         if "reason" in task.answer:
-            parts.append(reason_segment(sound.reason, config))
+            parts.append(reason_positions(sound.reason, config))
         if "recon" in task.answer:
-            parts.append(semantic_segment(sound.recon, config))
+            parts.append(semantic_positions(sound.recon, config))
     return parts
 
 
@@ -140,5 +140,5 @@ class PromptBuilder:
             ValueError: as of `prompt`.
         """
         told = self.tokenizer.encode(answer) if isinstance(answer, str) else answer
-        parts = answer_segments(task, told, self.config)
+        parts = answer_positions(task, told, self.config)
         return Prompt.join([self.prompt(task, values, instruction), *parts])

@@ -13,10 +13,10 @@ from uniaudio2.tokens.codes import PAIR, Stream
 
 Stage = Literal["load", "encode", "generate", "decode"]
 Output = Literal["codes", "text", "audio"]
-SegmentKind = Literal["text", "audio", "reason", "recon", "audio_prompt"]
+ItemKind = Literal["text", "audio", "reason", "recon", "audio_prompt"]
 
 AUDIO = "audio"
-"""The column that a task which hears anything always reads; others may come beside it."""
+"""The column that every task with audio in its prompt reads; others may come beside it."""
 MOST_SOUNDS = 4
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SHOWN = {
@@ -27,8 +27,8 @@ _SHOWN = {
 }
 
 
-class Segment(Frozen):
-    """One piece of a prompt.
+class PromptItem(Frozen):
+    """One item of a prompt.
 
     Attributes:
         kind: text, audio (reasoning codes, then reconstruction codes), one of its two streams,
@@ -39,7 +39,7 @@ class Segment(Frozen):
         open: leave out the end of the text, so that the model goes on with it.
     """
 
-    kind: SegmentKind
+    kind: ItemKind
     column: str | None = None
     text: str | None = None
     tag: str | None = None
@@ -48,32 +48,32 @@ class Segment(Frozen):
     @field_validator("kind", mode="before")
     @classmethod
     def _known_kind(cls, value: Any) -> Any:
-        return known(value, get_args(SegmentKind), "kind")
+        return known(value, get_args(ItemKind), "kind")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Segment:
+    def _consistent(self) -> PromptItem:
         if (self.column is None) == (self.text is None):
             raise ValueError(
-                f"a segment of kind {self.kind!r} has {'both' if self.column else 'neither'} "
+                f"an item of kind {self.kind!r} has {'both' if self.column else 'neither'} "
                 "column and text; give one: the input column that fills it, or fixed text"
             )
         if self.kind != "text" and (self.text is not None or self.tag is not None or self.open):
             raise ValueError(
-                f"text, tag and open are for segments of kind 'text', not {self.kind!r}; "
+                f"text, tag and open are for items of kind 'text', not {self.kind!r}; "
                 "leave them out"
             )
         if not (self.column or self.text or "").strip():
-            raise ValueError("a segment's column or text is empty; fill it or leave it out")
+            raise ValueError("an item's column or text is empty; fill it or leave it out")
         if self.column == "instruction":
             raise ValueError(
-                "column 'instruction' replaces the task's instruction and fills no segment; "
+                "column 'instruction' replaces the task's instruction and fills no item; "
                 "give the column another name"
             )
         return self
 
     @property
     def shown(self) -> str:
-        """How `TaskSpec.layout` shows it."""
+        """The item as `TaskSpec.layout` shows it."""
         if self.kind != "text":
             return _SHOWN[self.kind].format(self.column)
         words = repr(self.text) if self.text is not None else f"{{{self.column}}}"
@@ -92,7 +92,7 @@ class TaskSpec(Frozen):
         optional: input columns that are used when present.
         fallback: a column that serves where a required one is absent (``{"caption": "text"}``).
         stages: what the pipeline runs, in order; it follows from inputs and output.
-        prompt: segments after the instruction, in order; none if nothing is generated.
+        prompt: items after the instruction, in order; none if nothing is generated.
         instruction: the task prompt, used when the job and the row name none; "" for none.
         output: what a row yields.
         output_tag: the tag that the model puts around its text.
@@ -111,7 +111,7 @@ class TaskSpec(Frozen):
     optional: tuple[str, ...] = ()
     fallback: dict[str, str] = {}
     stages: tuple[Stage, ...] = ()
-    prompt: tuple[Segment, ...] = ()
+    prompt: tuple[PromptItem, ...] = ()
     instruction: str = ""
     output: Output
     output_tag: str | None = None
@@ -146,22 +146,24 @@ class TaskSpec(Frozen):
     @model_validator(mode="after")
     def _complete(self) -> TaskSpec:
         """Check the task as a whole, and fill in what follows from the prompt."""
-        read = _unique(segment.column for segment in self.prompt if segment.column)
-        heard = self.audio_columns
+        read = _unique(item.column for item in self.prompt if item.column)
+        audio_columns = self.audio_columns
         if self.prompt and self.columns and set(self.columns) != set(read):
             raise ValueError(
                 f"columns {list(self.columns)} are not those of the prompt, {list(read)}; "
                 "leave columns out"
             )
-        if heard and AUDIO not in heard:
-            raise ValueError(f"audio is read from {', '.join(heard)}; call one of them {AUDIO!r}")
-        both = sorted(set(heard) & set(self.text_columns))
+        if audio_columns and AUDIO not in audio_columns:
+            raise ValueError(
+                f"audio is read from {', '.join(audio_columns)}; call one of them {AUDIO!r}"
+            )
+        both = sorted(set(audio_columns) & set(self.text_columns))
         if both:
             raise ValueError(f"column {both[0]!r} fills text and audio; use two columns")
         if not set(self.fallback) <= set(read or self.columns):
             raise ValueError(f"fallback {self.fallback} is for columns that the task reads")
         if not (self.prompt or self.columns):
-            raise ValueError(f"task {self.name!r} has no prompt; give at least one segment")
+            raise ValueError(f"task {self.name!r} has no prompt; give at least one item")
         self._check_output()
         object.__setattr__(self, "columns", self.columns or read)
         object.__setattr__(self, "stages", self.stages or self._stages())
@@ -186,14 +188,14 @@ class TaskSpec(Frozen):
 
     @property
     def audio_columns(self) -> tuple[str, ...]:
-        """Columns that are heard."""
+        """Columns whose audio is encoded."""
         if not self.prompt:
             return (AUDIO,) if AUDIO in self.columns else ()
         return _unique(s.column for s in self.prompt if s.column and s.kind != "text")
 
     @property
     def other_audio(self) -> tuple[str, ...]:
-        """Columns that are heard beside `AUDIO`."""
+        """Columns whose audio is encoded beside that of `AUDIO`."""
         return tuple(name for name in self.audio_columns if name != AUDIO)
 
     @property
@@ -208,10 +210,10 @@ class TaskSpec(Frozen):
 
     @property
     def layout(self) -> str:
-        """The rows of a prompt in words: TP is the instruction, R and S are the reasoning and
+        """The order of a prompt in words: TP is the instruction, R and S are the reasoning and
         reconstruction codes of a column, AP is an audio prompt."""
         first = ["TP"] if self.instruction else []
-        return " ".join(first + [segment.shown for segment in self.prompt])
+        return " ".join(first + [item.shown for item in self.prompt])
 
     @property
     def yields(self) -> str:

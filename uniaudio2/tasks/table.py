@@ -1,25 +1,25 @@
 """The one table of tasks: what each reads, how its prompt is laid out and what comes out.
 
 Source: the layouts of the published evaluation scripts and of the training data's formats.
-Adding a task is adding a row.
+Adding a task is adding an entry.
 """
 
 from __future__ import annotations
 
 from uniaudio2.frozen import nearest
-from uniaudio2.tasks.spec import AUDIO, Segment, TaskSpec
+from uniaudio2.tasks.spec import AUDIO, PromptItem, TaskSpec
 from uniaudio2.tokens.codes import PAIR
 
-__all__ = ["TASKS", "Segment", "TaskSpec", "check_name_is_free", "get_task"]
+__all__ = ["TASKS", "PromptItem", "TaskSpec", "check_name_is_free", "get_task"]
 
-_AUDIO = Segment(kind="audio", column=AUDIO)
-_PROMPT = Segment(kind="audio_prompt", column=AUDIO)
-_TRANSCRIPTION = Segment(kind="text", column="text", tag="transcription")
-_CAPTION = Segment(kind="text", column="caption", tag="caption")
-_LYRIC = Segment(kind="text", column="lyric", tag="lyric")
+_AUDIO = PromptItem(kind="audio", column=AUDIO)
+_PROMPT = PromptItem(kind="audio_prompt", column=AUDIO)
+_TRANSCRIPTION = PromptItem(kind="text", column="text", tag="transcription")
+_CAPTION = PromptItem(kind="text", column="caption", tag="caption")
+_LYRIC = PromptItem(kind="text", column="lyric", tag="lyric")
 _TEXT_SERVES = {"caption": "text"}
 
-_CODEC_ROWS = (
+_CODEC_TASKS = (
     TaskSpec(
         name="tokenize",
         summary="audio to reasoning and reconstruction codes",
@@ -41,7 +41,7 @@ _CODEC_ROWS = (
     ),
 )
 
-_TEXT_ROWS = (
+_TEXT_TASKS = (
     TaskSpec(
         name="asr",
         summary="speech to text",
@@ -106,7 +106,7 @@ _TEXT_ROWS = (
     TaskSpec(
         name="audio_understanding",
         summary="audio and a question to an answer",
-        prompt=(Segment(kind="text", column="question"), _AUDIO),
+        prompt=(PromptItem(kind="text", column="question"), _AUDIO),
         instruction="Answer the question about this recording.",
         output="text",
         greedy=True,
@@ -121,12 +121,12 @@ _TEXT_ROWS = (
     TaskSpec(
         name="text_only",
         summary="text to how it goes on",
-        prompt=(Segment(kind="text", column="text", open=True),),
+        prompt=(PromptItem(kind="text", column="text", open=True),),
         output="text",
     ),
 )
 
-_AUDIO_ROWS = (
+_AUDIO_TASKS = (
     TaskSpec(
         name="tts",
         summary="text to speech",
@@ -205,7 +205,7 @@ _AUDIO_ROWS = (
     TaskSpec(
         name="speech_edit",
         summary="speech and new text to edited speech",
-        prompt=(Segment(kind="text", column="text"), _AUDIO),
+        prompt=(PromptItem(kind="text", column="text"), _AUDIO),
         instruction="Say this recording again with the new text.",
         output="audio",
     ),
@@ -243,7 +243,7 @@ _AUDIO_ROWS = (
     TaskSpec(
         name="reason_to_semantic",
         summary="reasoning codes of audio to reconstruction codes and sound",
-        prompt=(Segment(kind="reason", column=AUDIO),),
+        prompt=(PromptItem(kind="reason", column=AUDIO),),
         instruction="Turn these reasoning tokens into reconstruction tokens.",
         output="audio",
         answer=("recon",),
@@ -251,7 +251,7 @@ _AUDIO_ROWS = (
     TaskSpec(
         name="semantic_to_reason",
         summary="reconstruction codes of audio to reasoning codes",
-        prompt=(Segment(kind="recon", column=AUDIO),),
+        prompt=(PromptItem(kind="recon", column=AUDIO),),
         instruction="Turn these reconstruction tokens into reasoning tokens.",
         output="codes",
         answer=("reason",),
@@ -274,8 +274,10 @@ _AUDIO_ROWS = (
     ),
 )
 
-TASKS: dict[str, TaskSpec] = {row.name: row for row in (*_CODEC_ROWS, *_TEXT_ROWS, *_AUDIO_ROWS)}
-_ALIASES = {alias: row.name for row in TASKS.values() for alias in row.aliases}
+TASKS: dict[str, TaskSpec] = {
+    task.name: task for task in (*_CODEC_TASKS, *_TEXT_TASKS, *_AUDIO_TASKS)
+}
+_ALIASES = {alias: task.name for task in TASKS.values() for alias in task.aliases}
 
 
 def get_task(name: str) -> TaskSpec:

@@ -24,7 +24,7 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def is_task_file(task: str) -> bool:
-    """Whether what was asked for is a file and no name of the table."""
+    """Tell whether a task is given as a file and not by a name of the table."""
     return task.lower().endswith(SUFFIXES)
 
 
@@ -51,7 +51,7 @@ def parse_task(text: str, path: str) -> TaskSpec:
     try:
         task = TaskSpec.model_validate(given)
         if not task.prompt:
-            raise ValueError("there is no prompt; give a list of segments")
+            raise ValueError("there is no prompt; give a list of items")
         for name in (task.name, *task.aliases):
             check_name_is_free(name)
     except ValidationError as fault:

@@ -28,23 +28,24 @@ class Codes:
     recon: Tensor
 
     @staticmethod
-    def join(parts: Sequence[Codes]) -> Codes:
-        """The codes of several clips, one behind the other."""
-        if not parts:
+    def join(several: Sequence[Codes]) -> Codes:
+        """Concatenate the codes of several clips."""
+        if not several:
             return Codes.empty()
         return Codes(
-            torch.cat([part.reason for part in parts]), torch.cat([part.recon for part in parts])
+            torch.cat([codes.reason for codes in several]),
+            torch.cat([codes.recon for codes in several]),
         )
 
     @staticmethod
-    def gather(parts: Iterable[Codes], reason_frames: int, recon_frames: int) -> Codes:
-        """The codes of many parts that come one by one, in tensors that are made at once.
+    def gather(segments: Iterable[Codes], reason_frames: int, recon_frames: int) -> Codes:
+        """Concatenate the codes of segments that come one by one, in tensors made at once.
 
         Thousands of small tensors that live long, made between large ones that do not, would keep
         the heap from ever shrinking.
 
         Args:
-            parts: one behind the other; what exceeds the frames is left out.
+            segments: in order; what exceeds the frames is left out.
             reason_frames: frames of the whole.
             recon_frames: the same at the other rate.
         """
@@ -53,18 +54,18 @@ class Codes:
             torch.zeros(recon_frames, 8, dtype=torch.int64),
         )
         reason_at = recon_at = 0
-        for part in parts:
+        for segment in segments:
             for stream, own, at in (
-                (whole.reason, part.reason, reason_at),
-                (whole.recon, part.recon, recon_at),
+                (whole.reason, segment.reason, reason_at),
+                (whole.recon, segment.recon, recon_at),
             ):
                 room = stream[at : at + len(own)]
                 room.copy_(own[: len(room)])
-            reason_at += len(part.reason)
-            recon_at += len(part.recon)
+            reason_at += len(segment.reason)
+            recon_at += len(segment.recon)
         return whole
 
     @staticmethod
     def empty() -> Codes:
-        """No tokens at all: two ``[0, 8]`` tensors."""
+        """Make codes without tokens: two ``[0, 8]`` tensors."""
         return Codes(torch.zeros(0, 8, dtype=torch.int64), torch.zeros(0, 8, dtype=torch.int64))

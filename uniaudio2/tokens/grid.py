@@ -1,6 +1,7 @@
-"""The token grid of the language model: one row per step, nine columns.
+"""The token grid of the language model: positions by nine columns.
 
-Columns 0..7 hold one audio id per codebook, column 8 a text id; a row is text, audio or padding.
+Columns 0..7 hold one audio id per codebook, column 8 a text id; a position is text, audio or
+padding.
 Reason ids are used as they are, semantic (reconstruction) ids are shifted by the reason card.
 """
 
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from uniaudio2.config import CODEBOOKS, LmConfig
 from uniaudio2.tokens.codes import PAIR, Codes, Stream
@@ -22,7 +24,7 @@ COLUMNS = CODEBOOKS + 1
 
 @dataclass(frozen=True)
 class Prompt:
-    """Rows to feed before generation.
+    """Positions that the model reads before it answers.
 
     Attributes:
         tokens: ``[S, 9]`` int64; unused columns are 0.
@@ -36,15 +38,15 @@ class Prompt:
         return int(self.tokens.shape[0])
 
     @staticmethod
-    def join(parts: Sequence[Prompt]) -> Prompt:
-        """Concatenate pieces in order."""
+    def join(prompts: Sequence[Prompt]) -> Prompt:
+        """Concatenate prompts in order."""
         return Prompt(
-            torch.cat([part.tokens for part in parts]), torch.cat([part.kind for part in parts])
+            torch.cat([one.tokens for one in prompts]), torch.cat([one.kind for one in prompts])
         )
 
 
-def text_segment(ids: Sequence[int], config: LmConfig, tag: str | None = None) -> Prompt:
-    """Lay out text ids one per row, between ``<tag>`` and ``</tag>`` when a tag is given.
+def text_positions(ids: Sequence[int], config: LmConfig, tag: str | None = None) -> Prompt:
+    """Lay out text ids one per position, between ``<tag>`` and ``</tag>`` when a tag is given.
 
     Args:
         ids: text ids, their own bos and eos included.
@@ -70,7 +72,7 @@ def text_segment(ids: Sequence[int], config: LmConfig, tag: str | None = None) -
 
 
 def _check_card(codes: Tensor, card: int, name: str) -> None:
-    """Ids of another card, or of the next codebook's span, would be read without complaint."""
+    """Refuse ids of another card or codebook, which would be read without complaint."""
     if codes.ndim != 2 or codes.shape[1] != CODEBOOKS:
         raise ValueError(
             f"{name} codes have shape {tuple(codes.shape)}; they must be [T, {CODEBOOKS}], "
@@ -83,7 +85,7 @@ def _check_card(codes: Tensor, card: int, name: str) -> None:
         )
 
 
-def _wrapped(codes: Tensor, bos: int, eos: int) -> Prompt:
+def _between_markers(codes: Tensor, bos: int, eos: int) -> Prompt:
     first = torch.full((1, CODEBOOKS), bos, dtype=torch.int64)
     last = torch.full((1, CODEBOOKS), eos, dtype=torch.int64)
     tokens = torch.zeros(codes.shape[0] + 2, COLUMNS, dtype=torch.int64)  # [T + 2, 9]
@@ -91,17 +93,17 @@ def _wrapped(codes: Tensor, bos: int, eos: int) -> Prompt:
     return Prompt(tokens, torch.full((tokens.shape[0],), AUDIO, dtype=torch.uint8))
 
 
-def reason_segment(codes: Tensor, config: LmConfig) -> Prompt:
+def reason_positions(codes: Tensor, config: LmConfig) -> Prompt:
     """Lay out reasoning codes ``[Tq, 8]`` between their bos and eos frames.
 
     Raises:
         ValueError: wrong shape, or a code outside the reason card.
     """
     _check_card(codes, config.reason_card, "reason")
-    return _wrapped(codes, config.ids.reason_bos, config.ids.reason_eos)
+    return _between_markers(codes, config.ids.reason_bos, config.ids.reason_eos)
 
 
-def semantic_segment(codes: Tensor, config: LmConfig) -> Prompt:
+def semantic_positions(codes: Tensor, config: LmConfig) -> Prompt:
     """Lay out reconstruction codes ``[T, 8]``, markers included in the shift by the reason card.
 
     Raises:
@@ -110,10 +112,10 @@ def semantic_segment(codes: Tensor, config: LmConfig) -> Prompt:
     _check_card(codes, config.semantic_card, "reconstruction")
     card = config.reason_card
     bos, eos = config.ids.semantic_bos + card, config.ids.semantic_eos + card
-    return _wrapped(codes.to(torch.int64) + card, bos, eos)
+    return _between_markers(codes.to(torch.int64) + card, bos, eos)
 
 
-def audio_prompt_segment(codes: Tensor, config: LmConfig) -> Prompt:
+def audio_prompt_positions(codes: Tensor, config: LmConfig) -> Prompt:
     """Lay out reconstruction codes ``[T, 8]`` as an audio prompt: its markers are joint ids.
 
     Raises:
@@ -122,11 +124,11 @@ def audio_prompt_segment(codes: Tensor, config: LmConfig) -> Prompt:
     _check_card(codes, config.semantic_card, "reconstruction")
     ids = config.ids
     shifted = codes.to(torch.int64) + config.reason_card
-    return _wrapped(shifted, ids.audio_prompt_bos, ids.audio_prompt_eos)
+    return _between_markers(shifted, ids.audio_prompt_bos, ids.audio_prompt_eos)
 
 
 def unconditional(prompt: Prompt, config: LmConfig) -> Prompt:
-    """The prompt for the unconditional half of guidance: the same rows, saying nothing.
+    """Make the prompt of the unconditional sequence of guidance: the same positions, all pads.
 
     Every text id becomes the text pad; every audio id becomes the pad of its card, the
     semantic one without the shift by the reason card, as in the published training.
@@ -135,8 +137,8 @@ def unconditional(prompt: Prompt, config: LmConfig) -> Prompt:
     tokens = prompt.tokens.clone()
     tokens[prompt.kind == TEXT, TEXT_COLUMN] = ids.text_pad
     is_audio = prompt.kind == AUDIO
-    heard = tokens[is_audio, :CODEBOOKS]  # [N, 8]
-    pads = torch.where(heard < config.reason_card, ids.reason_pad, ids.semantic_pad)
+    audio = tokens[is_audio, :CODEBOOKS]  # [N, 8]
+    pads = torch.where(audio < config.reason_card, ids.reason_pad, ids.semantic_pad)
     tokens[is_audio, :CODEBOOKS] = pads
     return Prompt(tokens, prompt.kind)
 
@@ -148,12 +150,8 @@ def pad_prompts(prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, Tensor]:
         tokens ``[B, S, 9]`` int64, kind ``[B, S]`` uint8, length ``[B]`` int64.
     """
     length = torch.tensor([len(prompt) for prompt in prompts], dtype=torch.int64)
-    longest = int(length.max())
-    tokens = torch.zeros(len(prompts), longest, COLUMNS, dtype=torch.int64)
-    kind = torch.full((len(prompts), longest), PADDING, dtype=torch.uint8)
-    for row, prompt in enumerate(prompts):
-        tokens[row, : len(prompt)] = prompt.tokens
-        kind[row, : len(prompt)] = prompt.kind
+    tokens = pad_sequence([prompt.tokens for prompt in prompts], batch_first=True)
+    kind = pad_sequence([one.kind for one in prompts], batch_first=True, padding_value=PADDING)
     return tokens, kind, length
 
 
@@ -190,6 +188,6 @@ def parse_answer(
 
 
 def _first(flags: Tensor) -> int:
-    """Index of the first true flag of ``[F]``, or F."""
+    """Find the first true flag of ``[F]``: its index, or F."""
     hits = flags.nonzero()
     return int(hits[0]) if len(hits) else len(flags)

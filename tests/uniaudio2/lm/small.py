@@ -11,7 +11,7 @@ from uniaudio2.config import CODEBOOKS, LmConfig, SpecialIds, StackConfig
 from uniaudio2.lm.engine.request import RequestOutput
 from uniaudio2.lm.kv_cache import KvCache
 from uniaudio2.lm.model import SampleFn, UniAudioLM
-from uniaudio2.tokens.grid import Prompt, reason_segment, semantic_segment, text_segment
+from uniaudio2.tokens.grid import Prompt, reason_positions, semantic_positions, text_positions
 
 BLOCK = {"dim": 24, "heads": 6, "kv_groups": 2, "mlp_dim": 20}
 
@@ -71,16 +71,16 @@ def codes(length: int, size: int, seed: int) -> Tensor:
 
 def text_prompt(length: int, seed: int = 0) -> Prompt:
     generator = torch.Generator().manual_seed(seed)
-    return text_segment(torch.randint(0, 256, (length,), generator=generator).tolist(), CONFIG)
+    return text_positions(torch.randint(0, 256, (length,), generator=generator).tolist(), CONFIG)
 
 
 def audio_prompt(reason: int, recon: int, seed: int = 0) -> Prompt:
-    """Text, reasoning and reconstruction segments: ``3 + (reason + 2) + (recon + 2)`` positions."""
+    """Text, reasoning and reconstruction codes: ``3 + (reason + 2) + (recon + 2)`` positions."""
     return Prompt.join(
         [
             text_prompt(3, seed),
-            reason_segment(codes(reason, 9, seed), CONFIG),
-            semantic_segment(codes(recon, 11, seed + 1), CONFIG),
+            reason_positions(codes(reason, 9, seed), CONFIG),
+            semantic_positions(codes(recon, 11, seed + 1), CONFIG),
         ]
     )
 

@@ -7,9 +7,9 @@ from tests.uniaudio2.lm.small import CONFIG, audio_prompt, codes, small_lm, text
 from uniaudio2.config import LmConfig
 from uniaudio2.lm.kv_cache import LmCache
 from uniaudio2.lm.model import LogitsFn, UniAudioLM
-from uniaudio2.tokens.grid import AUDIO, TEXT, Prompt, pad_prompts, reason_segment
+from uniaudio2.tokens.grid import AUDIO, TEXT, Prompt, pad_prompts, reason_positions
 
-MIXED = Prompt.join([audio_prompt(3, 6), text_prompt(4), reason_segment(codes(2, 9, 7), CONFIG)])
+MIXED = Prompt.join([audio_prompt(3, 6), text_prompt(4), reason_positions(codes(2, 9, 7), CONFIG)])
 PROMPTS = [MIXED, text_prompt(5), audio_prompt(2, 3, seed=4)]
 
 

@@ -4,15 +4,15 @@ import pytest
 
 from tests.uniaudio2.lm.small import CONFIG, codes
 from uniaudio2.lm.prompt import build_prompt
-from uniaudio2.tasks.table import TASKS, Segment
+from uniaudio2.tasks.table import TASKS, PromptItem
 from uniaudio2.tokens.codes import Codes
-from uniaudio2.tokens.grid import AUDIO, TEXT, audio_prompt_segment
+from uniaudio2.tokens.grid import AUDIO, TEXT, audio_prompt_positions
 
 HEARD = Codes(codes(2, 9, 0), codes(5, 11, 0))
 INSTRUCTION = [256, 65, 257]
 
 
-def test_segments_follow_the_instruction_in_their_order() -> None:
+def test_items_follow_the_instruction_in_their_order() -> None:
     values = {"caption": [256, 66, 257], "text": [256, 67, 257]}
     prompt = build_prompt(TASKS["instruct_tts"], INSTRUCTION, values, CONFIG)
     assert prompt.tokens[:, 8].tolist() == [
@@ -31,10 +31,10 @@ def test_audio_comes_as_reasoning_then_reconstruction() -> None:
 
 def test_an_audio_prompt_has_its_own_markers() -> None:
     task = TASKS["tts"].model_copy(
-        update={"prompt": (Segment(kind="audio_prompt", column="audio"),)}
+        update={"prompt": (PromptItem(kind="audio_prompt", column="audio"),)}
     )
     prompt = build_prompt(task, INSTRUCTION, {"audio": HEARD}, CONFIG)
-    want = audio_prompt_segment(HEARD.recon, CONFIG)
+    want = audio_prompt_positions(HEARD.recon, CONFIG)
     assert prompt.tokens[3:].tolist() == want.tokens.tolist()
 
 

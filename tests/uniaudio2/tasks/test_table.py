@@ -9,14 +9,14 @@ EVERY = pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.na
 
 
 @EVERY
-def test_segments_read_columns_that_the_task_has(task: TaskSpec) -> None:
+def test_items_read_columns_that_the_task_has(task: TaskSpec) -> None:
     assert {s.column for s in task.prompt if s.column} <= {*task.columns, *task.optional}
     assert set(task.fallback) <= set(task.columns)
 
 
 @EVERY
 def test_tags_exist(task: TaskSpec) -> None:
-    tags = {segment.tag for segment in task.prompt if segment.tag} | (
+    tags = {item.tag for item in task.prompt if item.tag} | (
         {task.output_tag} if task.output_tag else set()
     )
     assert tags <= set(SpecialIds().tags)

@@ -11,60 +11,60 @@ from uniaudio2.tokens.grid import (
     PADDING,
     TEXT,
     Prompt,
-    audio_prompt_segment,
+    audio_prompt_positions,
     pad_prompts,
     parse_answer,
-    reason_segment,
-    semantic_segment,
-    text_segment,
+    reason_positions,
+    semantic_positions,
+    text_positions,
     unconditional,
 )
 
 CARD = CONFIG.reason_card
 
 
-def test_text_segment_fills_the_last_column_only() -> None:
-    segment = text_segment([256, 7, 257], CONFIG)
-    assert segment.tokens[:, 8].tolist() == [256, 7, 257]
-    assert segment.tokens[:, :8].eq(0).all()
-    assert segment.kind.tolist() == [TEXT] * 3
+def test_text_positions_fill_the_last_column_only() -> None:
+    prompt = text_positions([256, 7, 257], CONFIG)
+    assert prompt.tokens[:, 8].tolist() == [256, 7, 257]
+    assert prompt.tokens[:, :8].eq(0).all()
+    assert prompt.kind.tolist() == [TEXT] * 3
 
 
 def test_a_tag_stands_around_bos_and_eos() -> None:
-    segment = text_segment([256, 7, 257], CONFIG, "caption")
-    assert segment.tokens[:, 8].tolist() == [262, 256, 7, 257, 263]
+    prompt = text_positions([256, 7, 257], CONFIG, "caption")
+    assert prompt.tokens[:, 8].tolist() == [262, 256, 7, 257, 263]
 
 
 def test_unknown_tag() -> None:
     with pytest.raises(KeyError):
-        text_segment([1], CONFIG, "poem")
+        text_positions([1], CONFIG, "poem")
 
 
 @pytest.mark.parametrize("id", [-1, CONFIG.text_vocab])
 def test_text_ids_stay_in_their_vocabulary(id: int) -> None:
     with pytest.raises(ValueError, match=r"must lie in 0\.\.269"):
-        text_segment([3, id], CONFIG)
+        text_positions([3, id], CONFIG)
 
 
 @pytest.mark.parametrize(
     ("make", "shift", "bos", "eos"),
     [
-        (reason_segment, 0, IDS.reason_bos, IDS.reason_eos),
-        (semantic_segment, CARD, IDS.semantic_bos + CARD, IDS.semantic_eos + CARD),
-        (audio_prompt_segment, CARD, IDS.audio_prompt_bos, IDS.audio_prompt_eos),
+        (reason_positions, 0, IDS.reason_bos, IDS.reason_eos),
+        (semantic_positions, CARD, IDS.semantic_bos + CARD, IDS.semantic_eos + CARD),
+        (audio_prompt_positions, CARD, IDS.audio_prompt_bos, IDS.audio_prompt_eos),
     ],
 )
-def test_audio_segments(make: object, shift: int, bos: int, eos: int) -> None:
+def test_audio_positions(make: object, shift: int, bos: int, eos: int) -> None:
     heard = codes(4, 9, 0)
-    segment = make(heard, CONFIG)
-    assert segment.tokens[0, :8].tolist() == [bos] * 8
-    assert segment.tokens[-1, :8].tolist() == [eos] * 8
-    assert torch.equal(segment.tokens[1:-1, :8], heard + shift)
-    assert segment.tokens[:, 8].eq(0).all()
-    assert segment.kind.tolist() == [AUDIO] * 6
+    prompt = make(heard, CONFIG)
+    assert prompt.tokens[0, :8].tolist() == [bos] * 8
+    assert prompt.tokens[-1, :8].tolist() == [eos] * 8
+    assert torch.equal(prompt.tokens[1:-1, :8], heard + shift)
+    assert prompt.tokens[:, 8].eq(0).all()
+    assert prompt.kind.tolist() == [AUDIO] * 6
 
 
-@pytest.mark.parametrize("make", [semantic_segment, audio_prompt_segment])
+@pytest.mark.parametrize("make", [semantic_positions, audio_prompt_positions])
 def test_codes_of_a_narrow_dtype_do_not_wrap_around(make: object) -> None:
     wide = CONFIG.model_copy(update={"reason_card": 250})
     heard = codes(4, 11, 0).to(torch.uint8)
@@ -72,7 +72,7 @@ def test_codes_of_a_narrow_dtype_do_not_wrap_around(make: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "card"), [(reason_segment, CARD), (semantic_segment, CONFIG.semantic_card)]
+    ("make", "card"), [(reason_positions, CARD), (semantic_positions, CONFIG.semantic_card)]
 )
 def test_codes_of_another_card_are_refused(make: object, card: int) -> None:
     for wrong in (card, -1):
@@ -84,15 +84,15 @@ def test_codes_of_another_card_are_refused(make: object, card: int) -> None:
 
 def test_codes_with_codebooks_first_are_refused() -> None:
     with pytest.raises(ValueError, match="time first"):
-        reason_segment(codes(5, 9, 0).T, CONFIG)
+        reason_positions(codes(5, 9, 0).T, CONFIG)
 
 
 def test_unconditional_blanks_text_and_audio() -> None:
     prompt = Prompt.join(
         [
-            text_segment([256, 7, 257], CONFIG, "caption"),
-            reason_segment(codes(2, 9, 0), CONFIG),
-            semantic_segment(codes(3, 11, 0), CONFIG),
+            text_positions([256, 7, 257], CONFIG, "caption"),
+            reason_positions(codes(2, 9, 0), CONFIG),
+            semantic_positions(codes(3, 11, 0), CONFIG),
         ]
     )
     silent = unconditional(prompt, CONFIG)
@@ -105,7 +105,7 @@ def test_unconditional_blanks_text_and_audio() -> None:
 
 
 def test_pad_prompts_pads_on_the_right() -> None:
-    short, long = text_segment([1], CONFIG), text_segment([1, 2, 3], CONFIG)
+    short, long = text_positions([1], CONFIG), text_positions([1, 2, 3], CONFIG)
     tokens, kind, length = pad_prompts([short, long])
     assert tokens.shape == (2, 3, 9)
     assert kind.tolist() == [[TEXT, PADDING, PADDING], [TEXT] * 3]

@@ -22,9 +22,9 @@ from uniaudio2.tokens.grid import (
     TEXT_COLUMN,
     Prompt,
     pad_prompts,
-    reason_segment,
-    semantic_segment,
-    text_segment,
+    reason_positions,
+    semantic_positions,
+    text_positions,
     unconditional,
 )
 from uniaudio2.training.data.dice import dice_of
@@ -107,12 +107,12 @@ class ExampleMaker:
         if task.output == "text":
             assert task.output_tag  # noqa: S101 - nano's tasks have one
             opening = self.config.ids.tags[task.output_tag][0]
-            answer = text_segment([opening, *text], self.config)
+            answer = text_positions([opening, *text], self.config)
             return Example(prompt, answer, torch.full((len(answer),), _UNTOLD))
         answer = Prompt.join(
             [
-                reason_segment(clip.codes.reason, self.config),
-                semantic_segment(clip.codes.recon, self.config),
+                reason_positions(clip.codes.reason, self.config),
+                semantic_positions(clip.codes.recon, self.config),
             ]
         )
         if dice.random() < _UNCONDITIONAL:
