@@ -34,6 +34,9 @@ CODE_COLUMNS = (REASON_CODES, RECON_CODES)
 TEXT, SPANS, FINISH_REASON = "text", "spans", "finish_reason"
 OUTPUT_WAVE = "output_wave"
 STAGE_TIMES, DONE = "stage_times", "done"
+# columns of data parts that no stage before the last one has
+TASK, SEED, MODEL = "task", "seed", "model"
+AUDIO_PATH, DURATION_S, INPUT_DURATION_S = "audio_path", "duration_s", "input_duration_s"
 RECEIPT, FAULT = "receipt", "fault"  # what a unit comes to: a table of one row
 
 CODES_TYPE = pa.list_(pa.list_(pa.uint16(), CODEBOOKS))  # [T][8]

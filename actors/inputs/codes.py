@@ -14,6 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from actors.batch.schema import REASON_CODES, RECON_CODES
 from actors.columnar.cells import plain_value
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import TIMEOUT_S, fetch
@@ -21,7 +22,7 @@ from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
 from uniaudio2.tokens.codes import Codes
 
-CODE_COLUMNS = {"reason_codes": "reason_path", "recon_codes": "recon_path"}
+CODE_COLUMNS = {REASON_CODES: "reason_path", RECON_CODES: "recon_path"}
 CODE_SOURCES = (*CODE_COLUMNS, *CODE_COLUMNS.values())
 MAX_FRAMES = 1_000_000  # 22 hours of reconstruction codes
 _MAX_FILE_BYTES = MAX_FRAMES * CODEBOOKS * 8 + (1 << 20)
@@ -52,7 +53,7 @@ _UINT16_OPCODES = (
 
 def has_codes(row: Mapping[str, Any]) -> bool:
     """Whether a row brings reconstruction codes; values may still be Arrow cells."""
-    names = ("recon_codes", CODE_COLUMNS["recon_codes"])
+    names = (RECON_CODES, CODE_COLUMNS[RECON_CODES])
     return any(_is_given(row.get(name)) for name in names)
 
 
@@ -87,9 +88,9 @@ def load_codes(
             found[name] = _codes_tensor(value, name)
         elif path is not None:
             found[name] = _codes_file(resolve(str(path), policy.base), name, policy, timeout_s)
-    if len(found.get("recon_codes", ())) == 0:
+    if len(found.get(RECON_CODES, ())) == 0:
         raise BadRow("missing_value", "'recon_codes' is null or empty; give at least one frame")
-    return Codes(found.get("reason_codes", Codes.empty().reason), found["recon_codes"])
+    return Codes(found.get(REASON_CODES, Codes.empty().reason), found[RECON_CODES])
 
 
 def _unpacked(value: Any, name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from actors.batch.schema import RECON_CODES
 from actors.inputs.audio import load_wave
 from actors.inputs.codes import load_codes
 from actors.inputs.instructions import choose_instruction
@@ -96,7 +97,7 @@ def read_example(
     """
 
     def heard(name: str) -> Tensor | Codes:
-        if name == AUDIO and row.get(AUDIO) is None and row.get("recon_codes") is not None:
+        if name == AUDIO and row.get(AUDIO) is None and row.get(RECON_CODES) is not None:
             return load_codes(row, policy)
         own = row if name == AUDIO else {AUDIO: row.get(name)}
         return load_wave(own, policy, max_duration_s)
@@ -118,7 +119,7 @@ def _present(row: Mapping[str, Any], names: Sequence[str]) -> str:
     for name in names:
         if row.get(name) is not None:
             return name
-    if AUDIO in names and row.get("recon_codes") is not None:
+    if AUDIO in names and row.get(RECON_CODES) is not None:
         return AUDIO
     raise BadRow("missing_value", f"there is no answer; fill column {' or '.join(names)}")
 

@@ -19,18 +19,24 @@ import pyarrow.parquet as pq
 from actors.batch.error_rows import crash_table, errors_table
 from actors.batch.receipt import FileMark, Receipt
 from actors.batch.schema import (
+    AUDIO_PATH,
     CODE_COLUMNS,
     CODES_TYPE,
+    DURATION_S,
     ERROR_COLUMNS,
     ERROR_KIND,
     FINISH_REASON,
     ID,
     INPUT,
+    INPUT_DURATION_S,
     INPUT_SAMPLES,
+    MODEL,
     OUTPUT_WAVE,
     ROW,
+    SEED,
     SPAN_TEXTS_TYPE,
     SPANS,
+    TASK,
     TEXT,
     TRAVELLING,
     UNIT,
@@ -68,7 +74,7 @@ def file_stem(row_id: str) -> str:
 def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
     """Columns that a task produces, in the order in which they are written."""
     generates, decodes = "generate" in task.stages, "decode" in task.stages
-    fields = [(ID, pa.string()), ("task", pa.string())]
+    fields = [(ID, pa.string()), (TASK, pa.string())]
     if task.output == "text":
         fields.append((TEXT, pa.string()))
         if task.long_audio == "spans":
@@ -79,14 +85,17 @@ def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
             fields += [(f"{one}_codes{suffix}", CODES_TYPE) for one in PAIR if one in streams]
     if decodes:
         for suffix in sound_suffixes(task.sounds):
-            fields += [(f"audio_path{suffix}", pa.string()), (f"duration_s{suffix}", pa.float64())]
+            fields += [
+                (f"{AUDIO_PATH}{suffix}", pa.string()),
+                (f"{DURATION_S}{suffix}", pa.float64()),
+            ]
     if AUDIO in task.columns:
-        fields.append(("input_duration_s", pa.float64()))
+        fields.append((INPUT_DURATION_S, pa.float64()))
     if generates:
         fields.append((FINISH_REASON, pa.string()))
     if generates or decodes:
-        fields.append(("seed", pa.int64()))
-    fields.append(("model", pa.string()))
+        fields.append((SEED, pa.int64()))
+    fields.append((MODEL, pa.string()))
     return [pa.field(name, kind) for name, kind in fields]
 
 
@@ -230,23 +239,23 @@ class Writer:
             paths = {row: f"{folder}/{own[place_of]}" for row, own in names.items()}
             durations = {row: own[place_of][1] for row, own in encoded.items()}
             column = scatter(paths, count, pa.string())
-            table = table.append_column(f"audio_path{suffix}", column)
+            table = table.append_column(f"{AUDIO_PATH}{suffix}", column)
             column = scatter(durations, count, pa.float64())
-            table = table.append_column(f"duration_s{suffix}", column)
+            table = table.append_column(f"{DURATION_S}{suffix}", column)
         return table, sum(duration_s for own in encoded.values() for _, duration_s in own)
 
     def _results(self, table: pa.Table, good: list[int]) -> pa.Table:
         good_rows = table.take(pa.array(good, pa.int64()))
         ids = good_rows.column(ID).to_pylist()
         made: dict[str, Any] = {
-            "task": pa.array([self.task.name] * len(ids), pa.string()),
-            "seed": pa.array([row_seed(self.seed, name) for name in ids], pa.int64()),
-            "model": pa.array([self.model] * len(ids), pa.string()),
+            TASK: pa.array([self.task.name] * len(ids), pa.string()),
+            SEED: pa.array([row_seed(self.seed, name) for name in ids], pa.int64()),
+            MODEL: pa.array([self.model] * len(ids), pa.string()),
         }
         if INPUT_SAMPLES in good_rows.column_names:
             samples = good_rows.column(INPUT_SAMPLES).to_pylist()
             durations = [None if n is None else seconds(n) for n in samples]
-            made["input_duration_s"] = pa.array(durations, pa.float64())
+            made[INPUT_DURATION_S] = pa.array(durations, pa.float64())
         columns = {
             field.name: made[field.name] if field.name in made else good_rows.column(field.name)
             for field in self.fields

@@ -12,6 +12,7 @@ import jiwer
 from rich.table import Table
 from rich.text import Text
 
+from actors.batch.schema import AUDIO_PATH, FINISH_REASON, INPUT_DURATION_S
 from actors.storage.object_store import Storage
 from pipelines.config.job import JobConfig
 from pipelines.jobs.run import RunResult, run_job
@@ -83,15 +84,15 @@ def _manifest(demo_job: DemoJob, output: str) -> str:
 
 
 def _went_in(row: dict[str, Any]) -> str:
-    if "input_duration_s" in row:
+    if INPUT_DURATION_S in row:
         return f"{str(row['audio']).rpartition('/')[2]} ({row['input_duration_s']:.2f} s)"
     return repr(row.get("text") or row.get("caption"))
 
 
 def _came_out(row: dict[str, Any]) -> str:
-    if "audio_path" in row:
+    if AUDIO_PATH in row:
         return f"{row['duration_s']:.2f} s  {row['audio_path']}"
-    if "finish_reason" in row:
+    if FINISH_REASON in row:
         return repr(row["text"])
     return f"{len(row['reason_codes'])} reasoning, {len(row['recon_codes'])} reconstruction frames"
 

@@ -6,6 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.batch.schema import (
+    AUDIO_PATH,
+    DURATION_S,
+    FINISH_REASON,
+    INPUT_DURATION_S,
+    REASON_CODES,
+    RECON_CODES,
+)
 from uniaudio2.shown import shown
 
 _CATEGORIES = {
@@ -24,11 +32,11 @@ _KNOWN = {
     "audio": "audio file, 24 kHz mono",
     "task": "what was done",
     "text": "the text",
-    "reason_codes": "reasoning tokens, `[T][8]`, 5 Hz, time first",
-    "recon_codes": "reconstruction tokens, `[T][8]`, 12.5 Hz, time first",
-    "duration_s": "seconds of the audio that was made",
-    "input_duration_s": "seconds of the audio that went in",
-    "finish_reason": "`stop`: the model ended by itself; `length`: it was cut",
+    REASON_CODES: "reasoning tokens, `[T][8]`, 5 Hz, time first",
+    RECON_CODES: "reconstruction tokens, `[T][8]`, 12.5 Hz, time first",
+    DURATION_S: "seconds of the audio that was made",
+    INPUT_DURATION_S: "seconds of the audio that went in",
+    FINISH_REASON: "`stop`: the model ended by itself; `length`: it was cut",
     "seed": "seed of the row",
     "model": "name and fingerprint of the model",
 }
@@ -64,7 +72,7 @@ def dataset_card(run: dict[str, Any], schema: pa.Schema, rows: int, with_audio: 
             {"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}
         ],
     )
-    names = [name for name in schema.names if not (with_audio and name in ("audio", "audio_path"))]
+    names = [name for name in schema.names if not (with_audio and name in ("audio", AUDIO_PATH))]
     columns = [*(["audio"] if with_audio else []), *names]
     known = _KNOWN if with_audio else {**_KNOWN, "audio": "where the input audio was"}
     lines = [f"| {as_code(one)} | {known.get(one, 'came with the input')} |" for one in columns]

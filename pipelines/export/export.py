@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import pyarrow as pa
 
+from actors.batch.schema import RECON_CODES
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed, UsageError
 from pipelines.export.destination import clear_destination, put_record
@@ -96,7 +97,7 @@ def export_run(
     schema = results.schema()
     if schema is None:
         raise UsageError(f"{output} has no committed results yet; run it first")
-    if kind == "pt" and "recon_codes" not in schema.names:
+    if kind == "pt" and RECON_CODES not in schema.names:
         raise UsageError(
             f"{output} has no codes, which format pt is made of; run the task with "
             "`--set keep=tokens`, or run tokenize"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from actors.batch.error_rows import json_value
+from actors.batch.schema import AUDIO_PATH, REASON_CODES, RECON_CODES
 from actors.storage.object_store import Storage
 from pipelines.export.fields import (
     LHOTSE_KEYS,
@@ -40,12 +41,12 @@ def jsonl_line(row: ExportRow, storage: Storage) -> dict[str, Any]:
     """
     facts = {name: json_value(value) for name, value in row.facts.items()}
     line = {f"input_{name}" if name in LHOTSE_KEYS else name: facts[name] for name in facts}
-    for name, codes in (("reason_codes", row.codes.reason), ("recon_codes", row.codes.recon)):
+    for name, codes in ((REASON_CODES, row.codes.reason), (RECON_CODES, row.codes.recon)):
         if len(row.codes.recon):
             line[name] = codes.tolist()
     if row.sounds.generated or row.sounds.copy:
         sound = row.need_sound()
-        line["audio_path"] = store_sound(row, sound, storage)
+        line[AUDIO_PATH] = store_sound(row, sound, storage)
     return line
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from actors.batch.schema import CODE_COLUMNS
 from actors.batch.table import read_codes
 from actors.stages.write import file_mark
 from pipelines.export.row import ExportRow, Sounds
@@ -18,7 +19,6 @@ from uniaudio2.errors import BadRow
 from uniaudio2.shown import shown
 from uniaudio2.tokens.codes import Codes
 
-CODE_COLUMNS = ("reason_codes", "recon_codes")
 _EXAMPLES = 5
 
 

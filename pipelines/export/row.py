@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import soundfile
 
+from actors.batch.schema import AUDIO_PATH, INPUT_DURATION_S
 from actors.inputs.audio import AUDIO_COLUMNS, channel_of, span_of
 from actors.stages.write import AudioFormat, file_stem
 from actors.storage.addresses import AddressPolicy, resolve, tar_of
@@ -110,7 +111,7 @@ class Sounds:
         return self._given(name, facts)
 
     def _made(self, facts: Mapping[str, Any]) -> Sound:
-        path, suffix = facts.get("audio_path"), ""
+        path, suffix = facts.get(AUDIO_PATH), ""
         if isinstance(path, str):
             suffix = path.rpartition(".")[2]
         if not isinstance(path, str) or suffix not in get_args(AudioFormat):
@@ -132,7 +133,7 @@ class Sounds:
         policy.check(uri)
         start_s, end_s = span_of(facts)
         channel = channel_of(facts)
-        duration_s = facts.get("input_duration_s")
+        duration_s = facts.get(INPUT_DURATION_S)
         if not isinstance(duration_s, float) or not 0 <= duration_s < inf:
             raise BadRow("missing_value", "input_duration_s is no number of seconds")
         # other toolkits can say a span, but neither a part of a tar nor one channel of a file

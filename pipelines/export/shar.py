@@ -8,13 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.batch.schema import REASON_CODES, RECON_CODES
 from actors.storage.object_store import Storage
 from pipelines.export.fields import checked_suffix, flat_facts
 from pipelines.export.row import ExportRow
 from pipelines.export.shards import Shards, uint16
 
 FOLDER = "shards"
-_CODES = {"reason_codes": "reason", "recon_codes": "recon"}
+_CODES = {REASON_CODES: "reason", RECON_CODES: "recon"}
 
 
 class SharExporter(Shards):

@@ -10,6 +10,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from actors.batch.error_rows import json_value
+from actors.batch.schema import AUDIO_PATH, REASON_CODES, RECON_CODES
 from actors.batch.table import codes_column
 from actors.stages.write import parquet_bytes
 from actors.storage.object_store import Storage
@@ -118,7 +119,7 @@ class HuggingFaceExporter(Shards):
                 pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
             )
         for field in self.schema:
-            if self.with_audio and field.name == "audio_path":
+            if self.with_audio and field.name == AUDIO_PATH:
                 continue
             name = f"input_{field.name}" if field.name in columns else field.name
             columns[name] = self._column(field, [row for row, _, _ in rows])
@@ -132,7 +133,7 @@ class HuggingFaceExporter(Shards):
         self.rows_written += len(rows)
 
     def _column(self, field: pa.Field, rows: list[ExportRow]) -> pa.Array:
-        streams = {"reason_codes": "reason", "recon_codes": "recon"}
+        streams = {REASON_CODES: "reason", RECON_CODES: "recon"}
         if field.name in streams:
             stream = streams[field.name]
             codes = {place: getattr(row.codes, stream) for place, row in enumerate(rows)}

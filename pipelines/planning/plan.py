@@ -9,7 +9,7 @@ from math import inf
 
 import pyarrow as pa
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.schema import FAULT_COLUMN, RECON_CODES
 from actors.batch.unit import UnitSpec, to_stream
 from actors.columnar.value_bounds import TOO_LARGE
 from actors.inputs.audio import AUDIO_COLUMNS
@@ -31,8 +31,8 @@ _PACKED_BYTES = 4096  # packing less saves nothing
 # whose waves, 96 KB a second, are 115 MB in the store that stages share
 _LARGEST_UNIT_S = 1200.0
 _MARKS = {FAULT_COLUMN, TOO_LARGE}
-_CODES = ("recon_codes", "recon_path")
-_STAND_INS = {"audio": (*AUDIO_COLUMNS[1:], *_CODES), "recon_codes": _CODES[1:]}
+_CODES = (RECON_CODES, "recon_path")
+_STAND_INS = {"audio": (*AUDIO_COLUMNS[1:], *_CODES), RECON_CODES: _CODES[1:]}
 
 
 @dataclass(frozen=True)

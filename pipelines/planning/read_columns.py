@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from actors.batch.schema import SPAN_COLUMNS
+from actors.batch.schema import RECON_CODES, SPAN_COLUMNS
 from actors.inputs.audio import AUDIO_COLUMNS
 from actors.inputs.codes import CODE_SOURCES
 from uniaudio2.shown import listed, quoted
@@ -38,7 +38,7 @@ def unread_notes(names: Iterable[str], task: TaskSpec) -> Iterator[str]:
     names = list(names)
     read = columns_read(names, task)
     meant = {*AUDIO_COLUMNS, *SPAN_COLUMNS, *CODE_SOURCES, _INSTRUCTION}
-    if "recon_codes" in task.columns:  # codes often bring along the audio that they are of
+    if RECON_CODES in task.columns:  # codes often bring along the audio that they are of
         meant = {_INSTRUCTION}
     if unread := [name for name in names if name in meant and name not in read]:
         yield (

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from actors.batch.schema import DURATION_S, INPUT_DURATION_S, REASON_CODES, RECON_CODES
 from pipelines.report.pictures import bars_path
 from pipelines.report.rows import RowFacts
 from pipelines.report.stages import StageLog
 
 _BINS = 24
 _NUMBERS = {
-    "input_duration_s": ("duration of input", "s"),
-    "duration_s": ("duration of output", "s"),
-    "reason_codes": ("reasoning frames a row", ""),
-    "recon_codes": ("reconstruction frames a row", ""),
+    INPUT_DURATION_S: ("duration of input", "s"),
+    DURATION_S: ("duration of output", "s"),
+    REASON_CODES: ("reasoning frames a row", ""),
+    RECON_CODES: ("reconstruction frames a row", ""),
 }
 
 

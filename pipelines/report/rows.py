@@ -15,6 +15,13 @@ import jiwer
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.batch.schema import (
+    DURATION_S,
+    FINISH_REASON,
+    INPUT_DURATION_S,
+    REASON_CODES,
+    RECON_CODES,
+)
 from actors.stages.write import file_mark
 from actors.storage.object_store import Storage
 from pipelines.run_state.parts import errors_table_of, part_bytes, plain_rows, table_of
@@ -25,11 +32,11 @@ WORST_SAMPLES = 4
 EXAMPLES_PER_KIND = 3
 _READ_THREADS = 8
 REFERENCES = {"asr": "input_text", "audio_caption": "caption"}  # what `text` should equal
-_LENGTHS = ("reason_codes", "recon_codes")
+_LENGTHS = (REASON_CODES, RECON_CODES)
 _LARGEST = 1e12  # seconds; NaN is not below it either
 _LONGEST_TEXT = 1_000_000
 _REASON_CHARACTERS = 40
-_NUMBERS = ("input_duration_s", "duration_s")
+_NUMBERS = (INPUT_DURATION_S, DURATION_S)
 
 
 @dataclass(frozen=True, order=True)
@@ -103,12 +110,12 @@ class RowFacts:
             if pa.types.is_list(kinds[name]):
                 lengths = pc.list_value_length(table.column(name)).drop_null().to_pylist()
                 self.numbers.setdefault(name, array("d")).extend(lengths)
-        if pa.types.is_string(kinds.get("finish_reason", pa.null())):
-            reasons = plain_rows(table.select(["finish_reason"]))
+        if pa.types.is_string(kinds.get(FINISH_REASON, pa.null())):
+            reasons = plain_rows(table.select([FINISH_REASON]))
             self.finish.update(
-                truncate(row["finish_reason"], _REASON_CHARACTERS)
+                truncate(row[FINISH_REASON], _REASON_CHARACTERS)
                 for row in reasons
-                if row and row["finish_reason"] is not None
+                if row and row[FINISH_REASON] is not None
             )
         ranks = [rank_of(str(name)) for name in table.column("id").to_pylist()]
         self._keep(self._picked, SAMPLES, (Pick(r, part, row) for row, r in enumerate(ranks)))
@@ -193,7 +200,7 @@ def read_rows(
     """
     facts = RowFacts(REFERENCES.get(task))
     text = ("text", facts.reference) if facts.reference else ()
-    columns = ("id", "finish_reason", *_NUMBERS, *_LENGTHS, *text)
+    columns = ("id", FINISH_REASON, *_NUMBERS, *_LENGTHS, *text)
     for path, data in _each_part(storage, parts):
         own = list((trusted or {}).get(path, ())) == file_mark(data)
         facts.add(path, table_of(data, path, columns, own))

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
-from actors.batch.schema import SPAN_COLUMNS
+from actors.batch.schema import AUDIO_PATH, FINISH_REASON, REASON_CODES, RECON_CODES, SPAN_COLUMNS
 from actors.batch.table import read_codes
 from actors.batch.unit import read_parquet_rows, row_ids
 from actors.columnar.cells import plain_value
@@ -40,7 +40,7 @@ _TEXT_CHARACTERS = 600
 _SOUND_COLUMNS = (*AUDIO_COLUMNS, *SPAN_COLUMNS)
 _INPUT_TEXTS = ("input_text", "caption", "question", "lyric", "instruction")
 _SHOWN = {
-    "id", "text", "finish_reason", "reason_codes", "recon_codes", *_SOUND_COLUMNS, *_INPUT_TEXTS,
+    "id", "text", FINISH_REASON, REASON_CODES, RECON_CODES, *_SOUND_COLUMNS, *_INPUT_TEXTS,
 }  # fmt: skip
 
 
@@ -150,14 +150,14 @@ class Gallery:
             sounds_out=tuple(
                 self._sound_out(row[name])
                 for name in plain
-                if name.startswith("audio_path") and isinstance(row[name], str)
+                if name.startswith(AUDIO_PATH) and isinstance(row[name], str)
             ),
             streams=tuple(
                 (name, len(stream), tokens_image(stream))
                 for name, stream in (("reasoning", codes.reason), ("reconstruction", codes.recon))
                 if len(stream)
             ),
-            finish_reason=str(row.get("finish_reason") or ""),
+            finish_reason=str(row.get(FINISH_REASON) or ""),
         )
 
     def _texts(self, row: Mapping[str, Any], reference: str | None) -> tuple[tuple[str, str], ...]:
@@ -230,7 +230,7 @@ class Gallery:
 
 
 def _is_shown(name: str) -> bool:
-    return name in _SHOWN or name.startswith("audio_path")
+    return name in _SHOWN or name.startswith(AUDIO_PATH)
 
 
 def unit_of(part: str) -> int:
