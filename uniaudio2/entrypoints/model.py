@@ -15,6 +15,8 @@ from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tokens.codes import Codes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from uniaudio2.codec.encoder import CodecEncoder
     from uniaudio2.flow.decoder import FlowDecoder
     from uniaudio2.lm.engine.engine import Engine
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 Part = Literal["encoder", "lm", "decoder"]
 _T = TypeVar("_T")
-_KV_SHARE = 0.4  # of a GPU's free memory: caches are copied when they grow, and steps need room
 ALL_PARTS: tuple[Part, ...] = ("encoder", "lm", "decoder")
 
 
@@ -53,8 +54,8 @@ class UniAudio2:
         >>> task = get_task("asr")
         >>> sampling = Sampling.of_model(model.config, task)
         >>> request = model.request(task, {"audio": codes}, task.instruction, 0, sampling)
-        >>> (heard,) = model.generate([request], sampling)
-        >>> model.text_of(heard.text_ids)
+        >>> (output,) = model.generate([request], sampling)
+        >>> model.text_of(output.text_ids)
         'one two three four five six'
         >>> (again,) = model.decode([codes], seeds=[0])  # [1920 * T] float32, 24 kHz
     """
@@ -101,33 +102,44 @@ class UniAudio2:
         model = UniAudio2(config, place)
         # each part is imported when it is loaded: an actor starts with what it needs alone
         if "encoder" in parts:
-            from uniaudio2.codec.encoder import CodecEncoder
-
-            model._encoder = load_part(
-                lambda: CodecEncoder(config.codec), "encoder", folder, config, place
-            )
-            pack_linears(model._encoder)
+            model._load_encoder(folder)
         if "lm" in parts:
             if config.codec_only:
                 raise ValueError(
                     f"model {source!r} is a codec without a language model; load it with "
                     "parts=('encoder', 'decoder')"
                 )
-            from uniaudio2.lm.model import UniAudioLM
-            from uniaudio2.lm.tokenizer import TextTokenizer
-
-            model._lm = load_part(lambda: UniAudioLM(config.lm), "lm", folder, config, place)
-            model._lm.pack()
-            model._tokenizer = TextTokenizer.load(folder / "tokenizer/tokenizer.json", config.lm)
+            model._load_lm(folder)
         if "decoder" in parts:
-            from uniaudio2.flow.decoder import FlowDecoder
-
-            model._decoder = load_part(
-                lambda: FlowDecoder(config.flow, config.codec, config.scalar),
-                "decoder", folder, config, place,
-            )  # fmt: skip
-            pack_linears(model._decoder)
+            model._load_decoder(folder)
         return model
+
+    def _load_encoder(self, folder: Path) -> None:
+        from uniaudio2.codec.encoder import CodecEncoder
+
+        self._encoder = load_part(
+            lambda: CodecEncoder(self.config.codec), "encoder", folder, self.config, self.device
+        )
+        pack_linears(self._encoder)
+
+    def _load_lm(self, folder: Path) -> None:
+        from uniaudio2.lm.model import UniAudioLM
+        from uniaudio2.lm.tokenizer import TextTokenizer
+
+        lm = self.config.lm
+        self._lm = load_part(lambda: UniAudioLM(lm), "lm", folder, self.config, self.device)
+        self._lm.pack()
+        self._tokenizer = TextTokenizer.load(folder / "tokenizer/tokenizer.json", lm)
+
+    def _load_decoder(self, folder: Path) -> None:
+        from uniaudio2.flow.decoder import FlowDecoder
+
+        config = self.config
+        self._decoder = load_part(
+            lambda: FlowDecoder(config.flow, config.codec, config.scalar),
+            "decoder", folder, config, self.device,
+        )  # fmt: skip
+        pack_linears(self._decoder)
 
     def encode(
         self,
@@ -230,21 +242,9 @@ class UniAudio2:
             slots: requests that are decoded together.
             prefix: what all prompts begin with; it is computed once.
         """
-        from uniaudio2.lm.engine.engine import Engine
-        from uniaudio2.runtime.cuda_graphs import graph_capture_for
+        from uniaudio2.lm.engine.generate import make_engine
 
-        lm, kv_positions = _need(self._lm, "lm"), None
-        if self.device.type == "cuda":  # elsewhere memory is the host's, and requests are few
-            free_bytes, _ = torch.cuda.mem_get_info(self.device)
-            kv_positions = int(_KV_SHARE * free_bytes) // lm.new_cache(1, 1).position_bytes
-        return Engine(
-            lm,
-            sampling,
-            slots,
-            prefix=prefix,
-            kv_positions=kv_positions,
-            graph_capture=graph_capture_for(self.device),
-        )
+        return make_engine(_need(self._lm, "lm"), sampling, slots, prefix)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Decode generated ids to text, without tags and other special tokens."""

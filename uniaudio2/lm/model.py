@@ -108,14 +108,14 @@ class UniAudioLM(nn.Module):
         """
         is_audio = (kind == AUDIO)[..., None]  # [B, S, 1]
         is_text = (kind == TEXT)[..., None]
-        heard = self._embed_audio(tokens) * is_audio
-        heard = self.understanding_expert(heard, cache and cache.understanding_expert, start)
-        texts = self.text_embedding(tokens[..., TEXT_COLUMN])
-        mixed = heard * is_audio + texts * is_text
-        thought = self.backbone(mixed, cache and cache.backbone, start)
-        own_cache = cache and cache.generation_expert
-        spoken = self.generation_expert(thought * is_audio, own_cache, start)
-        hidden: Tensor = spoken * is_audio + thought * is_text
+        audio = self._embed_audio(tokens) * is_audio
+        audio = self.understanding_expert(audio, cache and cache.understanding_expert, start)
+        text = self.text_embedding(tokens[..., TEXT_COLUMN])
+        inputs = audio * is_audio + text * is_text
+        outputs = self.backbone(inputs, cache and cache.backbone, start)
+        expert_cache = cache and cache.generation_expert
+        audio_outputs = self.generation_expert(outputs * is_audio, expert_cache, start)
+        hidden: Tensor = audio_outputs * is_audio + outputs * is_text
         return hidden
 
     def forward(self, tokens: Tensor, kind: Tensor) -> TeacherForcedLogits:
@@ -218,16 +218,18 @@ class UniAudioLM(nn.Module):
         metadata = AttentionMetadata.per_sequence(
             positions, min(kv_length or length, length), dtype
         )
-        texts = self.text_embedding(tokens[:, TEXT_COLUMN])
+        text = self.text_embedding(tokens[:, TEXT_COLUMN])
         if only_text:
-            return self.backbone.step(texts, cache.backbone, metadata)
+            return self.backbone.step(text, cache.backbone, metadata)
         is_audio = (kind == AUDIO)[:, None]  # [B, 1]
-        heard = self._embed_audio(tokens) * is_audio
-        heard = self.understanding_expert.step(heard, cache.understanding_expert, metadata)
-        mixed = torch.where(is_audio, heard, texts)
-        thought = self.backbone.step(mixed, cache.backbone, metadata)
-        spoken = self.generation_expert.step(thought * is_audio, cache.generation_expert, metadata)
-        return torch.where(is_audio, spoken, thought)
+        audio = self._embed_audio(tokens) * is_audio
+        audio = self.understanding_expert.step(audio, cache.understanding_expert, metadata)
+        inputs = torch.where(is_audio, audio, text)
+        outputs = self.backbone.step(inputs, cache.backbone, metadata)
+        audio_outputs = self.generation_expert.step(
+            outputs * is_audio, cache.generation_expert, metadata
+        )
+        return torch.where(is_audio, audio_outputs, outputs)
 
     def new_depth_cache(self, sequences: int) -> KvCache:
         """Allocate the local decoder's cache: a position per depth, used anew by every frame."""

@@ -139,6 +139,6 @@ class PromptBuilder:
         Raises:
             ValueError: as of `prompt`.
         """
-        told = self.tokenizer.encode(answer) if isinstance(answer, str) else answer
-        parts = answer_positions(task, told, self.config)
+        tokens = self.tokenizer.encode(answer) if isinstance(answer, str) else answer
+        parts = answer_positions(task, tokens, self.config)
         return Prompt.join([self.prompt(task, values, instruction), *parts])

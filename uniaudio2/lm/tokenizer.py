@@ -46,8 +46,8 @@ class TextTokenizer:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Decode ids; special ids, and ids that the tokenizer does not know, are left out."""
-        spoken = [id for id in ids if id not in self._special]
-        text: str = self._tokenizer.decode(spoken, skip_special_tokens=True)
+        plain = [id for id in ids if id not in self._special]
+        text: str = self._tokenizer.decode(plain, skip_special_tokens=True)
         return text
 
 

@@ -32,6 +32,7 @@ class _Prefix:
 
     @property
     def length(self) -> int:
+        """P."""
         return int(self.tokens.shape[1])
 
     def begins(self, tokens: Tensor, kind: Tensor, shortest: int) -> bool:
