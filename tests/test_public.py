@@ -53,6 +53,8 @@ def callables() -> Iterator[str]:
         for name in package.__all__:
             found = getattr(package, name)
             yield f"{package.__name__}.{name}"
+            if is_group(found):
+                continue  # its settings are listed by themselves
             methods = {name: found} if inspect.isfunction(found) else vars(found)
             for method, value in methods.items():
                 value = getattr(value, "__func__", value)
