@@ -48,19 +48,13 @@ def commands() -> Iterator[str]:
 
 
 def callables() -> Iterator[str]:
-    """Names that packages export, functions and methods with the names of their arguments."""
+    """Names that packages export, and the arguments of what is promised with them."""
     for package in (pipelines, uniaudio2):
         for name in package.__all__:
-            found = getattr(package, name)
             yield f"{package.__name__}.{name}"
-            if is_group(found):
-                continue  # its settings are listed by themselves
-            methods = {name: found} if inspect.isfunction(found) else vars(found)
-            for method, value in methods.items():
-                value = getattr(value, "__func__", value)
-                if inspect.isfunction(value) and not method.startswith("_"):
-                    arguments = ", ".join(inspect.signature(value).parameters)
-                    yield f"    {method}({arguments})"
+    model = uniaudio2.UniAudio2
+    for promised in (pipelines.run_job, model.load, model.encode, model.generate, model.decode):
+        yield f"{promised.__qualname__}({', '.join(inspect.signature(promised).parameters)})"
 
 
 def listed() -> str:
