@@ -19,7 +19,8 @@ from uniaudio2.config import CODEBOOKS
 # what a reader of manifests says of a row that it could not read
 FAULT_COLUMN = "_manifest_fault"
 # which part of a file is a row's audio
-SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration", "audio_channel")
+CHANNEL_COLUMNS = ("audio_channel", "channel", "channel_selector")
+SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration", *CHANNEL_COLUMNS)
 
 # ---- columns of the table that travels --------------------------------------------------------
 

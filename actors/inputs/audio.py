@@ -15,6 +15,7 @@ from torch import Tensor
 
 from actors.batch.schema import CUTS, INPUT_SAMPLES, SOURCE, SOURCE_TYPE, SPANS_TYPE, WAVE
 from actors.batch.table import read_wave, scatter, set_column, wave_column
+from actors.inputs.channels import channel_of
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import Limits, open_uri
 from uniaudio2.audio.files import whole
@@ -89,8 +90,8 @@ def source_of(
     """What a manifest row names.
 
     Args:
-        row: `audio` is a path, a URI, bytes or ``{"bytes", "path"}``,
-            `audio_channel` the one channel to take instead of the average of all.
+        row: `audio` is a path, a URI, bytes or ``{"bytes", "path"}``; `channel_of` says which
+            columns choose a channel instead of the mix of all.
         policy: where the manifest is, and what it may name.
         limits: of bytes and time.
 
@@ -100,7 +101,8 @@ def source_of(
     limits = limits or Limits()
     value = _audio_value(row)
     start_s, end_s = span_of(row)
-    channel = channel_of(row)
+    wanted = channel_of(row)
+    channel = None if wanted == "mix" else wanted
     if isinstance(value, bytes):
         return AudioSource(None, value, start_s, end_s, channel, policy, limits)
     uri = resolve(value, policy.base)
@@ -179,23 +181,6 @@ def span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
         return float(start or 0.0), None if end is None else float(end)
     except (TypeError, ValueError, OverflowError) as fault:
         raise BadRow("bad_span", f"{fault}; start_s and end_s are numbers of seconds") from fault
-
-
-def channel_of(row: Mapping[str, Any]) -> int | None:
-    """Wanted channel of a row, counted from 0; None for the average of all.
-
-    Raises:
-        BadRow: `bad_span`.
-    """
-    value = row.get("audio_channel")
-    if value is None:
-        return None
-    try:
-        if int(value) == float(value):
-            return int(value)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise BadRow("bad_span", f"audio_channel is {value!r}; give a whole number from 0")
 
 
 def _audio_value(row: Mapping[str, Any]) -> bytes | str:

@@ -12,7 +12,8 @@ from typing import Any, get_args
 import soundfile
 
 from actors.batch.schema import AUDIO_PATH, INPUT_DURATION_S
-from actors.inputs.audio import AUDIO_COLUMNS, channel_of, span_of
+from actors.inputs.audio import AUDIO_COLUMNS, span_of
+from actors.inputs.channels import channel_of
 from actors.stages.write import AudioFormat, file_stem
 from actors.storage.addresses import AddressPolicy, resolve, tar_of
 from actors.storage.audio_files import read_members, read_sound
@@ -132,7 +133,8 @@ class Sounds:
         policy = AddressPolicy(self.base or "", self.allow, tar_of(uri))
         policy.check(uri)
         start_s, end_s = span_of(facts)
-        channel = channel_of(facts)
+        wanted = channel_of(facts)
+        channel = None if wanted == "mix" else wanted
         duration_s = facts.get(INPUT_DURATION_S)
         if not isinstance(duration_s, float) or not 0 <= duration_s < inf:
             raise BadRow("missing_value", "input_duration_s is no number of seconds")

@@ -20,7 +20,7 @@ from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.noticed import LeftOut
 from pipelines.manifest.tables.scan import Scan, Suffixes
 from pipelines.planning.named_addresses import AddressScan
-from pipelines.planning.read_columns import columns_read, unread_notes
+from pipelines.planning.read_columns import channel_notes, columns_read, unread_notes
 from pipelines.planning.row_index import SeenIds, index_rows, origin, refuse_duplicates
 from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks.table import TaskSpec
@@ -167,7 +167,11 @@ def make_plan(
         schema,
         total,
         [source.uri for source in sources],
-        (*noticed.notes(), *unread_notes(schema.names, task)),
+        (
+            *noticed.notes(),
+            *unread_notes(schema.names, task),
+            *channel_notes(schema, task),
+        ),
         tuple(noticed.left_out),
         columns_read(schema.names, task),
     )

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from actors.batch.schema import RECON_CODES, SPAN_COLUMNS
+import pyarrow as pa
+
+from actors.batch.schema import CHANNEL_COLUMNS, RECON_CODES, SPAN_COLUMNS
 from actors.inputs.audio import AUDIO_COLUMNS
 from actors.inputs.codes import CODE_SOURCES
 from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 
 _INSTRUCTION = "instruction"
-_CHANNEL = "audio_channel"
-_CHANNELS = ("channel", "channels", "channel_selector")
+_LOOSE_CHANNEL = "channel"  # the name of anything, which need not be one
+_NOT_A_CHANNEL = "channels"
 _LISTED = 8
 
 
@@ -37,7 +39,7 @@ def unread_notes(names: Iterable[str], task: TaskSpec) -> Iterator[str]:
     """What to say of columns that say how to read a row, and that the task does not read."""
     names = list(names)
     read = columns_read(names, task)
-    meant = {*AUDIO_COLUMNS, *SPAN_COLUMNS, *CODE_SOURCES, _INSTRUCTION}
+    meant = {*AUDIO_COLUMNS, *SPAN_COLUMNS, *CODE_SOURCES, _INSTRUCTION} - {_LOOSE_CHANNEL}
     if RECON_CODES in task.columns:  # codes often bring along the audio that they are of
         meant = {_INSTRUCTION}
     if unread := [name for name in names if name in meant and name not in read]:
@@ -45,9 +47,20 @@ def unread_notes(names: Iterable[str], task: TaskSpec) -> Iterator[str]:
             f"task {task.name} does not read {listed(unread, _LISTED)}; "
             "like all columns they travel to the results"
         )
-    for name in names:
-        if name in _CHANNELS and name not in read and AUDIO in task.columns:
-            yield (
-                f"column {quoted(name)} is not understood; {quoted(_CHANNEL)} chooses the channel "
-                "that is heard, counted from 0"
-            )
+    if _NOT_A_CHANNEL in names and AUDIO in task.columns:
+        yield (
+            f"column {quoted(_NOT_A_CHANNEL)} is not understood; {quoted(CHANNEL_COLUMNS[0])} "
+            "chooses the channel that is heard, counted from 0"
+        )
+
+
+def channel_notes(schema: pa.Schema, task: TaskSpec) -> Iterator[str]:
+    """What to say of a column `channel` that holds text, which may be the name of anything."""
+    if AUDIO not in task.columns or _LOOSE_CHANNEL not in schema.names:
+        return
+    kind = schema.field(_LOOSE_CHANNEL).type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        yield (
+            f"column {quoted(_LOOSE_CHANNEL)} chooses the channel that is heard where it says "
+            "left, right, A, B or a number from 0; its other values are not looked at"
+        )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from uniaudio2.errors import BadRow
 
 Floats = npt.NDArray[np.float32]
-Channel = int | Literal["mix", "left", "right"]
+Channel = int | Literal["mix"]
 _FRONTS = ("FL", "FR", "FLC", "FRC", "DL", "DR", "BIL", "BIR")
 _SURROUNDS = (
     *("BL", "BR", "BC", "SL", "SR", "WL", "WR", "SDL", "SDR"),
@@ -30,7 +30,6 @@ _WEIGHTS: Final = {
     "FC": sqrt(2.0),
 }
 _FIVE_ONE = ("FL", "FR", "FC", "LFE", "BL", "BR")
-_SIDES = {"left": ("FL", 0), "right": ("FR", 1)}
 # of the energy that channels without anything in common would give: -6 dB
 _CANCELS = 0.25
 
@@ -63,7 +62,7 @@ class Downmix:
     names a channel reads again with it: nothing is held, and the answer is about all of the wave.
 
     Args:
-        channel: which one to take, counted from 0 or by its side; ``mix`` takes all.
+        channel: which one to take, counted from 0; ``mix`` takes all.
     """
 
     def __init__(self, channel: Channel = "mix") -> None:
@@ -87,7 +86,7 @@ class Downmix:
         """
         channels = values.shape[1]
         if self.channel != "mix":
-            return values[:, _place(self.channel, speakers, channels)]
+            return values[:, _there(self.channel, channels)]
         if channels == 1:
             self._changes = self._changes or len(self._energies) > 1
             return values[:, 0]
@@ -134,18 +133,12 @@ def _weighted(values: Floats, weights: Floats) -> Floats:
     return mixed
 
 
-def _place(channel: Channel, speakers: Sequence[str], channels: int) -> int:
-    """Where a channel is found among so many."""
-    if isinstance(channel, str):
-        name, place = _SIDES[channel]
-        if name in speakers:
-            return list(speakers).index(name)
-    else:
-        place = channel
-    if not 0 <= place < channels:
+def _there(channel: int, channels: int) -> int:
+    """The channel, if it is one of so many."""
+    if not 0 <= channel < channels:
         raise BadRow(
             "bad_span",
             f"channel {channel} of a file with {channels}; channels count from 0: correct "
-            "audio_channel, or set audio.channel=mix",
+            "the row's channel, or audio.channel",
         )
-    return place
+    return channel

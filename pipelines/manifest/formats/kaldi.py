@@ -95,10 +95,11 @@ def _segments(
             yield too_long(line)
             continue
         try:
-            name, recording, start, end = line.split()[:4]
+            name, recording, start, end, *channel = line.split()
             start_s, end_s = float(start), float(end)
+            chosen = {"audio_channel": int(channel[0])} if channel else {}
         except ValueError:
-            yield f"line {number} of segments is not: utterance, recording, start, end"
+            yield f"line {number} of segments is not: utterance, recording, start, end, [channel]"
             continue
         if recording not in recordings:
             yield fault_row(
@@ -110,6 +111,7 @@ def _segments(
         if "audio" in row:
             row |= {"recording": recording, "start_s": start_s}
             row["end_s"] = None if end_s < 0 else end_s  # -1 is Kaldi's end of the file
+            row |= chosen
         yield row
 
 

@@ -96,8 +96,15 @@ def _cut_row(cut: Mapping[str, Any]) -> dict[str, Any] | str:
     start_s = float(cut["start"])
     row = {**found, "id": cut["id"], "start_s": start_s, "end_s": start_s + float(cut["duration"])}
     channels = recording["sources"][0].get("channels", [0])
-    if cut["type"] == "MonoCut" and len(channels) > 1:
-        row["audio_channel"] = channels.index(cut["channel"])
+    if len(channels) > 1:
+        wanted = [cut["channel"]] if cut["type"] == "MonoCut" else cut.get("channel", channels)
+        if len(wanted) == 1:
+            row["audio_channel"] = channels.index(wanted[0])
+        elif set(wanted) != set(channels):
+            return (
+                f"a cut of {len(wanted)} of {len(channels)} channels; one can be heard or all: "
+                "write its audio with `save_audios` first"
+            )
     spoken = cut.get("supervisions") or []
     texts = [part["text"] for part in spoken if part.get("text")]
     if texts:

@@ -146,22 +146,13 @@ def test_samples_that_are_no_numbers_cancel_nothing(bad: float) -> None:
     assert downmix.stronger is None
 
 
-@pytest.mark.parametrize(
-    ("channel", "speakers", "place"),
-    [
-        (0, (), 0),
-        (2, (), 2),
-        ("left", (), 0),
-        ("right", (), 1),
-        ("right", ("FL", "FC", "FR"), 2),
-    ],
-)
-def test_one_channel_is_taken(channel: int, speakers: tuple[str, ...], place: int) -> None:
+@pytest.mark.parametrize("channel", [0, 2])
+def test_one_channel_is_taken(channel: int) -> None:
     values = noise(3)
-    np.testing.assert_array_equal(Downmix(channel).mono(values, speakers), values[:, place])
+    np.testing.assert_array_equal(Downmix(channel).mono(values), values[:, channel])
 
 
-@pytest.mark.parametrize(("channel", "channels"), [(2, 2), (-1, 2), ("right", 1)])
+@pytest.mark.parametrize(("channel", "channels"), [(2, 2), (-1, 2), (1, 1)])
 def test_a_channel_that_is_not_there(channel: int, channels: int) -> None:
     with pytest.raises(BadRow, match=f"channel {channel} of a file with {channels}"):
         Downmix(channel).mono(noise(channels))

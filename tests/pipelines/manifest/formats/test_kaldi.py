@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.formats.kaldi import read_kaldi
 from pipelines.planning.plan import make_plan
+from tests.conftest import tone
 from uniaudio2.tasks.table import get_task
 
 
@@ -49,6 +51,26 @@ def test_segments_text_and_speakers(tmp_path: Path, make_audio: Callable[..., Pa
     assert len(load_wave(u2, AddressPolicy(source.base), 60.0)) == 24_000
     assert "line 3 of segments names a recording that wav.scp does not" in u3[FAULT_COLUMN]
     assert "line 4 of segments is not: utterance, recording" in u4[FAULT_COLUMN]
+
+
+def test_the_fifth_column_of_segments_is_the_channel(tmp_path: Path) -> None:
+    call = tone(2.0, 16_000, 2)
+    call[:, 1] = 0.0  # one speaks, the other listens
+    path = tmp_path / "call.wav"
+    soundfile.write(path, call, 16_000)
+    data = _folder(
+        tmp_path / "data",
+        wav_scp=f"call {path}\n",
+        segments="a call 0 1 0\nb call 0 1 1\nc call 0 1\nd call 0 1 x\n",
+    )
+    (source,) = find_sources(data)
+    assert source.table is not None
+    a, b, c, d = source.table.to_pylist()
+    assert [row["audio_channel"] for row in (a, b, c)] == [0, 1, None]
+    assert "utterance, recording, start, end, [channel]" in d[FAULT_COLUMN]
+    speaks, listens = (load_wave(row, AddressPolicy(source.base), 60.0) for row in (a, b))
+    assert speaks.abs().max() > 0.2
+    assert listens.abs().max() == 0.0
 
 
 def test_pipes_and_archives_are_rows_that_fail(tmp_path: Path) -> None:

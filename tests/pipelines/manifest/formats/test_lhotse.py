@@ -62,6 +62,23 @@ def test_cuts_become_spans_of_their_recordings(tmp_path: Path, suffix: str) -> N
     assert all(row[FAULT_COLUMN] is None for row in rows[:2])
 
 
+@pytest.mark.parametrize(
+    ("channel", "taken"), [([0, 1], None), ([1], 1), ([0, 1, 2], None), ([0, 2], "fails")]
+)
+def test_channels_of_a_multi_cut(channel: list[int], taken: int | str | None) -> None:
+    channels = [0, 1, 2] if 2 in channel else [0, 1]
+    source = {"type": "file", "channels": channels, "source": "a.wav"}
+    recording = {"id": "r", "sources": [source], "sampling_rate": 16000, "num_samples": 16000}
+    cut = {"type": "MultiCut", "id": "c", "start": 0, "duration": 1, "channel": channel}
+    row = lhotse_row({**cut, "recording": recording})
+    if taken == "fails":
+        assert isinstance(row, str)
+        assert "2 of 3 channels" in row
+    else:
+        assert isinstance(row, dict)
+        assert row.get("audio_channel") == taken
+
+
 def test_a_command_is_never_run(tmp_path: Path) -> None:
     flag = tmp_path / "ran"
     source = {"type": "command", "channels": [0], "source": f"touch {flag}"}
