@@ -16,6 +16,8 @@ ORDER = (
     "uniaudio2",
     "uniaudio2.tokens",
     "uniaudio2.tasks",
+    "uniaudio2.audio.containers",
+    "uniaudio2.audio.decoders",
     "uniaudio2.audio",
     "uniaudio2.runtime",
     "uniaudio2.codec",

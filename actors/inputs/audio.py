@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from math import inf
 from typing import Any
 
@@ -18,10 +19,10 @@ from actors.batch.table import read_wave, scatter, set_column, wave_column
 from actors.inputs.channels import channel_of
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import Limits, open_uri
-from uniaudio2.audio.files import whole
-from uniaudio2.audio.resampling import SAMPLE_RATE
+from uniaudio2.audio.files import gathered, whole
+from uniaudio2.audio.resampling import SAMPLE_RATE, resample
 from uniaudio2.audio.spans import Levels, SpanRule, Spans, find_spans
-from uniaudio2.audio.stream import AudioStream
+from uniaudio2.audio.stream import SHORT_S, AudioStream
 from uniaudio2.errors import BadRow
 
 AUDIO_COLUMNS = ("audio", "audio_filepath")
@@ -76,12 +77,14 @@ class Heard:
         wave: ``[N]`` float32 at 24 kHz, or None for long audio.
         source: where long audio is, else None.
         spans: what of it is to be heard, piece by piece; None for all of it at once.
+        marks: what is to be known about how it was read, see `AudioStream.marks`.
     """
 
     samples: int
     wave: Tensor | None = None
     source: AudioSource | None = None
     spans: Spans | None = None
+    marks: dict[str, float | bool] = field(default_factory=dict)
 
 
 def source_of(
@@ -131,16 +134,50 @@ def load_audio(
     """
     source = source_of(row, policy, limits)
     with source.open(max_duration_s) as stream:
-        cut = rule if rule and stream.duration_s > rule.max_s else None
-        if stream.duration_s <= WHOLE_S:
-            wave = whole(stream)
-            return Heard(len(wave), wave, spans=_spans_of(wave, cut))
+        blocks = stream.native()
+        held, ends = _head(blocks, round(WHOLE_S * stream.rate))
+        if ends:
+            native = gathered(held)
+            wave = resample(native, stream.rate)
+            cut = rule if rule and len(native) > rule.max_s * stream.rate else None
+            marks = _marks(stream, row, len(native) / stream.rate)
+            return Heard(len(wave), wave, spans=_spans_of(wave, cut), marks=marks)
         levels = Levels(stream.rate)
-        for block in stream.native():
+        for block in chain(held, blocks):
             levels.add(block)
         samples = -(-levels.samples * SAMPLE_RATE // stream.rate)
+        cut = rule if rule and levels.samples > rule.max_s * stream.rate else None
         spans = find_spans(levels.energies(), samples, cut) if cut else None
-        return Heard(samples, source=source, spans=spans)
+        marks = _marks(stream, row, levels.samples / stream.rate)
+        return Heard(samples, source=source, spans=spans, marks=marks)
+
+
+def _head(blocks: Iterator[Tensor], most: int) -> tuple[list[Tensor], bool]:
+    """Blocks with more than so many samples, or all there are; and whether these are all."""
+    held, samples = [], 0
+    for block in blocks:
+        held.append(block)
+        samples += len(block)
+        if samples > most:
+            return held, False
+    return held, True
+
+
+def _marks(stream: AudioStream, row: Mapping[str, Any], heard_s: float) -> dict[str, float | bool]:
+    """The stream's marks, and how much less there is than the manifest announces."""
+    marks = stream.marks
+    declared_s = _declared_s(row)
+    if declared_s is not None and declared_s - heard_s > SHORT_S:
+        marks["input_short_by_s"] = round(declared_s - heard_s, 6)
+    return marks
+
+
+def _declared_s(row: Mapping[str, Any]) -> float | None:
+    """Length of the audio as the manifest has it beside no end of a span."""
+    value = row.get("duration")
+    if isinstance(value, bool) or not isinstance(value, int | float) or row.get("end_s"):
+        return None
+    return float(value)
 
 
 def load_wave(

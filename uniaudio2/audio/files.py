@@ -1,12 +1,14 @@
 """Encoded audio to mono 24 kHz float32 and back.
 
-Decoding is libsndfile's (WAV, FLAC, OGG, MP3 and more); resampling is torchaudio's windowed sinc
-at its defaults, as the published tokenizer does it.
+Which decoder reads what is the matter of `uniaudio2.audio.decoders`; resampling is torchaudio's
+windowed sinc at its defaults, as the published tokenizer does it.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
+from itertools import chain, islice
 from typing import Literal
 
 import soundfile
@@ -16,6 +18,8 @@ from torch import Tensor
 from uniaudio2.audio.resampling import SAMPLE_RATE, joined
 from uniaudio2.audio.stream import MAX_DURATION_S, AudioStream
 from uniaudio2.errors import BadRow
+
+_UNKNOWN = 1 << 62
 
 
 def decode_audio(
@@ -28,7 +32,7 @@ def decode_audio(
     """Decode the bytes of an audio file to mono 24 kHz.
 
     Args:
-        data: a whole file of any format that libsndfile reads.
+        data: a whole file of any format of docs/audio-formats.md.
         start_s: first second of the span to keep.
         end_s: end of the span, or None for the end of the file.
         max_duration_s: longest span that is accepted.
@@ -38,8 +42,7 @@ def decode_audio(
         ``[N]`` float32, mono.
 
     Raises:
-        BadRow: `unreadable_audio`, `empty_audio`, `non_finite_audio`, `bad_span` (also for a
-            channel that is not there) or `too_long`.
+        BadRow: what `AudioStream` finds.
     """
     with AudioStream(io.BytesIO(data), start_s, end_s, max_duration_s, channel) as stream:
         return whole(stream)
@@ -49,12 +52,23 @@ def whole(stream: AudioStream) -> Tensor:
     """All blocks of a stream as one wave, ``[N]`` float32 at 24 kHz.
 
     Raises:
-        BadRow: `empty_audio`, or what the stream finds.
+        BadRow: what the stream finds.
     """
-    wave = joined(stream.blocks(), stream.samples)
-    if not len(wave):
-        raise BadRow("empty_audio", "the file holds no samples; give a file with audio")
-    return wave
+    return gathered(stream.blocks(), stream.samples)
+
+
+def gathered(blocks: Iterable[Tensor], samples: int | None = None) -> Tensor:
+    """Blocks ``[N]`` float32 as one wave; a single one is not copied.
+
+    Args:
+        blocks: at least one.
+        samples: of all of them, where it is known.
+    """
+    blocks = iter(blocks)
+    few = list(islice(blocks, 2))
+    if len(few) == 1:
+        return few[0]
+    return joined(chain(few, blocks), samples or _UNKNOWN)
 
 
 def encode_audio(

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from typing import BinaryIO
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
+from uniaudio2.audio.containers.stored import Undecodable
+from uniaudio2.audio.decoders.block import Block
+from uniaudio2.audio.decoders.opening import open_decoder
 from uniaudio2.audio.resampling import SAMPLE_RATE, resampled
 from uniaudio2.audio.sniff import HEAD_BYTES, looks_like
 from uniaudio2.errors import BadRow
 
 MAX_DURATION_S = 3600.0
 LONGEST_STREAM_S = 86_400.0
-_BLOCK_VALUES = 1 << 20
-_MAX_CHANNELS = 1024
-_MAX_RATE = 1_000_000
-_NO_LENGTH = 1 << 62
-_NO_NAME = re.compile(r"^Error opening <[^>]*>: ")  # says where in memory the file is, no more
-_LOST_S = 0.1  # codecs with delay may give a little less than their header says
+SHORT_S = 0.1  # manifests round their times, and codecs pad
 
 
 class AudioStream:
-    """A span of an encoded file of any format that libsndfile reads; a context manager.
+    """A span of an encoded file; a context manager, read once and forward.
+
+    Any span is the slice of the whole read, sample for sample.
 
     Args:
         file: binary and seekable.
@@ -38,13 +37,15 @@ class AudioStream:
         channel: the one channel to take, counted from 0; None averages all.
 
     Attributes:
-        rate: the file's sample rate in Hz.
-        frames: length of the span at that rate.
+        rate: the file's sample rate in Hz. What was joined to it with another rate is brought to
+            this one.
+        length: samples of the span at that rate; None where only reading tells. Headers that
+            estimate are not believed.
 
     Raises:
-        BadRow: `unreadable_audio`, `empty_audio`, `too_long` or `bad_span` (also for a channel
-            that is not there); while the blocks are
-            read also `non_finite_audio`.
+        BadRow: `unreadable_audio`, `no_audio`, `empty_audio`, `too_long` or `bad_span` (also for a
+            channel that is not there), here or while the blocks are read, then also
+            `non_finite_audio`.
     """
 
     def __init__(
@@ -55,93 +56,158 @@ class AudioStream:
         max_duration_s: float = MAX_DURATION_S,
         channel: int | None = None,
     ) -> None:
+        self._span_s = start_s, end_s
+        self._max_duration_s = max_duration_s
         self._channel = channel
+        self._short_s = 0.0
+        file.seek(0)
         self._kind = looks_like(file.read(HEAD_BYTES))
         self._size = file.seek(0, os.SEEK_END)
-        file.seek(0)
         if not self._size:
             raise BadRow("empty_audio", "the file is 0 bytes long; give a file with audio")
         with self._typed():
-            self._file = soundfile.SoundFile(file)
-            _check_header(self._file)
-            _check_channel(channel, self._file.channels)
-            self._first, self.frames = _span(self._file, start_s, end_s, max_duration_s)
-        self.rate: int = self._file.samplerate
+            self._decoder = open_decoder(file)
+        try:
+            self.rate = self._decoder.rate
+            _check_channel(channel, self._decoder.channels)
+            self._first, self._stop = self._span()
+            self.length = self._stated_length() if self._decoder.exact else None
+        except BaseException:
+            self._decoder.close()
+            raise
 
     def __enter__(self) -> AudioStream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._decoder.close()
 
     @property
-    def duration_s(self) -> float:
-        return self.frames / self.rate
+    def duration_s(self) -> float | None:
+        """Seconds of the span; None where only reading tells."""
+        return None if self.length is None else self.length / self.rate
 
     @property
-    def samples(self) -> int:
-        """Samples at 24 kHz that a file gives which is as long as its header says."""
-        return -(-self.frames * SAMPLE_RATE // self.rate)
+    def samples(self) -> int | None:
+        """Samples of the span at 24 kHz; None where only reading tells."""
+        return None if self.length is None else -(-self.length * SAMPLE_RATE // self.rate)
+
+    @property
+    def marks(self) -> dict[str, float | bool]:
+        """What is to be known about what was read, complete when all blocks are.
+
+        ``input_damaged_s``: seconds of silence that stand for what could not be decoded.
+        ``input_short_by_s``: seconds that were announced, by the header or as the span's end, and
+        are not there. ``input_unfinished``: True where the header was never completed.
+        """
+        marks: dict[str, float | bool] = {}
+        if self._decoder.marks.damaged:
+            marks["input_damaged_s"] = round(self._decoder.marks.damaged / self.rate, 6)
+        if self._short_s > 0.0:
+            marks["input_short_by_s"] = round(self._short_s, 6)
+        if self._decoder.marks.unfinished:
+            marks["input_unfinished"] = True
+        return marks
 
     def native(self) -> Iterator[Tensor]:
         """Blocks ``[N]`` float32 at the file's own rate, mono."""
         with self._typed():
-            self._file.seek(self._first)
-            yield from map(_finite, _mono_blocks(self._file, self.frames, self._channel))
+            yield from map(_finite, self._mono())
 
     def blocks(self) -> Iterator[Tensor]:
         """Blocks ``[N]`` float32 at 24 kHz."""
         with self._typed():
-            self._file.seek(self._first)
-            blocks = _mono_blocks(self._file, self.frames, self._channel)
-            yield from map(_finite, resampled(blocks, self.rate))
+            yield from map(_finite, resampled(self._mono(), self.rate))
+
+    def _span(self) -> tuple[int, int | None]:
+        """First sample and the one behind the last, as wanted; checked as far as is known."""
+        start_s, end_s = self._span_s
+        length = self._decoder.stated
+        length_s = None if length is None else length / self.rate
+        if self._decoder.exact and not length:
+            raise _empty()
+        if not start_s >= 0 or (end_s is not None and not start_s < end_s):
+            raise self._outside(length_s)
+        if length_s is not None:
+            stop_s = length_s if end_s is None else min(end_s, length_s)
+            if self._decoder.exact and not start_s < stop_s:
+                raise self._outside(length_s)
+            self._check_duration(stop_s - start_s)
+        stop = None if end_s is None or end_s > 1e15 else round(end_s * self.rate)
+        return round(min(start_s, 1e15) * self.rate), stop
+
+    def _stated_length(self) -> int:
+        length = self._decoder.stated or 0
+        return max(min(length, length if self._stop is None else self._stop) - self._first, 0)
+
+    def _outside(self, length_s: float | None) -> BadRow:
+        start_s, end_s = self._span_s
+        there = "the file" if length_s is None else f"a file of {length_s:.3f} s"
+        return BadRow(
+            "bad_span",
+            f"span {start_s} s to {end_s} s does not lie in {there}; correct start_s and end_s",
+        )
+
+    def _check_duration(self, duration_s: float, more: str = "") -> None:
+        if duration_s > self._max_duration_s:
+            raise BadRow(
+                "too_long",
+                f"{more}{duration_s:.1f} s of audio; the limit is {self._max_duration_s:.0f} s a "
+                "row; cut it with start_s and end_s, or raise load.max_duration_s",
+            )
+
+    def _mono(self) -> Iterator[Tensor]:
+        """The span's blocks, mono, at the rate of the file's beginning."""
+        at = self._decoder.seek(self._first)
+        for block in self._unified():
+            begin, at = at, at + len(block)
+            if at <= self._first:
+                continue
+            stop = len(block) if self._stop is None else min(self._stop - begin, len(block))
+            part = block[max(self._first - begin, 0) : stop]
+            self._check_duration((begin + stop - self._first) / self.rate, "more than ")
+            if len(part):
+                yield part
+            if self._stop is not None and at >= self._stop:
+                return
+        self._check_end(at)
+
+    def _check_end(self, length: int) -> None:
+        """Look at a file that was read to its end: it ended before a stated end of the span."""
+        if length == 0:
+            raise _empty()
+        if length <= self._first:
+            raise self._outside(length / self.rate)
+        announced = length + self._decoder.marks.missing
+        short = (announced if self._stop is None else self._stop) - length
+        if short > SHORT_S * self.rate:
+            self._short_s = short / self.rate
+
+    def _unified(self) -> Iterator[Tensor]:
+        mono = ((self._one_channel(block), block.rate) for block in self._decoder.blocks())
+        for rate, group in groupby(mono, key=lambda pair: pair[1]):
+            yield from resampled((values for values, _ in group), rate, self.rate)
+
+    def _one_channel(self, block: Block) -> Tensor:
+        values, channels = block.values, block.values.shape[1]
+        if channels == 1:
+            return torch.from_numpy(values[:, 0])
+        if self._channel is None:
+            with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is checked
+                return torch.from_numpy(values.mean(axis=1, dtype=np.float32))
+        _check_channel(self._channel, channels)
+        return torch.from_numpy(np.ascontiguousarray(values[:, self._channel]))
 
     @contextmanager
     def _typed(self) -> Iterator[None]:
         try:
             yield
-        except (soundfile.SoundFileError, ValueError, OSError) as fault:
+        except (Undecodable, ValueError, OSError) as fault:
             like = f", which look like {self._kind}" if self._kind else ""
             raise BadRow(
                 "unreadable_audio",
-                f"{_NO_NAME.sub('', str(fault)).strip()} ({self._size} bytes{like}); "
-                "WAV, FLAC, OGG and MP3 can be read",
+                f"{fault} ({self._size} bytes{like}); docs/audio-formats.md lists what can be read",
             ) from fault
-
-
-def _mono_blocks(file: soundfile.SoundFile, frames: int, channel: int | None) -> Iterator[Tensor]:
-    """Read `frames` frames in blocks: one channel, or the average of all as they come."""
-    block_frames = max(1, _BLOCK_VALUES // file.channels)
-    left = frames
-    while left > 0:
-        block = file.read(min(left, block_frames), dtype="float32", always_2d=True)
-        if not len(block):
-            break
-        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is checked
-            average = file.channels > 1 and channel is None
-            mono = block.mean(axis=1, dtype=np.float32) if average else block[:, channel or 0]
-        left -= len(block)
-        yield torch.from_numpy(mono)
-    if frames > left > _LOST_S * file.samplerate:
-        raise BadRow(
-            "unreadable_audio",
-            f"the header announces {frames} samples and {frames - left} can be read; "
-            "the file is cut or damaged: fetch it again",
-        )
-
-
-def _check_header(file: soundfile.SoundFile) -> None:
-    if not 1 <= file.samplerate <= _MAX_RATE or not 1 <= file.channels <= _MAX_CHANNELS:
-        raise BadRow(
-            "unreadable_audio",
-            f"header claims {file.samplerate} Hz and {file.channels} channels; 1 to {_MAX_RATE} Hz "
-            f"and 1 to {_MAX_CHANNELS} channels can be read; convert the file",
-        )
-    if not 0 <= file.frames < _NO_LENGTH:
-        raise BadRow(
-            "unreadable_audio",
-            "the header gives no length (as a stream's does); convert the file, which writes one",
-        )
 
 
 def _check_channel(channel: int | None, channels: int) -> None:
@@ -153,28 +219,8 @@ def _check_channel(channel: int | None, channels: int) -> None:
         )
 
 
-def _span(
-    file: soundfile.SoundFile, start_s: float, end_s: float | None, max_duration_s: float
-) -> tuple[int, int]:
-    """First frame and number of frames of the wanted span, checked against the file."""
-    if file.frames == 0:
-        raise BadRow("empty_audio", "the file holds no samples; give a file with audio")
-    length_s = file.frames / file.samplerate
-    stop_s = length_s if end_s is None else min(end_s, length_s)
-    if not 0 <= start_s < stop_s:
-        raise BadRow(
-            "bad_span",
-            f"span {start_s} s to {end_s} s does not lie in a file of {length_s:.3f} s; "
-            "correct start_s and end_s",
-        )
-    if stop_s - start_s > max_duration_s:
-        raise BadRow(
-            "too_long",
-            f"{stop_s - start_s:.1f} s of audio; the limit is {max_duration_s:.0f} s a row; "
-            "cut it with start_s and end_s, or raise load.max_duration_s",
-        )
-    first = round(start_s * file.samplerate)
-    return first, max(round(stop_s * file.samplerate) - first, 0)
+def _empty() -> BadRow:
+    return BadRow("empty_audio", "the file holds no samples; give a file with audio")
 
 
 def _finite(wave: Tensor) -> Tensor:

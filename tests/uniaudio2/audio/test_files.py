@@ -138,11 +138,11 @@ def test_a_cut_mp3_is_told_from_a_whole_one(make_audio: Callable[..., Path]) -> 
 
 
 def test_a_flac_of_no_stated_length(make_audio: Callable[..., Path]) -> None:
-    data = bytearray(make_audio("a.flac").read_bytes())
+    whole = make_audio("a.flac").read_bytes()
+    data = bytearray(whole)
     data[21] &= 0xF0  # total samples: the last 36 bits before the checksum
     data[22:26] = bytes(4)
-    with pytest.raises(BadRow, match="gives no length"):
-        decode_audio(bytes(data))
+    assert torch.equal(decode_audio(bytes(data)), decode_audio(whole))
 
 
 @pytest.mark.parametrize("value", [3e38, -3e38])

@@ -1,0 +1,177 @@
+"""The bytes of a container as FFmpeg gets them: nameless, and cut where files were joined.
+
+Ogg, FLAC and MP3 may be joined by writing one behind the other (RFC 3533, 6 for Ogg). FFmpeg loses
+what lies behind a joint, or its place; each link is therefore a stream of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from collections.abc import Callable
+from typing import BinaryIO
+
+from uniaudio2.audio.containers.mpeg_audio import header_at
+from uniaudio2.audio.containers.recognise import Found, is_id3
+
+_CHUNK_BYTES = 1 << 18
+_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+_OGG = re.compile(rb"OggS\x00[\x02\x03\x06\x07]")  # the flag of a stream's first page is set
+_MPEG = re.compile(rb"Xing|Info|VBRI|ID3[\x02-\x04]")
+_TAGS_AT = {b"Xing": (36, 21, 13), b"Info": (36, 21, 13), b"VBRI": (36,)}
+_UNSURE_BYTES = 512  # what is nearer to the end of a chunk is looked at again with the next one
+_PAGE_BYTES = 1 << 16  # the largest page is a little smaller
+_TURNED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+# finds a joint in bytes that begin at an absolute position; what is before `start` is known
+Search = Callable[[bytes, int], "int | None"]
+
+
+class Link:
+    """Bytes of one link, read forward only, as a file without a name.
+
+    Args:
+        file: binary and seekable; may be shared, for each read says where.
+        found: what begins where.
+
+    Attributes:
+        joint: where the next link begins; None until all is read and if there is none.
+    """
+
+    def __init__(self, file: BinaryIO, found: Found) -> None:
+        self.joint: int | None = None
+        self._file = file
+        self._read_to = found.start
+        self._held, self._first = b"", 0  # `_first`: the first byte of `_held` not given yet
+        self._sure = 0  # so many bytes of `_held` hold no joint
+        self._ends = False
+        self._search = _SEARCHES[found.kind](found.start)
+        self._tail = b""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, `size` at most; none at the end of the link."""
+        while self._first >= self._sure and not self._ends:
+            self._fill()
+        given = self._held[self._first : min(self._first + size, self._sure)]
+        self._first += len(given)
+        return given
+
+    def _fill(self) -> None:
+        self._file.seek(self._read_to)
+        chunk = self._file.read(_CHUNK_BYTES)
+        self._tail = self._held[: self._sure][-_PAGE_BYTES:]
+        self._held = self._held[self._first :] + chunk
+        self._first = 0
+        base = self._read_to + len(chunk) - len(self._held)
+        self._read_to += len(chunk)
+        self.joint = self._search(self._held, base)
+        self._ends = self.joint is not None or not chunk
+        if self.joint is not None:
+            self._sure = self.joint - base
+        else:
+            self._sure = max(len(self._held) - (0 if self._ends else _UNSURE_BYTES), 0)
+
+    def last_granule(self) -> int | None:
+        """The position that the last page of an Ogg link states, when all of it has been read."""
+        tail = self._tail + self._held[: self._sure]
+        at = tail.rfind(b"OggS\0")
+        granule = int.from_bytes(tail[at + 6 : at + 14], "little", signed=True) if at >= 0 else -1
+        return granule if granule > 0 else None
+
+
+class Whole:
+    """A file from a position on, as a file without a name that can seek."""
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        self.joint: int | None = None
+        self.read = file.read
+        self._file, self._start = file, start
+        file.seek(start)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any file; positions count from the start."""
+        if whence == os.SEEK_SET:
+            offset += self._start
+        return self._file.seek(offset, whence) - self._start
+
+    def tell(self) -> int:
+        """The position from the start."""
+        return self._file.tell() - self._start
+
+
+def is_joinable(kind: str) -> bool:
+    """Whether files of this kind can be joined by writing one behind the other."""
+    return kind in _SEARCHES
+
+
+def _flac_search(start: int) -> Search:
+    def search(held: bytes, base: int) -> int | None:
+        for found in _FLAC.finditer(held):
+            if base + found.start() > start:
+                return base + found.start()
+        return None
+
+    return search
+
+
+def _mpeg_search(start: int) -> Search:
+    def search(held: bytes, base: int) -> int | None:
+        for found in _MPEG.finditer(held):
+            at = _mpeg_link(held, found.start(), found[0])
+            if at is not None and base + at > start:
+                return base + at
+        return None
+
+    return search
+
+
+def _mpeg_link(held: bytes, at: int, word: bytes) -> int | None:
+    if word[:3] == b"ID3":
+        return at if is_id3(held[at : at + 10]) else None
+    for before in _TAGS_AT[word]:
+        header = header_at(held, at - before) if at >= before else None
+        if header is not None and before in (header.tag_at, 36 if word == b"VBRI" else 0):
+            return at - before
+    return None
+
+
+def _ogg_search(start: int) -> Search:
+    group_end = start  # streams of one link begin side by side
+
+    def search(held: bytes, base: int) -> int | None:
+        nonlocal group_end
+        for found in _OGG.finditer(held):
+            at = base + found.start()
+            size = _ogg_page(held, found.start())
+            if at == group_end:
+                group_end += size
+            elif at > group_end and size:
+                return at
+        return None
+
+    return search
+
+
+def _ogg_page(held: bytes, at: int) -> int:
+    """Size of a page whose checksum is right, 0 where none is or it does not end here."""
+    if len(held) < at + 27 or len(held) < at + 27 + held[at + 26]:
+        return 0
+    size = 27 + held[at + 26] + sum(held[at + 27 : at + 27 + held[at + 26]])
+    if len(held) < at + size:
+        return 0
+    stated = int.from_bytes(held[at + 22 : at + 26], "little")
+    page = held[at : at + 22] + bytes(4) + held[at + 26 : at + size]
+    return size if _ogg_checksum(page) == stated else 0
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """RFC 3533's CRC-32: zlib's with the bits of all bytes turned round and no inversion."""
+    turned = zlib.crc32(page.translate(_TURNED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{turned:032b}"[::-1], 2)
+
+
+_SEARCHES: dict[str, Callable[[int], Search]] = {
+    "flac": _flac_search,
+    "mp3": _mpeg_search,
+    "ogg": _ogg_search,
+}

@@ -1,0 +1,153 @@
+"""Decoded frames of FFmpeg as blocks of float32, copied once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
+from av.audio.plane import AudioPlane
+
+from uniaudio2.audio.decoders.block import BLOCK_VALUES, Block, Floats, check_shape
+
+# samples that wait for what follows: padding is known when the end is reached
+HELD = 1 << 14
+_KINDS = {
+    "u8": (np.uint8, 2.0**-7),
+    "s16": (np.int16, 2.0**-15),
+    "s32": (np.int32, 2.0**-31),
+    "s64": (np.int64, 2.0**-63),
+    "flt": (np.float32, 1.0),
+    "dbl": (np.float64, 1.0),
+}
+_U8_ZERO = 128
+Array = npt.NDArray[Any]
+
+
+class Gather:
+    """Takes frames of any sample format, rate and layout; gives blocks.
+
+    Args:
+        expected: samples of one channel that will probably come; 0 where nothing is known. Only
+            how much memory is asked for at once depends on it.
+
+    Attributes:
+        count: samples taken since the beginning.
+        rate: of the frame before, in Hz.
+    """
+
+    def __init__(self, expected: int = 0) -> None:
+        self.count = 0
+        self.rate = 0
+        self._expected = expected
+        self._key: tuple[str, int, str] | None = None
+        self._data: Array = np.zeros((0, 0))
+        self._planar, self._scale = False, 1.0
+        self._channels = 0
+        self._speakers: tuple[str, ...] = ()
+        self._filled = self._skip = 0
+
+    def skip(self, samples: int) -> None:
+        """Leave out the first samples of what comes, `HELD` at most."""
+        self._skip = samples
+
+    def add(self, frame: AudioFrame) -> Iterator[Block]:
+        """Take a frame; give what is complete."""
+        samples = frame.samples
+        key = (frame.format.name, frame.rate, frame.layout.name)
+        if key != self._key:
+            yield from self.flush()
+            self._begin(key, frame.layout)
+        if self._filled + samples > self._room:
+            yield from self._give(HELD)
+            self._grow(self._filled + samples)
+        start, stop = self._filled, self._filled + samples
+        if self._planar:
+            # one by one: the list of all planes is read beyond its end for eight and more
+            for channel in range(self._channels):
+                self._data[channel, start:stop] = self._plane(frame, channel, samples)
+        else:
+            packed = self._plane(frame, 0, samples * self._channels)
+            self._data[start:stop] = packed.reshape(samples, self._channels)
+        self._filled = stop
+        self.count += samples
+
+    def silence(self, samples: int) -> Iterator[Block]:
+        """Take so much silence in the shape of the frame before."""
+        self.count += samples
+        while samples > 0:
+            if self._filled >= self._room:
+                yield from self._give(HELD)
+                self._grow(self._filled + 1)
+            taken = min(samples, self._room - self._filled)
+            part = slice(self._filled, self._filled + taken)
+            zero = _U8_ZERO if self._data.dtype == np.uint8 else 0
+            self._data[(slice(None), part) if self._planar else part] = zero
+            self._filled += taken
+            samples -= taken
+
+    def trim(self, samples: int) -> None:
+        """Take back the last samples, `HELD` at most."""
+        self._filled -= min(samples, self._filled)
+
+    def flush(self) -> Iterator[Block]:
+        """Give all that is left."""
+        yield from self._give(0)
+
+    def _plane(self, frame: AudioFrame, number: int, values: int) -> Array:
+        plane: Any = AudioPlane(frame, number)  # has a buffer, which its types do not say
+        return np.frombuffer(plane, self._data.dtype, values)
+
+    @property
+    def _room(self) -> int:
+        room: int = self._data.shape[1 if self._planar else 0]
+        return room
+
+    def _begin(self, key: tuple[str, int, str], layout: AudioLayout) -> None:
+        name, self.rate, _ = key
+        self._key = key
+        self._channels = layout.nb_channels
+        check_shape(self.rate, self._channels)
+        self._planar = name.endswith("p")
+        dtype, self._scale = _KINDS[name.removesuffix("p")]
+        names = tuple(channel.name for channel in layout.channels)
+        self._speakers = () if "NONE" in names else names
+        most = max(BLOCK_VALUES // self._channels, 1) + HELD
+        room = min(most, self._expected + HELD) if self._expected else most
+        shape = (self._channels, room) if self._planar else (room, self._channels)
+        self._data, self._filled = np.empty(shape, dtype), 0
+
+    def _grow(self, needed: int) -> None:
+        """A new array that begins with what is held."""
+        room = max(needed, max(BLOCK_VALUES // self._channels, 1) + HELD)
+        shape = (self._channels, room) if self._planar else (room, self._channels)
+        data, held = np.empty(shape, self._data.dtype), self._filled
+        if self._planar:
+            data[:, :held] = self._data[:, :held]
+        else:
+            data[:held] = self._data[:held]
+        self._data = data
+
+    def _give(self, held: int) -> Iterator[Block]:
+        """Give all but the last `held` samples, which move to the front."""
+        stop = self._filled - held
+        start = min(self._skip, max(stop, 0))
+        if stop > start:
+            self._skip = 0
+            data = self._data.T if self._planar else self._data
+            yield Block(self._floats(data[start:stop]), self.rate, self._speakers)
+            self._data = self._data[:, stop:] if self._planar else self._data[stop:]
+            self._filled = held
+
+    def _floats(self, data: Array) -> Floats:
+        if data.dtype == np.float32:
+            return data
+        floats = data.astype(np.float32)  # keeps the order of planes
+        if data.dtype == np.uint8:
+            floats -= _U8_ZERO
+        if self._scale != 1.0:
+            floats *= np.float32(self._scale)
+        return floats

@@ -1,0 +1,258 @@
+"""Opens a container with FFmpeg under limits and decodes its first audio stream, frame by frame."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import BinaryIO
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+
+from uniaudio2.audio.containers.joints import Link, Whole, is_joinable
+from uniaudio2.audio.containers.mpeg_audio import TAG_BYTES, header_at, tag_of
+from uniaudio2.audio.containers.recognise import Found
+from uniaudio2.audio.containers.stored import Undecodable
+from uniaudio2.audio.decoders.gather import HELD
+from uniaudio2.audio.decoders.places import Places
+from uniaudio2.errors import BadRow
+
+# kinds of `containers` and the demuxers that read them; what is not here is never opened
+DEMUXERS = {
+    "aac": "aac", "ac3": "ac3", "aiff": "aiff", "amr": "amr", "ape": "ape", "asf": "asf",
+    "au": "au", "avi": "avi", "caf": "caf", "dsf": "dsf", "dts": "dts", "eac3": "eac3",
+    "flac": "flac", "flv": "flv", "ilbc": "ilbc", "loas": "loas", "matroska": "matroska",
+    "mov": "mov", "mp3": "mp3", "mpc": "mpc", "mpc8": "mpc8", "mpeg": "mpeg", "mpegts": "mpegts",
+    "ogg": "ogg", "rm": "rm", "shn": "shn", "sphere": "nistsphere", "tak": "tak", "tta": "tta",
+    "voc": "voc", "w64": "w64", "wav": "wav", "wv": "wv", "xwma": "xwma",
+}  # fmt: skip
+_CODECS = frozenset(
+    (
+        "aac aac_latm ac3 adpcm_adx adpcm_g722 adpcm_g726 adpcm_g726le adpcm_ima_qt adpcm_ima_wav "
+        "adpcm_ms adpcm_swf adpcm_yamaha alac als amrnb amrwb ape atrac1 atrac3 atrac3al "
+        "atrac3plus atrac3plusal cook dca dsd_lsbf dsd_lsbf_planar dsd_msbf dsd_msbf_planar dst "
+        "eac3 evrc flac g722 g723_1 g726 g726le g729 gsm gsm_ms ilbc imc mace3 mace6 mlp mp1float "
+        "mp2 mp2float mp3 mp3float mpc7 mpc8 nellymoser opus pcm_alaw pcm_bluray pcm_dvd "
+        "pcm_f32be pcm_f32le pcm_f64be pcm_f64le pcm_mulaw pcm_s16be pcm_s16be_planar pcm_s16le "
+        "pcm_s16le_planar pcm_s24be pcm_s24le pcm_s24le_planar pcm_s32be pcm_s32le "
+        "pcm_s32le_planar pcm_s64be pcm_s64le pcm_s8 pcm_s8_planar pcm_u8 qcelp qdm2 qdmc ralf "
+        "real_144 real_288 s302m shorten sipr siren speex tak truehd truespeech tta vorbis "
+        "wavpack wmalossless wmapro wmav1 wmav2 wmavoice"
+    ).split()
+)
+_READ_BYTES = 1 << 16
+_MOST_STREAMS = 128
+_OPTIONS = {"codec_whitelist": ",".join(sorted(_CODECS)), "max_streams": str(_MOST_STREAMS)}
+# FLAC's frames have checksums; without this, damage is heard as noise
+_CODEC_OPTIONS = {"flac": {"err_detect": "crccheck+explode"}}
+_SKIP_MANUAL = 1 << 29  # AV_CODEC_FLAG2_SKIP_MANUAL
+_PACKETS_A_LOOK = 64  # asking for a thread's own time is a call to the system
+_SPARE_S = 60.0  # of computing; beyond it, decoding must be as quick as playing
+
+
+@contextmanager
+def typed() -> Iterator[None]:
+    """What PyAV raises as `Undecodable`."""
+    try:
+        yield
+    except (BadRow, Undecodable):
+        raise
+    except FFmpegError as fault:
+        raise Undecodable(str(fault.strerror or type(fault).__name__)) from fault
+    except (ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError) as fault:
+        raise Undecodable(type(fault).__name__) from fault
+
+
+class Opened:
+    """A container, or one link of joined ones.
+
+    Args:
+        file: binary and seekable; stays open.
+        found: the container within it.
+
+    Attributes:
+        total: samples of one channel without priming and padding, where the file states them.
+        padding: the most samples that may follow them.
+        priming: samples to leave out at the beginning that FFmpeg does not leave out.
+        expected: samples that will come, roughly; 0 where nothing is known.
+        lost: samples at the end that could not be decoded.
+
+    Raises:
+        Undecodable: it is not what it looks like.
+        BadRow: `no_audio`.
+    """
+
+    def __init__(self, file: BinaryIO, found: Found) -> None:
+        self.found = found
+        self.total, self.padding = _stated(file, found)
+        self.priming = self.expected = self.lost = 0
+        self._origin = 0  # place of the first sample on an Ogg page's scale
+        self._first_pts: int | None = None
+        self._last = (0, 0)  # samples that the last packet gave, and that it states
+        self._bytes = Link(file, found) if is_joinable(found.kind) else Whole(file, found.start)
+        with typed():
+            self._container: InputContainer = av.open(
+                self._bytes, "r", format=DEMUXERS[found.kind], options=_OPTIONS,
+                metadata_errors="replace", buffer_size=_READ_BYTES, io_open=_refuse,
+            )  # fmt: skip
+        try:
+            with typed():
+                self.stream = _first_audio(self._container)
+                self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        context = self.stream.codec_context
+        context.thread_count = 1
+        context.options = _CODEC_OPTIONS.get(context.name, {})
+        self._trims = self.found.kind == "mov" or context.name == "speex"
+        # a stream of one page has its end taken off twice by FFmpeg; it is counted here
+        self._is_vorbis = (
+            context.name == "vorbis"
+            and self.found.kind == "ogg"
+            and len(self._container.streams) == 1
+        )
+        if self._is_vorbis:
+            context.flags2 |= _SKIP_MANUAL
+        self._places = Places(self.found.kind, context.sample_rate)
+        duration = self._container.duration
+        if duration and duration > 0:
+            self.expected = round(duration * context.sample_rate / av.time_base)
+        if self.found.kind == "mov":
+            valid = _itunes_samples(self._container.metadata.get("iTunSMPB", ""))
+            if valid and self.stream.time_base == Fraction(1, context.sample_rate):
+                self.total, self.padding = valid, HELD
+
+    @property
+    def joint(self) -> int | None:
+        """Where in the file the next link begins, when this one has been read."""
+        return self._bytes.joint
+
+    def frames(self) -> Iterator[AudioFrame | int]:
+        """Decode to the end: frames, and numbers of samples of silence that stand for damage."""
+        decode, places = self.stream.codec_context.decode, self._places
+        count, clock = 0, _Clock()
+        for number, packet in enumerate(self._container.demux(self.stream)):
+            if not number % _PACKETS_A_LOOK:
+                clock.look(count / max(self.stream.codec_context.sample_rate, 1))
+            if not number:
+                self._first_pts = packet.pts
+            try:
+                frames = decode(packet)
+            except FFmpegError:
+                if packet.size:
+                    places.failed(packet)
+                continue
+            samples = sum(frame.samples for frame in frames)
+            if not samples:
+                continue
+            if not count:
+                self._begin(packet, frames[0])
+            if gap := places.gap(packet, samples, count):
+                yield gap
+            if self._trims:
+                self._last = (samples, self._duration(packet, frames[0].rate))
+            count += gap + samples
+            yield from frames
+        self.lost = places.pending
+
+    def _begin(self, packet: Packet[AudioStream], frame: AudioFrame) -> None:
+        if self.found.kind == "mp3":
+            header = header_at(bytes(memoryview(packet)[:4]))
+            if header is not None and header.rate != frame.rate:
+                frame.sample_rate = header.rate  # what was probed last labels the first frame
+        if self.found.kind == "ogg" and packet.pts is not None:
+            if self._is_vorbis:
+                self._origin = 0 if self._first_pts == 0 else packet.pts
+            if self._trims or self._is_vorbis:
+                self.priming = min(max(-packet.pts, 0), HELD, frame.samples)
+
+    def _duration(self, packet: Packet[AudioStream], rate: int) -> int:
+        if not packet.duration:
+            return 0
+        return round(packet.duration * packet.time_base * rate)
+
+    def excess(self, count: int) -> int:
+        """How many of so many samples are padding at the end."""
+        if self.total is not None and self.total < count <= self.total + self.padding:
+            return count - self.total
+        if self._is_vorbis and (granule := self._granule()) is not None:
+            excess = self._origin + count - granule
+            return excess if 0 < excess <= HELD else 0
+        given, stated = self._last
+        return given - stated if 0 < stated < given else 0
+
+    def _granule(self) -> int | None:
+        return self._bytes.last_granule() if isinstance(self._bytes, Link) else None
+
+    def close(self) -> None:
+        """Free what FFmpeg holds."""
+        self._container.close()
+
+
+def _refuse(*_: object) -> object:
+    raise OSError("files name no other files here")
+
+
+def _first_audio(container: InputContainer) -> AudioStream:
+    streams = container.streams.audio
+    if not streams:
+        raise BadRow(
+            "no_audio",
+            f"{len(container.streams)} streams and none of audio; name a file that has sound",
+        )
+    stream = streams[0]
+    if stream.codec_context is None or stream.codec_context.name not in _CODECS:
+        name = "unknown" if stream.codec_context is None else stream.codec_context.name
+        raise Undecodable(f"its codec ({name}) is none that is decoded here")
+    return stream
+
+
+def _stated(file: BinaryIO, found: Found) -> tuple[int | None, int]:
+    """Samples that a header states exactly, and the most padding behind them."""
+    file.seek(found.start)
+    head = file.read(TAG_BYTES)
+    if found.kind == "flac":
+        total = int.from_bytes(head[21:26], "big") & (1 << 36) - 1
+        return total or None, 0
+    tag = tag_of(head) if found.kind == "mp3" else None
+    return (None, 0) if tag is None else (tag.samples, tag.padding)
+
+
+def _itunes_samples(value: str) -> int:
+    """Valid samples by iTunes's gapless comment: priming, padding and length in hexadecimal."""
+    words = value.split()
+    try:
+        return int(words[3], 16) if len(words) > 3 else 0
+    except ValueError:
+        return 0
+
+
+class _Clock:
+    """Computing time of one file."""
+
+    def __init__(self) -> None:
+        self._spent_s = 0.0
+        self._before: tuple[int, float] | None = None
+
+    def look(self, decoded_s: float) -> None:
+        """Stop what takes far too long for what it gives.
+
+        Raises:
+            Undecodable: too much was spent for so many seconds of sound.
+        """
+        thread, now = threading.get_ident(), time.thread_time()
+        if self._before is not None and self._before[0] == thread:
+            self._spent_s += now - self._before[1]
+        self._before = thread, now
+        if self._spent_s > _SPARE_S + decoded_s:
+            raise Undecodable(f"decoding {decoded_s:.1f} s of it took {self._spent_s:.0f} s")

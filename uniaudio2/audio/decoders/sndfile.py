@@ -1,0 +1,91 @@
+"""libsndfile, for the containers of plain samples that it reads right, and for rare old ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import soundfile
+
+from uniaudio2.audio.containers.stored import Undecodable
+from uniaudio2.audio.decoders.block import BLOCK_VALUES, Block, Marks, check_shape
+
+_NO_LENGTH = 1 << 62
+_NO_NAME = re.compile(r"^Error opening <[^>]*>: ")  # says where in memory the file is, no more
+_LOST_S = 0.1
+_PLAIN = frozenset(
+    {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
+)
+
+
+class SndfileDecoder:
+    """A file that libsndfile reads; see `Decoder`.
+
+    Args:
+        file: binary and seekable; stays open.
+
+    Attributes:
+        is_plain: whether the samples are stored as they are.
+
+    Raises:
+        Undecodable: libsndfile does not know it.
+        BadRow: what no recording has.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        file.seek(0)
+        with _typed():
+            self._file = soundfile.SoundFile(file)
+        self.rate: int = self._file.samplerate
+        self.channels: int = self._file.channels
+        self.is_plain = self._file.subtype in _PLAIN
+        self.exact = True
+        self.marks = Marks()
+        try:
+            check_shape(self.rate, self.channels)
+            if not 0 <= self._file.frames < _NO_LENGTH:
+                raise Undecodable("the header gives no length; convert the file, which writes one")
+        except BaseException:
+            self.close()
+            raise
+        self.stated: int | None = self._file.frames
+        self._at = 0
+
+    def seek(self, sample: int) -> int:
+        """See `Decoder`."""
+        if not self.is_plain:
+            return 0
+        self._at = min(sample, self.stated or 0)
+        with _typed():
+            self._file.seek(self._at)
+        return self._at
+
+    def blocks(self) -> Iterator[Block]:
+        """See `Decoder`."""
+        step, left = max(BLOCK_VALUES // self.channels, 1), (self.stated or 0) - self._at
+        while left > 0:
+            with _typed():
+                values = self._file.read(min(step, left), dtype="float32", always_2d=True)
+            if not len(values):
+                break
+            left -= len(values)
+            yield Block(values, self.rate)
+        if left > _LOST_S * self.rate:
+            raise Undecodable(
+                f"the header announces {self.stated} samples and {(self.stated or 0) - left} can "
+                "be read; the file is cut or damaged: fetch it again"
+            )
+
+    def close(self) -> None:
+        """See `Decoder`."""
+        self._file.close()
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    try:
+        yield
+    except (soundfile.SoundFileError, ValueError) as fault:
+        raise Undecodable(_NO_NAME.sub("", str(fault)).strip()) from fault
