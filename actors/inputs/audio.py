@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from math import inf
 from typing import Any
@@ -25,6 +25,7 @@ from uniaudio2.audio.spans import Levels, SpanRule, Spans, find_spans
 from uniaudio2.audio.stream import SHORT_S, AudioStream
 from uniaudio2.errors import BadRow
 
+Marks = dict[str, float | bool | str]
 AUDIO_COLUMNS = ("audio", "audio_filepath")
 WHOLE_S = 60.0  # longer audio does not travel between stages
 
@@ -84,7 +85,7 @@ class Heard:
     wave: Tensor | None = None
     source: AudioSource | None = None
     spans: Spans | None = None
-    marks: dict[str, float | bool] = field(default_factory=dict)
+    marks: Marks = field(default_factory=dict)
 
 
 def source_of(
@@ -134,36 +135,41 @@ def load_audio(
     """
     source = source_of(row, policy, limits)
     with source.open(max_duration_s) as stream:
-        blocks = stream.native()
-        held, ends = _head(blocks, round(WHOLE_S * stream.rate))
-        if ends:
-            native = gathered(held)
-            wave = resample(native, stream.rate)
-            cut = rule if rule and len(native) > rule.max_s * stream.rate else None
-            marks = _marks(stream, row, len(native) / stream.rate)
-            return Heard(len(wave), wave, spans=_spans_of(wave, cut), marks=marks)
-        levels = Levels(stream.rate)
-        for block in chain(held, blocks):
-            levels.add(block)
-        samples = -(-levels.samples * SAMPLE_RATE // stream.rate)
-        cut = rule if rule and levels.samples > rule.max_s * stream.rate else None
-        spans = find_spans(levels.energies(), samples, cut) if cut else None
-        marks = _marks(stream, row, levels.samples / stream.rate)
-        return Heard(samples, source=source, spans=spans, marks=marks)
+        heard = _read(stream, rule)
+        if (channel := stream.stronger) is not None:
+            stream.take(channel)
+            heard, source = _read(stream, rule), replace(source, channel=channel)
+        return replace(
+            heard,
+            source=None if heard.wave is not None else source,
+            marks=_marks(stream, row, heard.samples / SAMPLE_RATE),
+        )
 
 
-def _head(blocks: Iterator[Tensor], most: int) -> tuple[list[Tensor], bool]:
-    """Blocks with more than so many samples, or all there are; and whether these are all."""
+def _read(stream: AudioStream, rule: SpanRule | None) -> Heard:
+    """All of a stream once: what is short as a wave, of what is long where its silences are."""
+    blocks = stream.native()
     held, samples = [], 0
     for block in blocks:
         held.append(block)
         samples += len(block)
-        if samples > most:
-            return held, False
-    return held, True
+        if samples > WHOLE_S * stream.rate:
+            return _looked_through(chain(held, blocks), stream.rate, rule)
+    wave = resample(gathered(held), stream.rate)
+    cut = rule if rule and samples > rule.max_s * stream.rate else None
+    return Heard(len(wave), wave, spans=_spans_of(wave, cut))
 
 
-def _marks(stream: AudioStream, row: Mapping[str, Any], heard_s: float) -> dict[str, float | bool]:
+def _looked_through(blocks: Iterable[Tensor], rate: int, rule: SpanRule | None) -> Heard:
+    levels = Levels(rate)
+    for block in blocks:
+        levels.add(block)
+    samples = -(-levels.samples * SAMPLE_RATE // rate)
+    cut = rule if rule and levels.samples > rule.max_s * rate else None
+    return Heard(samples, spans=find_spans(levels.energies(), samples, cut) if cut else None)
+
+
+def _marks(stream: AudioStream, row: Mapping[str, Any], heard_s: float) -> Marks:
     """The stream's marks, and how much less there is than the manifest announces."""
     marks = stream.marks
     declared_s = _declared_s(row)

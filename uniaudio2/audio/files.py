@@ -15,6 +15,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from uniaudio2.audio.mixing import Channel
 from uniaudio2.audio.resampling import SAMPLE_RATE, joined
 from uniaudio2.audio.stream import MAX_DURATION_S, AudioStream
 from uniaudio2.errors import BadRow
@@ -27,7 +28,7 @@ def decode_audio(
     start_s: float = 0.0,
     end_s: float | None = None,
     max_duration_s: float = MAX_DURATION_S,
-    channel: int | None = None,
+    channel: Channel | None = None,
 ) -> Tensor:
     """Decode the bytes of an audio file to mono 24 kHz.
 
@@ -36,7 +37,7 @@ def decode_audio(
         start_s: first second of the span to keep.
         end_s: end of the span, or None for the end of the file.
         max_duration_s: longest span that is accepted.
-        channel: the one channel to take, counted from 0; None averages all.
+        channel: the one channel to take, see `Downmix`; None mixes all.
 
     Returns:
         ``[N]`` float32, mono.
@@ -51,9 +52,15 @@ def decode_audio(
 def whole(stream: AudioStream) -> Tensor:
     """All blocks of a stream as one wave, ``[N]`` float32 at 24 kHz.
 
+    Where its channels cancel it is read again, one of them alone.
+
     Raises:
         BadRow: what the stream finds.
     """
+    wave = gathered(stream.blocks(), stream.samples)
+    if (channel := stream.stronger) is None:
+        return wave
+    stream.take(channel)
     return gathered(stream.blocks(), stream.samples)
 
 

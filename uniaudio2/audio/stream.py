@@ -15,6 +15,7 @@ from torch import Tensor
 from uniaudio2.audio.containers.stored import Undecodable
 from uniaudio2.audio.decoders.block import Block
 from uniaudio2.audio.decoders.opening import open_decoder
+from uniaudio2.audio.mixing import Channel, Downmix
 from uniaudio2.audio.resampling import SAMPLE_RATE, resampled
 from uniaudio2.audio.sniff import HEAD_BYTES, looks_like
 from uniaudio2.errors import BadRow
@@ -34,7 +35,7 @@ class AudioStream:
         start_s: first second of the span.
         end_s: its end, or None for the end of the file.
         max_duration_s: longest span that is accepted.
-        channel: the one channel to take, counted from 0; None averages all.
+        channel: the one channel to take, see `Downmix`; None mixes all.
 
     Attributes:
         rate: the file's sample rate in Hz. What was joined to it with another rate is brought to
@@ -54,12 +55,14 @@ class AudioStream:
         start_s: float = 0.0,
         end_s: float | None = None,
         max_duration_s: float = MAX_DURATION_S,
-        channel: int | None = None,
+        channel: Channel | None = None,
     ) -> None:
         self._span_s = start_s, end_s
         self._max_duration_s = max_duration_s
-        self._channel = channel
         self._short_s = 0.0
+        self._downmix = Downmix("mix" if channel is None else channel)
+        self._mix_mark: str | None = None
+        self._file = file
         file.seek(0)
         self._kind = looks_like(file.read(HEAD_BYTES))
         self._size = file.seek(0, os.SEEK_END)
@@ -69,7 +72,6 @@ class AudioStream:
             self._decoder = open_decoder(file)
         try:
             self.rate = self._decoder.rate
-            _check_channel(channel, self._decoder.channels)
             self._first, self._stop = self._span()
             self.length = self._stated_length() if self._decoder.exact else None
         except BaseException:
@@ -93,20 +95,35 @@ class AudioStream:
         return None if self.length is None else -(-self.length * SAMPLE_RATE // self.rate)
 
     @property
-    def marks(self) -> dict[str, float | bool]:
+    def stronger(self) -> int | None:
+        """The channel to take instead of the mix that was read, in which the channels cancel."""
+        return self._downmix.stronger
+
+    def take(self, channel: int) -> None:
+        """Begin anew, with one channel alone; marks stay."""
+        self._mix_mark, self._downmix = self._downmix.mark, Downmix(channel)
+        self._decoder.close()
+        with self._typed():
+            self._decoder = open_decoder(self._file)
+
+    @property
+    def marks(self) -> dict[str, float | bool | str]:
         """What is to be known about what was read, complete when all blocks are.
 
         ``input_damaged_s``: seconds of silence that stand for what could not be decoded.
         ``input_short_by_s``: seconds that were announced, by the header or as the span's end, and
         are not there. ``input_unfinished``: True where the header was never completed.
+        ``input_mix``: what `Downmix.mark` says.
         """
-        marks: dict[str, float | bool] = {}
+        marks: dict[str, float | bool | str] = {}
         if self._decoder.marks.damaged:
             marks["input_damaged_s"] = round(self._decoder.marks.damaged / self.rate, 6)
         if self._short_s > 0.0:
             marks["input_short_by_s"] = round(self._short_s, 6)
         if self._decoder.marks.unfinished:
             marks["input_unfinished"] = True
+        if mark := self._mix_mark or self._downmix.mark:
+            marks["input_mix"] = mark
         return marks
 
     def native(self) -> Iterator[Tensor]:
@@ -189,14 +206,8 @@ class AudioStream:
             yield from resampled((values for values, _ in group), rate, self.rate)
 
     def _one_channel(self, block: Block) -> Tensor:
-        values, channels = block.values, block.values.shape[1]
-        if channels == 1:
-            return torch.from_numpy(values[:, 0])
-        if self._channel is None:
-            with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is checked
-                return torch.from_numpy(values.mean(axis=1, dtype=np.float32))
-        _check_channel(self._channel, channels)
-        return torch.from_numpy(np.ascontiguousarray(values[:, self._channel]))
+        mono = self._downmix.mono(block.values, block.speakers)
+        return torch.from_numpy(np.ascontiguousarray(mono))
 
     @contextmanager
     def _typed(self) -> Iterator[None]:
@@ -208,15 +219,6 @@ class AudioStream:
                 "unreadable_audio",
                 f"{fault} ({self._size} bytes{like}); docs/audio-formats.md lists what can be read",
             ) from fault
-
-
-def _check_channel(channel: int | None, channels: int) -> None:
-    if channel is not None and not 0 <= channel < channels:
-        raise BadRow(
-            "bad_span",
-            f"channel {channel} of a file with {channels}; channels count from 0: correct "
-            "audio_channel",
-        )
 
 
 def _empty() -> BadRow:

@@ -145,10 +145,10 @@ def test_a_flac_of_no_stated_length(make_audio: Callable[..., Path]) -> None:
     assert torch.equal(decode_audio(bytes(data)), decode_audio(whole))
 
 
-@pytest.mark.parametrize("value", [3e38, -3e38])
+@pytest.mark.parametrize("value", [3.4e38, -3.4e38])
 def test_samples_beyond_all_measure(value: float) -> None:
     wave = tone(0.1, 48_000)
-    wave[::2] = value
+    wave[1000:2000] = value  # the filter overshoots at its edges
     with pytest.raises(BadRow) as caught:
         decode_audio(wav_bytes(np.stack([wave, wave], axis=1), 48_000, "FLOAT"))
     assert caught.value.kind == "non_finite_audio"
