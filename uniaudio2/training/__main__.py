@@ -11,7 +11,7 @@ import torch
 
 from uniaudio2.training.evaluate import evaluate
 from uniaudio2.training.recipe import NANO
-from uniaudio2.training.stages import STAGES, Workshop
+from uniaudio2.training.stages import STAGES, TrainingRun
 
 
 def main() -> None:
@@ -20,7 +20,9 @@ def main() -> None:
     parser.add_argument("stage", choices=[*STAGES, "evaluate", "all"])
     parser.add_argument("--folder", type=Path, required=True, help="everything is kept here")
     parser.add_argument("--model", type=Path, help="evaluate this model folder instead")
-    parser.add_argument("--rows", type=int, default=400, help="clips of each group to evaluate on")
+    parser.add_argument(
+        "--clips", "--rows", type=int, default=400, help="of each group to evaluate on"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads of torch")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -28,14 +30,14 @@ def main() -> None:
     if asked.threads:
         torch.set_num_threads(asked.threads)
     asked.folder.mkdir(parents=True, exist_ok=True)
-    shop = Workshop(asked.folder, NANO, asked.device, asked.workers)
+    run = TrainingRun(asked.folder, NANO, asked.device, asked.workers)
     for stage in [*STAGES, "evaluate"] if asked.stage == "all" else [asked.stage]:
         begun = time.monotonic()
         if stage == "evaluate":
-            model = asked.model or shop.model_folder
-            evaluate(model, shop.recogniser(), shop.judged_folder, asked.rows)
+            model = asked.model or run.model_folder
+            evaluate(model, run.recogniser(), run.evaluation_folder, asked.clips)
         else:
-            STAGES[stage](shop)
+            STAGES[stage](run)
         print(f"{stage}: {time.monotonic() - begun:.0f} s", flush=True)  # noqa: T201 - a command
 
 

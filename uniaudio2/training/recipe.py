@@ -30,14 +30,14 @@ class Recipe(Frozen):
         model: sizes; its fingerprint is filled in by the export.
         seed: decides data, weights and batches.
         corpus: clips to train on, by group.
-        judged: clips to evaluate on, by group.
+        evaluation: clips to evaluate on, by group.
         scalar, codec, lm, flow, recogniser: schedules of the stages.
     """
 
     model: ModelConfig
     seed: int = 1
     corpus: dict[Group, int]
-    judged: dict[Group, int]
+    evaluation: dict[Group, int]
     scalar: Schedule
     codec: Schedule
     lm: Schedule
@@ -165,7 +165,7 @@ NANO = Recipe(
         scalar=_scalar(),
     ),
     corpus={"train": 16_000, "sounds": 6_000},
-    judged={"unseen_variants": 400, "unseen_voices": 400, "unseen_sounds": 400},
+    evaluation={"unseen_variants": 400, "unseen_voices": 400, "unseen_sounds": 400},
     scalar=Schedule(steps=3000, lr=1e-3),
     codec=Schedule(steps=3400, lr=1.2e-3, warmup=100, bfloat16=True),
     lm=Schedule(steps=4200, lr=1.5e-3, bfloat16=True),

@@ -21,19 +21,19 @@ from uniaudio2.training.data.corpus import Corpus, make_corpus
 from uniaudio2.training.data.encoded import encode_corpus, read_encoded
 from uniaudio2.training.data.tokens import train_tokenizer
 from uniaudio2.training.recipe import Recipe
-from uniaudio2.training.trainers.again import hear_again
 from uniaudio2.training.trainers.alignment import align
 from uniaudio2.training.trainers.codec import CodecTrainer, train_codec
 from uniaudio2.training.trainers.flow import WindowMaker, new_decoder, train_flow
 from uniaudio2.training.trainers.lm import train_lm
 from uniaudio2.training.trainers.recogniser import Recogniser, train_recogniser
+from uniaudio2.training.trainers.reencoding import reencode
 from uniaudio2.training.trainers.resynthesis import resynthesise
 from uniaudio2.training.trainers.scalar import train_scalar
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """Where a model is made.
+class TrainingRun:
+    """A folder in which a model is trained, and how.
 
     Attributes:
         folder: everything that the stages leave.
@@ -56,11 +56,11 @@ class Workshop:
         return self.folder / "corpus"
 
     @property
-    def heard_folder(self) -> Path:
+    def resynthesised_folder(self) -> Path:
         return self.folder / "resynthesised"
 
     @property
-    def judged_folder(self) -> Path:
+    def evaluation_folder(self) -> Path:
         return self.folder / "judged"
 
     @property
@@ -70,10 +70,10 @@ class Workshop:
     # ---- stages --------------------------------------------------------------------------
 
     def corpus(self) -> None:
-        """Make the clips to train on and those to judge by."""
+        """Make the clips to train on and those to evaluate on."""
         seed = self.recipe.seed
         make_corpus(self.corpus_folder, self.recipe.corpus, seed, self.workers)
-        make_corpus(self.judged_folder, self.recipe.judged, seed + 1, self.workers)
+        make_corpus(self.evaluation_folder, self.recipe.evaluation, seed + 1, self.workers)
 
     def scalar(self) -> ScalarCodec:
         """Train the scalar codec."""
@@ -85,14 +85,14 @@ class Workshop:
     def resynthesis(self) -> None:
         """Pass a part of the corpus through the scalar codec."""
         resynthesise(
-            self.folder, self.corpus_folder, self.heard_folder, self.model.scalar,
+            self.folder, self.corpus_folder, self.resynthesised_folder, self.model.scalar,
             self.recipe.seed, self.workers,
         )  # fmt: skip
 
     def codec(self) -> CodecTrainer:
         """Train encoders, codec and quantizers."""
         trainer = train_codec(
-            self.folder, Corpus(self.heard_folder), self.model, self.recipe.codec,
+            self.folder, Corpus(self.resynthesised_folder), self.model, self.recipe.codec,
             self.recipe.seed, self.device,
         )  # fmt: skip
         state = {name: t.cpu().contiguous() for name, t in trainer.encoder.state_dict().items()}
@@ -102,15 +102,15 @@ class Workshop:
     def codes(self) -> None:
         """Encode the corpus with the finished codec."""
         encode_corpus(
-            self.folder, self.heard_folder, self.model.codec, self.recipe.seed, self.device,
+            self.folder, self.resynthesised_folder, self.model.codec, self.recipe.seed, self.device,
             self.workers,
         )  # fmt: skip
 
     def lm(self) -> UniAudioLM:
-        """Let the codec hear what the decoder makes, and train the language model."""
-        clips = read_encoded(self.folder, self.heard_folder, self.model.codec)
+        """Encode what the decoder makes, and train the language model."""
+        clips = read_encoded(self.folder, self.resynthesised_folder, self.model.codec)
         codec, seed = self.codec(), self.recipe.seed
-        again = hear_again(self.folder, clips, self.flow(), codec.encoder.eval(), seed)
+        again = reencode(self.folder, clips, self.flow(), codec.encoder.eval(), seed)
         tokenizer = TextTokenizer(train_tokenizer(self.model.lm), self.model.lm)
         return train_lm(
             self.folder, [*clips, *again], tokenizer, self.model.lm, align(codec, clips),
@@ -125,8 +125,8 @@ class Workshop:
         decoder.quantizers.load_state_dict(encoder.quantizers.state_dict())
         decoder.scalar.decoder.load_state_dict(scalar.decoder.state_dict())
         maker = WindowMaker(
-            Corpus(self.heard_folder),
-            read_encoded(self.folder, self.heard_folder, model.codec),
+            Corpus(self.resynthesised_folder),
+            read_encoded(self.folder, self.resynthesised_folder, model.codec),
             BandAnalysis(model.scalar),
             WindowPlan(model.flow.window_codes, model.scalar.stride),
             model.codec,
@@ -135,7 +135,7 @@ class Workshop:
         return train_flow(self.folder, maker, decoder.to(self.device), self.recipe.flow, seed)
 
     def recogniser(self) -> Recogniser:
-        """Train the judge of made speech."""
+        """Train the recogniser that evaluates generated speech."""
         return train_recogniser(
             self.folder, Corpus(self.corpus_folder), self.recipe.recogniser, self.recipe.seed,
             self.device,
@@ -151,14 +151,14 @@ class Workshop:
         return self.model_folder
 
 
-STAGES: dict[str, Callable[[Workshop], object]] = {
-    "corpus": Workshop.corpus,
-    "scalar": Workshop.scalar,
-    "resynthesis": Workshop.resynthesis,
-    "codec": Workshop.codec,
-    "codes": Workshop.codes,
-    "flow": Workshop.flow,
-    "lm": Workshop.lm,
-    "recogniser": Workshop.recogniser,
-    "export": Workshop.export,
+STAGES: dict[str, Callable[[TrainingRun], object]] = {
+    "corpus": TrainingRun.corpus,
+    "scalar": TrainingRun.scalar,
+    "resynthesis": TrainingRun.resynthesis,
+    "codec": TrainingRun.codec,
+    "codes": TrainingRun.codes,
+    "flow": TrainingRun.flow,
+    "lm": TrainingRun.lm,
+    "recogniser": TrainingRun.recogniser,
+    "export": TrainingRun.export,
 }

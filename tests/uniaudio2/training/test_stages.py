@@ -14,7 +14,7 @@ from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.training.data.corpus import Clip, Corpus, Group
 from uniaudio2.training.evaluate import Evaluation
 from uniaudio2.training.recipe import NANO, Recipe
-from uniaudio2.training.stages import STAGES, Workshop
+from uniaudio2.training.stages import STAGES, TrainingRun
 from uniaudio2.training.trainers.loop import Schedule
 from uniaudio2.training.trainers.recogniser import Recogniser
 
@@ -31,7 +31,7 @@ class NoEspeak(Corpus):
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingRun:
     for module in ("stages", "data.encoded"):
         monkeypatch.setattr(f"uniaudio2.training.{module}.Corpus", NoEspeak)
     short = Schedule(steps=2)
@@ -40,29 +40,29 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
             update={"name": "mini", "seed": None, "scalar": NANO.model.scalar}
         ),
         corpus={"sounds": 8},
-        judged={"unseen_sounds": 2},
+        evaluation={"unseen_sounds": 2},
         **dict.fromkeys(("scalar", "codec", "lm", "flow", "recogniser"), short),
     )
-    return Workshop(tmp_path, recipe, "cpu", workers=1)
+    return TrainingRun(tmp_path, recipe, "cpu", workers=1)
 
 
-def test_every_stage_runs_and_a_model_comes_out(shop: Workshop) -> None:
+def test_every_stage_runs_and_a_model_comes_out(run: TrainingRun) -> None:
     for stage in STAGES.values():
-        stage(shop)
-    model = UniAudio2.load(str(shop.model_folder))
+        stage(run)
+    model = UniAudio2.load(str(run.model_folder))
     assert model.config.fingerprint.startswith("mini-")
     wave = some_sounds(1)[0].wave()
     (codes,) = model.encode([wave])
     assert codes.recon.shape == (len(wave) // 1920 + 1, 8)
     # what is stored is what was trained, in half precision
-    trained = shop.codec().encoder
+    trained = run.codec().encoder
     expected = trained.encode([wave])[0]
     assert float((codes.recon[:, 0] == expected.recon[:, 0]).float().mean()) > 0.8
     (again,) = model.decode([codes], seeds=[1])
     assert bool(torch.isfinite(again).all())
-    before = (shop.folder / "lm.safetensors").stat().st_mtime_ns
-    STAGES["lm"](shop)
-    assert (shop.folder / "lm.safetensors").stat().st_mtime_ns == before
+    before = (run.folder / "lm.safetensors").stat().st_mtime_ns
+    STAGES["lm"](run)
+    assert (run.folder / "lm.safetensors").stat().st_mtime_ns == before
 
 
 def test_the_evaluation_measures_every_figure() -> None:
@@ -72,7 +72,7 @@ def test_the_evaluation_measures_every_figure() -> None:
     evaluation = Evaluation(UniAudio2.load("tiny"), Recogniser().eval())
     waves = [clip.wave() for clip in some_sounds(3)]
     assert [len(wave) for wave in evaluation.reconstruct(waves)] == [len(wave) for wave in waves]
-    figures = evaluation.figures(corpus, rows=2)
+    figures = evaluation.metrics(corpus, most=2)
     assert len(figures) == 10
     # an untrained model reaches nothing, and the table says so
     reached = {figure.name for figure in figures if figure.is_reached}

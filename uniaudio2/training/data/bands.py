@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from uniaudio2.config import ScalarConfig
 
-SLOTS = 2
+MOMENTS = 2
 """Moments of one latent frame, 20 ms each."""
 
 _FFT = 1024
@@ -22,16 +22,16 @@ _MIDDLE_DB, _HALF_DB = -45.0, 35.0  # what becomes 0, and what becomes 1 above i
 
 
 def band_centres(config: ScalarConfig) -> Tensor:
-    """Centres of the bands in Hz, ``[bands]``: evenly spaced, then in even ratios.
+    """Compute the centres of the bands in Hz, ``[bands]``: evenly spaced, then in even ratios.
 
     Raises:
         ValueError: the latent has an odd number of channels, or too few.
     """
-    bands, odd = divmod(config.latent_hidden_dim, SLOTS)
+    bands, odd = divmod(config.latent_hidden_dim, MOMENTS)
     if odd or bands <= _LINEAR_BANDS:
         raise ValueError(
             f"latent_hidden_dim {config.latent_hidden_dim} must be an even number above "
-            f"{SLOTS * _LINEAR_BANDS}: {SLOTS} moments of at least {_LINEAR_BANDS + 1} bands"
+            f"{MOMENTS * _LINEAR_BANDS}: {MOMENTS} moments of at least {_LINEAR_BANDS + 1} bands"
         )
     linear = _LINEAR_HZ * torch.arange(1, _LINEAR_BANDS + 1)
     highest = 0.92 * config.sample_rate / 2
@@ -40,7 +40,7 @@ def band_centres(config: ScalarConfig) -> Tensor:
 
 
 class BandAnalysis(nn.Module):
-    """Waves to latents.
+    """Computes latents of waves.
 
     Args:
         config: tells rate, stride and channels.
@@ -48,7 +48,7 @@ class BandAnalysis(nn.Module):
 
     def __init__(self, config: ScalarConfig) -> None:
         super().__init__()
-        self.hop = config.stride // SLOTS
+        self.hop = config.stride // MOMENTS
         centres = band_centres(config)
         edges = torch.cat([centres.new_zeros(1), centres, centres[-1:] * 1.1])
         hz = torch.linspace(0, config.sample_rate / 2, _FFT // 2 + 1)
@@ -61,7 +61,7 @@ class BandAnalysis(nn.Module):
 
     @torch.no_grad()
     def forward(self, wave: Tensor) -> Tensor:
-        """Analyse.
+        """Compute latents.
 
         Args:
             wave: ``[B, N]`` float32.
@@ -70,15 +70,15 @@ class BandAnalysis(nn.Module):
             ``[B, latent, N // stride]`` in [-1, 1]: the bands of the first moment of each frame,
             then those of the second.
         """
-        frames = wave.shape[-1] // (SLOTS * self.hop)
+        frames = wave.shape[-1] // (MOMENTS * self.hop)
         before = _FFT // 2 - self.hop // 2  # a window is centred on its moment
-        padded = F.pad(wave[..., : frames * SLOTS * self.hop], (before, _FFT))
+        padded = F.pad(wave[..., : frames * MOMENTS * self.hop], (before, _FFT))
         spectrum = torch.stft(
             padded, _FFT, self.hop, window=self.window, center=False, return_complex=True
-        )[..., : SLOTS * frames]
+        )[..., : MOMENTS * frames]
         power = self.filters @ (spectrum.real.square() + spectrum.imag.square())
         # a sine of amplitude 1 gives a peak of (sum of the window / 2) squared
         level_db = 10 * torch.log10(power / (self.window.sum() / 2).square() + 1e-10)
         levels = ((level_db - _MIDDLE_DB) / _HALF_DB).clamp(-1, 1)  # [B, bands, 2 F]
-        latents: Tensor = levels.reshape(*levels.shape[:2], frames, SLOTS)
+        latents: Tensor = levels.reshape(*levels.shape[:2], frames, MOMENTS)
         return latents.permute(0, 3, 1, 2).flatten(1, 2)

@@ -27,27 +27,27 @@ from uniaudio2.training.data.speech import Manner, say
 
 Group = Literal["train", "unseen_variants", "unseen_voices", "sounds", "unseen_sounds"]
 CLIPS, PCM = "clips.jsonl", "clips.i16"
-_HELD_BACK = 20  # one text in so many is never trained on
+_HELD_OUT = 20  # one text in so many is never trained on
 
 
-def _chunk_size(count: int) -> int:
+def _clips_per_call(count: int) -> int:
     return max(1, min(100, count // 8))
 
 
-def is_held_back(text: str) -> bool:
-    """Tell whether a text is kept for evaluation; one of a single word or event never is."""
-    kept = row_seed(0, text, "text") % _HELD_BACK == 0
+def is_held_out(text: str) -> bool:
+    """Tell whether a text is held out for evaluation; one of a single word or event never is."""
+    kept = row_seed(0, text, "text") % _HELD_OUT == 0
     return kept and text not in SYMBOLS
 
 
-def draw_text(dice: random.Random, kind: Literal["words", "events"], unseen: bool) -> str:
-    """A random text, or one that is never trained on; both with the same spread of lengths."""
-    text = random_text(dice, kind)
-    while text not in SYMBOLS and is_held_back(text) != unseen:
-        pieces = len(symbols_of(text))
-        text = random_text(dice, kind)
-        while len(symbols_of(text)) != pieces:
-            text = random_text(dice, kind)
+def draw_text(rng: random.Random, kind: Literal["words", "events"], unseen: bool) -> str:
+    """Draw a random text, or one that is never trained on; both with the same spread of lengths."""
+    text = random_text(rng, kind)
+    while text not in SYMBOLS and is_held_out(text) != unseen:
+        length = len(symbols_of(text))
+        text = random_text(rng, kind)
+        while len(symbols_of(text)) != length:
+            text = random_text(rng, kind)
     return text
 
 
@@ -57,16 +57,16 @@ def make_clip(group: Group, seed: int, number: int) -> tuple[Tensor, dict[str, A
     Returns:
         ``[N]`` float32 at 24 kHz, and what it is: `text`, `group`, and for speech the manner.
     """
-    dice = random.Random(row_seed(seed, str(number), group))
+    rng = random.Random(row_seed(seed, str(number), group))
     is_sound = group.endswith("sounds")
-    text = draw_text(dice, "events" if is_sound else "words", unseen=group.startswith("unseen"))
+    text = draw_text(rng, "events" if is_sound else "words", unseen=group.startswith("unseen"))
     if is_sound:
-        return make_sound(text, dice), {"text": text, "group": group}
-    manner = Manner.draw(dice, group)
+        return make_sound(text, rng), {"text": text, "group": group}
+    manner = Manner.draw(rng, group)
     return say(text, manner), {"text": text, "group": group} | manner.model_dump()
 
 
-def _chunk(group: Group, seed: int, numbers: range) -> list[tuple[bytes, dict[str, Any]]]:
+def _make_clips(group: Group, seed: int, numbers: range) -> list[tuple[bytes, dict[str, Any]]]:
     torch.set_num_threads(1)
     made = []
     for number in numbers:
@@ -92,10 +92,10 @@ def make_corpus(folder: Path, clips: dict[Group, int], seed: int, workers: int) 
     offset = 0
     with ProcessPoolExecutor(workers) as pool, (folder / PCM).open("wb") as samples:
         for group, count in clips.items():
-            size = _chunk_size(count)
-            chunks = [range(i, min(i + size, count)) for i in range(0, count, size)]
-            for chunk in pool.map(partial(_chunk, group, seed), chunks):
-                for pcm, facts in chunk:
+            size = _clips_per_call(count)
+            calls = [range(i, min(i + size, count)) for i in range(0, count, size)]
+            for made in pool.map(partial(_make_clips, group, seed), calls):
+                for pcm, facts in made:
                     samples.write(pcm)
                     lines.append(json.dumps(facts | {"start": offset, "samples": len(pcm) // 2}))
                     offset += len(pcm) // 2
@@ -133,11 +133,11 @@ class Corpus:
 
     def __init__(self, folder: Path, groups: tuple[Group, ...] | None = None) -> None:
         pcm = np.memmap(folder / PCM, dtype=np.int16, mode="r")
-        rows = [json.loads(line) for line in (folder / CLIPS).read_text().splitlines()]
+        facts = [json.loads(line) for line in (folder / CLIPS).read_text().splitlines()]
         self.clips = [
-            Clip(row["text"], row["group"], row["samples"], row["start"], pcm)
-            for row in rows
-            if groups is None or row["group"] in groups
+            Clip(one["text"], one["group"], one["samples"], one["start"], pcm)
+            for one in facts
+            if groups is None or one["group"] in groups
         ]
 
     @property

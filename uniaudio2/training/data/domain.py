@@ -1,4 +1,4 @@
-"""What nano knows: thirty-five words, eight kinds of sound, and who may say or make them."""
+"""The domain of nano: thirty-five words, eight kinds of sound, and the voices that say them."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ PITCHES = (20, 80)
 WORD_GAPS = (0, 15)
 
 
-def random_text(random: random.Random, kind: Literal["words", "events"]) -> str:
-    """One to six words, or the caption of one to three events; any of them, also repeated."""
+def random_text(rng: random.Random, kind: Literal["words", "events"]) -> str:
+    """Draw one to six words, or the caption of one to three events; any of them, also repeated."""
     if kind == "words":
-        return " ".join(random.choices(WORDS, k=random.randint(1, MOST_WORDS)))
-    return THEN.join(random.choices(EVENTS, k=random.randint(1, MOST_EVENTS)))
+        return " ".join(rng.choices(WORDS, k=rng.randint(1, MOST_WORDS)))
+    return THEN.join(rng.choices(EVENTS, k=rng.randint(1, MOST_EVENTS)))
 
 
 def symbols_of(text: str) -> list[int]:

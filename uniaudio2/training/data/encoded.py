@@ -17,35 +17,37 @@ from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.codec.segments import reason_tokens, recon_tokens
 from uniaudio2.config import CodecConfig
 from uniaudio2.tokens.codes import Codes
-from uniaudio2.training.data.augment import disturb
+from uniaudio2.training.data.augment import augment
 from uniaudio2.training.data.corpus import Clip, Corpus
-from uniaudio2.training.data.dice import dice_of
+from uniaudio2.training.data.rng import step_rng
 
 _SEGMENTS_PER_BATCH = 8
-_CHUNK = 200
+_CLIPS_PER_FILE = 200
 
 
 def is_clean(number: int) -> bool:
-    """Every other clip is encoded as it is, for the tasks that make audio; the others are
-    disturbed, for the tasks that listen."""
+    """Tell whether a clip is encoded as it is, for the tasks that make audio: every other one.
+
+    The rest are augmented, for the tasks that understand audio.
+    """
     return number % 2 == 0
 
 
 def whole_codes(wave: Tensor, config: CodecConfig) -> Tensor:
-    """Lengthen a wave with silence so that its last code hears no repetition of its start."""
+    """Pad a wave with silence so that its last code hears no repetition of its start."""
     return F.pad(wave, (0, whole_samples(len(wave), config) - len(wave)))
 
 
 def whole_samples(samples: int, config: CodecConfig) -> int:
-    """Samples of a clip once `whole_codes` has lengthened it."""
+    """Count the samples of a clip that `whole_codes` has padded."""
     return samples // config.recon_samples * config.recon_samples + config.recon_samples - 1
 
 
-def heard(clip: Clip, number: int, seed: int, config: CodecConfig) -> Tensor:
-    """The wave that is encoded for a clip: ``[N]`` float32."""
+def training_wave(clip: Clip, number: int, seed: int, config: CodecConfig) -> Tensor:
+    """Make the wave that is encoded for a clip: ``[N]`` float32."""
     if is_clean(number):
         return whole_codes(clip.wave(), config)
-    return disturb(clip.wave(), dice_of(seed, "heard", number))
+    return augment(clip.wave(), step_rng(seed, "heard", number))
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,19 @@ class EncodedClip:
         text: words or caption.
         is_speech: or else sounds.
         codes: of the clip, or of what the decoder made of it.
-        is_again: whether the decoder has made it.
+        is_reencoded: whether the decoder has made it.
     """
 
     number: int
     text: str
     is_speech: bool
     codes: Codes
-    is_again: bool = False
+    is_reencoded: bool = False
 
     @property
     def is_clean(self) -> bool:
-        """Whether making it may be learnt."""
-        return is_clean(self.number) and not self.is_again
+        """Whether generating it may be learnt."""
+        return is_clean(self.number) and not self.is_reencoded
 
 
 @lru_cache(maxsize=1)
@@ -86,7 +88,7 @@ def _clips(corpus: Path) -> list[Clip]:
     return Corpus(corpus).clips
 
 
-def _encode_chunk(
+def _encode_clips(
     folder: Path, corpus: Path, config: CodecConfig, seed: int, device: str, numbers: range
 ) -> Path:
     """Encode some clips into a file of their own, unless it is there already."""
@@ -95,7 +97,7 @@ def _encode_chunk(
         return file
     clips = _clips(corpus)
     encoder = _encoder(folder, config.model_dump_json(), device)
-    waves = [heard(clips[number], number, seed, config) for number in numbers]
+    waves = [training_wave(clips[number], number, seed, config) for number in numbers]
     codes = encoder.encode(waves, _SEGMENTS_PER_BATCH)
     streams = {
         "reason": torch.cat([one.reason for one in codes]).to(torch.int16),
@@ -114,7 +116,7 @@ def encode_corpus(
         folder: holds ``encoder.safetensors``, the trained encoder's state.
         corpus: folder of the clips.
         config: the codec's sizes.
-        seed: decides how clips are disturbed.
+        seed: decides how clips are augmented.
         device: torch device.
         workers: processes.
     """
@@ -122,17 +124,17 @@ def encode_corpus(
         return
     (folder / "codes").mkdir(exist_ok=True)
     count = len(Corpus(corpus))
-    chunks = [range(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK)]
-    work = partial(_encode_chunk, folder, corpus, config, seed, device)
+    calls = [range(i, min(i + _CLIPS_PER_FILE, count)) for i in range(0, count, _CLIPS_PER_FILE)]
+    work = partial(_encode_clips, folder, corpus, config, seed, device)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        files = list(pool.map(work, chunks))
-    parts = [load_file(file) for file in files]
-    merged = {name: torch.cat([part[name] for part in parts]) for name in ("reason", "recon")}
+        files = list(pool.map(work, calls))
+    loaded = [load_file(file) for file in files]
+    merged = {name: torch.cat([one[name] for one in loaded]) for name in ("reason", "recon")}
     save_file(merged, folder / "codes.safetensors")
 
 
 def read_encoded(folder: Path, corpus: Path, config: CodecConfig) -> list[EncodedClip]:
-    """The clips of `encode_corpus`, in the corpus's order."""
+    """Read the clips of `encode_corpus`, in the corpus's order."""
     stored = load_file(folder / "codes.safetensors")
     clips, reason_at, recon_at = [], 0, 0
     for number, clip in enumerate(Corpus(corpus)):

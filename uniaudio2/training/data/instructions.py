@@ -1,4 +1,4 @@
-"""Other ways to ask for nano's tasks, so that it obeys more than the task table's own words."""
+"""Paraphrases of the instructions of nano's tasks, so that it follows more than one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PARAPHRASES: dict[str, tuple[str, ...]] = {
 }
 
 
-def draw_instruction(task: str, dice: random.Random) -> str:
-    """The task's own instruction, or one of its paraphrases."""
+def draw_instruction(task: str, rng: random.Random) -> str:
+    """Draw the task's own instruction or one of its paraphrases."""
     own = TASKS[task].instruction
-    return own if dice.random() < _OWN_WORDS else dice.choice(PARAPHRASES[task])
+    return own if rng.random() < _OWN_WORDS else rng.choice(PARAPHRASES[task])

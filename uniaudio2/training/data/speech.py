@@ -1,4 +1,4 @@
-"""Speech for training: espeak-ng, the program, told what to say and how."""
+"""Speech for training, synthesised by the program espeak-ng."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ class Manner(Frozen):
     gap: int
 
     @staticmethod
-    def draw(random: random.Random, group: str) -> Manner:
-        """A manner of one of the groups ``train``, ``unseen_variants`` and ``unseen_voices``."""
+    def draw(rng: random.Random, group: str) -> Manner:
+        """Draw a manner of the group ``train``, ``unseen_variants`` or ``unseen_voices``."""
         if group == "unseen_voices":
-            voice = random.choice(UNSEEN_VOICES)
+            voice = rng.choice(UNSEEN_VOICES)
         elif group == "unseen_variants":
-            voice = f"{random.choice(VOICES)}+{random.choice(UNSEEN_VARIANTS)}"
+            voice = f"{rng.choice(VOICES)}+{rng.choice(UNSEEN_VARIANTS)}"
         else:
-            variants = USUAL_VARIANTS if random.random() < 0.5 else NAMED_VARIANTS
-            voice = f"{random.choice(VOICES)}+{random.choice(variants)}".rstrip("+")
+            variants = USUAL_VARIANTS if rng.random() < 0.5 else NAMED_VARIANTS
+            voice = f"{rng.choice(VOICES)}+{rng.choice(variants)}".rstrip("+")
         return Manner(
             voice=voice,
-            speed_wpm=random.randint(*SPEEDS_WPM),
-            pitch=random.randint(*PITCHES),
-            gap=random.randint(*WORD_GAPS),
+            speed_wpm=rng.randint(*SPEEDS_WPM),
+            pitch=rng.randint(*PITCHES),
+            gap=rng.randint(*WORD_GAPS),
         )
 
 
 def say(text: str, manner: Manner) -> Tensor:
-    """Speak a text.
+    """Synthesise a text.
 
     Returns:
         ``[N]`` float32 at 24 kHz.

@@ -1,4 +1,4 @@
-"""When each word or event of a clip is over, as the codec's own recognition head hears it."""
+"""When each word or event of a clip ends, by the codec's own recognition head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEVER = -1e4  # log probability of what cannot be
 
 @torch.inference_mode()
 def align(trainer: CodecTrainer, clips: Sequence[EncodedClip]) -> dict[int, list[int]]:
-    """For every clip's number, the reconstruction frame at which each of its symbols is heard.
+    """Find, for every clip's number, the reconstruction frame at which each of its symbols ends.
 
     A clip with more symbols than frames is left out.
     """
@@ -30,8 +30,8 @@ def align(trainer: CodecTrainer, clips: Sequence[EncodedClip]) -> dict[int, list
         device = next(trainer.parameters()).device
         frames = trainer.encoder.quantizers.pronunciation.decode(codes[..., :1].to(device))
         log_probs = trainer.phone_head(frames).cpu()  # [B, T, classes]
-        for clip, row in zip(batch, log_probs, strict=True):
-            found[clip.number] = best_path(row[: len(clip.codes.recon)], symbols_of(clip.text))
+        for clip, frames in zip(batch, log_probs, strict=True):
+            found[clip.number] = best_path(frames[: len(clip.codes.recon)], symbols_of(clip.text))
     return found
 
 
@@ -41,11 +41,11 @@ def _batches(clips: list[EncodedClip]) -> Iterator[list[EncodedClip]]:
 
 
 def best_path(log_probs: Tensor, symbols: Sequence[int]) -> list[int]:
-    """The likeliest way to read given symbols from CTC's log probabilities.
+    """Find the likeliest CTC path that reads given symbols (forced alignment).
 
     Args:
         log_probs: ``[T, classes]``, blank first.
-        symbols: L classes, each at least 1; ``T >= 2 L`` always leaves a way.
+        symbols: L classes, each at least 1; ``T >= 2 L`` always leaves a path.
 
     Returns:
         The last frame of each symbol, L increasing numbers.

@@ -19,11 +19,11 @@ from uniaudio2.codec.features import Features
 from uniaudio2.codec.reasoning import ReasoningBlock, ReasoningBranch
 from uniaudio2.config import ModelConfig
 from uniaudio2.flow.windows import FRAMES_PER_CODE
-from uniaudio2.training.data.augment import Packed, pack
+from uniaudio2.training.data.augment import PackedSegment, pack
 from uniaudio2.training.data.bands import BandAnalysis
 from uniaudio2.training.data.corpus import Corpus
-from uniaudio2.training.data.dice import dice_of
 from uniaudio2.training.data.domain import SYMBOLS
+from uniaudio2.training.data.rng import step_rng
 from uniaudio2.training.trainers.learning_vq import LearningVQ
 from uniaudio2.training.trainers.loop import Loop, Losses, Schedule
 
@@ -37,7 +37,7 @@ _ALL_LEVELS = 0.5  # share of the steps that use every level
 
 
 class SymbolHead(nn.Module):
-    """Frames to classes, a few per frame, seeing `reach` frames on each side."""
+    """Classifies frames, a few symbols per frame, from `reach` frames on each side."""
 
     def __init__(self, dim: int, per_frame: int, reach: int) -> None:
         super().__init__()
@@ -52,19 +52,19 @@ class SymbolHead(nn.Module):
         return classes.reshape(len(frames), -1, _CLASSES).log_softmax(-1)
 
 
-def symbol_loss(log_probs: Tensor, packed: list[Packed], rate_hz: float) -> Tensor:
-    """CTC of ``[B, T, classes]`` at `rate_hz` over the part of each wave that is named."""
+def symbol_loss(log_probs: Tensor, packed: list[PackedSegment], rate_hz: float) -> Tensor:
+    """Compute the CTC loss of ``[B, T, classes]`` at `rate_hz` over each wave's named part."""
     device = log_probs.device
     lengths = [min(int(one.covered * rate_hz / SAMPLE_RATE), log_probs.shape[1]) for one in packed]
-    named = [row for row, one in enumerate(packed) if one.symbols]
+    named = [index for index, one in enumerate(packed) if one.symbols]
     if not named:
         return log_probs.sum() * 0.0
-    targets = torch.tensor([s for row in named for s in packed[row].symbols], device=device)
+    targets = torch.tensor([s for index in named for s in packed[index].symbols], device=device)
     return F.ctc_loss(
         log_probs[named].transpose(0, 1),
         targets,
-        torch.tensor([lengths[row] for row in named]),
-        torch.tensor([len(packed[row].symbols) for row in named]),
+        torch.tensor([lengths[index] for index in named]),
+        torch.tensor([len(packed[index].symbols) for index in named]),
         zero_infinity=True,
     )
 
@@ -105,21 +105,21 @@ class CodecTrainer(nn.Module):
             nn.Conv1d(_WIDTH, sum(self.sizes), 1),
         )
         self._mel = torch.empty(0)
-        self.encoder.features.whisper.conv1.register_forward_pre_hook(self._overhear)
+        self.encoder.features.whisper.conv1.register_forward_pre_hook(self._keep_mel)
 
-    def _overhear(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def _keep_mel(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Keep the mel that Whisper is given: `spectra` shall predict it."""
         self._mel = inputs[0].detach()  # [B, bands, 8 T]
 
     def _wanted_spectra(self, wave: Tensor, codes: int) -> tuple[Tensor, Tensor]:
-        """Mel ``[B, T, 8 * bands]`` and latents ``[B, T, 2 * latent]`` of a batch of waves."""
+        """Compute mel ``[B, T, 8 * bands]`` and latents ``[B, T, 2 * latent]`` of waves."""
         mel = self._mel.view(*self._mel.shape[:2], codes, _MELS_PER_CODE)  # [B, bands, T, 8]
         latents = self.analysis(wave)[..., : codes * FRAMES_PER_CODE]  # [B, latent, 2 T]
         frames = latents.transpose(1, 2).reshape(len(wave), codes, -1)
         return mel.permute(0, 2, 1, 3).flatten(2), frames
 
-    def losses(self, packed: list[Packed], levels: tuple[int, int], seed: int) -> Losses:
-        """Losses of a batch.
+    def losses(self, packed: list[PackedSegment], levels: tuple[int, int], seed: int) -> Losses:
+        """Compute the losses of a batch.
 
         Args:
             packed: segments.
@@ -131,8 +131,8 @@ class CodecTrainer(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         encoder = self.encoder
         with torch.autocast(device.type, torch.bfloat16, enabled=self.uses_bfloat16):
-            heard = encoder.features(wave)
-        features = Features(**{name: tensor.float() for name, tensor in vars(heard).items()})
+            encoded = encoder.features(wave)
+        features = Features(**{name: tensor.float() for name, tensor in vars(encoded).items()})
         merged = encoder.thinking.merge(features.whisper, features.semantic)  # [B, T, dim]
         queries = encoder.thinking(features.whisper, features.semantic)  # [B, T / 5, dim]
         reasoning, kept = self.reasoning(queries, levels[0], generator)
@@ -167,12 +167,12 @@ class CodecTrainer(nn.Module):
 
 
 @torch.no_grad()
-def begin_nearby(thinking: ReasoningBranch) -> None:
-    """Let every query token begin as what its neighbours say, more than as itself.
+def init_queries(thinking: ReasoningBranch) -> None:
+    """Initialise queries so that every query token attends to the frames near it.
 
     Equal biases on queries and keys make their product, once rotated, a sum of cosines of their
     distance; with the faster rotations alone it falls within a few frames. Left to find that by
-    itself, the query token hears a mean of everything for a long time.
+    itself, the query token is a mean of everything for a long time.
     """
     nn.init.normal_(thinking.query_token, std=0.1)
     for block in thinking.blocks:
@@ -210,18 +210,18 @@ def train_codec(
     torch.manual_seed(seed)
     config = model.codec
     trainer = CodecTrainer(model, schedule.bfloat16).to(device).train()
-    begin_nearby(trainer.encoder.thinking)
+    init_queries(trainer.encoder.thinking)
     speech, sounds = corpus.speech, corpus.sounds
     # the trainer itself knows which products may be rounded
     loop = Loop(folder, "codec", trainer, schedule.model_copy(update={"bfloat16": False}))
 
     def losses_of(step: int) -> Losses:
-        dice = dice_of(seed, "codec", step)
-        packed = [pack(speech, sounds, dice, config.segment_samples) for _ in range(batch)]
+        rng = step_rng(seed, "codec", step)
+        packed = [pack(speech, sounds, rng, config.segment_samples) for _ in range(batch)]
         most = (config.reasoning.levels, config.acoustic.levels)
-        levels = (dice.randint(1, most[0]), dice.randint(1, most[1]))
-        used = most if dice.random() < _ALL_LEVELS else levels
-        return trainer.losses(packed, used, dice.getrandbits(62))
+        levels = (rng.randint(1, most[0]), rng.randint(1, most[1]))
+        used = most if rng.random() < _ALL_LEVELS else levels
+        return trainer.losses(packed, used, rng.getrandbits(62))
 
     loop.run(losses_of)
     loop.load_result()

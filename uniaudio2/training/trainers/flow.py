@@ -17,13 +17,13 @@ from uniaudio2.flow.euler import SIGMA_MIN, prefix_mask
 from uniaudio2.flow.windows import FRAMES_PER_CODE, WindowPlan
 from uniaudio2.training.data.bands import BandAnalysis
 from uniaudio2.training.data.corpus import Corpus
-from uniaudio2.training.data.dice import dice_of
-from uniaudio2.training.data.encoded import EncodedClip, heard
+from uniaudio2.training.data.encoded import EncodedClip, training_wave
+from uniaudio2.training.data.rng import step_rng
 from uniaudio2.training.trainers.loop import Loop, Losses, Schedule
 
 _UNCONDITIONAL = 0.1
 _CONTINUED = 0.3  # share of the windows that start from known frames
-_FROM_THE_START = 0.6  # the others begin anywhere in a row
+_FROM_THE_START = 0.6  # the others begin anywhere in a clip
 _SPEECH_SHARE = 0.75
 
 
@@ -37,7 +37,7 @@ class Window:
 
 
 class WindowMaker:
-    """Cuts windows as the decoder does: what is missing repeats the row.
+    """Cuts windows as the decoder does: what is missing repeats the clip.
 
     Args:
         corpus: clips.
@@ -64,37 +64,37 @@ class WindowMaker:
         self._latents: dict[int, Tensor] = {}  # each clip is drawn several times
 
     def _analyse(self, clip: EncodedClip) -> Tensor:
-        """Latents of a clip's codes, ``[2 T, latent]`` float16."""
-        wave = heard(self.corpus.clips[clip.number], clip.number, self.seed, self.codec)
+        """Compute the latents of a clip's codes, ``[2 T, latent]`` float16."""
+        wave = training_wave(self.corpus.clips[clip.number], clip.number, self.seed, self.codec)
         # the last code hears the start again, so its latents do too
         whole = wave.repeat(2)[: len(clip.codes.recon) * self.codec.recon_samples]
         latents: Tensor = self.analysis(whole[None])[0]
         return latents.T.half()
 
-    def draw(self, dice: random.Random) -> Window:
-        """A random window of a random clip."""
-        clip = dice.choice(self.speech if dice.random() < _SPEECH_SHARE else self.sounds)
+    def draw(self, rng: random.Random) -> Window:
+        """Draw a random window of a random clip."""
+        clip = rng.choice(self.speech if rng.random() < _SPEECH_SHARE else self.sounds)
         length = len(clip.codes.recon)
         if clip.number not in self._latents:
             self._latents[clip.number] = self._analyse(clip)
         latents = self._latents[clip.number].float()
-        start = 0 if dice.random() < _FROM_THE_START else dice.randrange(length)
+        start = 0 if rng.random() < _FROM_THE_START else rng.randrange(length)
         at = (torch.arange(self.plan.codes) + start) % length  # [W]
         frames = (at[:, None] * FRAMES_PER_CODE + torch.arange(FRAMES_PER_CODE)).flatten()
-        known = dice.randint(1, self.plan.incontext_frames) if dice.random() < _CONTINUED else 0
+        known = rng.randint(1, self.plan.incontext_frames) if rng.random() < _CONTINUED else 0
         return Window(clip.codes.recon[at], latents[frames], known)
 
 
 def flow_losses(
     decoder: FlowDecoder, windows: Sequence[Window], generator: torch.Generator
 ) -> Losses:
-    """Distance of velocities, over the frames that are not known."""
+    """Compute the distance of velocities, over the frames that are not known."""
     device = decoder.zero_condition.device
     latents = torch.stack([window.latents for window in windows]).to(device)  # [B, F, C]
     codes = torch.stack([window.codes for window in windows]).to(device)
     mu = decoder.stretch(decoder.embed(codes))
-    is_silent = torch.rand(len(windows), 1, 1, generator=generator) < _UNCONDITIONAL
-    mu = mu.where(~is_silent.to(device), 0)
+    is_unconditional = torch.rand(len(windows), 1, 1, generator=generator) < _UNCONDITIONAL
+    mu = mu.where(~is_unconditional.to(device), 0)
     noise = torch.randn(latents.shape, generator=generator).to(device)
     times = torch.rand(len(windows), generator=generator).to(device)
     counts = torch.tensor([window.known for window in windows], device=device)
@@ -133,9 +133,9 @@ def train_flow(
     loop = Loop(folder, "flow", decoder.train(), schedule)
 
     def losses_of(step: int) -> Losses:
-        dice = dice_of(seed, "flow", step)
-        windows = [maker.draw(dice) for _ in range(batch)]
-        return flow_losses(decoder, windows, torch.Generator().manual_seed(dice.getrandbits(62)))
+        rng = step_rng(seed, "flow", step)
+        windows = [maker.draw(rng) for _ in range(batch)]
+        return flow_losses(decoder, windows, torch.Generator().manual_seed(rng.getrandbits(62)))
 
     loop.run(losses_of)
     loop.load_result()
@@ -145,7 +145,7 @@ def train_flow(
 def new_decoder(
     flow: FlowConfig, codec: CodecConfig, scalar: ScalarConfig, seed: int
 ) -> FlowDecoder:
-    """A decoder whose gates begin nearly closed, so that deep stacks train from the start."""
+    """Make a decoder whose gates begin nearly closed, so that deep stacks train from the start."""
     torch.manual_seed(seed)
     decoder = FlowDecoder(flow, codec, scalar)
     torch.nn.init.normal_(decoder.transformer.modulation.weight, std=0.01)

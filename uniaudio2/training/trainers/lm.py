@@ -27,20 +27,20 @@ from uniaudio2.tokens.grid import (
     text_positions,
     unconditional,
 )
-from uniaudio2.training.data.dice import dice_of
 from uniaudio2.training.data.domain import SYMBOLS, symbols_of
 from uniaudio2.training.data.encoded import EncodedClip
 from uniaudio2.training.data.instructions import draw_instruction
+from uniaudio2.training.data.rng import step_rng
 from uniaudio2.training.trainers.loop import Loop, Losses, Schedule
 
 _TASK_SHARES = {"asr": 0.2, "tts": 0.42, "audio_caption": 0.08, "tta": 0.3}
 _UNCONDITIONAL = 0.1
-_AGAIN = 0.3  # share of what is listened to that the decoder has made
+_REENCODED = 0.3  # share of the input audio that the decoder has made
 _POOL = 4  # batches that are drawn together and sorted by length
 # The first levels of each stream decide what is heard; the last ones are almost noise.
 _LEVEL_WEIGHTS = (1.0, 1.0, 1.0, 0.8, 0.6, 0.5, 0.4, 0.4)
 _EMBEDDING_SPREAD = 0.05
-_UNTOLD = -100
+_IGNORE = -100
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Example:
     """A prompt and the answer that shall follow it.
 
     Attributes:
-        place: ``[len(answer)]`` int64: the word or event that each row of an audio answer is in,
-            a class of `symbols_of`, 0 behind the last one, `_UNTOLD` where nothing shall be
-            learnt of it.
+        place: ``[len(answer)]`` int64: the word or event that each position of an audio answer is
+            in, a class of `symbols_of`, 0 behind the last one, `_IGNORE` where nothing shall
+            be learnt of it.
     """
 
     prompt: Prompt
@@ -69,7 +69,7 @@ class ExampleMaker:
         tokenizer: text to ids.
         config: markers and cards.
         ends: for a clip's number, the reconstruction frame at which each of its words or events
-            is over; what is not there is learnt without.
+            ends; clips that are not there are learnt without.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class ExampleMaker:
     ) -> None:
         speech = [clip for clip in clips if clip.is_speech]
         sounds = [clip for clip in clips if not clip.is_speech]
-        self.again = {
-            "asr": [clip for clip in speech if clip.is_again],
-            "audio_caption": [clip for clip in sounds if clip.is_again],
+        self.reencoded = {
+            "asr": [clip for clip in speech if clip.is_reencoded],
+            "audio_caption": [clip for clip in sounds if clip.is_reencoded],
         }
         self.clips = {
             "asr": speech,
@@ -93,37 +93,37 @@ class ExampleMaker:
         }
         self.tokenizer, self.config, self.ends = tokenizer, config, ends
 
-    def draw(self, dice: random.Random) -> Example:
-        """An example of a random task."""
-        name = dice.choices(list(_TASK_SHARES), list(_TASK_SHARES.values()))[0]
-        chosen = self.again.get(name) if dice.random() < _AGAIN else None
-        task, clip = TASKS[name], dice.choice(chosen or self.clips[name])
+    def draw(self, rng: random.Random) -> Example:
+        """Draw an example of a random task."""
+        name = rng.choices(list(_TASK_SHARES), list(_TASK_SHARES.values()))[0]
+        chosen = self.reencoded.get(name) if rng.random() < _REENCODED else None
+        task, clip = TASKS[name], rng.choice(chosen or self.clips[name])
         text = self.tokenizer.encode(clip.text)
         values: dict[str, list[int] | Codes] = {
             column: clip.codes if column == "audio" else text for column in task.columns
         }
-        asked = self.tokenizer.instruction(draw_instruction(name, dice))
+        asked = self.tokenizer.instruction(draw_instruction(name, rng))
         prompt = build_prompt(task, asked, values, self.config)
         if task.output == "text":
             assert task.output_tag  # noqa: S101 - nano's tasks have one
             opening = self.config.ids.tags[task.output_tag][0]
             answer = text_positions([opening, *text], self.config)
-            return Example(prompt, answer, torch.full((len(answer),), _UNTOLD))
+            return Example(prompt, answer, torch.full((len(answer),), _IGNORE))
         answer = Prompt.join(
             [
                 reason_positions(clip.codes.reason, self.config),
                 semantic_positions(clip.codes.recon, self.config),
             ]
         )
-        if dice.random() < _UNCONDITIONAL:
-            blank = unconditional(prompt, self.config)
-            return Example(blank, answer, torch.full((len(answer),), _UNTOLD))
+        if rng.random() < _UNCONDITIONAL:
+            empty = unconditional(prompt, self.config)
+            return Example(empty, answer, torch.full((len(answer),), _IGNORE))
         return Example(prompt, answer, self._place(clip))
 
     def _place(self, clip: EncodedClip) -> Tensor:
         """`Example.place` of a clip that is spoken or sounded."""
         reasons, recons = len(clip.codes.reason), len(clip.codes.recon)
-        place = torch.full((reasons + recons + 4,), _UNTOLD)
+        place = torch.full((reasons + recons + 4,), _IGNORE)
         if clip.number not in self.ends:
             return place
         symbols = torch.tensor([*symbols_of(clip.text), 0])
@@ -134,11 +134,11 @@ class ExampleMaker:
         return place
 
     def batch(self, seed: int, step: int, size: int) -> list[Example]:
-        """Examples of about one length for a step."""
+        """Draw examples of about one length for a step."""
         drawn, place = divmod(step, _POOL)
-        dice = dice_of(seed, "lm", drawn)
-        examples = sorted((self.draw(dice) for _ in range(_POOL * size)), key=len)
-        order = dice.sample(range(_POOL), _POOL)
+        rng = step_rng(seed, "lm", drawn)
+        examples = sorted((self.draw(rng) for _ in range(_POOL * size)), key=len)
+        order = rng.sample(range(_POOL), _POOL)
         return examples[order[place] * size : (order[place] + 1) * size]
 
 
@@ -146,7 +146,7 @@ class LmTrainer(nn.Module):
     """The language model and what only training needs: a head that says where an answer is.
 
     Losses of codes alone teach the first word at once and the second one very late: to find it,
-    the model must know which word it has just said. The head asks for that, row by row.
+    the model must know which word it has just said. The head asks for that at every position.
     """
 
     def __init__(self, config: LmConfig) -> None:
@@ -157,22 +157,22 @@ class LmTrainer(nn.Module):
         self.place_head = nn.Linear(config.backbone.dim, len(SYMBOLS) + 1)
 
     def losses(self, examples: Sequence[Example]) -> Losses:
-        """Cross entropy of the answers: text ids, codebooks weighted by level, and places."""
+        """Compute cross entropies of the answers: text ids, codebooks by level, and places."""
         lm, device = self.lm, self.lm.device
         tokens, kind, _ = pad_prompts([Prompt.join([e.prompt, e.answer]) for e in examples])
         is_answer = torch.zeros(kind.shape, dtype=torch.bool)
-        place = torch.full(kind.shape, _UNTOLD)
-        for row, example in enumerate(examples):
-            is_answer[row, len(example.prompt) : len(example)] = True
-            place[row, len(example.prompt) : len(example)] = example.place
+        place = torch.full(kind.shape, _IGNORE)
+        for index, example in enumerate(examples):
+            is_answer[index, len(example.prompt) : len(example)] = True
+            place[index, len(example.prompt) : len(example)] = example.place
         tokens, kind, is_answer = tokens.to(device), kind.to(device), is_answer.to(device)
         hidden = lm.hidden(tokens[:, :-1], kind[:, :-1])  # [B, S, D]
         wanted, is_audio = tokens[:, 1:], kind[:, 1:] == AUDIO
         text_at, audio_at = is_answer[:, 1:] & ~is_audio, is_answer[:, 1:] & is_audio
         text = _mean_loss(lm.text_head(hidden[text_at]), wanted[text_at][:, TEXT_COLUMN])
-        told = place[:, 1:].to(device)
-        told_at = told != _UNTOLD
-        where = _mean_loss(self.place_head(hidden[told_at]), told[told_at])
+        places = place[:, 1:].to(device)
+        place_at = places != _IGNORE
+        where = _mean_loss(self.place_head(hidden[place_at]), places[place_at])
         losses: Losses = {"text": text, "place": where}
         audio = text.new_zeros(())
         audio_at &= _every_other(audio_at)
@@ -189,10 +189,10 @@ class LmTrainer(nn.Module):
 
 
 def _every_other(at: Tensor) -> Tensor:
-    """A chessboard over ``[B, S]``: spelling frames out takes most of a step, and frames side by
-    side teach much the same."""
-    rows, columns = (torch.arange(size, device=at.device) for size in at.shape)
-    return (rows[:, None] + columns) % 2 == 0
+    """A checkerboard over ``[B, S]``: the local decoder takes most of a step, and frames next to
+    each other teach much the same."""
+    items, positions = (torch.arange(size, device=at.device) for size in at.shape)
+    return (items[:, None] + positions) % 2 == 0
 
 
 def _mean_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The loop that every stage runs: schedule, average of weights, log, and a way to go on."""
+"""The training loop of every stage: schedule, average of weights, log, checkpoints."""
 
 from __future__ import annotations
 

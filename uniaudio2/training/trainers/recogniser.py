@@ -1,6 +1,6 @@
-"""A recogniser apart from the model: mel, convolutions, CTC; it has heard espeak-ng's audio alone.
+"""A speech recogniser apart from the model, trained on espeak-ng's audio alone: mel and CTC.
 
-It judges speech that the model made. It never sees what a codec has made while it learns.
+It evaluates speech that the model made. It is never trained on what a codec has made.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from uniaudio2.audio.resampling import SAMPLE_RATE
 from uniaudio2.codec.features import to_16k
 from uniaudio2.codec.mel import WHISPER_HOP, whisper_log_mel
-from uniaudio2.training.data.augment import Packed, disturb
+from uniaudio2.training.data.augment import PackedSegment, augment
 from uniaudio2.training.data.corpus import Corpus
-from uniaudio2.training.data.dice import dice_of
 from uniaudio2.training.data.domain import SYMBOLS, symbols_of
+from uniaudio2.training.data.rng import step_rng
 from uniaudio2.training.trainers.codec import SymbolHead, symbol_loss
 from uniaudio2.training.trainers.loop import Loop, Losses, Schedule
 
@@ -27,7 +27,7 @@ _MEL_RATE_HZ = 16_000 // WHISPER_HOP
 
 
 class Recogniser(nn.Module):
-    """Waves to words by convolutions alone."""
+    """Recognises words in waves, by convolutions alone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,13 +51,13 @@ class Recogniser(nn.Module):
 
     @torch.no_grad()
     def transcribe(self, wave: Tensor) -> str:
-        """Words of one wave ``[N]`` at 24 kHz: the best class of every frame, repeats merged."""
+        """Transcribe one wave ``[N]`` at 24 kHz: the best class of every frame, repeats merged."""
         best = self(wave[None])[0].argmax(-1).unique_consecutive().tolist()
         return " ".join(SYMBOLS[index - 1] for index in best if index)
 
 
 def padded_batch(waves: Sequence[Tensor]) -> Tensor:
-    """Waves of any lengths as ``[B, N]``, silence behind the short ones."""
+    """Pad waves of any lengths with silence: ``[B, N]``."""
     return nn.utils.rnn.pad_sequence(list(waves), batch_first=True)
 
 
@@ -80,10 +80,10 @@ def train_recogniser(
     loop = Loop(folder, "recogniser", recogniser, schedule)
 
     def losses_of(step: int) -> Losses:
-        dice = dice_of(seed, "recogniser", step)
-        clips = [dice.choice(speech) for _ in range(batch)]
+        rng = step_rng(seed, "recogniser", step)
+        clips = [rng.choice(speech) for _ in range(batch)]
         packed = [
-            Packed(disturb(clip.wave(), dice), symbols_of(clip.text), clip.samples)
+            PackedSegment(augment(clip.wave(), rng), symbols_of(clip.text), clip.samples)
             for clip in clips
         ]
         wave = padded_batch([one.wave for one in packed]).to(device)

@@ -1,7 +1,7 @@
 """Stage 2: the corpus with every fourth clip as the scalar codec gives it back.
 
-Codec and language model also listen to what the model itself has made; who has never heard a
-decoder's voice takes its haze for other consonants.
+Codec and language model also learn from audio that the model itself has made: its noise would
+otherwise be taken for other consonants.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from uniaudio2.config import ScalarConfig
 from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.training.data.bands import BandAnalysis
 from uniaudio2.training.data.corpus import CLIPS, PCM, Clip, Corpus
-from uniaudio2.training.data.dice import dice_of
+from uniaudio2.training.data.rng import step_rng
 
 _EVERY = 4
-_CHUNK = 100
-_MOST_HAZE = 0.12  # about what the flow transformer misses of a latent
+_CLIPS_PER_CALL = 100
+_MAX_NOISE = 0.12  # about what the flow transformer misses of a latent
 
 
 def is_resynthesised(number: int) -> bool:
-    """Every second one of the clips that are not clean, see `is_clean`."""
+    """Tell whether a clip is re-synthesised: every second of those that are not clean."""
     return number % _EVERY == 1
 
 
@@ -49,19 +49,19 @@ def _clips(corpus: Path) -> list[Clip]:
 
 
 @torch.inference_mode()
-def _chunk(
+def _resynthesise(
     folder: Path, corpus: Path, config: ScalarConfig, seed: int, numbers: list[int]
 ) -> list[bytes]:
     codec, analysis = _scalar(folder, config.model_dump_json())
     made = []
     for number in numbers:
         wave = _clips(corpus)[number].wave()
-        dice = dice_of(seed, "haze", number)
+        rng = step_rng(seed, "haze", number)
         whole = F.pad(wave, (0, -len(wave) % config.stride))
         latents = analysis(whole[None])
-        generator = torch.Generator().manual_seed(dice.getrandbits(62))
-        haze = dice.uniform(0, _MOST_HAZE) * torch.randn(latents.shape, generator=generator)
-        again = codec.decode(latents + haze).flatten()[: len(wave)]
+        generator = torch.Generator().manual_seed(rng.getrandbits(62))
+        noise = rng.uniform(0, _MAX_NOISE) * torch.randn(latents.shape, generator=generator)
+        again = codec.decode(latents + noise).flatten()[: len(wave)]
         made.append((again.clamp(-1, 1) * 32767).round().to(torch.int16).numpy().tobytes())
     return made
 
@@ -76,7 +76,7 @@ def resynthesise(
         corpus: folder of the clips.
         result: folder of the new corpus.
         config: the scalar codec's sizes.
-        seed: decides the haze.
+        seed: decides the noise.
         workers: processes.
     """
     if (result / CLIPS).is_file():
@@ -85,12 +85,12 @@ def resynthesise(
     shutil.copyfile(corpus / PCM, result / PCM)
     clips = Corpus(corpus).clips
     numbers = [number for number in range(len(clips)) if is_resynthesised(number)]
-    chunks = [numbers[i : i + _CHUNK] for i in range(0, len(numbers), _CHUNK)]
+    calls = [numbers[i : i + _CLIPS_PER_CALL] for i in range(0, len(numbers), _CLIPS_PER_CALL)]
     pcm = np.memmap(result / PCM, dtype=np.int16, mode="r+")
-    work = partial(_chunk, folder, corpus, config, seed)
+    work = partial(_resynthesise, folder, corpus, config, seed)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for chunk, made in zip(chunks, pool.map(work, chunks), strict=True):
-            for number, samples in zip(chunk, made, strict=True):
+        for call, made in zip(calls, pool.map(work, calls), strict=True):
+            for number, samples in zip(call, made, strict=True):
                 clip = clips[number]
                 pcm[clip.start : clip.start + clip.samples] = np.frombuffer(samples, np.int16)
     pcm.flush()

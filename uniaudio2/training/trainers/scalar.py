@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from uniaudio2.audio.resampling import SAMPLE_RATE
 from uniaudio2.config import ScalarConfig
 from uniaudio2.flow.scalar import ScalarCodec
-from uniaudio2.training.data.bands import SLOTS, BandAnalysis, band_centres
+from uniaudio2.training.data.bands import MOMENTS, BandAnalysis, band_centres
 from uniaudio2.training.data.corpus import Clip, Corpus
-from uniaudio2.training.data.dice import dice_of
+from uniaudio2.training.data.rng import step_rng
 from uniaudio2.training.trainers.loop import Loop, Losses, Schedule
 
 _CROP_FRAMES = 16
@@ -45,7 +45,7 @@ class SpectralLoss(nn.Module):
             self.register_buffer(f"window_{n_fft}", torch.hann_window(n_fft), persistent=False)
 
     def mel(self, wave: Tensor, n_fft: int) -> Tensor:
-        """``[B, N]`` to mel magnitudes ``[B, bands, frames]``."""
+        """Compute of ``[B, N]`` mel magnitudes ``[B, bands, frames]``."""
         window = getattr(self, f"window_{n_fft}")
         spectrum = torch.stft(wave, n_fft, n_fft // 4, window=window, return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()
@@ -53,7 +53,7 @@ class SpectralLoss(nn.Module):
         return ((filters @ power) / n_fft + _FLOOR**2).sqrt()
 
     def forward(self, made: Tensor, wanted: Tensor) -> Tensor:
-        """Mean distance of two waves ``[B, N]``."""
+        """Compute the mean distance of two waves ``[B, N]``."""
         total = made.new_zeros(())
         for n_fft, _ in _SPECTRA:
             one, other = self.mel(made, n_fft), self.mel(wanted, n_fft)  # [B, bands, frames]
@@ -63,16 +63,16 @@ class SpectralLoss(nn.Module):
         return total / len(_SPECTRA)
 
 
-def random_crop(clip: Clip, dice: random.Random, samples: int) -> Tensor:
-    """A piece of a clip, ``[samples]``, at a random level; short clips end in silence."""
-    start = dice.randint(0, max(clip.samples - samples, 0))
+def random_crop(clip: Clip, rng: random.Random, samples: int) -> Tensor:
+    """Cut a random crop of a clip, ``[samples]``, at a random level; short clips end in silence."""
+    start = rng.randint(0, max(clip.samples - samples, 0))
     wave = clip.wave()[start : start + samples]
-    return F.pad(wave, (0, samples - len(wave))) * 10 ** (dice.uniform(-9, 3) / 20)
+    return F.pad(wave, (0, samples - len(wave))) * 10 ** (rng.uniform(-9, 3) / 20)
 
 
 @torch.no_grad()
-def begin_as_oscillators(codec: ScalarCodec) -> None:
-    """Set the decoder up so that every band's level drives a sound in that band.
+def init_as_oscillators(codec: ScalarCodec) -> None:
+    """Initialise the decoder so that every band's level drives a sound in that band.
 
     Levels pass the first layer as they are, the first up-sampling draws lines between the moments
     of a band, and the second holds the sounds, found by least squares through the layers behind
@@ -96,7 +96,7 @@ def begin_as_oscillators(codec: ScalarCodec) -> None:
                 layer.weight.mul_(_QUIETLY)
     parameters = dict(decoder.named_parameters())
     first = parameters["0.weight"].zero_()
-    first[range(SLOTS * bands), range(SLOTS * bands), first.shape[-1] // 2] = 1.0
+    first[range(MOMENTS * bands), range(MOMENTS * bands), first.shape[-1] // 2] = 1.0
     parameters["0.bias"].fill_(1.0)  # silence is -1
     parameters["1.up.weight"].copy_(_lines(config, bands))
     behind = decoder[3:]  # sample repetition and the last convolution
@@ -113,12 +113,12 @@ def _lines(config: ScalarConfig, bands: int) -> Tensor:
     """First up-sampling: ``[2 bands, bands, kernel]``, triangles around each moment."""
     factor, kernel = config.upsample_factors[0], config.upsample_kernel_sizes[0]
     times = torch.arange(kernel) - (kernel - factor) // 2
-    weight = torch.zeros(SLOTS * bands, bands, kernel)
-    width = factor / SLOTS
-    for slot in range(SLOTS):
-        centre = (slot + 0.5) * width - 0.5
+    weight = torch.zeros(MOMENTS * bands, bands, kernel)
+    width = factor / MOMENTS
+    for moment in range(MOMENTS):
+        centre = (moment + 0.5) * width - 0.5
         triangle = (1 - (times - centre).abs() / width).clamp(min=0)
-        weight[range(slot * bands, (slot + 1) * bands), range(bands)] = triangle
+        weight[range(moment * bands, (moment + 1) * bands), range(bands)] = triangle
     return weight
 
 
@@ -169,7 +169,7 @@ def train_scalar(
     """
     torch.manual_seed(seed)
     codec = ScalarCodec(config, with_encoder=False)
-    begin_as_oscillators(codec)
+    init_as_oscillators(codec)
     codec = codec.to(device)
     analysis, spectral = BandAnalysis(config).to(device), SpectralLoss().to(device)
     speech, sounds = corpus.speech, corpus.sounds
@@ -177,12 +177,12 @@ def train_scalar(
     loop = Loop(folder, "scalar", codec, schedule)
 
     def losses_of(step: int) -> Losses:
-        dice = dice_of(seed, "scalar", step)
+        rng = step_rng(seed, "scalar", step)
         clips = [
-            dice.choice(speech if dice.random() < _SPEECH_SHARE else sounds) for _ in range(_BATCH)
+            rng.choice(speech if rng.random() < _SPEECH_SHARE else sounds) for _ in range(_BATCH)
         ]
-        wave = torch.stack([random_crop(clip, dice, samples) for clip in clips]).to(device)
-        torch.manual_seed(dice.getrandbits(62))
+        wave = torch.stack([random_crop(clip, rng, samples) for clip in clips]).to(device)
+        torch.manual_seed(rng.getrandbits(62))
         latents = analysis(wave)
         made = codec.decoder(blur(latents))[:, 0]
         return {"loss": spectral(made, wave), "spread": latents.std()}

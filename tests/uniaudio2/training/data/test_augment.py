@@ -5,7 +5,7 @@ import random
 import torch
 
 from tests.uniaudio2.training.clips import some_sounds
-from uniaudio2.training.data.augment import disturb, pack
+from uniaudio2.training.data.augment import augment, pack
 from uniaudio2.training.data.domain import symbols_of
 
 SEGMENT = 4 * 24_000 + 240
@@ -28,8 +28,8 @@ def test_packs_are_full_and_name_what_they_hold() -> None:
 
 def test_what_is_left_repeats_the_start() -> None:
     (clip,) = some_sounds(1)
-    dice = random.Random(3)
-    packed = pack([clip], [clip], dice, SEGMENT)
+    rng = random.Random(3)
+    packed = pack([clip], [clip], rng, SEGMENT)
     period = packed.covered
     assert packed.symbols == symbols_of(clip.text) * (period // clip.samples)
     clean = packed.wave[: SEGMENT - period]
@@ -39,7 +39,7 @@ def test_what_is_left_repeats_the_start() -> None:
 def test_disturbing_is_light_and_repeatable() -> None:
     wave = 0.3 * torch.sin(torch.arange(48_000) / 20)
     for seed in range(10):
-        once, again = (disturb(wave, random.Random(seed)) for _ in range(2))
+        once, again = (augment(wave, random.Random(seed)) for _ in range(2))
         assert torch.equal(once, again)
         assert once.shape == wave.shape
         assert torch.corrcoef(torch.stack([once, wave]))[0, 1].abs() > 0.5

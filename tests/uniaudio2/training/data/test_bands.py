@@ -6,7 +6,7 @@ import torch
 from uniaudio2.flow.scalar import ScalarCodec
 from uniaudio2.training.data.bands import BandAnalysis, band_centres
 from uniaudio2.training.recipe import NANO
-from uniaudio2.training.trainers.scalar import begin_as_oscillators
+from uniaudio2.training.trainers.scalar import init_as_oscillators
 
 CONFIG = NANO.model.scalar
 BANDS = CONFIG.latent_hidden_dim // 2
@@ -43,7 +43,7 @@ def test_an_odd_latent_is_refused() -> None:
 def test_an_untrained_decoder_already_sings_in_the_right_place() -> None:
     torch.manual_seed(0)
     codec = ScalarCodec(CONFIG, with_encoder=False)
-    begin_as_oscillators(codec)
+    init_as_oscillators(codec)
     with torch.no_grad():
         for hz in (400.0, 2800.0):
             wave = codec.decode(BandAnalysis(CONFIG)(sine(hz)[None]))[0, 0]
@@ -55,4 +55,4 @@ def test_an_untrained_decoder_already_sings_in_the_right_place() -> None:
 def test_a_decoder_of_another_build_is_refused() -> None:
     other = CONFIG.model_copy(update={"init_channel": 16})
     with pytest.raises(ValueError, match="init_channel 24"):
-        begin_as_oscillators(ScalarCodec(other, with_encoder=False))
+        init_as_oscillators(ScalarCodec(other, with_encoder=False))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.uniaudio2.training.clips import sound_corpus
-from uniaudio2.training.data.corpus import draw_text, is_held_back, make_clip, make_corpus
+from uniaudio2.training.data.corpus import draw_text, is_held_out, make_clip, make_corpus
 from uniaudio2.training.data.domain import SYMBOLS, WORDS
 from uniaudio2.training.data.speech import Manner, say
 
@@ -36,11 +36,11 @@ def test_a_corpus_is_made_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["words", "events"])
 def test_texts_for_training_and_for_judging_never_meet(kind: str) -> None:
-    dice = random.Random(1)
-    seen = {draw_text(dice, kind, unseen=False) for _ in range(300)}  # type: ignore[arg-type]
-    kept = {draw_text(dice, kind, unseen=True) for _ in range(300)}  # type: ignore[arg-type]
+    rng = random.Random(1)
+    seen = {draw_text(rng, kind, unseen=False) for _ in range(300)}  # type: ignore[arg-type]
+    kept = {draw_text(rng, kind, unseen=True) for _ in range(300)}  # type: ignore[arg-type]
     assert seen & kept <= set(SYMBOLS)
-    assert all(is_held_back(text) for text in kept - set(SYMBOLS))
+    assert all(is_held_out(text) for text in kept - set(SYMBOLS))
 
 
 @needs_espeak

@@ -28,10 +28,10 @@ def test_the_closed_sets() -> None:
 
 @pytest.mark.parametrize("kind", ["words", "events"])
 def test_texts_are_made_of_symbols(kind: str) -> None:
-    dice = random.Random(0)
+    rng = random.Random(0)
     lengths = set()
     for _ in range(200):
-        text = random_text(dice, kind)  # type: ignore[arg-type]
+        text = random_text(rng, kind)  # type: ignore[arg-type]
         numbers = symbols_of(text)
         lengths.add(len(numbers))
         glue = " " if kind == "words" else THEN

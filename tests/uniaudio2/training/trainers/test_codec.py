@@ -4,9 +4,9 @@ import torch
 
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.codec.reasoning import ReasoningBranch
-from uniaudio2.training.data.augment import Packed
+from uniaudio2.training.data.augment import PackedSegment
 from uniaudio2.training.recipe import NANO
-from uniaudio2.training.trainers.codec import CodecTrainer, SymbolHead, begin_nearby, symbol_loss
+from uniaudio2.training.trainers.codec import CodecTrainer, SymbolHead, init_queries, symbol_loss
 
 MODEL = load_config(model_folder("tiny")).model_copy(update={"scalar": NANO.model.scalar})
 CONFIG = MODEL.codec
@@ -16,7 +16,7 @@ def test_every_part_of_the_encoder_learns() -> None:
     torch.manual_seed(0)
     trainer = CodecTrainer(MODEL).train()
     wave = 0.1 * torch.randn(CONFIG.segment_samples)
-    packed = [Packed(wave, [1, 2], CONFIG.segment_samples), Packed(wave, [], 0)]
+    packed = [PackedSegment(wave, [1, 2], CONFIG.segment_samples), PackedSegment(wave, [], 0)]
     losses = trainer.losses(packed, (8, 6), seed=1)
     # spectra that an untrained head cannot have guessed
     assert float(losses["mel"].detach()) > 0.01 and float(losses["latents"].detach()) > 0.01
@@ -34,7 +34,7 @@ def test_what_is_not_named_does_not_count() -> None:
     head = SymbolHead(dim=8, per_frame=2, reach=1)
     log_probs = head(torch.randn(2, 10, 8))
     assert log_probs.shape == (2, 20, 44)
-    named, silent = Packed(torch.zeros(1), [3], 24_000), Packed(torch.zeros(1), [], 0)
+    named, silent = PackedSegment(torch.zeros(1), [3], 24_000), PackedSegment(torch.zeros(1), [], 0)
     both = symbol_loss(log_probs, [named, silent], rate_hz=10)
     alone = symbol_loss(log_probs[:1], [named], rate_hz=10)
     assert torch.allclose(both, alone)
@@ -44,7 +44,7 @@ def test_what_is_not_named_does_not_count() -> None:
 def test_query_tokens_begin_as_their_neighbours() -> None:
     torch.manual_seed(0)
     thinking = ReasoningBranch(CONFIG, whisper_dim=16, music_dim=16)
-    begin_nearby(thinking)
+    init_queries(thinking)
     whisper, music = torch.randn(1, 16, 200), torch.randn(1, 16, 100)
     with torch.no_grad():
         before = thinking(whisper, music)

@@ -105,7 +105,7 @@ def test_where_an_answer_is_counts_in_full() -> None:
 
 def test_a_share_of_what_is_listened_to_was_made_by_the_decoder() -> None:
     clips = encoded_clips(40)
-    again = [replace(next(c for c in clips if c.is_speech), text="zero zero", is_again=True)]
+    again = [replace(next(c for c in clips if c.is_speech), text="zero zero", is_reencoded=True)]
     tokenizer = TextTokenizer(train_tokenizer(CONFIG), CONFIG)
     mixed = ExampleMaker([*clips, *again], tokenizer, CONFIG, {})
     made = tokenizer.encode("zero zero")
@@ -114,7 +114,7 @@ def test_a_share_of_what_is_listened_to_was_made_by_the_decoder() -> None:
     speech = [text for text in texts if text in (made, tokenizer.encode("yes no"))]
     # three in ten, though it is one clip of twenty-one
     assert 0.2 < sum(text == made for text in speech) / len(speech) < 0.45
-    assert all(clip.is_again is False for clip in mixed.clips["tts"])
+    assert all(clip.is_reencoded is False for clip in mixed.clips["tts"])
 
 
 def test_it_learns_a_batch_by_heart() -> None:

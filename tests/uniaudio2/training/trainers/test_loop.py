@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from uniaudio2.training.data.dice import dice_of
+from uniaudio2.training.data.rng import step_rng
 from uniaudio2.training.trainers.loop import Loop, Losses, Schedule
 
 SCHEDULE = Schedule(steps=60, lr=0.3, warmup=5, save_every_s=0.0)
@@ -24,7 +24,7 @@ class Fit:
     def __call__(self, step: int) -> Losses:
         if step == self.stop_at:
             raise KeyboardInterrupt
-        x = torch.tensor([[dice_of(1, "fit", step).uniform(-1, 1)]])
+        x = torch.tensor([[step_rng(1, "fit", step).uniform(-1, 1)]])
         return {"loss": (self.module(x) - 3 * x - 1).square().mean()}
 
 

@@ -13,7 +13,7 @@ from uniaudio2.training.data.corpus import Corpus
 from uniaudio2.training.data.encoded import is_clean
 from uniaudio2.training.recipe import NANO
 from uniaudio2.training.trainers.resynthesis import is_resynthesised, resynthesise
-from uniaudio2.training.trainers.scalar import begin_as_oscillators
+from uniaudio2.training.trainers.scalar import init_as_oscillators
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Corpus]:
     corpus = sound_corpus(folder / "corpus")
     torch.manual_seed(0)
     codec = ScalarCodec(NANO.model.scalar, with_encoder=False)
-    begin_as_oscillators(codec)
+    init_as_oscillators(codec)
     save_file(codec.state_dict(), folder / "scalar.safetensors")
     resynthesise(folder, folder / "corpus", folder / "again", NANO.model.scalar, 1, workers=1)
     return corpus, Corpus(folder / "again")

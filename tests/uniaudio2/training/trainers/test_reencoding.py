@@ -7,7 +7,7 @@ import torch
 from tests.uniaudio2.training.clips import encoded_clips
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.training.data.encoded import EncodedClip, is_clean
-from uniaudio2.training.trainers.again import hear_again, is_heard_again
+from uniaudio2.training.trainers.reencoding import is_reencoded, reencode
 
 
 def numbered(count: int) -> list[EncodedClip]:
@@ -17,7 +17,7 @@ def numbered(count: int) -> list[EncodedClip]:
 
 
 def test_chosen_clips_are_clean_and_few() -> None:
-    chosen = [number for number in range(1400) if is_heard_again(number)]
+    chosen = [number for number in range(1400) if is_reencoded(number)]
     assert len(chosen) == 100 and all(is_clean(number) for number in chosen)
 
 
@@ -26,16 +26,16 @@ def test_clips_keep_their_texts_and_get_the_codes_of_what_was_made(tmp_path: Pat
     decoder, encoder = model._decoder, model._encoder
     assert decoder and encoder
     clips = numbered(45)
-    again = hear_again(tmp_path, clips, decoder, encoder, seed=1)
-    assert [clip.number for clip in again] == [n for n in range(45) if is_heard_again(n)]
+    again = reencode(tmp_path, clips, decoder, encoder, seed=1)
+    assert [clip.number for clip in again] == [n for n in range(45) if is_reencoded(n)]
     for one in again:
         before = clips[one.number]
-        assert (one.text, one.is_speech, one.is_again) == (before.text, before.is_speech, True)
+        assert (one.text, one.is_speech, one.is_reencoded) == (before.text, before.is_speech, True)
         assert not one.is_clean, "what the decoder has made is not what shall be made"
         # the decoder's wave is whole codes long, so the codec hears one code more
         assert len(one.codes.recon) == len(before.codes.recon) + 1
     stored = (tmp_path / "again.safetensors").stat().st_mtime_ns
-    once_more = hear_again(tmp_path, clips, decoder, encoder, seed=1)
+    once_more = reencode(tmp_path, clips, decoder, encoder, seed=1)
     assert (tmp_path / "again.safetensors").stat().st_mtime_ns == stored
     for one, other in zip(again, once_more, strict=True):
         assert torch.equal(one.codes.recon, other.codes.recon)

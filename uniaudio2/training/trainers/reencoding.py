@@ -1,4 +1,4 @@
-"""Before stage 6: clips as the finished decoder says them, heard again by the encoder.
+"""Before stage 6: clips decoded by the finished decoder and encoded again.
 
 The language model transcribes what it has spoken only if it knows the decoder's voice. The texts
 are those of the recordings, so nothing that it said itself, right or wrong, is taught as true.
@@ -24,12 +24,12 @@ _EVERY, _FIRST = 14, 2  # of the corpus; even, so that the clips are clean ones
 _BATCH = 40
 
 
-def is_heard_again(number: int) -> bool:
-    """Whether a clip of the corpus is decoded and encoded again."""
+def is_reencoded(number: int) -> bool:
+    """Tell whether a clip of the corpus is decoded and encoded again."""
     return number % _EVERY == _FIRST
 
 
-def hear_again(
+def reencode(
     folder: Path,
     clips: Sequence[EncodedClip],
     decoder: FlowDecoder,
@@ -48,10 +48,10 @@ def hear_again(
     Returns:
         the chosen clips with their new codes.
     """
-    chosen = [clip for clip in clips if is_heard_again(clip.number)]
+    chosen = [clip for clip in clips if is_reencoded(clip.number)]
     file = folder / "again.safetensors"
     if not file.is_file():
-        made = _hear(chosen, decoder, encoder, seed)
+        made = _codes_again(chosen, decoder, encoder, seed)
         streams = {
             "reason": torch.cat([codes.reason for codes in made]).to(torch.int16),
             "recon": torch.cat([codes.recon for codes in made]).to(torch.int16),
@@ -67,10 +67,10 @@ def hear_again(
         torch.split(stored["recon"].long(), recons),
         strict=True,
     )
-    return [replace(clip, codes=Codes(*codes), is_again=True) for clip, *codes in parts]
+    return [replace(clip, codes=Codes(*codes), is_reencoded=True) for clip, *codes in parts]
 
 
-def _hear(
+def _codes_again(
     chosen: Sequence[EncodedClip], decoder: FlowDecoder, encoder: CodecEncoder, seed: int
 ) -> list[Codes]:
     by_length = sorted(range(len(chosen)), key=lambda at: len(chosen[at].codes.recon))
