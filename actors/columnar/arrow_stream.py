@@ -57,7 +57,9 @@ class ArrowStream:
             self.schema, self._batches = self._scan()
         except (struct.error, IndexError) as fault:
             self._file.close()
-            raise pa.ArrowInvalid("not an Arrow stream: a header leads out of it") from fault
+            raise pa.ArrowInvalid(
+                "not an Arrow stream: a header points outside the file"
+            ) from fault
         except BaseException:
             self._file.close()
             raise
@@ -96,7 +98,9 @@ class ArrowStream:
         try:
             return self._batch(batch, columns)
         except (struct.error, IndexError) as fault:
-            raise pa.ArrowInvalid("not an Arrow stream: a header leads out of it") from fault
+            raise pa.ArrowInvalid(
+                "not an Arrow stream: a header points outside the file"
+            ) from fault
 
     def _batch(self, batch: _Batch, columns: list[str] | None) -> pa.RecordBatch:
         self._file.seek(batch.place)
@@ -187,7 +191,7 @@ def _check_unpacked(data: bytes) -> None:
 
 
 def _slot(data: bytes, table: int, field: int) -> int:
-    """Where a field of a flatbuffer table is, or 0 when it has its default."""
+    """Find a field of a flatbuffer table, 0 when it has its default."""
     (back,) = struct.unpack_from("<i", data, table)
     vtable = table - back
     (size,) = struct.unpack_from("<H", data, vtable)

@@ -29,7 +29,7 @@ def plain_value(cell: pa.Scalar) -> Any:
 
 
 def _why(fault: Exception) -> str:
-    """What is wrong with a cell, in words that hold nothing of it."""
+    """Describe a fault of a cell in words that hold nothing of it."""
     if isinstance(fault, UnicodeDecodeError):
         return "its text is not valid UTF-8"
     return f"it has no value in Python ({type(fault).__name__})"

@@ -1,4 +1,4 @@
-"""How large the values of a Parquet file can be, known before any of them is unpacked.
+"""Bound the size of the values of a Parquet file before any of them is unpacked.
 
 A column chunk may begin with a dictionary of its values. The header of that page says how long it
 is; a short one is unpacked to find its longest value, for a long one its length is the bound.
@@ -121,7 +121,7 @@ def _facts(chunk: pq.ColumnChunkMetaData, leaf: pq.ColumnSchema) -> _Facts:
 
 
 def _bits(leaf: pq.ColumnSchema) -> int:
-    """How much memory a number takes; 0 for texts."""
+    """Bits that a number takes in memory; 0 for texts."""
     if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY":
         return 8 * max(int(leaf.length), 0)
     return _SHORT_BITS.get(leaf.converted_type, _BITS.get(leaf.physical_type, 0))

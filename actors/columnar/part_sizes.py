@@ -1,4 +1,4 @@
-"""How much memory a Parquet file takes once it is read, by its pages and not by its footer.
+"""Bound the memory that a Parquet file takes once it is read, by its pages and not its footer.
 
 What a footer says may be wrong, and a few kilobytes can stand for gigabytes. A reader goes by the
 headers of the pages, so these are what is counted. Only what our own writer uses is known here.

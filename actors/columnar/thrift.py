@@ -142,7 +142,7 @@ class _Compact:
     def struct(self, depth: int = 0) -> dict[int, Any]:
         """Fields by number: integers and structs, None for what is skipped."""
         if depth > _MOST_DEPTH:
-            raise ValueError("structs in structs")
+            raise ValueError("structs are nested too deep")
         found: dict[int, Any] = {}
         number = 0
         while head := self._byte():
@@ -168,7 +168,7 @@ class _Compact:
             for _ in range(self._varint() if head >> 4 == 15 else head >> 4):
                 self._value(head & 15, depth + 1)
         else:
-            raise ValueError("a page's header holds what none does")
+            raise ValueError("a page header has an unknown field")
         return None
 
     def _byte(self) -> int:
@@ -183,7 +183,7 @@ class _Compact:
             value |= (byte & 0x7F) << shift
             if not byte & 0x80:
                 return value
-        raise ValueError("a number without end")
+        raise ValueError("a number that does not end")
 
     def _zigzag(self) -> int:
         value = self._varint()

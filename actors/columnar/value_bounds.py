@@ -151,7 +151,7 @@ def large_values(column: pa.Array, limit: int) -> dict[int, int]:
 
 
 def large_row(note: Any) -> dict[str, Any]:
-    """What a cell of `TOO_LARGE` says; nothing where it is none of ours."""
+    """Parse a cell of `TOO_LARGE`; empty where it is none of ours."""
     try:
         facts = json.loads(note) if isinstance(note, str) else None
     except ValueError:
@@ -163,7 +163,7 @@ def large_row(note: Any) -> dict[str, Any]:
 
 
 def too_large_message(note: Any, limits: Mapping[str, int] | None = None) -> str | None:
-    """What is wrong with a row, by its cell of `TOO_LARGE`; None for nothing."""
+    """Describe a value of a row that is too large, by its cell of `TOO_LARGE`; None without one."""
     for name, (size, _) in large_row(note).items():
         return (
             f"column {quoted(name, 80)}: a value of {size} bytes; at most "
@@ -227,7 +227,7 @@ def _plain(column: pa.Array, limit: int) -> pa.Array:
 
 
 def _stand_in(column: pa.Array, row: int) -> Any:
-    """What stands for a value in the hash of its row.
+    """The stand-in of a value in the hash of its row.
 
     Bytes hash as they would if they were there: rows keep their ids, whoever reads them.
     """

@@ -52,7 +52,7 @@ _UINT16_OPCODES = (
 
 
 def has_codes(row: Mapping[str, Any]) -> bool:
-    """Whether a row brings reconstruction codes; values may still be Arrow cells."""
+    """Tell whether a row brings reconstruction codes; values may still be Arrow cells."""
     names = (RECON_CODES, CODE_COLUMNS[RECON_CODES])
     return any(_is_given(row.get(name)) for name in names)
 
@@ -169,7 +169,7 @@ def _check_archive(data: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = archive.infolist()
         if sum(member.file_size for member in members) > max(len(data), _MAX_PICKLE_BYTES):
-            raise BadRow("too_large", "the .pt file unpacks to more than it holds; save it anew")
+            raise BadRow("too_large", "the .pt file unpacks to more than it holds; save it again")
         pickles = [member for member in members if member.filename.endswith("data.pkl")]
         if len(pickles) != 1 or pickles[0].file_size > _MAX_PICKLE_BYTES:
             raise ValueError("no single small pickle")

@@ -67,5 +67,5 @@ def wave_of(name: str) -> str:
 
 
 def extra_suffix(name: str) -> str:
-    """What the names of such a column's codes end with."""
+    """Suffix of the names of such a column's codes."""
     return f":{name}"

@@ -66,7 +66,7 @@ def _content(value: Value) -> str:
 
 
 def answer_columns(task: TaskSpec) -> list[tuple[str, ...]]:
-    """Where examples hold the answers of a task: for each, the columns that serve, best first."""
+    """Columns in which examples hold the answers of a task: for each answer, the best first."""
     if task.output == "text":
         also = (_OF_TAG.get(task.output_tag or ""), "text")
         others = [name for name in also if name and name not in task.columns]

@@ -1,4 +1,4 @@
-"""Which instruction a row is asked with."""
+"""Choose the instruction of a row."""
 
 from __future__ import annotations
 

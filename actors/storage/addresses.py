@@ -1,4 +1,4 @@
-"""What a row may name: the one policy for the addresses of a manifest, which may be a stranger's.
+"""The policy for addresses in a manifest, whose author may not be trusted.
 
 A local manifest may name local files, any store, and any public web server. One that comes from a
 store or a web server may name what lies beside it there (its bucket, its repository, its host) and
@@ -45,8 +45,8 @@ def scheme_of(uri: str) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Whether a numeric address is one of the open internet, and not of this machine, its network
-    or its cloud.
+    """Tell whether a numeric address is one of the open internet, and not of this machine, its
+    network or its cloud.
 
     Raises:
         ValueError: it is no numeric address.
@@ -70,7 +70,7 @@ def _host_of(uri: str) -> str:
 
 
 def _host_is_public(host: str) -> bool:
-    """What a host's name alone tells; who really answers is seen when it is asked."""
+    """Tell whether a host is public by its name; who answers is checked on connecting."""
     host = host.rstrip(".").lower()
     if host in _LOCAL_NAMES or host.endswith(_LOCAL_ENDINGS):
         return False
@@ -121,7 +121,7 @@ def resolve(path: str, base: str) -> str:
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """What the rows of one manifest may name.
+    """Decides which addresses the rows of one manifest may name.
 
     Attributes:
         base: folder of the manifest: a local path, or a URL.
@@ -136,7 +136,7 @@ class AddressPolicy:
 
     @property
     def is_remote(self) -> bool:
-        """Whether the manifest came from elsewhere than this machine's disks."""
+        """Tell whether the manifest came from elsewhere than this machine's disks."""
         return scheme_of(self.base) not in LOCAL
 
     def check(self, uri: str) -> None:
@@ -162,7 +162,7 @@ class AddressPolicy:
             )
 
     def refusal(self, uri: str) -> str:
-        """Why an address may not be named, in words; "" when it may."""
+        """The reason why an address may not be named; "" when it may."""
         scheme = scheme_of(uri)
         if self.allows(uri):
             return ""
@@ -185,16 +185,16 @@ class AddressPolicy:
         return "a server of this machine or of a private network"
 
     def is_own_host(self, uri: str) -> bool:
-        """Whether a web address is on the server that the manifest itself came from."""
+        """Tell whether a web address is on the server that the manifest itself came from."""
         return scheme_of(self.base) in WEB and _place(uri) == _place(self.base)
 
     def may_be_private(self, uri: str) -> bool:
-        """Whether a web address may lead to a private network: it is allowed by name, or the
+        """Tell whether a web address may lead to a private network: it is allowed by name, or the
         manifest came from there."""
         return self.allows(uri) or self.is_own_host(uri)
 
     def allows(self, uri: str) -> bool:
-        """Whether `allow` names the address."""
+        """Tell whether `allow` names the address."""
         return any(_is_below(uri, prefix) for prefix in self.allow)
 
 
@@ -206,7 +206,7 @@ def tar_of(name: str) -> str:
 
 
 def remedy(uri: str) -> str:
-    """What allows an address, for a message."""
+    """The setting that allows an address, for a message."""
     scheme = scheme_of(uri)
     if scheme in LOCAL:
         where = posixpath.dirname(local_path(uri)) + "/"
@@ -233,7 +233,7 @@ def _is_below(uri: str, prefix: str) -> bool:
 
 
 def _steps_back(path: str) -> bool:
-    """Whether a path of an address holds a step back, in any spelling that some server reads."""
+    """Tell whether a path holds a step back, in any spelling that some server reads."""
     plain = path.lower()
     for written, sign in (("%25", "%"), ("%2e", "."), ("%2f", "/"), ("%5c", "/"), ("\\", "/")):
         plain = plain.replace(written, sign)
@@ -241,7 +241,7 @@ def _steps_back(path: str) -> bool:
 
 
 def _is_inside(uri: str, prefix: str) -> bool:
-    """Whether a local path, with its links followed, is a folder or lies below it."""
+    """Tell whether a local path, with its links followed, is a folder or lies below it."""
     folder = os.path.realpath(local_path(prefix))
     path = os.path.realpath(local_path(uri))
     return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -1,4 +1,4 @@
-"""Where generated audio goes: a file a row, or one tar a unit."""
+"""Store and read generated audio: a file a row, or one tar a unit."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _CLOSED = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO, errno.EINVAL)
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of a file, and for how long.
+    """Limits of bytes and time for reading one file.
 
     Attributes:
         max_bytes: largest file that is accepted.
@@ -225,7 +225,7 @@ def _check_size(size: int, name: str, max_bytes: int) -> None:
 
 
 def _checked_part(part: Part, size: int, name: str) -> tuple[int, int]:
-    """Where a part begins and how long it is; without one, all of the object."""
+    """First byte and length of a part; without one, of the whole object."""
     if part is None:
         return 0, size
     if sum(part) > size:

@@ -147,7 +147,9 @@ class LocalFolder:
         os.close(opened)
         if stat.S_ISREG(facts.st_mode):
             raise too_large(f"{self.root}/{path}", most)
-        raise ForeignPath(f"{self.root}/{path} is no file, but a folder, a pipe or the like")
+        raise ForeignPath(
+            f"{self.root}/{path} is not a regular file, but a folder, a pipe or a device"
+        )
 
     def exists(self, path: str) -> bool:
         """Tell whether something is there."""
@@ -234,5 +236,5 @@ class LocalFolder:
 
 
 def too_large(place: str, most: int) -> ForeignPath:
-    """What is raised for an object that is larger than anything that a run puts there."""
+    """The error for an object that is larger than anything that a run writes."""
     return ForeignPath(f"{place} is larger than {most} bytes, which nothing of a run is")

@@ -62,8 +62,8 @@ def open_web(
     except TimeoutError as fault:
         raise BadRow(
             "fetch_timeout",
-            f"{shown_uri} did not come within {timeout_s:g} s; raise load.timeout_s, or fetch the "
-            "file first",
+            f"{shown_uri} was not received within {timeout_s:g} s; raise load.timeout_s, or fetch "
+            "the file first",
         ) from fault
 
 
@@ -78,7 +78,9 @@ def _fetch(
                 return _body(answer, max_bytes, until, part)
             target = urljoin(uri, answer.headers.get("Location", ""))
         if scheme_of(target) not in WEB:
-            raise BadRow("forbidden_address", "the server sends on to an address that is no web's")
+            raise BadRow(
+                "forbidden_address", "the server redirects to an address that is not http or https"
+            )
         if policy is not None:
             policy.check(target)
         if urlsplit(target).netloc != urlsplit(uri).netloc:
@@ -116,13 +118,13 @@ def _answer(
             preload_content=False,
         )  # fmt: skip
     except urllib3.exceptions.LocationParseError as fault:
-        raise ValueError("no such host can be") from fault
+        raise ValueError("not a valid host name") from fault
     except HTTPError as fault:
         raise OSError(f"Cannot connect: {fault}") from fault
     try:
         yield answer
     except HTTPError as fault:
-        raise OSError(f"the answer broke off: {fault}") from fault
+        raise OSError(f"the response broke off: {fault}") from fault
     finally:
         answer.close()  # or what is left of a long answer would be read first
         answer.release_conn()
@@ -132,14 +134,14 @@ def _without_login(uri: str) -> str:
     """The address that is asked: without login and fragment, its host the one that was judged.
 
     Raises:
-        ValueError: the library that asks would read another host or port out of it.
+        ValueError: the library that connects would read another host or port out of it.
     """
     parts = urlsplit(uri)
     asked = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
     seen = urllib3.util.parse_url(asked)
     host, port = (seen.host or "").strip("[]").lower(), seen.port
     if (host, port) != ((parts.hostname or "").lower(), parts.port) or "\\" in parts.netloc:
-        raise ValueError("its host can be read in two ways")
+        raise ValueError("its host is ambiguous")
     return asked
 
 

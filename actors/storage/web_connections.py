@@ -26,7 +26,7 @@ from uniaudio2.errors import BadRow
 
 
 class RequestWatch(threading.local):
-    """What the calling thread's request is at, so that its time can be ended from outside."""
+    """The socket of the calling thread's request, so that another thread can end it."""
 
     handle: socket.socket | None = None
     may_be_private: bool = True

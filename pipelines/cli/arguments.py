@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, and arguments that are addresses."""
+"""Exit codes and arguments that the commands share."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def run(
         list[str] | None,
         typer.Option("--set", help="one setting, dotted: sampling.top_k=20"),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="use the first rows alone")] = None,
+    limit: Annotated[int | None, typer.Option(help="use only the first rows")] = None,
     until: Annotated[
         str | None, typer.Option(help="stop after this stage and keep its codes")
     ] = None,
@@ -61,7 +61,7 @@ def run(
         str | None,
         typer.Option(metavar="ray|inline", help="inline: in this process, without Ray, to debug"),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="print errors alone")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print only errors")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
 ) -> int:
@@ -80,7 +80,7 @@ def run(
 
 
 def _style(quiet: bool, as_json: bool, verbose: bool) -> Style:
-    """How a run speaks: a live view in a terminal that nothing else prints to."""
+    """Choose the style of a run's output: a live view where nothing else prints to the terminal."""
     if quiet or as_json:
         return "quiet" if quiet else "json"
     return "live" if sys.stdout.isatty() and not verbose else "lines"
@@ -101,7 +101,7 @@ def _close(result: RunResult, style: Style) -> int:
 def retry(
     output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=open_address)],
     only: Annotated[
-        str | None, typer.Option(metavar="KIND", help="rows that failed with this kind alone")
+        str | None, typer.Option(metavar="KIND", help="only rows that failed with this kind")
     ] = None,
     sets: Annotated[
         list[str] | None,
@@ -113,9 +113,12 @@ def retry(
         typer.Option(metavar="ray|inline", help="inline: in this process, without Ray, to debug"),
     ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", help="read what an OUTPUT names that another made")
+        bool,
+        typer.Option(
+            "--yes", help="read what OUTPUT names, though another user or machine made it"
+        ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="print errors alone")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print only errors")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
 ) -> int:

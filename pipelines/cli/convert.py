@@ -33,7 +33,7 @@ def convert_model(
     try:
         folder = fetched_folder(source) if is_remote(source) else Path(source)
         if not folder.is_dir():
-            raise UsageError(f"SRC {source!r} is no folder; name a published checkpoint folder")
+            raise UsageError(f"SRC {source!r} is not a folder; name a published checkpoint folder")
         return convert_published(
             folder,
             Path(target),

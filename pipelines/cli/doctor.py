@@ -107,7 +107,7 @@ def check_ray(address: str | None) -> list[Check]:
 
 
 def check_ports(address: str | None) -> Check:
-    """What Ray listens on, and whether a token is asked for there."""
+    """List the ports that Ray has open, and tell whether they ask for a token."""
     from pipelines.executor.ports import ray_ports
     from pipelines.executor.ray_internals import asks_for_token
 

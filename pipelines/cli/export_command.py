@@ -21,7 +21,10 @@ def export(
         typer.Option("--format", help="what to write"),
     ],
     copy_audio: Annotated[
-        bool, typer.Option("--copy-audio", help="take input audio along; what was made always is")
+        bool,
+        typer.Option(
+            "--copy-audio", help="copy input audio, too; generated audio is always copied"
+        ),
     ] = False,
     with_input_audio: Annotated[
         bool,
@@ -45,10 +48,10 @@ def export(
         raise UsageError(str(fault)) from fault
     except MemoryError as fault:
         raise RunFailed(
-            "memory ran out; give this command more, and it makes the export anew"
+            "out of memory; run the same command with more memory to export again"
         ) from fault
     except OSError as fault:
-        raise RunFailed(f"storage: {fault}; the same command makes the export anew") from fault
+        raise RunFailed(f"storage: {fault}; run the same command to export again") from fault
     say(f"{result.rows} rows: {target} ({kind})")
     for reason, count in sorted(result.skipped.items()):
         say(f"skipped {reason}: {count}")

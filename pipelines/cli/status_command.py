@@ -37,7 +37,7 @@ def status(
     if facts.kinds:
         say(f"next   uniaudio2 retry {shlex.quote(output)}")
     if verify and not problems:
-        say("verify every committed object is as its record says")
+        say("verify every committed object matches its record")
     for problem in problems:
         say(f"verify {problem}")
     return code

@@ -171,7 +171,7 @@ class JobConfig(Frozen):
 
     @cached_property
     def instructions(self) -> tuple[str, ...]:
-        """What rows are asked that bring no instruction of their own; read once."""
+        """Instructions for rows that bring none of their own; read once."""
         if self.prompts is not None:
             return read_prompts(self.prompts, self.spec)
         return (self.spec.instruction if self.instruction is None else self.instruction,)

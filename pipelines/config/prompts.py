@@ -1,4 +1,4 @@
-"""What a job asks with: a task of the user's own, instructions from a file, worked examples.
+"""Read what goes into prompts: a task of the user's own, instructions, few-shot examples.
 
 All of it is read and checked before anything starts.
 """
@@ -93,7 +93,7 @@ def read_prompts(uri: str, task: TaskSpec) -> tuple[str, ...]:
         raise UsageError(f"prompts {uri}: {name!r} must be a list of at least one instruction")
     for text in found:
         if not isinstance(text, str) or not text.strip():
-            raise UsageError(f"prompts {uri}: {name!r} holds {text!r}; instructions are texts")
+            raise UsageError(f"prompts {uri}: {name!r} holds {text!r}; an instruction must be text")
     return tuple(found)
 
 
@@ -212,6 +212,6 @@ def check_tags(task: TaskSpec, lm: LmConfig) -> None:
     for tag in (task.output_tag, *(segment.tag for segment in task.prompt)):
         if tag is not None and tag not in lm.ids.tags:
             raise ValueError(
-                f"task {task.name}: tag {tag!r} is none of the model's; "
+                f"task {task.name}: tag {tag!r} is not one of the model's tags; "
                 f"{nearest(tag, list(lm.ids.tags))}"
             )

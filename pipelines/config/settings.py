@@ -92,12 +92,12 @@ class LoadConfig(Frozen):
 
     @property
     def limits(self) -> Limits:
-        """What is read of one file, and for how long."""
+        """Limits of one file, in bytes and seconds."""
         return Limits(self.max_bytes, self.timeout_s)
 
 
 class InputRules(Frozen):
-    """What the input may name and lead to; ``--set input.NAME=VALUE`` sets one.
+    """Rules for what INPUT may name and link to; ``--set input.NAME=VALUE`` sets one.
 
     Attributes:
         allow: beginnings of addresses that rows may name besides what their manifest's place
@@ -128,7 +128,7 @@ class InputRules(Frozen):
 
 
 class ManifestConfig(Frozen):
-    """What of INPUT is taken.
+    """Settings of how INPUT is read.
 
     Attributes:
         suffixes: "known" takes files of a folder, a tar or a glob that are audio by their suffix;
@@ -139,7 +139,7 @@ class ManifestConfig(Frozen):
 
 
 class SpanOptions(Frozen):
-    """How audio that is too long for one prompt is cut; None follows from the model.
+    """Settings of how long audio is cut into spans; None follows from the model.
 
     Attributes:
         max_s: longest span; not more than one prompt holds.
@@ -151,7 +151,7 @@ class SpanOptions(Frozen):
 
 
 class FlowOptions(Frozen):
-    """How codes become audio; None takes the model's own number."""
+    """Settings of the flow decoder; None takes the model's own number."""
 
     steps: int | None = Field(None, gt=0)
     guidance: float | None = Field(None, ge=1.0)
@@ -166,7 +166,7 @@ class FlowOptions(Frozen):
 
 
 class SamplingOptions(Frozen):
-    """How tokens are chosen; None takes what the task and the model recommend.
+    """Sampling settings; None takes what the task and the model recommend.
 
     `top_k` 0 keeps every id; what the others mean, `Sampling` says.
     """

@@ -42,7 +42,7 @@ _ROWS_AT_ONCE = 16
 
 
 class Exporter(Protocol):
-    """What writes one format."""
+    """Writes one format."""
 
     def prepare(self, row: ExportRow) -> Any:
         """The slow part of a row, in any thread and order; BadRow when it cannot be exported."""

@@ -1,7 +1,8 @@
-"""What may stand in a field of an export: nothing that its readers take for something else.
+"""Checks and escapes fields of an export: nothing that its readers take for something else.
 
-Readers strip lines, split them at more signs than ours, run what ends in a bar, hand some names to
-a shell, and turn nested values into objects of their own. All of it is judged here as they see it.
+Readers strip lines, split them at more characters than ours, run what ends in a bar, hand some
+names to a shell, and turn nested values into objects of their own. Each field is checked as they
+see it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _REMEDY = "rename it, or let --copy-audio take its audio along"
 
 
 def is_control(letter: str) -> bool:
-    """Tell whether a letter is none: a control sign, or what ends a line for some reader."""
+    """Tell whether a character is a control character, or ends a line for some reader."""
     return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
 
 
@@ -41,7 +42,7 @@ def one_line(text: str) -> str:
 
 
 def checked_address(uri: str) -> str:
-    """Where audio is, if every reader of an export takes it for an address and no more.
+    """Check that every reader of an export takes an address for an address and no more.
 
     Args:
         uri: a local path or a URL.
@@ -64,12 +65,12 @@ def checked_address(uri: str) -> str:
         raise _unsafe(uri, "is neither a path nor a URL")
     for suffix, signs in _SHELL.items():
         if uri.lower().endswith(suffix) and signs.search(uri):
-            raise _unsafe(uri, f"holds signs that a reader of {suffix} gives to a shell")
+            raise _unsafe(uri, f"holds characters that a reader of {suffix} gives to a shell")
     return uri
 
 
 def is_stripped(letter: str) -> bool:
-    """Tell whether some reader takes a letter away at the ends of a name, or shows nothing."""
+    """Tell whether some reader strips a character at the ends of a name, or shows nothing."""
     return letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf")
 
 
@@ -102,7 +103,7 @@ def flat_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def json_text(value: Any) -> str:
-    """A value as JSON in one line for every reader: signs that end a line or are not seen are
+    """A value as JSON in one line for every reader: characters that end a line or are not seen are
     written as ``\\u2028``."""
     text = json.dumps(value, ensure_ascii=False)
     if text.isprintable():

@@ -63,7 +63,8 @@ class KaldiExporter:
         self.storage = storage
         if any(map(is_control, storage.root)):
             raise UsageError(
-                f"DST {storage.root} holds a sign that ends a line of Kaldi's files; choose another"
+                f"DST {storage.root} holds a character that ends a line of Kaldi's files; "
+                "choose another"
             )
         self._spools = {name: SortedSpool(storage, name) for name in _FILES}
 

@@ -24,7 +24,7 @@ _EXAMPLES = 5
 
 @dataclass
 class ExportResult:
-    """What an export came to.
+    """Counts of an export.
 
     Attributes:
         rows: rows that were written.
@@ -110,7 +110,7 @@ def _rows_of(
             codes, facts = Codes.empty(), None
         if facts is None:
             row_id = {"id": table.column("id")[place].as_py()}
-            error = BadRow("unreadable_row", "a value of it is not what its column says")
+            error = BadRow("unreadable_row", "a value does not match the type of its column")
             result.skip(ExportRow(row_id, Codes.empty(), sounds), error)
         else:
             yield ExportRow(facts, codes, sounds, trusted)

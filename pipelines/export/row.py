@@ -59,7 +59,7 @@ def _header(data: bytes) -> Any:
     try:
         return soundfile.info(io.BytesIO(data))
     except RuntimeError as fault:  # of libsndfile, which may quote what it read
-        raise BadRow("unreadable_audio", "its audio is none that can be read") from fault
+        raise BadRow("unreadable_audio", "its audio cannot be decoded") from fault
 
 
 class Sounds:
@@ -121,7 +121,7 @@ class Sounds:
         try:
             data = self._tar(f"{tar}.tar")[member] if inside else read_sound(self.storage, path)
         except (KeyError, ForeignPath, FileNotFoundError) as fault:
-            raise BadRow("missing_file", f"{quoted(path)} is no file of this OUTPUT") from fault
+            raise BadRow("missing_file", f"{quoted(path)} is not a file of this OUTPUT") from fault
         frames = _header(data)
         return Sound(data, suffix, "", 0.0, frames.frames / frames.samplerate)
 
@@ -137,7 +137,7 @@ class Sounds:
         channel = None if wanted == "mix" else wanted
         duration_s = facts.get(INPUT_DURATION_S)
         if not isinstance(duration_s, float) or not 0 <= duration_s < inf:
-            raise BadRow("missing_value", "input_duration_s is no number of seconds")
+            raise BadRow("missing_value", "input_duration_s is not a number of seconds")
         # other toolkits can say a span, but neither a part of a tar nor one channel of a file
         if self.copy or channel is not None or "#bytes=" in uri:
             data = fetch(uri, MAX_BYTES, policy)
@@ -157,7 +157,7 @@ class Sounds:
         if uri != name and not fs.exists(path):
             raise BadRow(
                 "missing_file",
-                f"audio {name[:200]!r} is no file, as when a manifest holds the audio itself",
+                f"audio {name[:200]!r} is not a file, as when a manifest holds the audio itself",
             )
         return uri
 
@@ -189,7 +189,7 @@ class ExportRow:
 
     @property
     def text(self) -> str | None:
-        """What is said or described: the result's text, or the text that went in."""
+        """The spoken or described text: the result's, or the input's."""
         found = (self.facts.get(name) for name in ("text", "caption", "lyric"))
         return next((value for value in found if isinstance(value, str)), None)
 

@@ -56,7 +56,7 @@ def find_sources(uri: str, scan: Scan | None = None) -> list[Source]:
 
 
 def _pattern_sources(uri: str, names: list[str], scan: Scan) -> list[Source]:
-    """What a glob matches.
+    """The sources of the files that a glob matches.
 
     Args:
         uri: the glob.

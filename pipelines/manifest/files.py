@@ -37,14 +37,14 @@ def full_uri(original: str, path: str) -> str:
 
 
 def is_manifest(name: str) -> bool:
-    """Whether a file is read for its rows, by its name."""
+    """Tell by its name whether a file is read for its rows."""
     suffix = posixpath.splitext(name.lower())[1]
     is_named = posixpath.basename(name) == kaldi.MARK
     return is_named or suffix in (".parquet", ".arrow", ".tar", ".gz") or is_text(name)
 
 
 def is_text(name: str) -> bool:
-    """Whether a file is read as text, by its name."""
+    """Tell by its name whether a file is read as text."""
     return posixpath.splitext(name.lower().removesuffix(".gz"))[1] in PARSERS
 
 

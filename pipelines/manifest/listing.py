@@ -41,7 +41,7 @@ class Listing:
     hidden: int = 0
 
     def left_out(self, taken: Iterable[str]) -> Counter[str]:
-        """What of the folder is left out, by suffix.
+        """Count the files that are left out, by suffix.
 
         Args:
             taken: names of the files that are read.
@@ -52,7 +52,7 @@ class Listing:
         )
 
     def fault(self, name: str, is_text: bool = False) -> str | None:
-        """Why a file is not read; None where it may be.
+        """The reason why a file is not read; None where it may be.
 
         Args:
             name: of a file.

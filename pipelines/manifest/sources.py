@@ -37,7 +37,7 @@ class Source:
 
     @property
     def base(self) -> str:
-        """What relative audio paths are relative to."""
+        """The folder that relative audio paths start in."""
         return posixpath.dirname(self.uri)
 
 
@@ -49,7 +49,7 @@ def identity(uri: str) -> str:
 
 
 def fault_of(fault: BaseException) -> str:
-    """What is wrong with a file, in words that hold nothing of it."""
+    """Describe a fault of a file in words that hold nothing of it."""
     if isinstance(fault, UnicodeDecodeError):
         return "text that is not valid UTF-8"
     return str(fault) or "a length in it is beyond all memory"

@@ -37,7 +37,7 @@ _STAND_INS = {"audio": (*AUDIO_COLUMNS[1:], *_CODES), RECON_CODES: _CODES[1:]}
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do.
+    """The units of a run, before any work.
 
     Attributes:
         units: addresses of the rows, in order.
@@ -106,7 +106,7 @@ def common_schema(sources: list[Source]) -> pa.Schema:
 
 
 def _first_fault(sources: list[Source]) -> str:
-    """What is wrong with the first row of a manifest none of whose rows are good."""
+    """The fault of the first row of a manifest none of whose rows are good."""
     tables = [source.table for source in sources if source.table is not None]
     faults = [t[FAULT_COLUMN].drop_null() for t in tables if FAULT_COLUMN in t.column_names]
     return next(str(column[0]) for column in faults if len(column))

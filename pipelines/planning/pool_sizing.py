@@ -18,7 +18,7 @@ _LARGEST_ACTOR_CPUS = 4.0
 
 @dataclass(frozen=True)
 class Pool:
-    """What one actor pool asks of the cluster."""
+    """Size and resources of one actor pool."""
 
     name: PoolName
     min_size: int

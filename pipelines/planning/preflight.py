@@ -1,4 +1,4 @@
-"""What is refused before anything is started."""
+"""Check a job before anything is started."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pinned_job(job: JobConfig) -> JobConfig:
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     except OSError as fault:
-        raise RunFailed(f"model {job.model}: {fault}; the same command goes on") from fault
+        raise RunFailed(f"model {job.model}: {fault}; run the same command to try again") from fault
 
 
 def checked_model(job: JobConfig) -> ModelConfig:
@@ -52,7 +52,7 @@ def checked_model(job: JobConfig) -> ModelConfig:
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     except OSError as fault:
-        raise RunFailed(f"model {job.model}: {fault}; the same command goes on") from fault
+        raise RunFailed(f"model {job.model}: {fault}; run the same command to try again") from fault
     return config
 
 

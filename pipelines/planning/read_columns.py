@@ -1,4 +1,4 @@
-"""Which columns of a manifest a task reads, and which it passes by though they say how to read.
+"""Find the columns of a manifest that a task reads, and those that it ignores.
 
 Every column travels to the results, so of most that are not read nothing is lost and nothing is
 said. Said is what a user may believe to take effect: audio and spans of a task that hears nothing,
@@ -24,7 +24,7 @@ _LISTED = 8
 
 
 def columns_read(names: Iterable[str], task: TaskSpec) -> tuple[str, ...]:
-    """Those of the columns that the task reads, in their order."""
+    """Select the columns that the task reads, in their order."""
     reads = {"id", *task.columns, *task.optional, *task.fallback.values()}
     if task.prompt:
         reads.add(_INSTRUCTION)
@@ -36,7 +36,7 @@ def columns_read(names: Iterable[str], task: TaskSpec) -> tuple[str, ...]:
 
 
 def unread_notes(names: Iterable[str], task: TaskSpec) -> Iterator[str]:
-    """What to say of columns that say how to read a row, and that the task does not read."""
+    """Notes on columns that say how to read a row, and that the task ignores."""
     names = list(names)
     read = columns_read(names, task)
     meant = {*AUDIO_COLUMNS, *SPAN_COLUMNS, *CODE_SOURCES, _INSTRUCTION} - {_LOOSE_CHANNEL}

@@ -33,7 +33,7 @@ def read_columns(source: Source) -> list[str] | None:
 
 
 def origin(source: Source) -> bytes:
-    """What a unit's fingerprint starts with: bytes that are not read while planning are known by
+    """The beginning of a unit's fingerprint: bytes that are not read while planning are known by
     their file's size and time alone."""
     read = read_columns(source)
     unread = source.pinned or (read is not None and len(read) < len(source.schema))
@@ -66,7 +66,7 @@ def index_rows(
 
 
 def _seconds(table: pa.Table) -> list[float]:
-    """How much audio each row names by its columns; 0 where they do not tell."""
+    """Seconds of audio of each row by its columns; 0 where they do not tell."""
 
     def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         kind = table.schema.field(name).type if name in table.column_names else pa.null()

@@ -1,4 +1,4 @@
-"""How much audio goes into one prompt, from the job and the model."""
+"""Derive how much audio goes into one prompt from the job and the model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _positions_per_s(task: TaskSpec) -> float:
 
 
 def span_rule(job: JobConfig, model: ModelConfig) -> SpanRule | None:
-    """How long audio is cut; None where the task takes it as a whole.
+    """The rule by which long audio is cut into spans; None where the task takes it as a whole.
 
     A span is by default a little shorter than what the codec encodes at once: more would cost
     another segment. A silence of an eighth of that is not worth its place in the prompt.

@@ -1,4 +1,4 @@
-"""How long a run still takes, judged by the units that have come through."""
+"""Estimate the time left of a run from the units that are committed."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _PER_SECOND = 4
 
 @dataclass(frozen=True)
 class ProgressSnapshot:
-    """Where a run is.
+    """State of a run at one moment.
 
     Attributes:
         rows: of the whole job.

@@ -1,4 +1,4 @@
-"""What a run says while it works: a live view, plain lines, JSON lines, or nothing."""
+"""Report the progress of a run: a live view, plain lines, JSON lines, or nothing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Progress:
             say(text)
 
     def snapshot(self) -> ProgressSnapshot:
-        """Where the run is now."""
+        """The state of the run now."""
         counts, elapsed = self.counts, max(time.monotonic() - self._started, 1e-3)
         began = self._pace.began
         working = max(time.time() - began, 1e-3) if began else elapsed

@@ -1,4 +1,4 @@
-"""Which stage limits a run, and what would widen it."""
+"""Find the stage that limits a run, and the setting that would help."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _remedy(limit: StageUsage, setup: Mapping[str, Any]) -> tuple[str, str]:
-    """What widens a stage, in words and as a setting."""
+    """Advice that makes a stage faster, in words and as a setting."""
     if limit.name in TASK_STAGES:
         return (
             "It runs as tasks on the CPUs that the pools leave free: give the pools fewer "

@@ -23,7 +23,7 @@ def model_card(model: str) -> Markup:
     try:
         data = Storage(str(model_folder(model))).read("README.md", _MOST_CARD_BYTES)
     except (OSError, ValueError) as fault:
-        return Markup("<p>{}</p>").format(f"The model's card is out of reach: {shown(fault)}")
+        return Markup("<p>{}</p>").format(f"The model card cannot be read: {shown(fault)}")
     text = data.decode(errors="replace")
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
     return Markup(markdown.render(text[:_CARD_CHARACTERS]))  # noqa: S704 - escaped by the parser

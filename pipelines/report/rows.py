@@ -1,4 +1,4 @@
-"""What a report tells of rows: a bounded number of parts is read, the same ones each time."""
+"""Collect facts of result rows for the report, from a bounded sample of parts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class WordErrors:
 
 @dataclass
 class RowFacts:
-    """What was seen of the rows that were read.
+    """Facts of the rows that were read.
 
     Attributes:
         reference: the column that `text` should equal, if the task has one.

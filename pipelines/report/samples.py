@@ -210,9 +210,9 @@ class Gallery:
             wave = heard[: round(SHOWN_S * SAMPLE_RATE)]
             data = encode_audio(wave, "flac")
         except BadRow as fault:
-            return Sound(note=f"not to be had now: {truncate(fault.message, 160)}")
+            return Sound(note=f"not available: {truncate(fault.message, 160)}")
         except (OSError, LookupError, ValueError, pa.ArrowException) as fault:
-            return Sound(note=f"not to be had now: {shown(fault, 160)}")
+            return Sound(note=f"not available: {shown(fault, 160)}")
         notes = [f"the first {SHOWN_S:g} s"] if len(heard) > len(wave) else []
         player = ""
         if len(data) <= self._left:

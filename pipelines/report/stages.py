@@ -1,4 +1,4 @@
-"""What each stage did over time, from the calls in the commit records."""
+"""Compute the utilization of each stage over time from the calls in the commit records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class StageUsage:
-    """How much of its time a stage worked.
+    """Utilization of one stage.
 
     Attributes:
         name: of the stage.
@@ -111,7 +111,7 @@ class StageLog:
             before_end = call.end
 
     def _arrived(self, commit: Commit) -> None:
-        """When the unit's rows came out: at once, or those of a retry later than the others."""
+        """Record when the unit's rows came out; those of a retry came later than the others."""
         written = [call for call in commit.stages if call.stage == STAGES[-1]]
         ends = [call.end for call in written] or [max(call.end for call in commit.stages)]
         rows = [call.rows for call in written] or [0]

@@ -418,7 +418,7 @@ def test_a_model_s_card_is_read_from_no_folder_that_another_names(stand: Stand) 
     run["config"]["model"] = str(model)
     commit_log.write_run(run)  # one's own, and still the link is not followed
     assert stand.cli("report", out).code == 0
-    assert "out of reach" in Path(out, "report.html").read_text()
+    assert "card cannot be read" in Path(out, "report.html").read_text()
     (model / "README.md").unlink()
     (model / "README.md").write_text("Words of the card")
     assert stand.cli("report", out).code == 0

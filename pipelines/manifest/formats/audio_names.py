@@ -1,4 +1,4 @@
-"""Which files are audio: by their suffixes, or by their first bytes where a user asks for it."""
+"""Find audio files: by their suffixes, or by their first bytes where a user asks for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def is_audio_name(name: str) -> bool:
 
 
 def audio_by_content(names: Iterable[str], head_of: Callable[[str, int], bytes]) -> Iterator[str]:
-    """Those of some files that begin as audio does, in their order; several are read at once.
+    """Select the files that begin as audio does, in their order; several are read at once.
 
     Args:
         names: of the files.

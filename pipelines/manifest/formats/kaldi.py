@@ -10,10 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
 
-from pipelines.manifest.formats.text_formats import fault_row, lines_of, text_file, too_long
-from pipelines.manifest.tables.row_tables import Numbered, Row, table_of_rows
+from pipelines.manifest.formats.text_formats import (
+    fault_row,
+    lines_of,
+    long_line_message,
+    text_file,
+)
+from pipelines.manifest.tables.row_tables import NumberedRows, Row, table_of_rows
 from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.tables.text_lines import Meter, TextFile, TooLong
+from pipelines.manifest.tables.text_lines import CharacterCount, LongLine, TextFile
 
 MARK = "wav.scp"
 FILES = (MARK, "segments", "text", "utt2spk")
@@ -43,7 +48,7 @@ def read_kaldi(
     recordings = dict(_pairs(files[MARK])) if "segments" in files else {}
     used: set[str] = set()
 
-    def numbered(meter: Meter) -> Numbered:
+    def numbered(meter: CharacterCount) -> NumberedRows:
         rows: Iterator[Row | str] = (
             _segments(files["segments"], recordings, meter, used)
             if "segments" in files
@@ -70,9 +75,9 @@ def _pair(line: str) -> tuple[str, str]:
     return name, rest.strip()
 
 
-def _recordings(file: TextFile, meter: Meter) -> Iterator[Row | str]:
+def _recordings(file: TextFile, meter: CharacterCount) -> Iterator[Row | str]:
     for _, line in lines_of(file, meter):
-        yield too_long(line) if isinstance(line, TooLong) else _row(*_pair(line))
+        yield long_line_message(line) if isinstance(line, LongLine) else _row(*_pair(line))
 
 
 def _row(name: str, rest: str) -> Row:
@@ -87,12 +92,12 @@ def _row(name: str, rest: str) -> Row:
 
 
 def _segments(
-    file: TextFile, recordings: Mapping[str, str], meter: Meter, used: set[str]
+    file: TextFile, recordings: Mapping[str, str], meter: CharacterCount, used: set[str]
 ) -> Iterator[Row | str]:
     """A row for each line of ``segments``; `used` takes the recordings that they name."""
     for number, line in lines_of(file, meter):
-        if isinstance(line, TooLong):
-            yield too_long(line)
+        if isinstance(line, LongLine):
+            yield long_line_message(line)
             continue
         try:
             name, recording, start, end, *channel = line.split()

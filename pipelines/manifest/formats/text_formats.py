@@ -16,7 +16,7 @@ import pyarrow as pa
 from actors.batch.schema import FAULT_COLUMN
 from pipelines.manifest.formats.lhotse import is_lhotse, lhotse_row, unread_fields
 from pipelines.manifest.tables.row_tables import (
-    Numbered,
+    NumberedRows,
     Row,
     is_unicode,
     require_columns,
@@ -24,7 +24,7 @@ from pipelines.manifest.tables.row_tables import (
     table_of_rows,
 )
 from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.tables.text_lines import Meter, TextFile, TooLong
+from pipelines.manifest.tables.text_lines import CharacterCount, LongLine, TextFile
 
 Parse = Callable[[TextFile | bytes, Scan | None], pa.Table]
 _MOST_VALUES = 12_000_000
@@ -43,7 +43,7 @@ def parse_jsonl(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
     file, scan = text_file(data), scan or Scan()
     unread: set[str] = set()
 
-    def read(meter: Meter) -> Numbered:
+    def read(meter: CharacterCount) -> NumberedRows:
         return ((number, _json_row(line, number, unread)) for number, line in lines_of(file, meter))
 
     table = table_of_rows(read, scan)
@@ -51,7 +51,9 @@ def parse_jsonl(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
     return table
 
 
-def lines_of(file: TextFile, meter: Meter | None = None) -> Iterator[tuple[int, str | TooLong]]:
+def lines_of(
+    file: TextFile, meter: CharacterCount | None = None
+) -> Iterator[tuple[int, str | LongLine]]:
     """Number and text of every line that is not blank."""
     skipped = 0
 
@@ -60,14 +62,14 @@ def lines_of(file: TextFile, meter: Meter | None = None) -> Iterator[tuple[int, 
         skipped += lines
 
     for number, line in enumerate(file.lines(meter, skip), 1):
-        if isinstance(line, TooLong):
+        if isinstance(line, LongLine):
             yield number + skipped, line
         elif line.strip():
             yield number + skipped, line.rstrip("\r\n")
 
 
-def too_long(line: TooLong) -> str:
-    """What is wrong with a line that was not kept."""
+def long_line_message(line: LongLine) -> str:
+    """The fault of a line that was too long to keep."""
     return f"a line of {line.characters} characters; shorten it"
 
 
@@ -76,10 +78,10 @@ def fault_row(row_id: str, message: str) -> Row:
     return {"id": row_id, FAULT_COLUMN: message}
 
 
-def _json_row(line: str | TooLong, number: int, unread: set[str]) -> Row | str:
+def _json_row(line: str | LongLine, number: int, unread: set[str]) -> Row | str:
     """The object of a line, or what is wrong with it; `unread` takes fields that are not used."""
-    if isinstance(line, TooLong):
-        return too_long(line)
+    if isinstance(line, LongLine):
+        return long_line_message(line)
     if len(line) > _LONG_LINE and sum(map(line.count, ",[{")) > _MOST_VALUES:
         return f"a line of more than {_MOST_VALUES} values; keep them in a file that it names"
     try:
@@ -121,7 +123,7 @@ class _Cells:
         length: characters since the last row.
     """
 
-    def __init__(self, file: TextFile, meter: Meter) -> None:
+    def __init__(self, file: TextFile, meter: CharacterCount) -> None:
         self.length = 0
         self._lines = file.lines(meter)
         self._refused = "x" * (csv.field_size_limit() + 1) + "\n"
@@ -133,7 +135,7 @@ class _Cells:
         line = next(self._lines)
         if isinstance(line, str) and line.strip():  # blank ones make no row longer
             self.length += len(line)
-        if isinstance(line, TooLong) or self.length > _MAX_CELLS_CHARACTERS:
+        if isinstance(line, LongLine) or self.length > _MAX_CELLS_CHARACTERS:
             self.length = 0
             return self._refused
         return line
@@ -146,7 +148,7 @@ def _parse_delimited(delimiter: str) -> Parse:
     return parse
 
 
-def _rows_of(file: TextFile, delimiter: str, meter: Meter) -> Numbered:
+def _rows_of(file: TextFile, delimiter: str, meter: CharacterCount) -> NumberedRows:
     lines = _Cells(file, meter)
     try:
         reader = csv.DictReader(lines, delimiter=delimiter)
@@ -165,9 +167,13 @@ def parse_lines(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
     """A text file: one row a line, blank lines left out, the line number part of the row."""
     file = text_file(data)
 
-    def read(meter: Meter) -> Numbered:
+    def read(meter: CharacterCount) -> NumberedRows:
         for number, line in lines_of(file, meter):
-            told = too_long(line) if isinstance(line, TooLong) else {"line": number, "text": line}
+            told = (
+                long_line_message(line)
+                if isinstance(line, LongLine)
+                else {"line": number, "text": line}
+            )
             yield number, told
 
     return table_of_rows(read, scan)

@@ -20,9 +20,9 @@ from actors.storage.fetch import byte_range
 from pipelines.manifest.formats.audio_names import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from pipelines.manifest.formats.text_formats import fault_row
 from pipelines.manifest.tables.noticed import HIDDEN, NO_SUFFIX
-from pipelines.manifest.tables.row_tables import Numbered, Row, table_of_rows
+from pipelines.manifest.tables.row_tables import NumberedRows, Row, table_of_rows
 from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.tables.text_lines import Meter
+from pipelines.manifest.tables.text_lines import CharacterCount
 from uniaudio2.audio.content import LOOK_BYTES, holds_audio
 
 _MAX_MEMBER_BYTES = 4 << 20
@@ -61,7 +61,7 @@ def read_tar(file: BinaryIO, uri: str, scan: Scan | None = None) -> pa.Table:
     scan = scan or Scan()
     left_out = Counter[str]()
 
-    def numbered(meter: Meter) -> Numbered:
+    def numbered(meter: CharacterCount) -> NumberedRows:
         file.seek(0)
         left_out.clear()  # of a first reading
         return enumerate(_Tar(file, uri, scan.suffixes == "all", meter, left_out).samples(), 1)
@@ -74,7 +74,7 @@ def read_tar(file: BinaryIO, uri: str, scan: Scan | None = None) -> pa.Table:
 
 @dataclass
 class _Sample:
-    """What the members of one key hold, by the part of their names.
+    """The members of one key, by the part of their names.
 
     Attributes:
         key: what they share.
@@ -131,7 +131,7 @@ class _Tar:
     file: BinaryIO
     uri: str
     by_content: bool
-    meter: Meter
+    meter: CharacterCount
     left_out: Counter[str]
 
     def samples(self) -> Iterator[Row | str]:

@@ -1,4 +1,4 @@
-"""What a user should know of an INPUT before it is run: what is left out, where links lead."""
+"""Collect what a user should know of an INPUT before it is run: files left out, links."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LeftOut:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of files."""
         return self.kinds.total()
 
     def __str__(self) -> str:

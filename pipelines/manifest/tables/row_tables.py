@@ -15,16 +15,16 @@ import pyarrow as pa
 from actors.batch.schema import FAULT_COLUMN
 from actors.columnar.value_bounds import MAX_VALUE_BYTES, TOO_LARGE, bounded
 from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.tables.text_lines import Meter
+from pipelines.manifest.tables.text_lines import CharacterCount
 
 Row = dict[str, Any]
-Numbered = Iterable[tuple[int, Row | str]]
-ReadRows = Callable[[Meter], Numbered]
+NumberedRows = Iterable[tuple[int, Row | str]]
+ReadRows = Callable[[CharacterCount], NumberedRows]
 MAX_COLUMNS = 1000
 _DEEPEST = 16
-_CHUNK_ROWS = 2048
-_CHUNK_CHARACTERS = 1 << 20
-_CHUNK_CELLS = 1 << 17  # of rows with ever other keys, few of which lie in one chunk
+_BATCH_ROWS = 2048
+_BATCH_CHARACTERS = 1 << 20
+_BATCH_CELLS = 1 << 17  # of rows with ever other keys, few of which lie in one batch
 
 
 def is_unicode(value: Any) -> bool:
@@ -66,9 +66,9 @@ def table_of_rows(read: ReadRows, scan: Scan | None = None) -> pa.Table:
     scan = scan or Scan()
     as_text: frozenset[str] = frozenset()
     while True:
-        meter = Meter()
+        meter = CharacterCount()
         columns = _Columns(as_text)
-        for rows, faults in _chunks(read(meter), meter):
+        for rows, faults in _batches(read(meter), meter):
             columns.add(rows, faults)
             if scan.suffices(columns.rows, meter.characters, columns.cells):
                 break
@@ -86,17 +86,19 @@ def table_of_dicts(rows: list[Row]) -> pa.Table:
         ValueError: more than `MAX_COLUMNS` different keys.
     """
     columns = _Columns(frozenset())
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        columns.add(rows[start : start + _CHUNK_ROWS], {})
+    for start in range(0, len(rows), _BATCH_ROWS):
+        columns.add(rows[start : start + _BATCH_ROWS], {})
     mixed = columns.mixed()
     if mixed:
         columns = _Columns(mixed)
-        for start in range(0, len(rows), _CHUNK_ROWS):
-            columns.add(rows[start : start + _CHUNK_ROWS], {})
+        for start in range(0, len(rows), _BATCH_ROWS):
+            columns.add(rows[start : start + _BATCH_ROWS], {})
     return columns.table()
 
 
-def _chunks(numbered: Numbered, meter: Meter) -> Iterator[tuple[list[Row], dict[int, int]]]:
+def _batches(
+    numbered: NumberedRows, meter: CharacterCount
+) -> Iterator[tuple[list[Row], dict[int, int]]]:
     """Some rows at a time, and which of them failed at which line."""
     rows: list[Row] = []
     faults: dict[int, int] = {}
@@ -110,8 +112,8 @@ def _chunks(numbered: Numbered, meter: Meter) -> Iterator[tuple[list[Row], dict[
         elif isinstance(row, dict):
             rows.append(row if row.get("id") is None else {**row, "id": str(row["id"])})
             names.update(row)
-        is_full = len(rows) == _CHUNK_ROWS or len(rows) * len(names) >= _CHUNK_CELLS
-        if is_full or meter.characters - begun > _CHUNK_CHARACTERS:
+        is_full = len(rows) == _BATCH_ROWS or len(rows) * len(names) >= _BATCH_CELLS
+        if is_full or meter.characters - begun > _BATCH_CHARACTERS:
             yield rows, faults
             rows, faults, names, begun = [], {}, set(), meter.characters
     if rows:
@@ -141,7 +143,7 @@ class _Columns:
         self._as_text = as_text
         self._mixed: set[str] = set()
         self._types: dict[str, pa.DataType] = {}
-        self._chunks: list[tuple[int, dict[str, pa.Array], dict[int, int]]] = []
+        self._batches: list[tuple[int, dict[str, pa.Array], dict[int, int]]] = []
         self._has_ids = False
 
     @property
@@ -165,7 +167,7 @@ class _Columns:
             arrays = _without_large(arrays)
             if TOO_LARGE in arrays:
                 self._types[TOO_LARGE] = pa.string()
-        self._chunks.append((len(rows), arrays, faults))
+        self._batches.append((len(rows), arrays, faults))
 
     def _array(self, name: str, values: list[Any]) -> pa.Array | None:
         """Some values of a column; None, and no more of it, once kinds are mixed."""
@@ -181,7 +183,7 @@ class _Columns:
         common = None if array is None else _merged(self._types[name], array.type)
         if common is None:
             self._mixed.add(name)
-            for _, arrays, _ in self._chunks:
+            for _, arrays, _ in self._batches:
                 arrays.pop(name, None)
             return None
         self._types[name] = common
@@ -201,7 +203,7 @@ class _Columns:
 
     def _bring_together(self, name: str) -> None:
         kind = self._types[name]
-        for _, arrays, _ in self._chunks:
+        for _, arrays, _ in self._batches:
             if name in arrays and arrays[name].type != kind:
                 arrays[name] = pa.array(arrays[name].to_pylist(), kind)
 
@@ -214,12 +216,12 @@ class _Columns:
             if before[0] != "id":  # a failed line has its id first
                 names.remove("id")
                 names.insert(names.index(FAULT_COLUMN), "id")
-        longest = max((rows for rows, *_ in self._chunks), default=0)
+        longest = max((rows for rows, *_ in self._batches), default=0)
         columns: dict[str, pa.ChunkedArray] = {}
         for name in names:
             kind = self._types[name]
             absent = pa.nulls(longest, kind)  # shared by all rows without the key
-            parts = [arrays.pop(name, absent[:rows]) for rows, arrays, _ in self._chunks]
+            parts = [arrays.pop(name, absent[:rows]) for rows, arrays, _ in self._batches]
             columns[name] = pa.chunked_array([part.cast(kind) for part in parts], kind)
         return pa.table(columns)
 
@@ -228,7 +230,7 @@ class _Columns:
 
         Without an id column, ids come from the rows' contents, and the number is part of them.
         """
-        for rows, arrays, faults in self._chunks:
+        for rows, arrays, faults in self._batches:
             if not faults:
                 continue
             ids = arrays["id"].to_pylist() if "id" in arrays else [None] * rows

@@ -17,7 +17,7 @@ LOOK_CELLS = 2_000_000
 
 @dataclass
 class Scan:
-    """What a caller wants of an INPUT.
+    """Options and budget of one scan of an INPUT.
 
     Attributes:
         rows: how many rows suffice; None for all.

@@ -20,15 +20,15 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
-class TooLong:
+class LongLine:
     """Stands for a line that was not kept, and how many characters it had."""
 
     characters: int
 
 
 @dataclass
-class Meter:
-    """How many characters a reader has taken in."""
+class CharacterCount:
+    """Counts the characters that a reader has taken in."""
 
     characters: int = 0
 
@@ -69,7 +69,7 @@ class TextFile:
                     raise BadRow(
                         "bad_manifest_row",
                         f"{self.name}: unpacks to more than {self.max_bytes} bytes; "
-                        "a larger manifest fits Parquet",
+                        "keep a larger manifest as Parquet",
                     )
                 yield block
 
@@ -84,8 +84,8 @@ class TextFile:
             ) from fault
 
     def lines(
-        self, meter: Meter | None = None, skip: Callable[[int], None] | None = None
-    ) -> Iterator[str | TooLong]:
+        self, meter: CharacterCount | None = None, skip: Callable[[int], None] | None = None
+    ) -> Iterator[str | LongLine]:
         """Its lines with their ends, which are \\n, \\r\\n or \\r and no other.
 
         Bytes that are no text stay visible as lone surrogates.
@@ -95,7 +95,7 @@ class TextFile:
             skip: told how many empty lines are left out where there are thousands in a row; None
                 gives every line.
         """
-        meter = meter or Meter()
+        meter = meter or CharacterCount()
         carry, parts, length = "", [""], 0
         for text in itertools.chain(_decoded(self.blocks()), [None]):
             meter.characters += len(text or "")
@@ -113,10 +113,10 @@ class TextFile:
                 length += len(line)
                 parts = [*parts, line] if length <= MAX_LINE_CHARACTERS else [""]
                 if line.endswith(("\n", "\r")):
-                    yield "".join(parts) if length <= MAX_LINE_CHARACTERS else TooLong(length)
+                    yield "".join(parts) if length <= MAX_LINE_CHARACTERS else LongLine(length)
                     parts, length = [""], 0
         if length:
-            yield "".join(parts) if length <= MAX_LINE_CHARACTERS else TooLong(length)
+            yield "".join(parts) if length <= MAX_LINE_CHARACTERS else LongLine(length)
 
 
 def _decoded(blocks: Iterator[bytes]) -> Iterator[str]:

@@ -182,7 +182,7 @@ def test_an_answer_that_breaks_off_is_tried_again(
     server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.storage.file_systems.ATTEMPTS", 2)
-    with pytest.raises(OSError, match="broke off"):
+    with pytest.raises(OSError, match="response broke off"):
         get(f"{server.url}/short")
     assert len(server.seen) == 2
 

@@ -49,7 +49,7 @@ def test_prompts_of_a_task_under_any_of_its_names(tmp_path: Path, name: str) -> 
         ({"TTS": ["say"]}, "no instructions for task 'asr'"),
         ({"Asr": ["x"]}, "did you mean 'Asr'"),
         ({"ASR": []}, "at least one instruction"),
-        ({"ASR": [1]}, "holds 1; instructions are texts"),
+        ({"ASR": [1]}, "holds 1; an instruction must be text"),
         ({"ASR": ["a", " "]}, "holds ' '"),
         ([1], "holds a list"),
         ("{", "JSON is needed"),
@@ -150,7 +150,7 @@ def test_examples_that_leave_no_room_and_unknown_tags(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"2.* of them worked examples.*give fewer examples"):
         check_prompting(ASR, ("a",), examples, Sampling(), 0, model, tokenizer)
     path = put(tmp_path / "t.yaml", OWN + "output_tag: captoin\n")
-    with pytest.raises(ValueError, match=r"'captoin' is none of the model's; .*'caption'"):
+    with pytest.raises(ValueError, match=r"'captoin' is not one of the model's tags; .*'caption'"):
         check_prompting(find_task(path), ("a",), (), Sampling(), 0, model, tokenizer)
 
 

@@ -316,7 +316,7 @@ def test_the_cap_is_met_while_reading(tmp_path: Path, monkeypatch: pytest.Monkey
     with gzip.open(path, "wb") as file:
         for _ in range(3):
             file.write(b"x" * 999_999 + b"\n")
-    with pytest.raises(UsageError, match=r"than 2600000 bytes; a larger manifest fits Parquet$"):
+    with pytest.raises(UsageError, match=r"than 2600000 bytes; keep a larger manifest as Parquet$"):
         make_plan(str(path), TTS)
     assert make_plan(str(path), TTS, limit=1).rows == 1
 

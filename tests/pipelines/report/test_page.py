@@ -245,7 +245,7 @@ def test_a_model_card_cannot_act(tmp_path: Path) -> None:
     assert "<strong>bold</strong>" in html
     assert "<td>1</td>" in html
     assert not {"script", "a", "img"}.intersection(tag for tag, _ in Tags(html).found)
-    assert "out of reach" in model_card(str(tmp_path / "<b>"))
+    assert "card cannot be read" in model_card(str(tmp_path / "<b>"))
     assert "&lt;b&gt;" in model_card(str(tmp_path / "<b>"))
 
 

@@ -57,7 +57,7 @@ def test_a_sound_that_is_not_to_be_had_is_a_note(
     (tmp_path / "m.jsonl").write_text("{}")
     sound = gallery._sound_in({"id": "x", **row}, "data/part-00000003-aaaaaaaa.parquet")
     assert sound.duration_s is None
-    assert sound.note.startswith("not to be had now: ")
+    assert sound.note.startswith("not available: ")
 
 
 def test_a_part_names_its_unit() -> None:
