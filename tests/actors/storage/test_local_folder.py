@@ -107,7 +107,7 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(11))
     storage = Storage(str(tmp_path))
     for name in ("pipe", "folder"):
-        with pytest.raises(ForeignPath, match="is no file"):
+        with pytest.raises(ForeignPath, match="is not a regular file"):
             storage.read(name)
     with pytest.raises(ForeignPath, match="larger than 10 bytes"):
         storage.read("large", 10)

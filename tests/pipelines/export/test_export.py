@@ -260,7 +260,7 @@ def test_rows_without_audio_are_counted_and_named(tmp_path: Path) -> None:
     )
     result = export_run(out, str(tmp_path / "dst"), "nemo")
     assert (result.rows, dict(result.skipped)) == (0, {"missing_file": 1, "missing_value": 1})
-    assert result.examples[0].startswith("a: audio 'in-the-parquet-file.wav' is no file")
+    assert result.examples[0].startswith("a: audio 'in-the-parquet-file.wav' is not a file")
     shar = export_run(out, str(tmp_path / "shar"), "shar")
     assert (shar.rows, shar.skipped, shar.examples) == (0, result.skipped, result.examples)
     assert "names no audio" in shar.examples[1]

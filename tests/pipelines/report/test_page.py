@@ -146,14 +146,14 @@ def test_it_is_made_again_from_storage_alone(hostile: str, bucket: str) -> None:
         sound.unlink()
     write_report(there.root)  # in another place it is no run of this user: nothing else is read
     careful = there.read("report.html").decode()
-    assert "not to be had now" not in careful
+    assert "not available" not in careful
     assert f"uniaudio2 report {there.root} --with-input-audio" in careful
     made = write_report(there.root, with_input_audio=True)
     after = there.read("report.html").decode()
     assert made.path == f"{there.root}/report.html"
     assert_inert(after)
     assert len(after) == made.size_bytes - (len(after.encode()) - len(after))
-    assert "not to be had now" in after
+    assert "not available" in after
     assert "--with-input-audio" not in after
     for part in ("rows with a result", "Rows that failed", "reconstruction tokens"):
         assert before.count(part) == after.count(part)
