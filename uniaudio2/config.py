@@ -213,7 +213,9 @@ class FlowConfig(Frozen):
     window_codes: int = Field(250, ge=4, description="reconstruction codes of one window, 20 s")
     steps: int = Field(10, gt=0)
     guidance: float = Field(1.5, ge=1.0)
-    windows: Windows = Field("whole", description="repeat a row to whole windows, or cut them")
+    windows: Windows = Field(
+        "whole", description="repeat a clip to whole windows, or cut the last one"
+    )
 
     @property
     def dim(self) -> int:

@@ -19,7 +19,7 @@ from filelock import FileLock
 from actors.storage.file_systems import retrying, split_uri
 from actors.storage.model_hub import cache_folder, commit_of, hub_files, hub_folder
 
-PIECE_BYTES = 32 << 20
+BLOCK_BYTES = 32 << 20
 _SLUG_CHARACTERS = 60
 
 
@@ -37,13 +37,13 @@ class RemoteFile:
 
     @staticmethod
     def of_listing(facts: Mapping[str, Any]) -> RemoteFile:
-        """From what a file system tells about a file."""
+        """Make one of what a file system tells about a file."""
         marks = map(facts.get, ("ETag", "LastModified", "mtime", "created"))
         return RemoteFile(int(facts["size"]), str(next(filter(None, marks), "")))
 
 
 def list_folder(uri: str) -> dict[str, RemoteFile]:
-    """The files of a folder and of the folders in it, by their names.
+    """List the files of a folder and of the folders in it, by their names.
 
     Args:
         uri: the folder; one of a hub's repository is `model_hub.pinned`.
@@ -81,7 +81,7 @@ def _store_listing(uri: str) -> dict[str, RemoteFile]:
 def fetch_folder(
     uri: str, files: Mapping[str, RemoteFile], only: Callable[[str], bool] = lambda _: True
 ) -> Path:
-    """Bring files of a folder into the cache, those that are not there yet.
+    """Fetch files of a folder into the cache, those that are not there yet.
 
     Processes of a node take turns; contents that changed make another folder.
 
@@ -118,10 +118,10 @@ def _fetch_file(uri: str, file: RemoteFile, target: Path) -> None:
     with part.open("ab") as sink:
         done = sink.tell()
         while done < file.size:
-            stop = min(done + PIECE_BYTES, file.size)
-            piece = _piece(fs, path, done, stop, uri)
-            sink.write(piece)
-            done += len(piece)
+            stop = min(done + BLOCK_BYTES, file.size)
+            block = _read_block(fs, path, done, stop, uri)
+            sink.write(block)
+            done += len(block)
         sink.flush()
         os.fsync(sink.fileno())
     if (size := part.stat().st_size) != file.size:
@@ -130,7 +130,7 @@ def _fetch_file(uri: str, file: RemoteFile, target: Path) -> None:
     part.replace(target)
 
 
-def _piece(fs: Any, path: str, start: int, stop: int, uri: str) -> bytes:
+def _read_block(fs: Any, path: str, start: int, stop: int, uri: str) -> bytes:
     data = retrying(lambda: bytes(fs.cat_file(path, start=start, end=stop)), f"fetching {uri}")
     if len(data) != stop - start:
         raise ValueError(

@@ -20,12 +20,12 @@ _OTHER_FRAMEWORKS = (".h5", ".msgpack", ".onnx", ".tflite", ".gguf")
 
 
 def is_remote(source: str) -> bool:
-    """Whether a model is named by a URL."""
+    """Tell whether a model is named by a URL."""
     return "://" in source
 
 
 def local_model(source: str, parts: bool = True) -> str:
-    """What `UniAudio2.load` takes, for any way in which a job may name a model.
+    """Resolve any name of a model to one that `UniAudio2.load` takes.
 
     Args:
         source: name of a bundled model, a folder in our format or in the published one, or the
@@ -48,7 +48,7 @@ def local_model(source: str, parts: bool = True) -> str:
 
 
 def fetched_folder(uri: str, parts: bool = True) -> Path:
-    """The folder at a URL, in the cache; see `local_model`."""
+    """Fetch the folder at a URL into the cache; see `local_model`."""
     uri = pinned(uri)
     files = list_folder(uri)
     wanted = set(needed_files(files))
@@ -58,7 +58,7 @@ def fetched_folder(uri: str, parts: bool = True) -> Path:
 
 
 def needed_files(names: Iterable[str]) -> list[str]:
-    """The files of a folder that some part of a model may need.
+    """Select the files of a folder that some part of a model may need.
 
     Hubs keep the weights of one encoder for several frameworks side by side; those beside
     safetensors are copies of them.
@@ -74,7 +74,7 @@ def needed_files(names: Iterable[str]) -> list[str]:
 
 
 def _converted(published: Path) -> Path:
-    """The published folder in our format, made by the first process of this node to ask."""
+    """Convert the published folder to our format, by the first process of this node to ask."""
     identity = hashlib.blake2b(str(published.resolve()).encode(), digest_size=8)
     for name in files_of(published):
         facts = (published / name).stat()

@@ -19,14 +19,14 @@ class PublishedFile:
     Attributes:
         name: a short name of our own.
         patterns: where it may lie, relative to the folder; the first that exists counts.
-        says: what it holds.
+        description: what it holds.
         needed: conversion stops without it.
         not_in: folders whose file of this name is another one.
     """
 
     name: str
     patterns: tuple[str, ...]
-    says: str
+    description: str
     needed: bool = True
     not_in: tuple[str, ...] = ()
 
@@ -71,7 +71,7 @@ PUBLISHED_FILES = (
 
 
 def files_of(folder: Path) -> dict[str, int]:
-    """Sizes in bytes of the files of a folder and of the folders in it, by their names."""
+    """List the files of a folder and of the folders in it: names to sizes in bytes."""
     found = sorted(path for depth in ("*", "*/*") for path in folder.glob(depth) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
 
@@ -82,17 +82,17 @@ def _fits(name: str, pattern: str) -> bool:
 
 
 def are_published(names: Iterable[str]) -> bool:
-    """Whether names are those of a published checkpoint folder: any of its own is among them."""
+    """Tell whether names are those of a published checkpoint folder: any of its own is there."""
     return any(_fits(name, mark) for name in names for mark in _MARKS)
 
 
 def is_published(folder: Path) -> bool:
-    """Whether a folder looks like a published checkpoint."""
+    """Tell whether a folder looks like a published checkpoint."""
     return folder.is_dir() and are_published(files_of(folder))
 
 
 def find(names: Iterable[str], file: PublishedFile) -> str | None:
-    """Which of the names of a folder's files is a published one; None if no one is.
+    """Find a published file among the names of a folder's files; None if it is not there.
 
     Raises:
         ValueError: several answer, and nothing tells which is meant.
@@ -114,7 +114,7 @@ def find(names: Iterable[str], file: PublishedFile) -> str | None:
 
 
 def find_all(folder: Path, small_codec: bool = False) -> dict[str, Path]:
-    """Every published file by its short name; optional ones may be absent.
+    """Find every published file by its short name; optional ones may be absent.
 
     Args:
         folder: the published folder.
@@ -131,7 +131,7 @@ def find_all(folder: Path, small_codec: bool = False) -> dict[str, Path]:
         places = {name: place for name, place in places.items() if name not in _OF_THE_LLM}
         places["codec"] = places["small_codec"]
     missing = [
-        f"{file.patterns[0]} ({file.says})"
+        f"{file.patterns[0]} ({file.description})"
         for file in PUBLISHED_FILES
         if file.name in needed and places[file.name] is None
     ]
@@ -144,7 +144,7 @@ def find_all(folder: Path, small_codec: bool = False) -> dict[str, Path]:
 
 
 def describe_files(files: Mapping[str, int]) -> list[tuple[str, str]]:
-    """What a published folder holds: pattern of every file, and its path, size or absence.
+    """Describe what a published folder holds: pattern of every file, and path, size or absence.
 
     Args:
         files: sizes in bytes by name.
@@ -158,5 +158,5 @@ def describe_files(files: Mapping[str, int]) -> list[tuple[str, str]]:
 def _state(files: Mapping[str, int], file: PublishedFile) -> str:
     name = find(files, file)
     if name is None:
-        return f"{'MISSING' if file.needed else 'absent'}: {file.says}"
-    return f"{name}, {files[name] / 1e6:.1f} MB: {file.says}"
+        return f"{'MISSING' if file.needed else 'absent'}: {file.description}"
+    return f"{name}, {files[name] / 1e6:.1f} MB: {file.description}"

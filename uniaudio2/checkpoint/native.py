@@ -43,12 +43,12 @@ _DRAWS: tuple[tuple[str, float, float | None], ...] = (
 
 
 def bundled_models() -> list[str]:
-    """Names of the models that come with the package."""
+    """List the models that come with the package."""
     return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
 
 
 def model_folder(source: str) -> Path:
-    """The folder of a bundled model or of a path.
+    """Find the folder of a bundled model or of a path.
 
     Raises:
         ValueError: neither, and the message names the bundled ones; or a published folder, which
@@ -127,7 +127,7 @@ def _stored(folder: Path, file: str) -> dict[str, Tensor]:
 
 
 def draw_weights(module: nn.Module, part: str, seed: int) -> None:
-    """Fill a module from a seed: every tensor from its own name, whatever else is loaded."""
+    """Draw a module's weights: every tensor from the seed and its own name alone."""
     for name, tensor in module.state_dict().items():
         if not tensor.is_floating_point():
             tensor.zero_()  # a counter of training steps
@@ -228,18 +228,18 @@ def _shards(tensors: Mapping[str, Tensor]) -> Iterator[list[str]]:
 
 
 def _ready(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """A copy of its own: safetensors refuses tensors that share memory, as mapped ones do."""
+    """Copy a tensor: safetensors refuses tensors that share memory, as mapped ones do."""
     kept = dtype if dtype and tensor.is_floating_point() else tensor.dtype
     return tensor.detach().to("cpu", kept, copy=True, memory_format=torch.contiguous_format)
 
 
 def model_fingerprint(config: ModelConfig) -> str:
-    """The stored fingerprint; a model drawn from a seed is told by its configuration alone."""
+    """Return the stored fingerprint; of a model drawn from a seed, that of its configuration."""
     return config.fingerprint or fingerprint(config, {})
 
 
 def fingerprint(config: ModelConfig, digests: Mapping[str, str]) -> str:
-    """Hash of the configuration and of the weights' contents, e.g. ``nano-1f2e3d4c5b6a``.
+    """Hash the configuration and the weights' contents, e.g. ``nano-1f2e3d4c5b6a``.
 
     Args:
         config: the configuration; the fingerprint in it does not count.

@@ -135,7 +135,7 @@ def check_exactly(module: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def load_exactly(module: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Make the tensors of a mapped state dict those of a module, as they are: no copy, no cast.
+    """Load a mapped state dict into a module without a copy or a cast.
 
     Args:
         module: may live on the meta device; every tensor of it is replaced.

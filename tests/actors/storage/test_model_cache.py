@@ -16,7 +16,7 @@ FILES = {"config.json": b"{}", "lm.safetensors": bytes(range(256)) * 20, "tokeni
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("UNIAUDIO2_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(model_cache, "PIECE_BYTES", 2000)
+    monkeypatch.setattr(model_cache, "BLOCK_BYTES", 2000)
     return tmp_path / "cache"
 
 
@@ -66,8 +66,8 @@ def test_what_is_not_as_listed_is_refused_and_tried_anew(
     assert len(contents(fetched(model))["lm.safetensors"]) == size
 
 
-def test_a_stop_repeats_no_piece(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = model_cache._piece
+def test_a_stop_repeats_no_block(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = model_cache._read_block
     calls: list[tuple[str, int]] = []
 
     def stopping(fs: object, path: str, start: int, stop: int, uri: str) -> bytes:
@@ -76,7 +76,7 @@ def test_a_stop_repeats_no_piece(model: str, monkeypatch: pytest.MonkeyPatch) ->
             raise KeyboardInterrupt
         return real(fs, path, start, stop, uri)
 
-    monkeypatch.setattr(model_cache, "_piece", stopping)
+    monkeypatch.setattr(model_cache, "_read_block", stopping)
     with pytest.raises(KeyboardInterrupt):
         fetched(model)
     assert contents(fetched(model)) == FILES

@@ -55,11 +55,11 @@ def test_text_ids_stay_in_their_vocabulary(id: int) -> None:
     ],
 )
 def test_audio_positions(make: object, shift: int, bos: int, eos: int) -> None:
-    heard = codes(4, 9, 0)
-    prompt = make(heard, CONFIG)
+    audio = codes(4, 9, 0)
+    prompt = make(audio, CONFIG)
     assert prompt.tokens[0, :8].tolist() == [bos] * 8
     assert prompt.tokens[-1, :8].tolist() == [eos] * 8
-    assert torch.equal(prompt.tokens[1:-1, :8], heard + shift)
+    assert torch.equal(prompt.tokens[1:-1, :8], audio + shift)
     assert prompt.tokens[:, 8].eq(0).all()
     assert prompt.kind.tolist() == [AUDIO] * 6
 
@@ -67,8 +67,8 @@ def test_audio_positions(make: object, shift: int, bos: int, eos: int) -> None:
 @pytest.mark.parametrize("make", [semantic_positions, audio_prompt_positions])
 def test_codes_of_a_narrow_dtype_do_not_wrap_around(make: object) -> None:
     wide = CONFIG.model_copy(update={"reason_card": 250})
-    heard = codes(4, 11, 0).to(torch.uint8)
-    assert torch.equal(make(heard, wide).tokens[1:-1, :8], heard.long() + 250)
+    audio = codes(4, 11, 0).to(torch.uint8)
+    assert torch.equal(make(audio, wide).tokens[1:-1, :8], audio.long() + 250)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_codes_of_a_narrow_dtype_do_not_wrap_around(make: object) -> None:
 )
 def test_codes_of_another_card_are_refused(make: object, card: int) -> None:
     for wrong in (card, -1):
-        heard = codes(4, 9, 0)
-        heard[2, 5] = wrong
+        audio = codes(4, 9, 0)
+        audio[2, 5] = wrong
         with pytest.raises(ValueError, match=rf"must lie in 0\.\.{card - 1}"):
-            make(heard, CONFIG)
+            make(audio, CONFIG)
 
 
 def test_codes_with_codebooks_first_are_refused() -> None:
@@ -87,7 +87,7 @@ def test_codes_with_codebooks_first_are_refused() -> None:
         reason_positions(codes(5, 9, 0).T, CONFIG)
 
 
-def test_unconditional_blanks_text_and_audio() -> None:
+def test_unconditional_pads_text_and_audio() -> None:
     prompt = Prompt.join(
         [
             text_positions([256, 7, 257], CONFIG, "caption"),

@@ -48,7 +48,7 @@ _WAVLM_KEYS = (
 def build_config(
     files: Mapping[str, Path], lm: State | None, codec: CodecWeights, base: ModelConfig | None
 ) -> ModelConfig:
-    """Put the configuration together and check every setting against the tensors.
+    """Build the configuration and check every setting against the tensors.
 
     Args:
         files: from `layout.find_all`.

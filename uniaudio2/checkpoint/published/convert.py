@@ -1,4 +1,4 @@
-"""A published checkpoint folder becomes a folder of ours."""
+"""Converts a published checkpoint folder to our format."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def convert_published(
 
 
 def check_codec_weights(config: ModelConfig, codec: CodecWeights) -> None:
-    """Hold every tensor of encoder and decoder against the configuration, without memory.
+    """Check every tensor of encoder and decoder against the configuration, without memory.
 
     Raises:
         ValueError: a tensor is missing, has no place, or has another shape.
@@ -105,14 +105,14 @@ def check_codec_weights(config: ModelConfig, codec: CodecWeights) -> None:
 
 
 def check_lm_weights(config: LmConfig, lm: Mapping[str, Tensor]) -> None:
-    """The same for the language model."""
+    """Check every tensor of the language model against its configuration."""
     with torch.device("meta"):
         whole = UniAudioLM(config)
     check_exactly(whole, lm)
 
 
 def check_tokenizer(path: Path, config: LmConfig) -> None:
-    """Check that a ``tokenizer.json`` speaks the ids that the language model knows.
+    """Check that a ``tokenizer.json`` has the ids that the language model knows.
 
     Raises:
         ValueError: it is damaged, has ids beyond the text embedding, or gives a special token
@@ -125,8 +125,8 @@ def check_tokenizer(path: Path, config: LmConfig) -> None:
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if highest >= config.text_vocab:
         raise ValueError(
-            f"{path} has ids up to {highest}, which must lie below the {config.text_vocab} rows of "
-            "the text embedding; take the tokenizer that came with the checkpoint"
+            f"{path} has ids up to {highest}, which must lie below the {config.text_vocab} "
+            "entries of the text embedding; take the tokenizer that came with the checkpoint"
         )
     for token, wanted in special_tokens(config.ids).items():
         got = tokenizer.token_to_id(token)
@@ -138,7 +138,7 @@ def check_tokenizer(path: Path, config: LmConfig) -> None:
 
 
 def _by_file(codec: CodecWeights) -> dict[str, dict[str, Tensor]]:
-    """The codec's tensors by file; the quantizers, which encoder and decoder share, once."""
+    """Sort the codec's tensors by file; the quantizers, which encoder and decoder share, once."""
 
     def own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: t for name, t in state.items() if not name.startswith(SHARED_PREFIX)}

@@ -1,6 +1,6 @@
 """Published names of the encoder's tensors: the trained codec and its three frozen encoders.
 
-The frozen encoders may lie inside the codec's checkpoint or in files of their own; the same rows
+The frozen encoders may lie inside the codec's checkpoint or in files of their own; the same rules
 serve both, with another prefix.
 """
 

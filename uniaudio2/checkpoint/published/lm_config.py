@@ -54,7 +54,7 @@ _MARKERS = {
 
 
 def lm_config(path: Path, lm: State, codec: CodecConfig, base: LmConfig, named: bool) -> LmConfig:
-    """Put the configuration together and check every setting against the tensors.
+    """Build the configuration and check every setting against the tensors.
 
     Args:
         path: ``llm_config.yaml``.
@@ -78,7 +78,7 @@ def lm_config(path: Path, lm: State, codec: CodecConfig, base: LmConfig, named: 
         "reason_card": integer(settings, "audio_reason_card", path),
         "semantic_card": integer(settings, "audio_semantic_card", path),
     }
-    _check_audio_rows(settings, lm, sizes["reason_card"] + sizes["semantic_card"], path)
+    _check_cards(settings, lm, sizes["reason_card"] + sizes["semantic_card"], path)
     codes = {
         "reason_codes": _codes(base.reason_codes, codec.reasoning, sizes["reason_card"], path),
         "semantic_codes": _codes(base.semantic_codes, codec.acoustic, sizes["semantic_card"], path),
@@ -111,14 +111,14 @@ def _special_ids(
     for tag, pair in base.tags.items():
         if max(pair) >= limits["text"]:
             raise ValueError(
-                f"ids {pair} of tag {tag!r} must lie below the {limits['text']} rows of the text "
-                "embedding; check that the checkpoint is the published one"
+                f"ids {pair} of tag {tag!r} must lie below the {limits['text']} entries of the "
+                "text embedding; check that the checkpoint is the published one"
             )
     return SpecialIds(**{**base.model_dump(), **ids})
 
 
 def marker_notes(config: LmConfig) -> list[str]:
-    """Markers that are also the ids of codes, which a model can then not tell apart.
+    """List the markers that are also ids of codes, which a model cannot tell apart.
 
     It is what a checkpoint was trained with, so nothing is refused; but it should be known.
     """
@@ -133,7 +133,7 @@ def marker_notes(config: LmConfig) -> list[str]:
 
 
 def _codes(base: int | None, codec: VqConfig, card: int, path: Path) -> int | None:
-    """How many ids of a card are codes of the codec; None where the base leaves it open."""
+    """Count the ids of a card that are codes of the codec; None where the base leaves it open."""
     if base is None:
         return None
     if codec.size > card:
@@ -144,24 +144,24 @@ def _codes(base: int | None, codec: VqConfig, card: int, path: Path) -> int | No
     return codec.size
 
 
-def _check_audio_rows(settings: Mapping[str, Any], lm: State, cards: int, path: Path) -> None:
+def _check_cards(settings: Mapping[str, Any], lm: State, cards: int, path: Path) -> None:
     columns = integer(settings, "parallel_number", path)
     if columns != CODEBOOKS + 1:
         raise ValueError(
             f"{path}: parallel_number {columns} must be {CODEBOOKS + 1}, eight codebooks and "
             "text; other layouts are not supported"
         )
-    rows, width = shape(lm, "audio_embeddings.weight")[0], shape(lm, "audio_head")[-1]
-    if rows != CODEBOOKS * cards or width != cards:
+    entries, width = shape(lm, "audio_embeddings.weight")[0], shape(lm, "audio_head")[-1]
+    if entries != CODEBOOKS * cards or width != cards:
         raise ValueError(
             f"{path}: audio_reason_card + audio_semantic_card is {cards}, but the checkpoint has "
-            f"{rows} audio embeddings, {rows / CODEBOOKS:g} a codebook, and heads of {width}; "
-            "all three must agree: correct the cards"
+            f"{entries} audio embeddings, {entries / CODEBOOKS:g} a codebook, and heads of "
+            f"{width}; all three must agree: correct the cards"
         )
 
 
 def _named(settings: Mapping[str, Any], field: str, path: Path) -> tuple[int, int, int]:
-    """Width, heads and groups of the model that a setting names."""
+    """Look up width, heads and groups of the model that a setting names."""
     name = str(field_of(settings, field, path))
     short = name.rpartition("/")[2]
     for known, facts in _NAMED.items():
@@ -178,11 +178,11 @@ def _stack(lm: State, name: str, width: int, heads: int, groups: int, path: Path
     first = f"{name}.transformer.h.0."
     dim = shape(lm, f"{name}.transformer.ln_f.weight")[0]
     older = first + "attn.attn.weight"
-    rows = shape(lm, older if older in lm else first + "attn.qkv.weight")[0]
-    if dim != width or rows * heads != dim * (heads + 2 * groups):
+    outputs = shape(lm, older if older in lm else first + "attn.qkv.weight")[0]
+    if dim != width or outputs * heads != dim * (heads + 2 * groups):
         raise ValueError(
             f"{path}: {name} is said to have width {width} and {heads} heads in {groups} groups, "
-            f"but its attention has {rows} rows at width {dim}; correct the model's name"
+            f"but its attention has {outputs} outputs at width {dim}; correct the model's name"
         )
     return checked(
         StackConfig,

@@ -41,14 +41,14 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def field_of(settings: Mapping[str, Any], name: str, path: Path) -> Any:
-    """A setting that must be there; `path` is for the message of the ValueError."""
+    """Look up a setting that must be there; `path` is for the message of the ValueError."""
     if name not in settings:
         raise ValueError(f"{path} has no {name}; add it, as the model was trained with it")
     return settings[name]
 
 
 def integer(settings: Mapping[str, Any], name: str, path: Path, below: int | None = None) -> int:
-    """A setting that must be a whole number, 0 or more and below a limit, or ValueError."""
+    """Look up a setting that must be a whole number, 0 or more and below a limit, or ValueError."""
     value = field_of(settings, name, path)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"{path}: {name} {value!r} must be a whole number, 0 or more; correct it")
@@ -58,12 +58,12 @@ def integer(settings: Mapping[str, Any], name: str, path: Path, below: int | Non
 
 
 def shape(state: State, name: str) -> tuple[int, ...]:
-    """The shape of a tensor that must be there, or ValueError."""
+    """Look up the shape of a tensor that must be there, or ValueError."""
     if name not in state:
         raise ValueError(f"the checkpoint lacks the tensor {name}; download the file again")
     return tuple(state[name].shape)
 
 
 def count(state: State, pattern: str) -> int:
-    """How many names fit a regular expression."""
+    """Count the names that fit a regular expression."""
     return sum(re.fullmatch(pattern, name) is not None for name in state)

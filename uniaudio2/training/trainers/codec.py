@@ -167,15 +167,15 @@ class CodecTrainer(nn.Module):
 
 
 @torch.no_grad()
-def init_queries(thinking: ReasoningBranch) -> None:
+def init_queries(branch: ReasoningBranch) -> None:
     """Initialise queries so that every query token attends to the frames near it.
 
     Equal biases on queries and keys make their product, once rotated, a sum of cosines of their
     distance; with the faster rotations alone it falls within a few frames. Left to find that by
     itself, the query token is a mean of everything for a long time.
     """
-    nn.init.normal_(thinking.query_token, std=0.1)
-    for block in thinking.blocks:
+    nn.init.normal_(branch.query_token, std=0.1)
+    for block in branch.blocks:
         assert isinstance(block, ReasoningBlock)  # noqa: S101 - ModuleList forgets types
         spread = block.out.in_features**-0.5
         nn.init.normal_(block.qkv.weight, std=spread)

@@ -43,12 +43,12 @@ def test_what_is_not_named_does_not_count() -> None:
 
 def test_query_tokens_begin_as_their_neighbours() -> None:
     torch.manual_seed(0)
-    thinking = ReasoningBranch(CONFIG, whisper_dim=16, music_dim=16)
-    init_queries(thinking)
+    branch = ReasoningBranch(CONFIG, whisper_dim=16, music_dim=16)
+    init_queries(branch)
     whisper, music = torch.randn(1, 16, 200), torch.randn(1, 16, 100)
     with torch.no_grad():
-        before = thinking(whisper, music)
+        before = branch(whisper, music)
         music[..., 50:55] += 3.0  # what the eleventh query follows
-        moved = (thinking(whisper, music) - before).norm(dim=-1)[0]
+        moved = (branch(whisper, music) - before).norm(dim=-1)[0]
     assert int(moved.argmax()) in (9, 10, 11)
     assert float(moved[10]) > 3 * float(moved.median())

@@ -61,7 +61,7 @@ def test_an_answer_knows_which_word_it_is_in() -> None:
     assert recons == 5
     expected = [-100, yes, no, 0, -100, -100, yes, yes, yes, no, 0, -100]
     assert expected in told
-    # a blank prompt leaves nothing to be in
+    # an unconditional prompt leaves nothing to be in
     assert [-100] * len(expected) in told
     assert all(place in (expected, [-100] * len(expected)) for place in told)
 
