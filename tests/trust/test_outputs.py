@@ -157,7 +157,7 @@ def test_a_report_of_another_s_run_reads_nothing_outside_of_it(stand: Stand) -> 
     stand.assert_nothing_got_out()
     page = Path(out, "report.html").read_text()
     assert players(out) == 0
-    assert "not to be had now" not in page
+    assert "not available" not in page
     assert page.count(f"uniaudio2 report {out} --with-input-audio") == 1
     assert stand.cli("report", out, "--with-input-audio").code == 0
     assert players(out) == 3  # who asks for it hears what the rows name

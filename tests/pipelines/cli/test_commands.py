@@ -34,7 +34,7 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["retry", "{out}"], "no run.json"),
         (["retry", "{out}", "--set", "nothing"], "no run.json"),
         (["inspect", "nothing"], "neither bundled nor a folder"),
-        (["convert", "{in}", "{out}"], "is no folder"),
+        (["convert", "{in}", "{out}"], "is not a folder"),
         (["convert", "{half}", "{out}"], "lacks llm_config.yaml"),
         (["convert", "{half}", "{out}", "--dtype", "int8"], "'int8' is not one of"),
         (["run", "tts", "{in}", "{out}", "--model", "{half}"], "lacks llm_config.yaml"),
