@@ -9,15 +9,19 @@ from uniaudio2.audio.content import LOOK_BYTES, holds_audio
 from uniaudio2.errors import BadRow
 
 VIDEO_SUFFIXES = (
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".3gp", ".3g2",
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".3gp", ".3g2", ".mpg", ".mpeg",
+    ".m2ts", ".wmv", ".asf", ".rm",
 )  # fmt: skip
 AUDIO_SUFFIXES = (
     ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".spx",
     ".mp3", ".mp2", ".mpga", ".m4a", ".m4b", ".aac", ".ac3", ".eac3", ".wma", ".amr", ".awb",
     ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc", ".wv", ".ape",
-    ".tta", ".mka", ".weba", *VIDEO_SUFFIXES,
+    ".tta", ".tak", ".mpc", ".dts", ".dsf", ".shn", ".ra", ".mka", ".weba", *VIDEO_SUFFIXES,
 )  # fmt: skip
-"""Suffixes of files that are taken: audio, and video whose first sound is heard."""
+"""Suffixes of files that are taken: audio, and video whose first audio stream is heard.
+
+Not among them are those that programs use for something else, such as ``.ts`` and ``.mts``.
+"""
 _READERS = 16
 
 

@@ -65,7 +65,8 @@ def test_all_that_is_audio_by_its_content_is_taken_when_asked(
     where: str, pattern: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     root = str(tmp_path / "in") if where == "local" else request.getfixturevalue("bucket")
-    place(root, b__wav=WAV, a__0001=WAV, call=WAV, d__dat=b"ID3\x03", x__html=b"<html>", y__q=b"")
+    tag = b"ID3\x04\0\0\0\0\x7f\x7f"
+    place(root, b__wav=WAV, a__0001=WAV, call=WAV, d__dat=tag, x__html=b"<html>", y__q=b"")
     assert ids(planned(root + pattern)) == ["b.wav"]
     plan = planned(root + pattern, "all")
     assert ids(plan) == ["a.0001", "b.wav", "call", "d.dat"]
