@@ -27,20 +27,37 @@ CREDENTIALS = {
 }
 
 
-# marks by place, beside what uses the fixture `cluster`: tests that start Ray in other processes
+# Marks by place: files whose tests start Ray in other processes, beside tests that use the fixture
+# `cluster`, and files that take more than a few seconds. Single tests bear the mark `slow` by hand.
 MARKS: dict[str, tuple[str, ...]] = {
+    "tests/actors/storage/test_model_hub.py": ("slow",),
     "tests/chaos": ("ray", "slow"),
     "tests/pipelines/cli/test_commands.py": ("ray",),
+    "tests/pipelines/executor/test_inline_executor.py": ("slow",),
     "tests/pipelines/executor/test_private_ray.py": ("ray",),
+    "tests/pipelines/executor/test_ray_internals.py": ("ray",),
     "tests/pipelines/executor/test_worker_path.py": ("ray",),
     "tests/pipelines/jobs/test_faults.py": ("ray",),
-    "tests/test_notebooks.py": ("ray",),
+    "tests/pipelines/jobs/test_retry.py": ("slow",),
+    "tests/pipelines/jobs/test_storage_faults.py": ("slow",),
+    "tests/pipelines/report/test_page.py": ("slow",),
+    "tests/test_nano.py": ("slow",),
+    "tests/test_notebooks.py": ("ray", "slow"),
     "tests/trust/test_ports.py": ("ray",),
+    "tests/uniaudio2/checkpoint/published/test_convert.py": ("slow",),
+    "tests/uniaudio2/lm/engine/test_engine_cuda_graphs.py": ("slow",),
+    "tests/uniaudio2/test_devices.py": ("slow",),
+    "tests/uniaudio2/training/test_stages.py": ("slow",),
+    "tests/uniaudio2/training/trainers": ("slow",),
+    "tests/zoo": ("slow",),
 }
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their fixtures and their places, so that a choice of tests needs no list."""
+    """Mark tests by their fixtures and their places."""
+    gone = [place for place in MARKS if not (ROOT / place).exists()]
+    if gone:
+        raise pytest.UsageError(f"tests/conftest.py marks what is not there: {', '.join(gone)}")
     for item in items:
         place = item.path.relative_to(ROOT).as_posix()
         marks = {"ray"} if "cluster" in getattr(item, "fixturenames", ()) else set()

@@ -31,6 +31,7 @@ _CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _FENCES = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_pages_are_built(tmp_path: Path) -> None:
     built = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)],

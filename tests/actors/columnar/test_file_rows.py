@@ -41,6 +41,7 @@ print([kinds, messages, peak() - before])
 """
 
 
+@pytest.mark.slow
 def test_kilobytes_that_stand_for_gigabytes(tmp_path: Path) -> None:
     value = "a" * (256 * _MIB)
     path = tmp_path / "m.parquet"

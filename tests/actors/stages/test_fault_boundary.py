@@ -74,6 +74,7 @@ def test_a_fault_passes_the_stages_after_it() -> None:
     assert BOUNDARY.call(fault, failing) is fault
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", ["time.sleep(60)", "__import__('re').match('(a+)+b', 'a' * 60)"])
 def test_a_hung_call_ends_its_process_even_inside_c(body: str) -> None:
     script = (
@@ -87,6 +88,7 @@ def test_a_hung_call_ends_its_process_even_inside_c(body: str) -> None:
     assert b"Timeout" in done.stderr
 
 
+@pytest.mark.slow
 def test_of_calls_side_by_side_the_one_that_hangs_is_found() -> None:
     """Other calls come and go; they neither stop the timer nor start it anew."""
     script = (

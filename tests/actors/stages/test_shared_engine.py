@@ -126,6 +126,7 @@ def test_the_old_engine_is_gone_before_the_new_one_is_measured() -> None:
     assert alive_then == [False]
 
 
+@pytest.mark.slow
 def test_where_no_engine_can_be_made_the_calls_that_wait_are_told() -> None:
     lm, made = small_lm(), []
 

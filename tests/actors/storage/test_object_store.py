@@ -156,6 +156,7 @@ def test_a_store_without_bulk_deletes(elsewhere: Callable[[str], None]) -> None:
     assert len({path for method, path in server.seen if method == "DELETE"}) == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["read", "put", "create", "delete", "list"])
 def test_a_store_that_never_answers_is_reported(
     action: str, elsewhere: Callable[[str], None], monkeypatch: pytest.MonkeyPatch

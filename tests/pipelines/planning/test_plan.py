@@ -240,6 +240,7 @@ def growth(uri: Path, limit: int) -> tuple[int, int]:
     return rows, grown
 
 
+@pytest.mark.slow
 def test_one_row_of_a_large_manifest_costs_one_block(tmp_path: Path) -> None:
     block = b'{"text":"aa"}\n' * 75_000  # a megabyte
     with gzip.open(tmp_path / "m.jsonl.gz", "wb", compresslevel=1) as file:
@@ -250,6 +251,7 @@ def test_one_row_of_a_large_manifest_costs_one_block(tmp_path: Path) -> None:
     assert grown < 150
 
 
+@pytest.mark.slow
 def test_a_whole_manifest_costs_little_more_than_its_text(tmp_path: Path) -> None:
     with (tmp_path / "m.jsonl").open("w") as file:
         for row in range(50_000):

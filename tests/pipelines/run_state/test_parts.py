@@ -92,6 +92,7 @@ def _zeros(count: int) -> pa.Array:
     return pa.array(np.zeros(count, np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "words"),
     [

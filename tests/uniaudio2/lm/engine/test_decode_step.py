@@ -35,6 +35,7 @@ def run_step(
     return buffers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("only_text", [False, True])
 @pytest.mark.parametrize("output", ["audio", "text"])
 @pytest.mark.parametrize(

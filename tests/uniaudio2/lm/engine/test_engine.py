@@ -15,6 +15,7 @@ from uniaudio2.lm.engine.request import Request, RequestOutput
 from uniaudio2.lm.sampling.sampling import Sampling
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(
     numbers=st.lists(st.integers(0, 14), min_size=1, max_size=9),
@@ -64,6 +65,7 @@ def test_requests_join_a_running_batch_and_take_the_slots_of_those_that_left() -
         assert same(outputs[request_id], alone(lm, one, SAMPLED))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 def test_guided_requests_keep_their_sequences_together_when_they_move(guidance: float) -> None:
     lm, sampling = small_lm(), SAMPLED.model_copy(update={"guidance": guidance})
@@ -73,6 +75,7 @@ def test_guided_requests_keep_their_sequences_together_when_they_move(guidance: 
             assert same(answer, alone(lm, one, sampling))
 
 
+@pytest.mark.slow
 def test_an_aborted_request_answers_nothing_and_disturbs_nobody() -> None:
     lm = small_lm()
     requests = [request(number) for number in range(7)]
