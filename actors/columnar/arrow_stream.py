@@ -31,7 +31,7 @@ _MAX_UNPACKED_BYTES = 1 << 30
 class _Batch:
     """A record batch in the file: its first byte, its size and its rows."""
 
-    place: int
+    offset: int
     size: int
     rows: int
 
@@ -78,19 +78,19 @@ class ArrowStream:
         self, batch_size: int, columns: list[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Every row in order, in batches of at most `batch_size`."""
-        for place in self._batches:
-            batch = self._read(place, columns)
+        for entry in self._batches:
+            batch = self._read(entry, columns)
             for start in range(0, batch.num_rows, batch_size):
                 yield batch.slice(start, batch_size)
 
     def read(self, start: int, stop: int, columns: list[str] | None = None) -> pa.Table:
         """Rows ``start`` to ``stop``, reading only the record batches they lie in."""
         wanted, before = [], 0
-        for place in self._batches:
-            first, last = max(start - before, 0), min(stop - before, place.rows)
+        for entry in self._batches:
+            first, last = max(start - before, 0), min(stop - before, entry.rows)
             if first < last:
-                wanted.append(self._read(place, columns).slice(first, last - first))
-            before += place.rows
+                wanted.append(self._read(entry, columns).slice(first, last - first))
+            before += entry.rows
         schema = self.schema if columns is None else pa.schema(map(self.schema.field, columns))
         return pa.Table.from_batches(wanted, schema)
 
@@ -103,7 +103,7 @@ class ArrowStream:
             ) from fault
 
     def _batch(self, batch: _Batch, columns: list[str] | None) -> pa.RecordBatch:
-        self._file.seek(batch.place)
+        self._file.seek(batch.offset)
         data = self._file.read(batch.size)
         _check_unpacked(data)
         message = pa.ipc.read_message(pa.py_buffer(data))
@@ -114,25 +114,25 @@ class ArrowStream:
     def _scan(self) -> tuple[pa.Schema, list[_Batch]]:
         schema, batches = None, []
         while (head := self._next_header()) is not None:
-            place, kind, rows, size = head
-            if place + size > self._size:  # before anything so long is read
+            begin, kind, rows, size = head
+            if begin + size > self._size:  # before anything so long is read
                 raise pa.ArrowInvalid(
                     f"the file ends at byte {self._size}, inside a message of {size} bytes"
                 )
             if kind == _SCHEMA:
-                schema = self._read_schema(place, size)
+                schema = self._read_schema(begin, size)
             elif kind == _BATCH:
                 _check_size(size, _MAX_BATCH_BYTES)
-                batches.append(_Batch(place, size, rows))
+                batches.append(_Batch(begin, size, rows))
             elif kind == _DICTIONARY:
                 raise pa.ArrowInvalid("dictionary columns; save them as plain text or as Parquet")
-            self._file.seek(place + size)
+            self._file.seek(begin + size)
         if schema is None:
             raise pa.ArrowInvalid("not an Arrow stream: it has no schema")
         return schema, batches
 
-    def _read_schema(self, place: int, size: int) -> pa.Schema:
-        self._file.seek(place)
+    def _read_schema(self, begin: int, size: int) -> pa.Schema:
+        self._file.seek(begin)
         try:
             return pa.ipc.read_schema(pa.py_buffer(self._file.read(size)))
         except OSError as fault:
@@ -140,7 +140,7 @@ class ArrowStream:
 
     def _next_header(self) -> tuple[int, int, int, int] | None:
         """First byte, kind, rows and whole size of the next message; None at the end."""
-        place = self._file.tell()
+        begin = self._file.tell()
         prefix = self._file.read(8)
         if not prefix:
             return None
@@ -159,7 +159,7 @@ class ArrowStream:
             rows = _field(data, offset + struct.unpack_from("<I", data, offset)[0], 0, "<q")
         if body < 0 or rows < 0:
             raise pa.ArrowInvalid("not an Arrow stream: a negative length")
-        return place, kind, rows, 8 + length + body
+        return begin, kind, rows, 8 + length + body
 
 
 def _check_size(size: int, most: int) -> None:
@@ -183,9 +183,9 @@ def _check_unpacked(data: bytes) -> None:
     (count,) = struct.unpack_from("<I", header, vector)
     total = 0
     for number in range(count):
-        place, size = struct.unpack_from("<qq", header, vector + 4 + 16 * number)
+        begin, size = struct.unpack_from("<qq", header, vector + 4 + 16 * number)
         if size >= 8:
-            (unpacked,) = struct.unpack_from("<q", data, 8 + length + place)
+            (unpacked,) = struct.unpack_from("<q", data, 8 + length + begin)
             total += size if unpacked < 0 else unpacked
     _check_size(total, _MAX_UNPACKED_BYTES)
 

@@ -41,7 +41,7 @@ class Leaf:
         path: of the leaf in the schema.
         row_bytes: what a row of it may take; where rows are lists, what they take on average.
         is_many: a row may be a list of many large values, so that nothing bounds it.
-        suspicious: first byte, size and codec of a chunk whose dictionary takes far more memory
+        oversized: first byte, size and codec of a chunk whose dictionary takes far more memory
             than its file.
         is_dense: numbers that take far more memory than their part of the file.
     """
@@ -50,7 +50,7 @@ class Leaf:
     path: str
     row_bytes: int
     is_many: bool
-    suspicious: tuple[int, int, str] | None
+    oversized: tuple[int, int, str] | None
     is_dense: bool = False
 
 
@@ -65,34 +65,34 @@ def leaf_chunks(
         groups: numbers of row groups.
         columns: names of columns or of parts of them, as Parquet's readers take them; None is all.
     """
-    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+    paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
     wanted = [
-        place
-        for place, path in enumerate(paths)
+        index
+        for index, path in enumerate(paths)
         if columns is None or any(path == name or path.startswith(f"{name}.") for name in columns)
     ]
     chunks = []
     for group in groups:
         row_group = metadata.row_group(group)
-        for place in wanted:
-            leaf = metadata.schema.column(place)
-            facts = _facts(row_group.column(place), leaf)
+        for index in wanted:
+            leaf = metadata.schema.column(index)
+            facts = _facts(row_group.column(index), leaf)
             if facts.is_text or max(facts.size, facts.numbers) > _SMALL_BYTES:
                 nested = leaf.max_repetition_level > 0
                 chunks.append((group, row_group.num_rows, nested, facts))
     texts = [facts for *_, facts in chunks if facts.is_text]
-    asked = tuple((facts.place, facts.codec) for facts in texts)
+    asked = tuple((facts.offset, facts.codec) for facts in texts)
     found: dict[int, tuple[int, bool]] = {}
     if asked:
         known = _dictionaries(uri, metadata.serialized_size, metadata.num_rows, asked)
-        found = {facts.place: bounds for facts, bounds in zip(texts, known, strict=True)}
-    return [_leaf(*chunk, *found.get(chunk[-1].place, (0, False))) for chunk in chunks]
+        found = {facts.offset: bounds for facts, bounds in zip(texts, known, strict=True)}
+    return [_leaf(*chunk, *found.get(chunk[-1].offset, (0, False))) for chunk in chunks]
 
 
 @dataclass(frozen=True)
 class _Facts:
     path: str
-    place: int
+    offset: int
     size: int
     packed: int
     values: int
@@ -109,7 +109,7 @@ def _facts(chunk: pq.ColumnChunkMetaData, leaf: pq.ColumnSchema) -> _Facts:
     data, shared = chunk.data_page_offset, chunk.dictionary_page_offset
     return _Facts(
         path=chunk.path_in_schema,
-        place=shared if shared and shared < data else data,
+        offset=shared if shared and shared < data else data,
         size=max(chunk.total_uncompressed_size, 0),
         packed=max(chunk.total_compressed_size, 0),
         values=max(chunk.num_values, 0),
@@ -128,11 +128,11 @@ def _bits(leaf: pq.ColumnSchema) -> int:
 
 
 def _leaf(
-    group: int, rows: int, nested: bool, facts: _Facts, longest: int, suspicious: bool
+    group: int, rows: int, nested: bool, facts: _Facts, longest: int, oversized: bool
 ) -> Leaf:
     longest = max(longest, facts.size if facts.is_delta else 0)
     average = -(-max(facts.size, facts.numbers) // max(rows, 1))
-    chunk = (facts.place, facts.packed, facts.codec) if suspicious else None
+    chunk = (facts.offset, facts.packed, facts.codec) if oversized else None
     if not nested:
         return Leaf(group, facts.path, max(longest, average), False, chunk)
     # lists of prefixes cannot be read as dictionaries
@@ -151,18 +151,18 @@ def _dictionaries(
     """Longest value that the dictionary of each chunk can hold, 0 where there is none; and whether
     it takes far more memory than its file."""
     del footer, rows  # part of the key: another file of that name
-    headers = _read(uri, [(place, place + _HEADER_BYTES) for place, _ in asked])
+    headers = _read(uri, [(offset, offset + _HEADER_BYTES) for offset, _ in asked])
     pages = [page_header(data) for data in headers]
     longest = [page.unpacked if page else 0 for page in pages]
     spans = {
-        number: (place + page.length, place + page.length + page.packed)
-        for number, ((place, _), page) in enumerate(zip(asked, pages, strict=True))
+        number: (offset + page.length, offset + page.length + page.packed)
+        for number, ((offset, _), page) in enumerate(zip(asked, pages, strict=True))
         if page and _SMALL_BYTES < page.unpacked <= _UNPACKED_BYTES >= page.packed
     }
     for number, data in zip(spans, _read(uri, list(spans.values())), strict=True):
         longest[number] = longest_of(data, asked[number][1], longest[number])
-    suspicious = [page is not None and is_oversized(page) for page in pages]
-    return tuple(zip(longest, suspicious, strict=True))
+    oversized = [page is not None and is_oversized(page) for page in pages]
+    return tuple(zip(longest, oversized, strict=True))
 
 
 def _read(uri: str, spans: list[tuple[int, int]]) -> list[bytes]:

@@ -34,13 +34,13 @@ class ColumnChunk:
     """A column chunk whose dictionary is to be looked through.
 
     Attributes:
-        place: its first byte.
+        offset: its first byte.
         size: its bytes in the file.
         codec: how its pages are packed.
         limit: longest value that stays.
     """
 
-    place: int
+    offset: int
     size: int
     codec: str
     limit: int
@@ -58,7 +58,7 @@ def replace_large_values(
 
     Args:
         file: of Parquet, seekable; it is kept and closed with the result.
-        chunks: those with a suspicious dictionary.
+        chunks: those with an oversized dictionary.
 
     Returns:
         the file, and by token the size and the hash of what it stands for.
@@ -68,7 +68,7 @@ def replace_large_values(
     for chunk in chunks:
         patch = _patch(file, chunk, found)
         if patch is not None:
-            patches.append((chunk.place, patch))
+            patches.append((chunk.offset, patch))
     return (cast(BinaryIO, _Patched(file, patches)) if patches else file), found
 
 
@@ -76,7 +76,7 @@ def _patch(file: BinaryIO, chunk: ColumnChunk, found: dict[bytes, Large]) -> byt
     """The bytes of a chunk with another dictionary; None where the old one may stay."""
     if chunk.size > _MOST_PACKED_BYTES:
         return None
-    file.seek(chunk.place)
+    file.seek(chunk.offset)
     data = file.read(chunk.size)
     header = page_header(data)
     if header is None:
@@ -159,11 +159,11 @@ class _Patched(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         self._file.seek(self._at)
         data = bytearray(self._file.read(len(buffer)))
-        for place, patch in self._patches:
-            first = max(place, self._at)
-            last = min(place + len(patch), self._at + len(data))
+        for start, patch in self._patches:
+            first = max(start, self._at)
+            last = min(start + len(patch), self._at + len(data))
             if first < last:
-                data[first - self._at : last - self._at] = patch[first - place : last - place]
+                data[first - self._at : last - self._at] = patch[first - start : last - start]
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)

@@ -95,7 +95,7 @@ def _parquet(
 ) -> Iterator[_ParquetRows]:
     with open_parquet(uri) as file:
         rows = _ParquetRows(uri, file, start, stop, columns, None, paths_only, limits)
-        shared, chunks = rows.shared(), rows.suspicious(limits)
+        shared, chunks = rows.shared(), rows.oversized(limits)
         if not shared and not chunks:
             yield rows
             return
@@ -159,12 +159,12 @@ class _ParquetRows:
         """Leaves that are lists of what may be one large value."""
         return sorted({leaf.path for leaf in self._leaves if leaf.is_many})
 
-    def suspicious(self, limits: Mapping[str, int] | None) -> list[ColumnChunk]:
+    def oversized(self, limits: Mapping[str, int] | None) -> list[ColumnChunk]:
         """Chunks whose dictionary is to be looked through before it is read."""
         return [
-            ColumnChunk(*leaf.suspicious, limit_of(leaf.path.partition(".")[0], limits))
+            ColumnChunk(*leaf.oversized, limit_of(leaf.path.partition(".")[0], limits))
             for leaf in self._leaves
-            if leaf.suspicious
+            if leaf.oversized
         ]
 
     def batches(self, most_rows: int) -> Iterator[pa.RecordBatch]:
@@ -173,7 +173,7 @@ class _ParquetRows:
             row_bytes = sum(
                 leaf.row_bytes
                 for leaf in self._leaves
-                if leaf.group == group and not (self.swapped and leaf.suspicious)
+                if leaf.group == group and not (self.swapped and leaf.oversized)
             )
             size = max(1, min(most_rows, _BATCH_BYTES // max(row_bytes, 1)))
             at = before
@@ -207,7 +207,7 @@ class _ParquetRows:
         return [name for name in names if name.partition(".")[0] not in heavy]
 
     def _noted(self, batch: pa.RecordBatch, heavy: Mapping[str, int], at: int) -> pa.RecordBatch:
-        """A batch with nulls for what was not read, of which the row's place stands in hashes."""
+        """A batch with nulls for what was not read, whose row number stands in hashes."""
         rows = range(at, at + batch.num_rows)
         notes = [
             json.dumps({name: [size, {"row": row}] for name, size in heavy.items()}) for row in rows

@@ -49,13 +49,13 @@ def check_sizes(data: bytes, file: pq.ParquetFile, columns: Sequence[str]) -> No
     pages_left = _MOST_PAGES
     longest: dict[str, int] = {}
     schema, metadata = file.metadata.schema, file.metadata
-    for place in range(metadata.num_columns):
-        path = schema.column(place).path
+    for index in range(metadata.num_columns):
+        path = schema.column(index).path
         if not any(path == name or path.startswith(f"{name}.") for name in columns):
             continue
-        width = max(schema.column(place).length or 0, _WIDTH)
+        width = max(schema.column(index).length or 0, _WIDTH)
         for group in range(metadata.num_row_groups):
-            chunk = metadata.row_group(group).column(place)
+            chunk = metadata.row_group(group).column(index)
             pages = _pages(data, chunk, pages_left)
             pages_left -= len(pages)
             size = sum(page.unpacked for page in pages)
@@ -157,5 +157,5 @@ def _check_values(
 
 
 def _has_map(kind: pa.DataType) -> bool:
-    fields = [kind.field(place).type for place in range(kind.num_fields)]
+    fields = [kind.field(index).type for index in range(kind.num_fields)]
     return pa.types.is_map(kind) or any(map(_has_map, fields))

@@ -42,7 +42,7 @@ def bounded(
     Args:
         batch: rows of a manifest.
         limits: most bytes of a value, by column, where it is another than `limit_of` says.
-        swapped: what tokens in the place of values stand for, see `swap`.
+        swapped: what tokens in the index of values stand for, see `swap`.
 
     Returns:
         the batch itself where all fit; else such values are null, dictionaries that were read to
@@ -60,8 +60,8 @@ def bounded(
         for row, fact in facts.items():
             found.setdefault(row, {})[name] = list(fact)
         if facts:
-            places = [None if row in facts else row for row in range(len(column))]
-            column = column.take(pa.array(places, pa.int64()))
+            indices = [None if row in facts else row for row in range(len(column))]
+            column = column.take(pa.array(indices, pa.int64()))
         arrays.append(_plain(column, limit))
     if not found and all(new is old for new, old in zip(arrays, columns, strict=True)):
         return batch
@@ -69,13 +69,13 @@ def bounded(
     if found:
         notes = [json.dumps(found[row]) if row in found else None for row in range(len(batch))]
         if TOO_LARGE in names:
-            place = names.index(TOO_LARGE)
-            old = arrays[place].to_pylist()
+            index = names.index(TOO_LARGE)
+            old = arrays[index].to_pylist()
             notes = [
                 json.dumps(large_row(was) | found[row]) if row in found else was
                 for row, was in enumerate(old)
             ]
-            del names[place], arrays[place]
+            del names[index], arrays[index]
         names.append(TOO_LARGE)
         arrays.append(pa.array(notes, pa.string()))
     return pa.RecordBatch.from_arrays(arrays, names)
@@ -181,7 +181,7 @@ def _is_flat(kind: pa.DataType) -> bool:
 def _has_dictionary(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return True
-    return any(_has_dictionary(kind.field(place).type) for place in range(kind.num_fields))
+    return any(_has_dictionary(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def _nested_size(column: pa.Array) -> int:
@@ -248,7 +248,7 @@ def _stand_in(column: pa.Array, row: int) -> Any:
 def _has_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return True
-    return any(_has_bytes(kind.field(place).type) for place in range(kind.num_fields))
+    return any(_has_bytes(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def _digest(data: Any) -> dict[str, str]:

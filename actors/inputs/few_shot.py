@@ -104,12 +104,12 @@ def read_example(
 
     values: dict[str, Value] = {name: read_text(row, name, task) for name in task.text_columns}
     values |= {name: heard(name) for name in task.audio_columns}
-    places = [_present(row, names) for names in answer_columns(task)]
+    columns = [_present(row, names) for names in answer_columns(task)]
     answer: str | list[Tensor | Codes]
     if task.output == "text":
-        answer = check_text(row[places[0]], places[0])
+        answer = check_text(row[columns[0]], columns[0])
     else:
-        answer = [heard(name) for name in places]
+        answer = [heard(name) for name in columns]
     own = row.get("instruction")
     instruction = None if own is None else check_text(own, "instruction")
     return Example(row_id, values, answer, instruction)

@@ -84,7 +84,7 @@ def _host_is_public(host: str) -> bool:
         return True
 
 
-def _place(uri: str) -> tuple[str, ...]:
+def _owner(uri: str) -> tuple[str, ...]:
     """Protocol, and the bucket, repository or host: what is one owner's."""
     scheme, rest = scheme_of(uri), uri.partition("://")[2]
     if scheme in WEB:
@@ -115,8 +115,8 @@ def resolve(path: str, base: str) -> str:
     scheme, separator, rest = joined.partition("://")
     if not separator or ".." not in path.split("/"):
         return joined
-    place, _, inside = rest.partition("/")
-    return f"{scheme}://{posixpath.normpath(posixpath.join('/', place, inside)).lstrip('/')}"
+    bucket, _, inside = rest.partition("/")
+    return f"{scheme}://{posixpath.normpath(posixpath.join('/', bucket, inside)).lstrip('/')}"
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,8 @@ class AddressPolicy:
         if scheme in WEB:
             return self._refused_host(uri)
         if scheme in _STORES:
-            if self.is_remote and (_place(uri) != _place(self.base) or ".." in uri.split("/")):
-                return "another place than the manifest's own"
+            if self.is_remote and (_owner(uri) != _owner(self.base) or ".." in uri.split("/")):
+                return "another bucket or repository than the manifest's own"
             return ""
         if scheme in _HOSTS:
             return "a server of another kind" if self.is_remote else self._refused_host(uri)
@@ -186,7 +186,7 @@ class AddressPolicy:
 
     def is_own_host(self, uri: str) -> bool:
         """Tell whether a web address is on the server that the manifest itself came from."""
-        return scheme_of(self.base) in WEB and _place(uri) == _place(self.base)
+        return scheme_of(self.base) in WEB and _owner(uri) == _owner(self.base)
 
     def may_be_private(self, uri: str) -> bool:
         """Tell whether a web address may lead to a private network: it is allowed by name, or the
@@ -255,7 +255,7 @@ def refused_names(
     Args:
         names: what a column holds, as it stands there.
         policy: of that manifest.
-        known: verdicts by place, kept between calls: a manifest names few places many times.
+        known: verdicts by bucket or host, kept between calls: a manifest names few of them.
 
     Yields:
         address and reason.
@@ -266,11 +266,11 @@ def refused_names(
         uri = resolve(name, policy.base)
         # a verdict on a local path, or where something is allowed, is one on that address alone
         alike = scheme_of(uri) not in LOCAL and not policy.allow
-        place = "/".join(uri.split("/")[:5]) if alike else ""
-        why = known.get(place) if place else None
+        root = "/".join(uri.split("/")[:5]) if alike else ""
+        why = known.get(root) if root else None
         if why is None:
             why = policy.refusal(uri)
-            if place:
-                known[place] = why
+            if root:
+                known[root] = why
         if why:
             yield uri, why

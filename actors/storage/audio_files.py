@@ -28,12 +28,12 @@ def tar_bytes(members: Mapping[str, bytes]) -> bytes:
 
 
 def audio_objects(
-    place: str, sounds: Mapping[str, bytes], layout: AudioLayout
+    unit_name: str, sounds: Mapping[str, bytes], layout: AudioLayout
 ) -> tuple[str, dict[str, bytes]]:
-    """Decide the objects of a unit's audio.
+    """Lay out the objects of a unit's audio.
 
     Args:
-        place: the unit's name below ``audio/``.
+        unit_name: the unit's name below ``audio/``.
         sounds: contents by file name.
         layout: a file each, or all in one tar.
 
@@ -42,9 +42,9 @@ def audio_objects(
         `audio_path` is the tar's path and the member's name.
     """
     if layout == "tar":
-        tar = f"audio/{place}.tar"
+        tar = f"audio/{unit_name}.tar"
         return tar, {tar: tar_bytes(sounds)} if sounds else {}
-    folder = f"audio/{place}"
+    folder = f"audio/{unit_name}"
     return folder, {f"{folder}/{name}": data for name, data in sounds.items()}
 
 

@@ -235,6 +235,6 @@ class LocalFolder:
             os.unlink(name, dir_fd=folder)
 
 
-def too_large(place: str, most: int) -> ForeignPath:
+def too_large(address: str, most: int) -> ForeignPath:
     """The error for an object that is larger than anything that a run writes."""
-    return ForeignPath(f"{place} is larger than {most} bytes, which nothing of a run is")
+    return ForeignPath(f"{address} is larger than {most} bytes, which nothing of a run is")

@@ -211,14 +211,14 @@ def _set_dotted(values: dict[str, Any], assignment: str) -> None:
     if not separator or not key:
         raise UsageError(f"--set {assignment!r} must look like key=value, e.g. sampling.top_k=20")
     *parents, last = current_name(key.strip()).split(".")
-    place = values
+    group = values
     for parent in parents:
-        inner = place.setdefault(parent, {})
+        inner = group.setdefault(parent, {})
         if not isinstance(inner, dict):
             raise UsageError(f"--set {assignment!r}: {parent!r} is a value, not a group of keys")
-        place = inner
+        group = inner
     try:
-        place[last] = yaml.safe_load(text)
+        group[last] = yaml.safe_load(text)
     except yaml.YAMLError as fault:
         raise UsageError(f"--set {assignment!r}: {text!r} is not a YAML value") from fault
 

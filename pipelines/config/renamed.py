@@ -42,8 +42,8 @@ def current_names(values: Any, group: str = "", is_recorded: bool = False) -> An
     for old, new in RENAMED.items():
         if not (old.startswith(begin) and new.startswith(begin)):
             continue
-        place, target = (name.removeprefix(begin).split(".") for name in (old, new))
-        value = _get(values, place)
+        path, target = (name.removeprefix(begin).split(".") for name in (old, new))
+        value = _get(values, path)
         if value is _ABSENT:
             continue
         if _get(values, target) is not _ABSENT:
@@ -53,7 +53,7 @@ def current_names(values: Any, group: str = "", is_recorded: bool = False) -> An
             )
         if not is_recorded:
             _say_once(old, new)
-        values = _with(_with(values, place, _ABSENT), target, value)
+        values = _with(_with(values, path, _ABSENT), target, value)
     return values
 
 
@@ -63,17 +63,17 @@ def _say_once(old: str, new: str) -> None:
     say(message, error=True)
 
 
-def _get(values: Any, place: Sequence[str]) -> Any:
-    for key in place:
+def _get(values: Any, path: Sequence[str]) -> Any:
+    for key in path:
         if not isinstance(values, Mapping) or key not in values:
             return _ABSENT
         values = values[key]
     return values
 
 
-def _with(values: Mapping[str, Any], place: Sequence[str], value: Any) -> dict[str, Any]:
+def _with(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
     """A copy of nested settings in which one has another value; `_ABSENT` takes it out."""
-    key, *inner = place
+    key, *inner = path
     changed = dict(values)
     if inner:
         changed[key] = _with(changed.get(key) or {}, inner, value)

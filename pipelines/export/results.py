@@ -103,13 +103,13 @@ def _rows_of(
     table: pa.Table, sounds: Sounds, trusted: bool, result: ExportResult
 ) -> Iterator[ExportRow]:
     names = [name for name in table.column_names if name not in CODE_COLUMNS]
-    for place, facts in enumerate(plain_rows(table.select(names))):
+    for index, facts in enumerate(plain_rows(table.select(names))):
         try:
-            codes = read_codes(table, place)
+            codes = read_codes(table, index)
         except (ValueError, TypeError, AttributeError):
             codes, facts = Codes.empty(), None
         if facts is None:
-            row_id = {"id": table.column("id")[place].as_py()}
+            row_id = {"id": table.column("id")[index].as_py()}
             error = BadRow("unreadable_row", "a value does not match the type of its column")
             result.skip(ExportRow(row_id, Codes.empty(), sounds), error)
         else:

@@ -136,7 +136,7 @@ class HuggingFaceExporter(Shards):
         streams = {REASON_CODES: "reason", RECON_CODES: "recon"}
         if field.name in streams:
             stream = streams[field.name]
-            codes = {place: getattr(row.codes, stream) for place, row in enumerate(rows)}
+            codes = {index: getattr(row.codes, stream) for index, row in enumerate(rows)}
             return codes_column(codes, len(rows))
         return pa.array([row.facts[field.name] for row in rows], field.type)
 

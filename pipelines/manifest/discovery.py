@@ -47,7 +47,7 @@ def find_sources(uri: str, scan: Scan | None = None) -> list[Source]:
             raise UsageError(f"{uri}: the pattern matches no file; check the path")
         return _pattern_sources(uri, names, scan)
     if fs.isdir(path):
-        return list(folder_sources(full_uri(uri, path).rstrip("/"), scan))
+        return folder_sources(full_uri(uri, path).rstrip("/"), scan)
     if not fs.exists(path):
         raise UsageError(f"{uri}: no such file or folder; check the path and the endpoint")
     if isinstance(fs, LocalFileSystem):

@@ -42,7 +42,7 @@ _HIDDEN = "their names begin with a dot, so they are never taken"
 _BESIDE = "rows may name them, and a pattern such as '*.wav' takes them by themselves"
 
 
-def folder_sources(folder: str, scan: Scan) -> Iterator[Source]:
+def folder_sources(folder: str, scan: Scan) -> list[Source]:
     """The sources of a folder.
 
     Args:
@@ -53,8 +53,13 @@ def folder_sources(folder: str, scan: Scan) -> Iterator[Source]:
         UsageError: nothing in it can be read.
     """
     listing = _list(folder, scan)
+    sources = list(_sources(folder, listing, scan))
     if listing.hidden:
         scan.noticed.leave_out("files and folders", {HIDDEN: listing.hidden}, _HIDDEN)
+    return sources
+
+
+def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
     refused = dict(listing.folders())
     if refused:
         yield refused_source(folder + "/", refused)

@@ -117,8 +117,8 @@ def tokens_image(codes: Tensor) -> str:
 
 def _heat_palette() -> Bytes:
     stops = np.array(_HEAT, dtype=np.float64)
-    places = np.linspace(0, len(stops) - 1, 256)
-    channels = [np.interp(places, np.arange(len(stops)), stops[:, c]) for c in range(3)]
+    points = np.linspace(0, len(stops) - 1, 256)
+    channels = [np.interp(points, np.arange(len(stops)), stops[:, c]) for c in range(3)]
     return np.stack(channels, axis=1).astype(np.uint8)  # [256, 3]
 
 
@@ -133,7 +133,7 @@ def png(pixels: Bytes, palette: Bytes) -> str:
     """A picture with a palette as a ``data:`` address.
 
     Args:
-        pixels: ``[H, W]`` places in the palette.
+        pixels: ``[H, W]`` indices of the palette.
         palette: ``[256, 3]`` red, green and blue.
     """
     height, width = pixels.shape

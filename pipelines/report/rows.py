@@ -46,7 +46,7 @@ class Pick:
     Attributes:
         rank: those of the lowest ranks are shown.
         part: path of its data part.
-        row: its place there.
+        row: its index there.
     """
 
     rank: float
@@ -181,7 +181,7 @@ def evenly_spaced(items: list[str], most: int) -> list[str]:
     """At most so many items, evenly spread."""
     if len(items) <= most:
         return items
-    return [items[place * len(items) // most] for place in range(most)]
+    return [items[index * len(items) // most] for index in range(most)]
 
 
 def read_rows(

@@ -190,9 +190,9 @@ class Gallery:
         if not source:
             raise KeyError("the manifest holds the sound itself")
         rows = read_parquet_rows(source, start, stop)
-        place = row_ids(rows).index(row_id)
+        index = row_ids(rows).index(row_id)
         names = [name for name in rows.column_names if name in _SOUND_COLUMNS]
-        row = {name: plain_value(rows[name][place]) for name in names}
+        row = {name: plain_value(rows[name][index]) for name in names}
         return self._input_wave(row, posixpath.dirname(source))
 
     def _input_wave(self, row: Mapping[str, Any], base: str) -> Tensor:

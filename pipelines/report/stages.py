@@ -171,9 +171,9 @@ def _active_spans(stages: Mapping[str, _Calls], begins: Sequence[float]) -> Floa
 def _active_time(moments: Floats, spans: Floats) -> Floats:
     """Seconds of work before each moment."""
     before = np.concatenate([[0.0], np.cumsum(np.diff(spans, axis=1)[:, 0])])
-    place = np.clip(np.searchsorted(spans[:, 0], moments, side="right") - 1, 0, None)
-    inside = np.clip(moments - spans[place, 0], 0.0, spans[place, 1] - spans[place, 0])
-    return np.asarray(before[place] + inside)
+    index = np.clip(np.searchsorted(spans[:, 0], moments, side="right") - 1, 0, None)
+    inside = np.clip(moments - spans[index, 0], 0.0, spans[index, 1] - spans[index, 0])
+    return np.asarray(before[index] + inside)
 
 
 def _merged(begin: Floats, end: Floats) -> tuple[Floats, Floats]:

@@ -276,4 +276,4 @@ def _is_storable(kind: pa.DataType, depth: int = 0) -> bool:
         return False
     if depth > _DEEPEST or (pa.types.is_struct(kind) and not kind.num_fields):
         return False
-    return all(_is_storable(kind.field(place).type, depth + 1) for place in range(kind.num_fields))
+    return all(_is_storable(kind.field(index).type, depth + 1) for index in range(kind.num_fields))

@@ -176,6 +176,7 @@ def test_a_store_that_never_answers_is_reported(
         threading.Thread(target=accept, daemon=True).start()
         elsewhere(f"http://127.0.0.1:{silent.getsockname()[1]}")
         storage = Storage("s3://bucket/out")
+        storage._fs.connect()  # making a client may take longer than an answer may here
         given = {"put": (b"x",), "create": (b"x",)}.get(action, ())
         begun = time.monotonic()
         with pytest.raises(OSError):
