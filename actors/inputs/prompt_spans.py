@@ -43,7 +43,7 @@ def prompt_spans(table: pa.Table, row: int, codec: CodecConfig, job_seed: int) -
 
     Args:
         table: with codes, and `cuts` where audio was loaded.
-        row: its position.
+        row: its index.
         codec: tells how many codes a span has.
         job_seed: with the row's id and a span's beginning, it decides the span's seed.
     """

@@ -45,7 +45,7 @@ _KNOWN = {
 def as_code(value: Any) -> str:
     """A text that is not ours as a span of code, in which Markdown and HTML mean nothing.
 
-    What would end the span or a table's cell is written out, as `shown` writes control signs.
+    What would end the span or a table's cell is written out, as `shown` writes control characters.
     """
     text = shown(value).replace("`", "\\x60").replace("|", "\\x7c")
     return f"`{text}`" if text.strip() else "(nothing)"

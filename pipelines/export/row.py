@@ -50,7 +50,7 @@ class Sound:
     policy: AddressPolicy = field(default_factory=AddressPolicy)
 
     def header(self) -> Any:
-        """Sample rate and frames of the whole file, as soundfile tells them."""
+        """Sample rate and length of the whole file, as soundfile tells them."""
         data = fetch(self.uri, MAX_BYTES, self.policy) if self.data is None else self.data
         return _header(data)
 
@@ -122,8 +122,8 @@ class Sounds:
             data = self._tar(f"{tar}.tar")[member] if inside else read_sound(self.storage, path)
         except (KeyError, ForeignPath, FileNotFoundError) as fault:
             raise BadRow("missing_file", f"{quoted(path)} is not a file of this OUTPUT") from fault
-        frames = _header(data)
-        return Sound(data, suffix, "", 0.0, frames.frames / frames.samplerate)
+        header = _header(data)
+        return Sound(data, suffix, "", 0.0, header.frames / header.samplerate)
 
     def _read_tar(self, path: str) -> dict[str, bytes]:
         return read_members(self.storage, path)

@@ -38,8 +38,8 @@ def find_sources(uri: str, scan: Scan | None = None) -> list[Source]:
     """
     scan = scan or Scan()
     fs, path = split_uri(uri)
-    is_pattern = any(sign in path for sign in "*?[")
-    if is_pattern and not fs.exists(path):  # a name may hold such signs itself
+    is_pattern = any(wildcard in path for wildcard in "*?[")
+    if is_pattern and not fs.exists(path):  # a name may hold wildcards itself
         found = fs.glob(path, detail=True)
         names = sorted(name for name, facts in found.items() if facts["type"] != "directory")
         scan.noticed.leave_out("folders", ["matched"] * (len(found) - len(names)), _FOLDERS)

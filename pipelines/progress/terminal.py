@@ -1,4 +1,4 @@
-"""The terminal for tables and the live view: text is text, whatever signs are in it."""
+"""The terminal for tables and the live view: markup in a text means nothing, controls are escaped."""
 
 from __future__ import annotations
 

@@ -125,10 +125,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["span"] = format_duration
+    environment.filters["duration"] = format_duration
     environment.filters["area"] = area_path
     environment.filters["bars"] = bars_path
-    environment.filters["moment"] = format_time
+    environment.filters["time"] = format_time
     return environment
 
 
