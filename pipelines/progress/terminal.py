@@ -1,4 +1,4 @@
-"""The terminal for tables and the live view: markup in a text means nothing, controls are escaped."""
+"""The terminal for tables and the live view, which prints text without markup or control codes."""
 
 from __future__ import annotations
 
