@@ -150,6 +150,21 @@ def test_what_is_named_exists(path: Path) -> None:
     assert [word for word in _CODE.findall(text) if unknown(word)] == []
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_what_diagrams_name_exists(path: Path) -> None:
+    """Files by the end of their paths, classes with their members, and names with underscores."""
+    known = definitions()
+    names = {name for members in known.values() for name in members}
+    files = [str(file.relative_to(ROOT)) for one in PACKAGES for file in (ROOT / one).rglob("*.py")]
+    for diagram in re.findall(r"^```mermaid\n(.*?)^```", path.read_text(), re.M | re.S):
+        for word in re.findall(r"[\w/]+\.py\b", diagram):
+            assert any(f"/{file}".endswith(f"/{word}") for file in files), word
+        for owner, member in re.findall(r"\b([A-Z]\w+)\.(\w+)", diagram):
+            assert member in known.get(owner, ()), f"{owner}.{member}"
+        for word in re.findall(r"(?<![\w/.])[a-z]+(?:_[a-z]+)+(?![\w/.])", diagram):
+            assert word in names, word
+
+
 @pytest.mark.parametrize(
     "word",
     [
