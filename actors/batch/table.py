@@ -45,7 +45,7 @@ class Stage(Protocol):
 
 
 def alive(table: pa.Table) -> list[int]:
-    """Positions of the rows that no stage has given up on."""
+    """Numbers in the table of the rows that no stage has given up on."""
     kinds = table.column(ERROR_KIND)
     return [row for row in range(table.num_rows) if not kinds[row].is_valid]
 
@@ -132,7 +132,7 @@ def read_codes(table: pa.Table, row: int, suffix: str = "") -> Codes:
 
     Args:
         table: holds them.
-        row: position of the row.
+        row: its number in the table.
         suffix: which codes: of `sound_suffixes`, or ``:NAME`` for another audio column.
     """
     return Codes(

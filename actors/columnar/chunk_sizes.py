@@ -63,7 +63,7 @@ def leaf_chunks(
         uri: the file.
         metadata: its footer.
         groups: numbers of row groups.
-        columns: names of columns or of parts of them, as Parquet's readers take them; None is all.
+        columns: names of columns or of fields of them, as Parquet's readers take them; None is all.
     """
     paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
     wanted = [
@@ -154,37 +154,37 @@ def _dictionaries(
     headers = _read(uri, [(offset, offset + _HEADER_BYTES) for offset, _ in asked])
     pages = [page_header(data) for data in headers]
     longest = [page.unpacked if page else 0 for page in pages]
-    spans = {
+    ranges = {
         number: (offset + page.length, offset + page.length + page.packed)
         for number, ((offset, _), page) in enumerate(zip(asked, pages, strict=True))
         if page and _SMALL_BYTES < page.unpacked <= _UNPACKED_BYTES >= page.packed
     }
-    for number, data in zip(spans, _read(uri, list(spans.values())), strict=True):
+    for number, data in zip(ranges, _read(uri, list(ranges.values())), strict=True):
         longest[number] = longest_of(data, asked[number][1], longest[number])
     oversized = [page is not None and is_oversized(page) for page in pages]
     return tuple(zip(longest, oversized, strict=True))
 
 
-def _read(uri: str, spans: list[tuple[int, int]]) -> list[bytes]:
-    """Parts of a file; all of them in one go where each is a request."""
-    if not spans:
+def _read(uri: str, ranges: list[tuple[int, int]]) -> list[bytes]:
+    """Byte ranges of a file; all in one go where each is a call to a store."""
+    if not ranges:
         return []
     fs, path = split_uri(uri)
     if isinstance(fs, LocalFileSystem):
         with Path(path).open("rb") as file:
-            parts = []
-            for start, stop in spans:
+            found = []
+            for start, stop in ranges:
                 file.seek(start)
-                parts.append(file.read(stop - start))
-            return parts
-    starts, stops = [start for start, _ in spans], [stop for _, stop in spans]
+                found.append(file.read(stop - start))
+            return found
+    starts, stops = [start for start, _ in ranges], [stop for _, stop in ranges]
     size = int(fs.info(path)["size"])
     stops = [min(stop, size) for stop in stops]
     found = retrying(
-        lambda: fs.cat_ranges([path] * len(spans), starts, stops, on_error="raise"),
+        lambda: fs.cat_ranges([path] * len(ranges), starts, stops, on_error="raise"),
         f"reading {uri}",
     )
-    return [bytes(part) for part in found]
+    return [bytes(data) for data in found]
 
 
 def longest_of(data: bytes, codec: str, size: int) -> int:

@@ -177,14 +177,14 @@ def _check_archive(data: bytes) -> None:
 
 
 def _check_pickle(data: bytes) -> None:
-    steps = [(opcode.name, argument) for opcode, argument, _ in pickletools.genops(data)]
-    names = [argument for opcode, argument in steps if opcode == "GLOBAL"]
+    opcodes = [(opcode.name, argument) for opcode, argument, _ in pickletools.genops(data)]
+    names = [argument for opcode, argument in opcodes if opcode == "GLOBAL"]
     if names == _UINT16_GLOBALS:
-        kinds = ["INT" if name.startswith(("BININT", "LONG")) else name for name, _ in steps]
+        kinds = ["INT" if name.startswith(("BININT", "LONG")) else name for name, _ in opcodes]
         if [name for name in kinds if "PUT" not in name] != _UINT16_OPCODES:
             raise ValueError("not as torch writes a tensor")
         return
-    for opcode, argument in steps:
+    for opcode, argument in opcodes:
         if opcode in _FORBIDDEN:
             raise ValueError(opcode)
         if opcode == "GLOBAL" and argument not in _TENSOR_GLOBALS:

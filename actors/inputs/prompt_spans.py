@@ -12,7 +12,7 @@ from actors.batch.schema import ID, INPUT_SAMPLES
 from actors.batch.table import read_codes
 from actors.inputs.audio import read_cuts
 from uniaudio2.audio.resampling import SAMPLE_RATE
-from uniaudio2.codec.segments import reason_tokens, recon_tokens
+from uniaudio2.codec.segments import reason_frames, recon_frames
 from uniaudio2.config import RECON_RATE_HZ, CodecConfig
 from uniaudio2.lm.engine.request import RequestOutput
 from uniaudio2.seeds import row_seed
@@ -55,7 +55,7 @@ def prompt_spans(table: pa.Table, row: int, codec: CodecConfig, job_seed: int) -
         ]
     spans = []
     for start, stop in cuts:
-        frames = reason_tokens(stop - start, codec), recon_tokens(stop - start, codec)
+        frames = reason_frames(stop - start, codec), recon_frames(stop - start, codec)
         own = Codes(codes.reason[: frames[0]], codes.recon[: frames[1]])
         codes = Codes(codes.reason[frames[0] :], codes.recon[frames[1] :])
         seed = row_seed(job_seed, row_id, f"span at {start}")

@@ -22,7 +22,7 @@ from actors.inputs.extra_audio import encode_extra_audio, extra_suffix, wave_of
 from actors.inputs.prefetch import prefetched
 from actors.storage.model_source import local_model
 from uniaudio2.audio.spans import cut_spans
-from uniaudio2.codec.segments import reason_tokens, recon_tokens
+from uniaudio2.codec.segments import reason_frames, recon_frames
 from uniaudio2.config import Padding
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.runtime.memory_budget import Budget, calibrate
@@ -92,10 +92,10 @@ class Encoder:
             for clip in ([one.wave] if one.spans is None else cut_spans([one.wave], one.spans))
         ]
         made = self.model.encode([clip for _, clip in clips], self.budget, self.padding)
-        parts: dict[int, list[Codes]] = {row: [] for row in heard if heard[row].wave is not None}
+        by_row: dict[int, list[Codes]] = {row: [] for row in heard if heard[row].wave is not None}
         for (row, _), codes in zip(clips, made, strict=True):
-            parts[row].append(codes)
-        return {row: Codes.join(own) for row, own in parts.items()}
+            by_row[row].append(codes)
+        return {row: Codes.join(own) for row, own in by_row.items()}
 
     def _encode_stream(self, one: Heard) -> Codes:
         """Encode long audio while it is read; memory does not grow with its length."""
@@ -105,16 +105,16 @@ class Encoder:
                 return self.model.encode_stream(blocks, one.samples, self.budget, self.padding)
             clips = cut_spans(blocks, one.spans)
             batches = iter(lambda: list(islice(clips, self.budget.fits(1.0))), [])
-            parts = (
+            made = (
                 codes
                 for batch in batches
                 for codes in self.model.encode(batch, self.budget, self.padding)
             )
             codec, lengths = self.model.config.codec, [stop - start for start, stop in one.spans]
             return Codes.gather(
-                parts,
-                sum(reason_tokens(length, codec) for length in lengths),
-                sum(recon_tokens(length, codec) for length in lengths),
+                made,
+                sum(reason_frames(length, codec) for length in lengths),
+                sum(recon_frames(length, codec) for length in lengths),
             )
 
     def _encode_silence(self, segments: int) -> None:

@@ -17,7 +17,7 @@ class BlockReader(io.RawIOBase):
     """An object that is read where it is asked for.
 
     Args:
-        read_range: reads the bytes from one position to another.
+        read_range: reads the bytes from one place to another.
         size: of the object.
 
     Attributes:
@@ -64,16 +64,16 @@ class TimedCalls:
     def __init__(self, fs: Any, timeout_s: float) -> None:
         self._fs, self._timeout_s = fs, timeout_s
 
-    def __call__(self, method: str, path: str, what: str, **span: int) -> Any:
+    def __call__(self, method: str, path: str, what: str, **bounds: int) -> Any:
         until = time.monotonic() + self._timeout_s
 
         def once() -> Any:
             try:
                 if not isinstance(self._fs, AsyncFileSystem):
-                    return getattr(self._fs, method)(path, **span)
+                    return getattr(self._fs, method)(path, **bounds)
                 left_s = max(until - time.monotonic(), 0.001)
                 call = getattr(self._fs, f"_{method}")
-                return sync(self._fs.loop, call, path, timeout=left_s, **span)
+                return sync(self._fs.loop, call, path, timeout=left_s, **bounds)
             except FileNotFoundError as fault:
                 if isinstance(fault.__cause__, OSError):
                     raise OSError(f"{what}: {fault.__cause__}") from fault  # it did not answer

@@ -28,7 +28,7 @@ BLOCKS_FROM_BYTES = 32 << 20
 _BLOCK_BYTES = 8 << 20
 _ANY_SIZE = 1 << 62
 _RANGE = re.compile(r"(.+)#bytes=(\d{1,18})\+(\d{1,18})", re.DOTALL)
-Part = tuple[int, int] | None
+ByteRange = tuple[int, int] | None
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENXIO, errno.EINVAL)
 
@@ -48,7 +48,7 @@ class Limits:
 
 
 def byte_range(uri: str, start: int, length: int) -> str:
-    """The address of a part of an object, such as one member of a tar, as `fetch` takes it."""
+    """The address of some bytes of an object, such as one member of a tar, as `fetch` takes it."""
     return f"{uri}#bytes={start}+{length}"
 
 
@@ -61,7 +61,7 @@ def fetch(
     """Read a whole object.
 
     Args:
-        uri: a local path, or a URI of any fsspec file system; of `byte_range`, a part of one.
+        uri: a local path, or a URI of any fsspec file system; or of `byte_range`.
         max_bytes: largest object that is accepted.
         policy: what the manifest that names it may name; None for an address that the user gave.
         timeout_s: longest time for it.
@@ -87,7 +87,7 @@ def open_uri(
     is read. The size is asked for first, and no more than that is read.
 
     Args:
-        uri: a local path, or a URI of any fsspec file system; of `byte_range`, a part of one.
+        uri: a local path, or a URI of any fsspec file system; or of `byte_range`.
         limits: of bytes and time.
         policy: what the manifest that names it may name; None for an address that the user gave.
         blocks_from: objects of this many bytes are read block by block, smaller ones at once.
@@ -100,11 +100,11 @@ def open_uri(
     """
     limits = limits or Limits()
     name = repr(shown(uri))
-    uri, part = _split_part(uri, policy)
+    uri, wanted = _split_range(uri, policy)
     if policy is not None:
         policy.check(uri)
     try:
-        file = _opened(uri, name, limits, policy, blocks_from, part)
+        file = _opened(uri, name, limits, policy, blocks_from, wanted)
     except (OSError, ValueError) as fault:
         raise _bad_row(fault, name) from fault
     with file:
@@ -133,7 +133,7 @@ def read_head(uri: str, size: int, timeout_s: float = TIMEOUT_S) -> bytes:
         return bytes(raw.read(size) or b"")
 
 
-def _split_part(uri: str, policy: AddressPolicy | None) -> tuple[str, Part]:
+def _split_range(uri: str, policy: AddressPolicy | None) -> tuple[str, ByteRange]:
     """An address without its byte range, which is only believed of the tar that was read."""
     found = _RANGE.fullmatch(uri)
     if found and (policy is None or found[1] == policy.tar):
@@ -142,11 +142,16 @@ def _split_part(uri: str, policy: AddressPolicy | None) -> tuple[str, Part]:
 
 
 def _opened(
-    uri: str, name: str, limits: Limits, policy: AddressPolicy | None, blocks_from: int, part: Part
+    uri: str,
+    name: str,
+    limits: Limits,
+    policy: AddressPolicy | None,
+    blocks_from: int,
+    wanted: ByteRange,
 ) -> BinaryIO:
     if scheme_of(uri) in WEB:
         try:
-            return open_web(uri, limits.max_bytes, limits.timeout_s, policy, part)
+            return open_web(uri, limits.max_bytes, limits.timeout_s, policy, wanted)
         except BadRow as error:
             raise BadRow(error.kind, f"{name}: {error.message}") from error
     try:
@@ -158,37 +163,39 @@ def _opened(
             "protocol that is installed",
         ) from fault
     if isinstance(fs, LocalFileSystem):
-        return _open_local(path, name, limits.max_bytes, blocks_from, part)
-    return _open_remote(fs, str(fs._strip_protocol(uri)), name, limits, blocks_from, part)
+        return _open_local(path, name, limits.max_bytes, blocks_from, wanted)
+    return _open_remote(fs, str(fs._strip_protocol(uri)), name, limits, blocks_from, wanted)
 
 
 def _open_remote(
-    fs: Any, path: str, name: str, limits: Limits, blocks_from: int, part: Part
+    fs: Any, path: str, name: str, limits: Limits, blocks_from: int, wanted: ByteRange
 ) -> BinaryIO:
     ask = TimedCalls(fs, limits.timeout_s)
     size = ask("info", path, f"looking at {name}").get("size")
     if size is None:
         raise BadRow("unreadable_file", f"{name}: storage gives no size; copy the file first")
-    first, length = _checked_part(part, int(size), name)
+    first, length = _checked_range(wanted, int(size), name)
     _check_size(length, name, limits.max_bytes)
 
     def read_range(start: int, stop: int) -> bytes:
         is_whole = stop - start == size  # a store need not know ranges
-        span = {} if is_whole else {"start": first + start, "end": first + stop}
-        return bytes(ask("cat_file", path, f"reading {name}", **span))
+        bounds = {} if is_whole else {"start": first + start, "end": first + stop}
+        return bytes(ask("cat_file", path, f"reading {name}", **bounds))
 
     if length < blocks_from:
         return io.BytesIO(read_range(0, length))
     return io.BufferedReader(BlockReader(read_range, length), _BLOCK_BYTES)
 
 
-def _open_local(path: str, name: str, max_bytes: int, blocks_from: int, part: Part) -> BinaryIO:
+def _open_local(
+    path: str, name: str, max_bytes: int, blocks_from: int, wanted: ByteRange
+) -> BinaryIO:
     require_regular(path)
     # not blocking, in case it became a pipe since
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     try:
         size = os.fstat(file.fileno()).st_size
-        first, length = _checked_part(part, size, name)
+        first, length = _checked_range(wanted, size, name)
         _check_size(length, name, max_bytes)
         if length < blocks_from:
             with file:
@@ -224,15 +231,15 @@ def _check_size(size: int, name: str, max_bytes: int) -> None:
         )
 
 
-def _checked_part(part: Part, size: int, name: str) -> tuple[int, int]:
-    """First byte and length of a part; without one, of the whole object."""
-    if part is None:
+def _checked_range(wanted: ByteRange, size: int, name: str) -> tuple[int, int]:
+    """First byte and length of what is wanted; of the whole object where that is None."""
+    if wanted is None:
         return 0, size
-    if sum(part) > size:
+    if sum(wanted) > size:
         raise BadRow(
             "unreadable_file", f"{name}: the file ends at byte {size}; it is cut: fetch it again"
         )
-    return part
+    return wanted
 
 
 def _bad_row(fault: OSError | ValueError, name: str) -> Exception:

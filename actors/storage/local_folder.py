@@ -101,15 +101,15 @@ class LocalFolder:
         if make:
             with suppress(FileExistsError):
                 Path(self.root).mkdir(parents=True)
-        steps = path.split("/") if path else []
-        folder = os.open(self.root, _WALK if steps else last)
+        names = path.split("/") if path else []
+        folder = os.open(self.root, _WALK if names else last)
         try:
-            for number, name in enumerate(steps, 1):
+            for number, name in enumerate(names, 1):
                 if make:
                     with suppress(FileExistsError):
                         os.mkdir(name, _MADE_FOLDER_MODE, dir_fd=folder)
-                flags = last if number == len(steps) else _WALK
-                inner = self._enter(name, folder, "/".join(steps[:number]), flags)
+                flags = last if number == len(names) else _WALK
+                inner = self._enter(name, folder, "/".join(names[:number]), flags)
                 os.close(folder)
                 folder = inner
             yield folder
@@ -190,7 +190,7 @@ class LocalFolder:
         return found
 
     def put(self, path: str, content: bytes | Path, replace: bool) -> None:
-        """Write a whole file in one step: bytes, or a copy of a file.
+        """Write a whole file at once: bytes, or a copy of a file.
 
         A name beside it holds the content until it is complete; nothing of that stays.
 

@@ -24,13 +24,13 @@ def is_remote(source: str) -> bool:
     return "://" in source
 
 
-def local_model(source: str, parts: bool = True) -> str:
+def local_model(source: str, weights: bool = True) -> str:
     """Resolve any name of a model to one that `UniAudio2.load` takes.
 
     Args:
         source: name of a bundled model, a folder in our format or in the published one, or the
             ``s3://``, ``hf://`` or other URL of such a folder; see `pinned` for revisions.
-        parts: false where only configuration and tokenizer are wanted; weights are fetched if it
+        weights: false where only configuration and tokenizer are wanted; weights are fetched if it
             takes them.
 
     Returns:
@@ -43,22 +43,22 @@ def local_model(source: str, parts: bool = True) -> str:
     """
     if source in bundled_models():
         return source
-    folder = fetched_folder(source, parts) if is_remote(source) else Path(source)
+    folder = fetched_folder(source, weights) if is_remote(source) else Path(source)
     return str(_converted(folder) if is_published(folder) else folder)
 
 
-def fetched_folder(uri: str, parts: bool = True) -> Path:
+def fetched_folder(uri: str, weights: bool = True) -> Path:
     """Fetch the folder at a URL into the cache; see `local_model`."""
     uri = pinned(uri)
     files = list_folder(uri)
     wanted = set(needed_files(files))
-    if not parts and _CONFIG in files and not are_published(files):
+    if not weights and _CONFIG in files and not are_published(files):
         wanted = {name for name in wanted if name == _CONFIG or name.startswith(_TOKENIZER)}
     return fetch_folder(uri, files, wanted.__contains__)
 
 
 def needed_files(names: Iterable[str]) -> list[str]:
-    """Select the files of a folder that some part of a model may need.
+    """Select the files of a folder that some component of a model may need.
 
     Hubs keep the weights of one encoder for several frameworks side by side; those beside
     safetensors are copies of them.

@@ -141,7 +141,7 @@ class Storage:
             return []
 
     def put(self, path: str, data: bytes) -> None:
-        """Write a whole object in one step, replacing what was there."""
+        """Write a whole object at once, replacing what was there."""
         full = self._full(path)
         if self._folder:
             self._folder.put(path, data, replace=True)

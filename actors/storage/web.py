@@ -34,7 +34,7 @@ _GONE = (404, 410)
 
 def open_web(
     uri: str, max_bytes: int, timeout_s: float, policy: AddressPolicy | None = None,
-    part: tuple[int, int] | None = None,
+    byte_range: tuple[int, int] | None = None,
 ) -> BinaryIO:  # fmt: skip
     """Fetch a file; one that is large is kept in a temporary file without a name.
 
@@ -43,7 +43,7 @@ def open_web(
         max_bytes: largest file that is accepted, unpacked where the server packs it.
         timeout_s: longest time for all of it, redirects and repeated tries included.
         policy: what the manifest may name; None for an address that the user gave.
-        part: first byte and length of what is wanted; None for all.
+        byte_range: first byte and length of what is wanted; None for all.
 
     Returns:
         the file, at its beginning.
@@ -57,7 +57,7 @@ def open_web(
     shown_uri = repr(shown(uri))
     try:
         return retrying(
-            lambda: _fetch(uri, max_bytes, until, policy, part), f"reading {shown_uri}", until
+            lambda: _fetch(uri, max_bytes, until, policy, byte_range), f"reading {shown_uri}", until
         )
     except TimeoutError as fault:
         raise BadRow(
@@ -69,13 +69,13 @@ def open_web(
 
 def _fetch(
     uri: str, max_bytes: int, until: float, policy: AddressPolicy | None,
-    part: tuple[int, int] | None,
+    byte_range: tuple[int, int] | None,
 ) -> BinaryIO:  # fmt: skip
     login = _login(uri)
     for _ in range(_REDIRECTS + 1):
-        with ended_at(until), _answer(uri, until, policy, login, part) as answer:
+        with ended_at(until), _answer(uri, until, policy, login, byte_range) as answer:
             if answer.status not in (301, 302, 303, 307, 308):
-                return _body(answer, max_bytes, until, part)
+                return _body(answer, max_bytes, until, byte_range)
             target = urljoin(uri, answer.headers.get("Location", ""))
         if scheme_of(target) not in WEB:
             raise BadRow(
@@ -99,15 +99,15 @@ def _login(uri: str) -> str | None:
 @contextmanager
 def _answer(
     uri: str, until: float, policy: AddressPolicy | None, login: str | None,
-    part: tuple[int, int] | None,
+    byte_range: tuple[int, int] | None,
 ) -> Iterator[urllib3.BaseHTTPResponse]:  # fmt: skip
     """The server's answer, its body not read yet."""
     private = policy is None or policy.may_be_private(uri)
     headers = {"Accept-Encoding": "identity", "User-Agent": "uniaudio2-batch"}
     if login is not None:
         headers |= urllib3.make_headers(basic_auth=login)
-    if part is not None:
-        headers["Range"] = f"bytes={part[0]}-{part[0] + max(part[1], 1) - 1}"
+    if byte_range is not None:
+        headers["Range"] = f"bytes={byte_range[0]}-{byte_range[0] + max(byte_range[1], 1) - 1}"
     left_s = max(until - time.monotonic(), 0.001)
     timeout = urllib3.Timeout(connect=min(_CONNECT_S, left_s), read=left_s)
     asked = _without_login(uri)
@@ -146,16 +146,19 @@ def _without_login(uri: str) -> str:
 
 
 def _body(
-    answer: urllib3.BaseHTTPResponse, max_bytes: int, until: float, part: tuple[int, int] | None
+    answer: urllib3.BaseHTTPResponse,
+    max_bytes: int,
+    until: float,
+    byte_range: tuple[int, int] | None,
 ) -> BinaryIO:
     _check_status(answer, until)
     announced = answer.headers.get("Content-Length", "")
-    if announced.isdigit() and int(announced) > max_bytes and part is None:
+    if announced.isdigit() and int(announced) > max_bytes and byte_range is None:
         raise _too_large(int(announced), max_bytes)
     skip, wanted = 0, max_bytes + 1
-    if part is not None:
-        wanted = part[1]
-        skip = 0 if answer.status == 206 else part[0]  # this server knows no ranges
+    if byte_range is not None:
+        wanted = byte_range[1]
+        skip = 0 if answer.status == 206 else byte_range[0]  # this server knows no ranges
     file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - the caller's
     try:
         for data in _blocks(answer.read1):
@@ -163,10 +166,12 @@ def _body(
             file.write(data[: wanted - file.tell()])
             if file.tell() >= wanted:
                 break
-        if part is None and file.tell() > max_bytes:
+        if byte_range is None and file.tell() > max_bytes:
             raise _too_large(file.tell(), max_bytes)
-        if part is not None and file.tell() < part[1]:
-            raise BadRow("unreadable_file", "the file ends before its part does; fetch it again")
+        if byte_range is not None and file.tell() < byte_range[1]:
+            raise BadRow(
+                "unreadable_file", "the file ends before what is wanted of it; fetch it anew"
+            )
         file.seek(0)
     except BaseException:
         file.close()

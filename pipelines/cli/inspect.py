@@ -37,7 +37,7 @@ def describe(source: str) -> str:
         files = _files(source)
         if are_published(files):
             return _table(_published(source, files))
-        config = load_config(model_folder(local_model(source, parts=False)))
+        config = load_config(model_folder(local_model(source, weights=False)))
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     except OSError as fault:
@@ -55,7 +55,7 @@ def describe(source: str) -> str:
         ("model", model_fingerprint(config)),
         *_commit(source),
         ("trained", "yes" if config.trained else "no: its output means nothing"),
-        *((name, f"{_millions(part)} numbers") for name, part in sizes.items()),
+        *((name, f"{_millions(size)} numbers") for name, size in sizes.items()),
         ("context", f"{lm.context} positions"),
         ("segment", f"{codec.segment_frames / 25:g} s"),
         ("window", f"{config.flow.window_codes / 12.5:g} s, {config.flow.steps} steps"),

@@ -209,7 +209,7 @@ def check_tags(task: TaskSpec, lm: LmConfig) -> None:
     Raises:
         ValueError: names the nearest.
     """
-    for tag in (task.output_tag, *(segment.tag for segment in task.prompt)):
+    for tag in (task.output_tag, *(item.tag for item in task.prompt)):
         if tag is not None and tag not in lm.ids.tags:
             raise ValueError(
                 f"task {task.name}: tag {tag!r} is not one of the model's tags; "

@@ -22,7 +22,7 @@ from uniaudio2.errors import BadRow
 from uniaudio2.shown import quoted
 
 _FILES = ("wav.scp", "segments", "text", "utt2spk", "spk2utt", "utt2dur")
-_PART = re.compile(r"\.ark:|:\d+$|\]$")  # of an archive, or of a matrix
+_INSIDE = re.compile(r"\.ark:|:\d+$|\]$")  # of an archive, or of a matrix
 Entry = tuple[Sound, str]
 
 
@@ -40,7 +40,7 @@ def _kaldi_name(uri: str) -> str:
     Raises:
         BadRow: it takes it for something else.
     """
-    if _PART.search(checked_address(uri)):
+    if _INSIDE.search(checked_address(uri)):
         raise BadRow(
             "unsafe_name",
             f"audio {quoted(uri)} is a place in an archive to Kaldi; rename it, or let "

@@ -283,7 +283,7 @@ class Run:
             kinds = ", ".join(f"{n} {kind}" for kind, n in counts.kinds.most_common(5))
             raise RunFailed(
                 f"{counts.errors} of {done} rows failed ({kinds}), more than max_errors "
-                f"{self.job.max_errors}; look at {self.job.output}/errors, mend the input, go on"
+                f"{self.job.max_errors}; look at {self.job.output}/errors, correct the input, go on"
             )
 
 

@@ -180,7 +180,7 @@ def make_plan(
 def _cut(
     source: Source, groups: Iterator[list[tuple[str, str]]], first: int, seen: SeenIds
 ) -> Iterator[UnitSpec]:
-    """Units of one source; a unit never spans two sources."""
+    """Units of one source; no unit has rows of two sources."""
     start = 0
     for number, group in enumerate(groups, first):
         stop = start + len(group)

@@ -34,7 +34,7 @@ def checked_model(job: JobConfig) -> ModelConfig:
     """The model's configuration, with the job's settings checked against it."""
     check_addresses(job)
     try:
-        folder = model_folder(local_model(job.model, parts=False))
+        folder = model_folder(local_model(job.model, weights=False))
         config = load_config(folder)
         instructions, examples = job.instructions, job.few_shot_examples  # bad files end it here
         if "generate" in job.spec.stages and config.codec_only:

@@ -130,20 +130,20 @@ class StageLog:
         """
         if not self._stages:
             return None
-        spans = _active_spans(self._stages, begins)
-        active_s = float(np.diff(spans, axis=1).sum())
+        periods = _active_periods(self._stages, begins)
+        active_s = float(np.diff(periods, axis=1).sum())
         edges = np.linspace(0.0, active_s, BINS + 1)
         # units come in lumps: of few units, many bins would show nothing but these
         bins = min(max(len(self._ends) // 3, _FEWEST_BINS), BINS)
         width_s = max(active_s / bins, 1e-9)
-        ends = _active_time(np.array(self._ends), spans)
+        ends = _active_time(np.array(self._ends), periods)
         rows, _ = np.histogram(ends, bins, (0.0, active_s), weights=np.array(self._rows))
         audio, _ = np.histogram(ends, bins, (0.0, active_s), weights=np.array(self._audio_s))
         uses = [
-            _use(name, calls, spans, edges, _room(name, calls, setup))
+            _use(name, calls, periods, edges, _room(name, calls, setup))
             for name, calls in sorted(self._stages.items(), key=lambda item: stage_order(item[0]))
         ]
-        return Timeline(active_s, len(spans) - 1, rows / width_s, audio / width_s, tuple(uses))
+        return Timeline(active_s, len(periods) - 1, rows / width_s, audio / width_s, tuple(uses))
 
 
 def stage_order(name: str) -> int:
@@ -151,10 +151,10 @@ def stage_order(name: str) -> int:
     return STAGES.index(name) if name in STAGES else len(STAGES)
 
 
-def _active_spans(stages: Mapping[str, _Calls], begins: Sequence[float]) -> Floats:
-    """Spans in which a run was at work, ``[S, 2]`` seconds since 1970.
+def _active_periods(stages: Mapping[str, _Calls], begins: Sequence[float]) -> Floats:
+    """Periods in which a run was at work, ``[S, 2]`` seconds since 1970.
 
-    Between two spans nothing worked and a run began: a gap in which none began belongs to the
+    Between two of them nothing worked and a run began: a gap in which none began belongs to the
     work, for something kept it waiting.
     """
     begin = np.concatenate([np.array(calls.begin) for calls in stages.values()])
@@ -168,11 +168,11 @@ def _active_spans(stages: Mapping[str, _Calls], begins: Sequence[float]) -> Floa
     return np.stack([begin[starts], np.maximum(reach[lasts], begin[starts] + 1e-3)], axis=1)
 
 
-def _active_time(moments: Floats, spans: Floats) -> Floats:
+def _active_time(moments: Floats, periods: Floats) -> Floats:
     """Seconds of work before each moment."""
-    before = np.concatenate([[0.0], np.cumsum(np.diff(spans, axis=1)[:, 0])])
-    index = np.clip(np.searchsorted(spans[:, 0], moments, side="right") - 1, 0, None)
-    inside = np.clip(moments - spans[index, 0], 0.0, spans[index, 1] - spans[index, 0])
+    before = np.concatenate([[0.0], np.cumsum(np.diff(periods, axis=1)[:, 0])])
+    index = np.clip(np.searchsorted(periods[:, 0], moments, side="right") - 1, 0, None)
+    inside = np.clip(moments - periods[index, 0], 0.0, periods[index, 1] - periods[index, 0])
     return np.asarray(before[index] + inside)
 
 
@@ -200,13 +200,13 @@ def _room(name: str, calls: _Calls, setup: Mapping[str, Any]) -> float:
     return max(room, 1.0)
 
 
-def _use(name: str, calls: _Calls, spans: Floats, edges: Floats, workers: float) -> StageUsage:
+def _use(name: str, calls: _Calls, periods: Floats, edges: Floats, workers: float) -> StageUsage:
     begin = np.array(calls.begin)
     end = begin + np.array(calls.busy_s)
     names = np.array(calls.worker)
     parts = [_merged(begin[names == one], end[names == one]) for one in sorted(set(calls.worker))]
-    begin = _active_time(np.concatenate([part[0] for part in parts]), spans)
-    end = _active_time(np.concatenate([part[1] for part in parts]), spans)
+    begin = _active_time(np.concatenate([part[0] for part in parts]), periods)
+    end = _active_time(np.concatenate([part[1] for part in parts]), periods)
     active_s = max(float(edges[-1]), 1e-9)
     busy_s = float((end - begin).sum())
     return StageUsage(

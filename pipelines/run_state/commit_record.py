@@ -67,7 +67,7 @@ class Commit:
         source: the Parquet file that holds its input rows, or "".
         start: the first of them there.
         format_version: of the record; a build refuses those of a newer one.
-        seal: of the user whose run wrote it, see `ownership`; "" when parts of it are another's.
+        seal: of the user whose run wrote it, see `seals`; "" when parts of it are another's.
     """
 
     unit: int

@@ -22,8 +22,8 @@ from uniaudio2.codec.quantizers import Quantizers
 from uniaudio2.codec.segments import (
     padded_clip,
     periodic_segment,
-    reason_tokens,
-    recon_tokens,
+    reason_frames,
+    recon_frames,
     segments_needed,
 )
 from uniaudio2.tokens.codes import Codes
@@ -226,8 +226,8 @@ def check_segmentation(pair: GoldenPair) -> None:
     assert pair.info["segmentation"], "no recorded segmentation"
     for row in pair.info["segmentation"].values():
         samples = row["samples"]
-        assert reason_tokens(samples, config) == row["reason_tokens"]
-        assert recon_tokens(samples, config) == row["rec_tokens"]
+        assert reason_frames(samples, config) == row["reason_tokens"]
+        assert recon_frames(samples, config) == row["rec_tokens"]
         assert config.segment_samples == row["segment_samples"]
         last_segment, _ = row["last_rec_token"]
         needed = segments_needed(samples, config)

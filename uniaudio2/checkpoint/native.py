@@ -1,4 +1,4 @@
-"""Our model folder: ``config.json``, safetensors files by part, ``tokenizer/``.
+"""Our model folder: ``config.json``, safetensors files by component, ``tokenizer/``.
 
 The quantizers belong to both encoder and decoder and are stored once. A configuration with a
 `seed` has no weight files: its weights are drawn, the same on every machine.
@@ -79,24 +79,24 @@ def load_config(folder: Path) -> ModelConfig:
     return ModelConfig.model_validate_json((folder / "config.json").read_text())
 
 
-def _qualified(name: str, part: str) -> str:
-    return name if name.startswith(SHARED_PREFIX) else f"{part}.{name}"
+def _qualified(name: str, component: str) -> str:
+    return name if name.startswith(SHARED_PREFIX) else f"{component}.{name}"
 
 
-def load_part(
-    build: Callable[[], _M], part: str, folder: Path, config: ModelConfig, device: torch.device
+def load_component(
+    build: Callable[[], _M], component: str, folder: Path, config: ModelConfig, device: torch.device
 ) -> _M:
-    """Build a part without memory, give it its weights and make it ready for inference.
+    """Build a component without memory, give it its weights and make it ready for inference.
 
     Weights from files stay memory-mapped until they are used or moved, in their stored dtype;
     float16 is a way to store them, not to compute, and becomes float32.
 
     Args:
         build: makes the module; every tensor of it must be in its state dict.
-        part: name of its file.
+        component: name of its file.
         folder: the model folder.
         config: tells whether weights are drawn or read.
-        device: where the part goes.
+        device: where the component goes.
 
     Raises:
         ValueError: the files hold too few or too many tensors for the configuration.
@@ -105,11 +105,11 @@ def load_part(
         module = build()
     if config.seed is not None:
         module.to_empty(device="cpu")
-        draw_weights(module, part, config.seed)
+        draw_weights(module, component, config.seed)
     else:
         shared = any(name.startswith(SHARED_PREFIX) for name in module.state_dict())
         load_exactly(
-            module, _stored(folder, part) | (_stored(folder, QUANTIZERS) if shared else {})
+            module, _stored(folder, component) | (_stored(folder, QUANTIZERS) if shared else {})
         )
     return module.to(device).eval().requires_grad_(False)
 
@@ -126,13 +126,13 @@ def _stored(folder: Path, file: str) -> dict[str, Tensor]:
     }
 
 
-def draw_weights(module: nn.Module, part: str, seed: int) -> None:
+def draw_weights(module: nn.Module, component: str, seed: int) -> None:
     """Draw a module's weights: every tensor from the seed and its own name alone."""
     for name, tensor in module.state_dict().items():
         if not tensor.is_floating_point():
             tensor.zero_()  # a counter of training steps
             continue
-        generator = torch.Generator().manual_seed(row_seed(seed, _qualified(name, part)))
+        generator = torch.Generator().manual_seed(row_seed(seed, _qualified(name, component)))
         drawn = torch.randn(tensor.shape, generator=generator)
         mean, spread = next(
             (mean, spread) for ending, mean, spread in _DRAWS if re.search(ending, name)
@@ -149,7 +149,7 @@ def draw_weights(module: nn.Module, part: str, seed: int) -> None:
 def save_model(
     folder: Path,
     config: ModelConfig,
-    parts: Mapping[str, nn.Module],
+    components: Mapping[str, nn.Module],
     dtype: torch.dtype | None = None,
 ) -> ModelConfig:
     """Write a model folder and return its configuration with the fingerprint filled in.
@@ -157,13 +157,13 @@ def save_model(
     Args:
         folder: is made if absent; the tokenizer is the caller's to add.
         config: the sizes; its seed is dropped, for the weights are now in files.
-        parts: ``encoder``, ``lm`` and ``decoder`` modules.
+        components: ``encoder``, ``lm`` and ``decoder`` modules.
         dtype: what floats become in the files; None leaves them.
     """
     files: dict[str, dict[str, Tensor]] = {}
-    for part, module in parts.items():
+    for component, module in components.items():
         for name, tensor in module.state_dict().items():
-            file = QUANTIZERS if name.startswith(SHARED_PREFIX) else part
+            file = QUANTIZERS if name.startswith(SHARED_PREFIX) else component
             files.setdefault(file, {})[name] = tensor
     return write_folder(folder, config, files, dict.fromkeys(files, dtype) if dtype else None)
 

@@ -17,8 +17,8 @@ from uniaudio2.codec.segments import (
     check_clip,
     padded_clip,
     periodic_segment,
-    reason_tokens,
-    recon_tokens,
+    reason_frames,
+    recon_frames,
     segments_needed,
     stream_segments,
     tight_samples,
@@ -83,8 +83,8 @@ class CodecEncoder(nn.Module):
     ) -> list[Codes]:
         """Encode clips as the published ``audio2token`` does.
 
-        A clip is repeated to whole segments, because its tokens depend on what follows it; only the
-        segments whose tokens are kept are computed, and segments of many clips share a batch.
+        A clip is repeated to whole segments, because its codes depend on what follows it; only the
+        segments whose codes are kept are computed, and segments of many clips share a batch.
 
         Args:
             clips: each ``[N]`` float32, mono, at the codec's sample rate; any device.
@@ -92,10 +92,10 @@ class CodecEncoder(nn.Module):
                 encoders at once, at least 1.
             padding: of a clip to its last segment: "periodic" as published; "tight" cuts that
                 segment soon after its last token, which costs short clips a fraction and gives
-                other tokens.
+                other codes.
 
         Returns:
-            Per clip ``N // 4800 + 1`` reasoning and ``N // 1920 + 1`` reconstruction tokens (at
+            Per clip ``N // 4800 + 1`` reasoning and ``N // 1920 + 1`` reconstruction frames (at
             24 kHz) on the CPU, the same whatever else is in the batch.
 
         Raises:
@@ -169,7 +169,7 @@ class CodecEncoder(nn.Module):
             for batch in chain(batches, last)
             for codes in budget.run(lambda waves: self._encode_waves(waves, tight), batch)
         )
-        frames = reason_tokens(samples, self.config), recon_tokens(samples, self.config)
+        frames = reason_frames(samples, self.config), recon_frames(samples, self.config)
         return Codes.gather(encoded, *frames)
 
     def _last_samples(self, samples: int, tight: bool) -> int:
@@ -187,7 +187,7 @@ class CodecEncoder(nn.Module):
             clip: ``[N]`` float32, mono, at the codec's sample rate, at most one segment.
 
         Returns:
-            As many tokens as `encode` gives, or one fewer where `N` is a multiple of 0.4 s.
+            As many frames as `encode` gives, or one fewer where `N` is a multiple of 0.4 s.
 
         Raises:
             ValueError: the clip is empty, has channels, or is longer than one segment.
@@ -205,6 +205,6 @@ class CodecEncoder(nn.Module):
     def _join(self, segments: Sequence[Codes], samples: int) -> Codes:
         """Concatenate the codes of a clip's segments and cut them to the clip's length."""
         return Codes(
-            torch.cat([codes.reason for codes in segments])[: reason_tokens(samples, self.config)],
-            torch.cat([codes.recon for codes in segments])[: recon_tokens(samples, self.config)],
+            torch.cat([codes.reason for codes in segments])[: reason_frames(samples, self.config)],
+            torch.cat([codes.recon for codes in segments])[: recon_frames(samples, self.config)],
         )

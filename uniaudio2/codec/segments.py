@@ -1,4 +1,4 @@
-"""Segments of a clip: how many, which samples, and how many tokens they yield.
+"""Segments of a clip: how many, which samples, and how many frames they yield.
 
 Counts use whole numbers; the published floating-point formula is one too small at some lengths.
 """
@@ -18,23 +18,23 @@ _PADDING_FRAMES = 10
 _BINARY_DIGITS = 3
 
 
-def recon_tokens(samples: int, config: CodecConfig) -> int:
-    """Count the reconstruction tokens (12.5 Hz) that a clip of `samples` yields."""
+def recon_frames(samples: int, config: CodecConfig) -> int:
+    """Count the reconstruction frames (12.5 Hz) that a clip of `samples` yields."""
     return samples // config.recon_samples + 1
 
 
-def reason_tokens(samples: int, config: CodecConfig) -> int:
-    """Count the reasoning tokens (5 Hz) that a clip of `samples` yields."""
+def reason_frames(samples: int, config: CodecConfig) -> int:
+    """Count the reasoning frames (5 Hz) that a clip of `samples` yields."""
     return samples // config.reason_samples + 1
 
 
 def segments_needed(samples: int, config: CodecConfig) -> int:
-    """Count the segments whose tokens are kept; both token rates need the same number."""
+    """Count the segments whose codes are kept; both rates need the same number."""
     return samples // (config.segment_frames * config.frame_samples) + 1
 
 
 def tight_samples(samples: int, index: int, config: CodecConfig) -> int:
-    """Count the samples of a segment that is cut behind the last token of its clip.
+    """Count the samples of a segment that is cut behind the last frame of its clip.
 
     Few lengths exist, so that segments of many clips share batches: multiples of 0.4 s that need
     three binary digits at most, hence at most a quarter longer than needed.
@@ -48,8 +48,8 @@ def tight_samples(samples: int, index: int, config: CodecConfig) -> int:
         the samples, those of a whole segment where no shorter length does.
     """
     per_segment = config.segment_frames // 2
-    codes = recon_tokens(samples, config) - index * per_segment
-    frames_left = reason_tokens(samples, config) * 5 - 2 * index * per_segment
+    codes = recon_frames(samples, config) - index * per_segment
+    frames_left = reason_frames(samples, config) * 5 - 2 * index * per_segment
     tens = -(-max(2 * codes, frames_left) // _PADDING_FRAMES)
     step = 1 << max(tens.bit_length() - _BINARY_DIGITS, 0)
     frames = -(-tens // step) * step * _PADDING_FRAMES
@@ -77,8 +77,8 @@ def periodic_segment(
 ) -> Tensor:
     """Cut one segment out of the endless repetition of a clip.
 
-    Segments advance by their own length, which is a little more than the audio their tokens
-    stand for; so the tokens of segment ``s`` start at sample ``s * segment_samples``.
+    Segments advance by their own length, which is a little more than the audio their codes
+    stand for; so the codes of segment ``s`` start at sample ``s * segment_samples``.
 
     Args:
         clip: ``[N]`` float32.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from uniaudio2.checkpoint.native import DEFAULT_MODEL, load_config, load_part, model_folder
+from uniaudio2.checkpoint.native import DEFAULT_MODEL, load_component, load_config, model_folder
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.runtime.packed_linear import pack_linears
 from uniaudio2.tasks.spec import TaskSpec
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from uniaudio2.runtime.memory_budget import Budget
     from uniaudio2.tokens.grid import Prompt
 
-Part = Literal["encoder", "lm", "decoder"]
+Component = Literal["encoder", "lm", "decoder"]
 _T = TypeVar("_T")
-ALL_PARTS: tuple[Part, ...] = ("encoder", "lm", "decoder")
+COMPONENTS: tuple[Component, ...] = ("encoder", "lm", "decoder")
 
 
 class UniAudio2:
-    """UniAudio 2.0 in three parts, each present only if asked for: no Ray, no storage.
+    """UniAudio 2.0 in three components, each present only if asked for: no Ray, no storage.
 
     The codec encoder turns audio into two streams of tokens, the language model answers prompts
     of text and tokens, the flow decoder turns tokens into audio. Audio is always mono float32 at
@@ -43,7 +43,7 @@ class UniAudio2:
 
     Attributes:
         config: the model's frozen configuration.
-        device: where the parts live.
+        device: where the components live.
 
     Examples:
         >>> from uniaudio2 import UniAudio2
@@ -79,7 +79,7 @@ class UniAudio2:
     @staticmethod
     def load(
         source: str = DEFAULT_MODEL,
-        parts: Sequence[Part] = ALL_PARTS,
+        parts: Sequence[Component] = COMPONENTS,
         device: str | None = None,
         threads: int | None = None,
     ) -> UniAudio2:
@@ -87,7 +87,7 @@ class UniAudio2:
 
         Args:
             source: name of a bundled model, or a folder with ``config.json``.
-            parts: what to load; the others take no memory.
+            parts: components to load; the others take no memory.
             device: torch device; None takes the GPU when there is one.
             threads: CPU threads for torch; None leaves its choice.
 
@@ -100,7 +100,7 @@ class UniAudio2:
         folder = model_folder(source)
         config = load_config(folder)
         model = UniAudio2(config, place)
-        # each part is imported when it is loaded: an actor starts with what it needs alone
+        # each component is imported when it is loaded: an actor starts with what it needs alone
         if "encoder" in parts:
             model._load_encoder(folder)
         if "lm" in parts:
@@ -117,7 +117,7 @@ class UniAudio2:
     def _load_encoder(self, folder: Path) -> None:
         from uniaudio2.codec.encoder import CodecEncoder
 
-        self._encoder = load_part(
+        self._encoder = load_component(
             lambda: CodecEncoder(self.config.codec), "encoder", folder, self.config, self.device
         )
         pack_linears(self._encoder)
@@ -127,7 +127,7 @@ class UniAudio2:
         from uniaudio2.lm.tokenizer import TextTokenizer
 
         lm = self.config.lm
-        self._lm = load_part(lambda: UniAudioLM(lm), "lm", folder, self.config, self.device)
+        self._lm = load_component(lambda: UniAudioLM(lm), "lm", folder, self.config, self.device)
         self._lm.pack()
         self._tokenizer = TextTokenizer.load(folder / "tokenizer/tokenizer.json", lm)
 
@@ -135,7 +135,7 @@ class UniAudio2:
         from uniaudio2.flow.decoder import FlowDecoder
 
         config = self.config
-        self._decoder = load_part(
+        self._decoder = load_component(
             lambda: FlowDecoder(config.flow, config.codec, config.scalar),
             "decoder", folder, config, self.device,
         )  # fmt: skip
@@ -292,7 +292,9 @@ class UniAudio2:
         check_codes(codes, self.config.codec)
 
 
-def _need(part: _T | None, name: Part) -> _T:
-    if part is None:
-        raise ValueError(f"part {name!r} was not loaded; load the model with parts=({name!r},)")
-    return part
+def _need(component: _T | None, name: Component) -> _T:
+    if component is None:
+        raise ValueError(
+            f"component {name!r} was not loaded; load the model with parts=({name!r},)"
+        )
+    return component

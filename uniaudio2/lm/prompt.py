@@ -36,10 +36,10 @@ def build_prompt(
     Raises:
         ValueError: a column is missing or holds the other kind, or an id is out of range.
     """
-    parts = [text_positions(instruction_ids, config)]
+    prompts = [text_positions(instruction_ids, config)]
     for item in task.prompt:
-        parts += _positions(item, {**(fixed or {}), **values}, config, task.name)
-    return Prompt.join(parts)
+        prompts += _positions(item, {**(fixed or {}), **values}, config, task.name)
+    return Prompt.join(prompts)
 
 
 def _positions(
@@ -59,12 +59,12 @@ def _positions(
         return [text_positions(ids, config, item.tag)]
     if item.kind == "audio_prompt":
         return [audio_prompt_positions(value.recon, config)]
-    parts = []
+    prompts = []
     if item.kind in ("audio", "reason"):
-        parts.append(reason_positions(value.reason, config))
+        prompts.append(reason_positions(value.reason, config))
     if item.kind in ("audio", "recon"):
-        parts.append(semantic_positions(value.recon, config))
-    return parts
+        prompts.append(semantic_positions(value.recon, config))
+    return prompts
 
 
 def answer_positions(
@@ -76,7 +76,7 @@ def answer_positions(
     Raises:
         ValueError: an id is out of range.
     """
-    parts = []
+    prompts = []
     ids = [value for value in answer if isinstance(value, int)]
     sounds = [value for value in answer if isinstance(value, Codes)]
     if task.output == "text":
@@ -84,10 +84,10 @@ def answer_positions(
         return [text_positions(ids[1:] if goes_on else ids, config, task.output_tag)]
     for sound in sounds:
         if "reason" in task.answer:
-            parts.append(reason_positions(sound.reason, config))
+            prompts.append(reason_positions(sound.reason, config))
         if "recon" in task.answer:
-            parts.append(semantic_positions(sound.recon, config))
-    return parts
+            prompts.append(semantic_positions(sound.recon, config))
+    return prompts
 
 
 class PromptBuilder:
@@ -140,5 +140,5 @@ class PromptBuilder:
             ValueError: as of `prompt`.
         """
         tokens = self.tokenizer.encode(answer) if isinstance(answer, str) else answer
-        parts = answer_positions(task, tokens, self.config)
-        return Prompt.join([self.prompt(task, values, instruction), *parts])
+        prompts = answer_positions(task, tokens, self.config)
+        return Prompt.join([self.prompt(task, values, instruction), *prompts])

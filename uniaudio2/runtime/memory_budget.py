@@ -1,4 +1,4 @@
-"""Batch sizes of a part of the model; they shrink when memory runs out."""
+"""Batch sizes of a component of the model; they shrink when memory runs out."""
 
 from __future__ import annotations
 

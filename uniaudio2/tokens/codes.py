@@ -67,5 +67,5 @@ class Codes:
 
     @staticmethod
     def empty() -> Codes:
-        """Make codes without tokens: two ``[0, 8]`` tensors."""
+        """Make codes without frames: two ``[0, 8]`` tensors."""
         return Codes(torch.zeros(0, 8, dtype=torch.int64), torch.zeros(0, 8, dtype=torch.int64))

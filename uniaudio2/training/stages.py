@@ -83,7 +83,7 @@ class TrainingRun:
         )  # fmt: skip
 
     def resynthesis(self) -> None:
-        """Pass a part of the corpus through the scalar codec."""
+        """Pass some of the corpus through the scalar codec."""
         resynthesise(
             self.folder, self.corpus_folder, self.resynthesised_folder, self.model.scalar,
             self.recipe.seed, self.workers,
@@ -142,9 +142,9 @@ class TrainingRun:
         )  # fmt: skip
 
     def export(self) -> Path:
-        """Put the finished parts together as a model folder, in half precision."""
-        parts = {"encoder": self.codec().encoder, "lm": self.lm(), "decoder": self.flow()}
-        save_model(self.model_folder, self.model, parts, torch.float16)
+        """Put the finished components together as a model folder, in half precision."""
+        components = {"encoder": self.codec().encoder, "lm": self.lm(), "decoder": self.flow()}
+        save_model(self.model_folder, self.model, components, torch.float16)
         tokenizer = self.model_folder / "tokenizer/tokenizer.json"
         tokenizer.parent.mkdir(exist_ok=True)
         train_tokenizer(self.model.lm).save(str(tokenizer))

@@ -35,7 +35,7 @@ def test_names_and_own_folders_stay_what_they_are(cache: Path) -> None:
 
 def test_a_model_on_s3(bucket: str, cache: Path) -> None:
     uri = upload(BUNDLED / "tiny", f"{bucket}/tiny")
-    folder = Path(local_model(uri, parts=False))
+    folder = Path(local_model(uri, weights=False))
     names = [path.name for path in folder.rglob("*") if path.is_file()]
     assert sorted(names) == ["config.json", "tokenizer.json"]
     assert load_config(folder) == load_config(BUNDLED / "tiny")
@@ -49,7 +49,7 @@ def test_a_published_folder_is_converted_once(tmp_path: Path, bucket: str, cache
     source = recorded("full_rate")
     published = write_published(tmp_path / "ckpt", source)
     write_base(published, source.base())
-    ours = local_model(str(published), parts=False)
+    ours = local_model(str(published), weights=False)
     assert Path(ours).is_relative_to(cache)
     made = (Path(ours) / "config.json").stat().st_mtime_ns
     assert local_model(str(published)) == ours

@@ -6,10 +6,13 @@ That the real scheduler shows all stages of a run is tested with the command lin
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,3 +144,31 @@ def test_what_cannot_be_seen_is_not_shown_and_stops_no_run(shown: Any) -> None:
     StageWatch().on_execution_step(shown)
     assert BOARD.states() == ()
     BOARD.expect(())
+
+
+def private_names(source: str) -> set[str]:
+    """Names without promise that code imports from Ray, or reaches from ``ray`` by dots."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            found.add(ast.unparse(node))
+    return {name for name in found if re.match(r"ray\.(\w+\.)*_(?!_)", name)}
+
+
+def test_no_other_module_knows_a_private_name_of_ray() -> None:
+    home = Path(ray_internals.__file__)
+    assert private_names(home.read_text())
+    packages = [
+        home.parents[2] / name for name in ("uniaudio2", "actors", "pipelines", "benchmarks")
+    ]
+    known = {
+        path.name: names
+        for package in packages
+        for path in package.rglob("*.py")
+        if path != home and (names := private_names(path.read_text()))
+    }
+    assert known == {}

@@ -7,7 +7,7 @@ import torch
 
 from tests.uniaudio2.codec.small import CONFIG, noise, random_features, small_encoder
 from uniaudio2.codec.encoder import CodecEncoder
-from uniaudio2.codec.segments import reason_tokens, recon_tokens
+from uniaudio2.codec.segments import reason_frames, recon_frames
 from uniaudio2.config import CodecConfig, Padding
 from uniaudio2.tokens.codes import Codes
 
@@ -27,8 +27,8 @@ def assert_equal(got: Codes, want: Codes) -> None:
 @pytest.mark.parametrize("samples", [1, 1920, 30_000, SEGMENT - 240, SEGMENT, 2 * SEGMENT + 7])
 def test_token_counts_and_ranges(encoder: CodecEncoder, samples: int) -> None:
     (codes,) = encoder.encode([noise(samples)])
-    assert codes.reason.shape == (reason_tokens(samples, CONFIG), 8)
-    assert codes.recon.shape == (recon_tokens(samples, CONFIG), 8)
+    assert codes.reason.shape == (reason_frames(samples, CONFIG), 8)
+    assert codes.recon.shape == (recon_frames(samples, CONFIG), 8)
     assert codes.reason.dtype == codes.recon.dtype == torch.int64
     assert codes.reason.min() >= 0
     assert codes.reason.max() < CONFIG.reasoning.size
@@ -59,8 +59,8 @@ def test_a_tight_clip_does_not_depend_on_its_neighbours(encoder: CodecEncoder) -
     clips = [noise(5_000, 1), 20 * noise(2 * SEGMENT + 99, 2), noise(SEGMENT, 3), noise(6_000, 4)]
     alone = [encoder.encode([clip], padding="tight")[0] for clip in clips]
     for clip, codes in zip(clips, alone, strict=True):
-        assert len(codes.recon) == recon_tokens(len(clip), CONFIG)
-        assert len(codes.reason) == reason_tokens(len(clip), CONFIG)
+        assert len(codes.recon) == recon_frames(len(clip), CONFIG)
+        assert len(codes.reason) == reason_frames(len(clip), CONFIG)
     for size in (1, 3):
         for got, want in zip(encoder.encode(clips, size, "tight"), alone, strict=True):
             assert_equal(got, want)

@@ -10,8 +10,8 @@ from uniaudio2.codec.segments import (
     check_clip,
     padded_clip,
     periodic_segment,
-    reason_tokens,
-    recon_tokens,
+    reason_frames,
+    recon_frames,
     segments_needed,
     stream_segments,
     tight_samples,
@@ -34,25 +34,25 @@ FULL = CodecConfig()
     ],
 )
 def test_published_table(samples: int, recon: int, reason: int, segments: int) -> None:
-    assert recon_tokens(samples, FULL) == recon
-    assert reason_tokens(samples, FULL) == reason
+    assert recon_frames(samples, FULL) == recon
+    assert reason_frames(samples, FULL) == reason
     assert segments_needed(samples, FULL) == segments
 
 
 @pytest.mark.parametrize("codes", [29, 57, 58, 113, 116, 201, 203])
 def test_counts_are_whole_numbers_where_floats_fall_short(codes: int) -> None:
-    assert recon_tokens(1920 * codes, FULL) == codes + 1
+    assert recon_frames(1920 * codes, FULL) == codes + 1
     assert int(1920 * codes / 24_000 * 12.5) + 1 == codes  # the published formula
 
 
-def test_needed_segments_hold_exactly_the_tokens() -> None:
+def test_needed_segments_hold_exactly_the_frames() -> None:
     for samples in range(1, 6 * CONFIG.segment_samples, 997):
         segments = segments_needed(samples, CONFIG)
-        for tokens, per_segment in (
-            (recon_tokens(samples, CONFIG), CONFIG.segment_frames // 2),
-            (reason_tokens(samples, CONFIG), CONFIG.segment_frames // 5),
+        for frames, per_segment in (
+            (recon_frames(samples, CONFIG), CONFIG.segment_frames // 2),
+            (reason_frames(samples, CONFIG), CONFIG.segment_frames // 5),
         ):
-            assert (segments - 1) * per_segment < tokens <= segments * per_segment
+            assert (segments - 1) * per_segment < frames <= segments * per_segment
 
 
 @pytest.mark.parametrize("samples", [1, 999, CONFIG.segment_samples, 3 * CONFIG.segment_samples])
@@ -90,12 +90,12 @@ def test_clips_that_cannot_be_encoded(clip: torch.Tensor, message: str) -> None:
 
 
 @given(st.integers(1, 4 * 720_240))
-def test_a_tight_segment_holds_its_tokens_and_little_more(samples: int) -> None:
+def test_a_tight_segment_holds_its_frames_and_little_more(samples: int) -> None:
     config = CodecConfig()
     last = segments_needed(samples, config) - 1
     frames = tight_samples(samples, last, config) // config.frame_samples
-    codes = recon_tokens(samples, config) - 375 * last
-    seconds = reason_tokens(samples, config) - 150 * last
+    codes = recon_frames(samples, config) - 375 * last
+    seconds = reason_frames(samples, config) - 150 * last
     assert frames % 10 == 0
     assert max(2 * codes, 5 * seconds) <= frames <= 750
     assert frames <= max(10, 1.25 * max(2 * codes, 5 * seconds) + 10)

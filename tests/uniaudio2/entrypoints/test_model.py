@@ -45,7 +45,7 @@ def test_every_task_with_a_prompt_generates(tiny: UniAudio2) -> None:
 
 def test_only_the_parts_that_are_asked_for() -> None:
     encoder = UniAudio2.load("tiny", parts=("encoder",))
-    with pytest.raises(ValueError, match="part 'decoder' was not loaded"):
+    with pytest.raises(ValueError, match="component 'decoder' was not loaded"):
         encoder.decode([], [])
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from uniaudio2.codec.encoder import CodecEncoder
-from uniaudio2.codec.segments import reason_tokens, recon_tokens
+from uniaudio2.codec.segments import reason_frames, recon_frames
 from uniaudio2.config import CodecConfig
 from uniaudio2.tokens.codes import Codes
 from uniaudio2.training.data.augment import augment
@@ -139,7 +139,7 @@ def read_encoded(folder: Path, corpus: Path, config: CodecConfig) -> list[Encode
     clips, reason_at, recon_at = [], 0, 0
     for number, clip in enumerate(Corpus(corpus)):
         samples = whole_samples(clip.samples, config) if is_clean(number) else clip.samples
-        reasons, recons = reason_tokens(samples, config), recon_tokens(samples, config)
+        reasons, recons = reason_frames(samples, config), recon_frames(samples, config)
         codes = Codes(
             stored["reason"][reason_at : reason_at + reasons].long(),
             stored["recon"][recon_at : recon_at + recons].long(),
