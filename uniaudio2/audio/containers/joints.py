@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO
 
-from uniaudio2.audio.containers.mpeg_audio import header_at
+from uniaudio2.audio.containers.mpeg_audio import TAG_BYTES, header_at, tag_of
 from uniaudio2.audio.containers.recognise import Found, is_id3
 
 _CHUNK_BYTES = 1 << 18
@@ -45,7 +45,7 @@ class Link:
         self._held, self._first = b"", 0  # `_first`: the first byte of `_held` not given yet
         self._sure = 0  # so many bytes of `_held` hold no joint
         self._ends = False
-        self._search = _SEARCHES[found.kind](found.start)
+        self._search = _SEARCHES[found.kind](file, found.start)
         self._tail = b""
 
     def read(self, size: int) -> bytes:
@@ -104,7 +104,7 @@ def is_joinable(kind: str) -> bool:
     return kind in _SEARCHES
 
 
-def _flac_search(start: int) -> Search:
+def _flac_search(_: BinaryIO, start: int) -> Search:
     def search(held: bytes, base: int) -> int | None:
         for found in _FLAC.finditer(held):
             if base + found.start() > start:
@@ -114,8 +114,13 @@ def _flac_search(start: int) -> Search:
     return search
 
 
-def _mpeg_search(start: int) -> Search:
+def _mpeg_search(file: BinaryIO, start: int) -> Search:
+    tag = tag_of(_head(file, start, TAG_BYTES))
+    stated = start + tag.size if tag and tag.size else None  # the stream's end by its own tag
+
     def search(held: bytes, base: int) -> int | None:
+        if stated is not None and base <= stated and header_at(held, stated - base):
+            return stated
         for found in _MPEG.finditer(held):
             at = _mpeg_link(held, found.start(), found[0])
             if at is not None and base + at > start:
@@ -123,6 +128,11 @@ def _mpeg_search(start: int) -> Search:
         return None
 
     return search
+
+
+def _head(file: BinaryIO, start: int, size: int) -> bytes:
+    file.seek(start)
+    return file.read(size)
 
 
 def _mpeg_link(held: bytes, at: int, word: bytes) -> int | None:
@@ -135,7 +145,7 @@ def _mpeg_link(held: bytes, at: int, word: bytes) -> int | None:
     return None
 
 
-def _ogg_search(start: int) -> Search:
+def _ogg_search(_: BinaryIO, start: int) -> Search:
     group_end = start  # streams of one link begin side by side
 
     def search(held: bytes, base: int) -> int | None:
@@ -170,7 +180,7 @@ def _ogg_checksum(page: bytes) -> int:
     return int(f"{turned:032b}"[::-1], 2)
 
 
-_SEARCHES: dict[str, Callable[[int], Search]] = {
+_SEARCHES: dict[str, Callable[[BinaryIO, int], Search]] = {
     "flac": _flac_search,
     "mp3": _mpeg_search,
     "ogg": _ogg_search,

@@ -22,7 +22,7 @@ _DECODER_DELAY = 529
 HEADER_BYTES = 4
 TAG_BYTES = 192  # of a frame, in which all is that is read of its tag
 _GAPLESS = (b"LAME", b"Lavf", b"Lavc")  # writers whose tags state delay and padding
-_FRAMES_FLAG = 1
+_FRAMES, _BYTES, _CONTENTS, _QUALITY = 1, 2, 4, 8  # flags of a tag's fields
 
 
 class Header(NamedTuple):
@@ -51,10 +51,12 @@ class Tag(NamedTuple):
     Attributes:
         samples: of one channel without priming and padding.
         padding: samples that a decoder gives behind them.
+        size: bytes of the stream, this frame included, or 0.
     """
 
     samples: int
     padding: int
+    size: int
 
 
 def header_at(data: bytes | memoryview, at: int = 0) -> Header | None:
@@ -111,18 +113,28 @@ def tag_of(frame: bytes) -> Tag | None:
     if header is None or header.kind[1] != 3:
         return None
     if frame[36:40] == b"VBRI":
-        frames = int.from_bytes(frame[50:54], "big")
-        return Tag(frames * header.samples, 0) if frames else None
+        size, frames = _number(frame[46:50]), _number(frame[50:54])
+        return Tag(frames * header.samples, 0, size) if frames else None
     at = header.tag_at
     if frame[at : at + 4] not in (b"Xing", b"Info"):
         return None
-    flags = int.from_bytes(frame[at + 4 : at + 8], "big")
-    frames = int.from_bytes(frame[at + 8 : at + 12], "big") if flags & _FRAMES_FLAG else 0
+    flags, fields = _number(frame[at + 4 : at + 8]), at + 8
+    found = {}
+    for bit, length in ((_FRAMES, 4), (_BYTES, 4), (_CONTENTS, 100), (_QUALITY, 4)):
+        if flags & bit:
+            found[bit] = frame[fields : fields + length]
+            fields += length
+    frames = _number(found.get(_FRAMES, b""))
     if not frames:
         return None
-    fields = at + 8 + sum(size for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)) if flags & bit)
+    size = _number(found.get(_BYTES, b""))
     if frame[fields : fields + 4] not in _GAPLESS:
-        return Tag(frames * header.samples, 0)
-    gaps = int.from_bytes(frame[fields + 21 : fields + 24], "big")
+        return Tag(frames * header.samples, 0, size)
+    gaps = _number(frame[fields + 21 : fields + 24])
     delay, padding = gaps >> 12, max((gaps & 0xFFF) - _DECODER_DELAY, 0)
-    return Tag(max(frames * header.samples - delay - _DECODER_DELAY - padding, 0), padding)
+    samples = frames * header.samples - delay - _DECODER_DELAY - padding
+    return Tag(max(samples, 0), padding, size)
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "big")

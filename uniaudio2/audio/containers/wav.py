@@ -1,8 +1,8 @@
 """Headers of WAV (RIFF, RIFX, RF64, BW64) and Sony's Wave64: where the samples are.
 
 Sources: Microsoft's "Multiple channel audio data and WAVE files", EBU Tech 3306 (RF64), ITU-R
-BS.2088 (BW64). Sizes are checked against the file: a recorder that was killed leaves 0 or
-0xFFFFFFFF, a program that writes to a pipe 0x7FFFF000 and more.
+BS.2088 (BW64). Sizes are checked against the file: a recorder that was killed leaves 0,
+0xFFFFFFFF or what it wrote first, a program that writes to a pipe 0x7FFFF000 and more.
 """
 
 from __future__ import annotations
@@ -148,6 +148,8 @@ def _stored(file: BinaryIO, form: _Format, encoding: str, big: bool, data: _Chun
     end = file.seek(0, os.SEEK_END)
     size, there = data.size, end - data.body
     unfinished = size == 0 or (size > there and (size in _PLACEHOLDERS or size >= _ENDLESS))
+    # Python's `wave` states what was written first until it is closed
+    unfinished |= there > 2 * size and not _is_chunk(file, data.body + size + size % 2, end)
     missing = 0
     if unfinished:
         size = _behind(file, data.body, end) - data.body
@@ -156,6 +158,13 @@ def _stored(file: BinaryIO, form: _Format, encoding: str, big: bool, data: _Chun
         size, missing = there, size - there
     return Stored(form.rate, form.channels, encoding, big, data.body, size, form.speakers, missing,
                   unfinished)  # fmt: skip
+
+
+def _is_chunk(file: BinaryIO, at: int, end: int) -> bool:
+    file.seek(at)
+    head = file.read(8)
+    is_named = re.fullmatch(rb"[ -~]{4}", head[:4]) is not None
+    return is_named and at + 8 + _number(head[4:], False) <= end + 1
 
 
 def _behind(file: BinaryIO, body: int, end: int) -> int:

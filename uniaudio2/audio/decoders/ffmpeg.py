@@ -102,8 +102,9 @@ class FFmpegDecoder:
 
     def _check_end(self, gather: Gather) -> None:
         """Whether the link held what its header announces."""
-        self.marks.missing += self._opened.lost
         total = self._opened.total
+        if total is None or gather.count < total:
+            self.marks.missing += max(self._opened.lost, self._opened.missing(gather.count))
         if total is not None and gather.count < total - _LOST_S * self.rate:
             raise Undecodable(
                 f"the header announces {total} samples and {gather.count} can be read; "

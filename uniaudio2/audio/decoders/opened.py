@@ -47,6 +47,8 @@ _CODECS = frozenset(
         "wavpack wmalossless wmapro wmav1 wmav2 wmavoice"
     ).split()
 )
+_STATES_DURATION = frozenset({"ape", "asf", "caf", "matroska", "mov", "tta", "wv"})
+_SHORT_S = 0.25  # decoders leave out priming
 _READ_BYTES = 1 << 16
 _MOST_STREAMS = 128
 _OPTIONS = {"codec_whitelist": ",".join(sorted(_CODECS)), "max_streams": str(_MOST_STREAMS)}
@@ -94,7 +96,8 @@ class Opened:
         self.total, self.padding = _stated(file, found)
         self.priming = self.expected = self.lost = 0
         self._origin = 0  # place of the first sample on an Ogg page's scale
-        self._first_pts: int | None = None
+        self._one_page = False
+        self._file = file
         self._last = (0, 0)  # samples that the last packet gave, and that it states
         self._bytes = Link(file, found) if is_joinable(found.kind) else Whole(file, found.start)
         with typed():
@@ -115,7 +118,7 @@ class Opened:
         context.thread_count = 1
         context.options = _CODEC_OPTIONS.get(context.name, {})
         self._trims = self.found.kind == "mov" or context.name == "speex"
-        # a stream of one page has its end taken off twice by FFmpeg; it is counted here
+        # of a stream of one page FFmpeg takes too much or too little; samples are counted here
         self._is_vorbis = (
             context.name == "vorbis"
             and self.found.kind == "ogg"
@@ -144,8 +147,8 @@ class Opened:
         for number, packet in enumerate(self._container.demux(self.stream)):
             if not number % _PACKETS_A_LOOK:
                 clock.look(count / max(self.stream.codec_context.sample_rate, 1))
-            if not number:
-                self._first_pts = packet.pts
+            if not number and self.found.kind == "ogg":
+                self._one_page = self._is_last_page(packet)
             try:
                 frames = decode(packet)
             except FFmpegError:
@@ -153,8 +156,8 @@ class Opened:
                     places.failed(packet)
                 continue
             samples = sum(frame.samples for frame in frames)
-            if not samples:
-                continue
+            if not samples or (self._is_vorbis and not number):
+                continue  # the first packet of Vorbis only begins the second
             if not count:
                 self._begin(packet, frames[0])
             if gap := places.gap(packet, samples, count):
@@ -170,11 +173,16 @@ class Opened:
             header = header_at(bytes(memoryview(packet)[:4]))
             if header is not None and header.rate != frame.rate:
                 frame.sample_rate = header.rate  # what was probed last labels the first frame
-        if self.found.kind == "ogg" and packet.pts is not None:
-            if self._is_vorbis:
-                self._origin = 0 if self._first_pts == 0 else packet.pts
+        if self.found.kind == "ogg" and packet.pts is not None and not self._one_page:
+            self._origin = packet.pts
             if self._trims or self._is_vorbis:
                 self.priming = min(max(-packet.pts, 0), HELD, frame.samples)
+
+    def _is_last_page(self, packet: Packet[AudioStream]) -> bool:
+        """Whether all of an Ogg stream is one page, whose stamps are wrong: it begins at 0."""
+        self._file.seek(self.found.start + (packet.pos or 0))
+        head = self._file.read(6)
+        return head[:4] == b"OggS" and bool(head[5] & 4)
 
     def _duration(self, packet: Packet[AudioStream], rate: int) -> int:
         if not packet.duration:
@@ -190,6 +198,22 @@ class Opened:
             return excess if 0 < excess <= HELD else 0
         given, stated = self._last
         return given - stated if 0 < stated < given else 0
+
+    def missing(self, count: int) -> int:
+        """How many samples less than the container states; 0 where it states or lacks few."""
+        stated = self._duration_s() * self.stream.codec_context.sample_rate
+        short = round(stated) - count
+        return short if short > _SHORT_S * self.stream.codec_context.sample_rate else 0
+
+    def _duration_s(self) -> float:
+        """Length that a container's header states, 0 where it is FFmpeg's estimate."""
+        if self.found.kind not in _STATES_DURATION:
+            return 0.0
+        if self.stream.duration and self.stream.time_base:
+            return float(self.stream.duration * self.stream.time_base)
+        if len(self._container.streams) > 1:
+            return 0.0  # a picture may last longer than its sound
+        return (self._container.duration or 0) / av.time_base
 
     def _granule(self) -> int | None:
         return self._bytes.last_granule() if isinstance(self._bytes, Link) else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
+from uniaudio2.audio.containers.mpeg_audio import HEADER_BYTES, header_at
+
 # parsers cut these streams into packets; damage that hides a header makes one packet of several
 _RAW = frozenset({"mp3", "aac", "ac3", "eac3", "loas", "dts"})
 # time stamps of these count samples and go on where packets were lost
@@ -29,6 +31,7 @@ class Places:
     def __init__(self, kind: str, rate: int) -> None:
         self.pending = 0
         self._raw = kind in _RAW
+        self._mpeg = kind == "mp3"
         self._stamped = kind in _STAMPED
         self._strays = _STRAYS_S.get(kind, 0.0) * rate
         self._rate = rate
@@ -42,8 +45,7 @@ class Places:
         if not self._raw:
             self.pending += self._duration(packet)
         elif self._packets:
-            size = self._bytes / self._packets
-            self.pending += max(round(packet.size / size), 1) * self._samples
+            self.pending += self._frames(packet) * self._samples
 
     def gap(self, packet: Packet[AudioStream], samples: int, count: int) -> int:
         """Samples of silence in front of what a packet gave.
@@ -63,9 +65,14 @@ class Places:
             if self._strays < jump <= _LARGEST_S * self._rate:
                 self._lead = known
                 return jump
-            if jump and abs(jump) <= self._strays:
-                self._lead = known
         return gap
+
+    def _frames(self, packet: Packet[AudioStream]) -> int:
+        """How many frames a packet stands for: its first by its header, the rest by the mean."""
+        header = header_at(bytes(memoryview(packet)[:HEADER_BYTES])) if self._mpeg else None
+        first = 0 if header is None else min(header.size, packet.size)
+        rest = round((packet.size - first) * self._packets / self._bytes)
+        return max(rest + bool(first), 1)
 
     def _duration(self, packet: Packet[AudioStream]) -> int:
         if not packet.duration or packet.time_base is None:
