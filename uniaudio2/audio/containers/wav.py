@@ -86,7 +86,8 @@ def read_wav(file: BinaryIO, found: Found) -> Stored | Coded:
                 return Coded(fact)
             if long_size is not None and chunk.size == 0xFFFFFFFF:
                 chunk = chunk._replace(size=long_size)
-            return _stored(file, form, form.encoding, big, chunk)
+            stale = found.kind == "wav" and _is_stale(file, chunk, big)
+            return _stored(file, form, form.encoding, big, chunk, stale)
     raise Undecodable("a WAV header without format or samples; the file is cut: fetch it again")
 
 
@@ -144,12 +145,27 @@ def _is_coded(file: BinaryIO, form: _Format, data: _Chunk) -> bool:
     return found is not None and found.start() % 4 == 0
 
 
-def _stored(file: BinaryIO, form: _Format, encoding: str, big: bool, data: _Chunk) -> Stored:
+def _is_stale(file: BinaryIO, data: _Chunk, big: bool) -> bool:
+    """Whether most samples lie behind the stated end, where no chunk is.
+
+    Python's `wave` states what was written first until it is closed.
+    """
+    end, at = file.seek(0, os.SEEK_END), data.body + data.size + data.size % 2
+    if end - data.body <= 2 * data.size:
+        return False
+    file.seek(at)
+    head = file.read(8)
+    is_named = re.fullmatch(rb"[ -~]{4}", head[:4]) is not None
+    return not (is_named and at + 8 + _number(head[4:], big) <= end + 1)
+
+
+def _stored(
+    file: BinaryIO, form: _Format, encoding: str, big: bool, data: _Chunk, stale: bool
+) -> Stored:
     end = file.seek(0, os.SEEK_END)
     size, there = data.size, end - data.body
-    unfinished = size == 0 or (size > there and (size in _PLACEHOLDERS or size >= _ENDLESS))
-    # Python's `wave` states what was written first until it is closed
-    unfinished |= there > 2 * size and not _is_chunk(file, data.body + size + size % 2, end)
+    placeholder = size in _PLACEHOLDERS or size >= _ENDLESS
+    unfinished = size == 0 or stale or (size > there and placeholder)
     missing = 0
     if unfinished:
         size = _behind(file, data.body, end) - data.body
@@ -158,13 +174,6 @@ def _stored(file: BinaryIO, form: _Format, encoding: str, big: bool, data: _Chun
         size, missing = there, size - there
     return Stored(form.rate, form.channels, encoding, big, data.body, size, form.speakers, missing,
                   unfinished)  # fmt: skip
-
-
-def _is_chunk(file: BinaryIO, at: int, end: int) -> bool:
-    file.seek(at)
-    head = file.read(8)
-    is_named = re.fullmatch(rb"[ -~]{4}", head[:4]) is not None
-    return is_named and at + 8 + _number(head[4:], False) <= end + 1
 
 
 def _behind(file: BinaryIO, body: int, end: int) -> int:
