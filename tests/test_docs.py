@@ -123,7 +123,7 @@ def unknown(word: str) -> str | None:
     if re.fullmatch(r"\w+(\.\w+)+", word) and first in PACKAGES:
         return None if is_dotted(word) else word
     if match := re.fullmatch(r"([a-z_]\w*)\(\)", word):
-        return None if match[1] in known[""] else word
+        return None if match[1] in known[""] or hasattr(builtins, match[1]) else word
     if match := re.fullmatch(r"([A-Z][A-Za-z0-9]*[a-z]\w*)(?:\.([a-z_]\w*))?(?:\(\))?", word):
         name, member = match.groups()
         if name in OF_OTHERS or hasattr(builtins, name):

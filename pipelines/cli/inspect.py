@@ -58,7 +58,7 @@ def describe(source: str) -> str:
         *((name, f"{_millions(size)} numbers") for name, size in sizes.items()),
         ("context", f"{lm.context} positions"),
         ("segment", f"{codec.segment_frames / 25:g} s"),
-        ("window", f"{config.flow.window_codes / 12.5:g} s, {config.flow.steps} steps"),
+        ("window", f"{config.flow.window_codes / 12.5:g} s, {config.flow.steps} Euler steps"),
         ("reasoning codes", f"{codec.reasoning.levels} x {codec.reasoning.size} at 5 Hz"),
         ("reconstruction codes", f"8 x {codec.acoustic.size} at 12.5 Hz"),
         ("text ids", f"{lm.text_vocab}, bos {lm.ids.text_bos}, eos {lm.ids.text_eos}"),
