@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from actors.batch.schema import ALWAYS
+from pipelines.executor.stages import stage_columns
 from tests.documents import PAGES, sections, table_rows
 from tests.test_rooms import ORDER
+from uniaudio2.tasks.table import get_task
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("uniaudio2", "actors", "pipelines", "tests", "benchmarks")
@@ -187,6 +190,15 @@ def test_names_of_nothing_are_noticed(word: str) -> None:
 )  # fmt: skip
 def test_names_of_something_pass(word: str) -> None:
     assert unknown(word) is None
+
+
+def test_what_stages_read_and_write_is_told() -> None:
+    rows = table_rows(sections(ROOT / "docs/architecture.md")["What a stage reads and writes"])
+    columns = stage_columns(get_task("speech_s2s"))
+    assert [row[0].strip("`") for row in rows] == list(columns)
+    for (_, *told), stage in zip(rows, columns.values(), strict=True):
+        true = [set(names) - {*ALWAYS} for names in (stage.reads, stage.writes, stage.drops)]
+        assert [set(_CODE.findall(cell)) for cell in told] == true
 
 
 def test_the_rooms_are_told_in_their_order() -> None:

@@ -64,7 +64,7 @@ class Encoder:
         codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
         waves = tuple(wave_of(name) for name in task.other_audio)
         return StageColumns(
-            reads=(ERROR_KIND, *CODE_COLUMNS, INPUT_SAMPLES, CUTS),
+            reads=(ERROR_KIND, WAVE, SOURCE, *waves, *CODE_COLUMNS, INPUT_SAMPLES, CUTS),
             writes=(*CODE_COLUMNS, *codes),
             drops=(WAVE, SOURCE, *waves),
         )
