@@ -12,7 +12,7 @@ import yaml
 
 from pipelines.config.job import make_job
 from pipelines.planning.pool_sizing import fit_pools
-from tests.commands import check_parses, joined_lines, of_uniaudio2
+from tests.support.commands import check_parses, joined_lines, of_uniaudio2
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MACHINES = {

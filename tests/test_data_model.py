@@ -24,7 +24,7 @@ from pipelines.config.settings import PoolName
 from pipelines.run_state.commit_log import DRIVER, REPORT, RUN, CommitLog
 from pipelines.run_state.commit_record import FORMAT_VERSION, OWN, Commit
 from pipelines.run_state.lease import Lease
-from tests.documents import sections, table_rows
+from tests.support.documents import sections, table_rows
 from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tasks.table import TASKS
 

@@ -15,7 +15,7 @@ import pytest
 
 from actors.batch.schema import ALWAYS
 from pipelines.executor.stages import stage_columns
-from tests.documents import PAGES, sections, table_rows
+from tests.support.documents import PAGES, sections, table_rows
 from tests.test_rooms import ORDER
 from uniaudio2.tasks.table import get_task
 

@@ -13,9 +13,9 @@ import typer.main
 
 from pipelines.cli.commands import app, main
 from pipelines.config.job import make_job
-from tests.commands import check_parses, joined_lines, of_uniaudio2
-from tests.documents import PAGES, anchor, headings
 from tests.pipelines.committed import make_output
+from tests.support.commands import check_parses, joined_lines, of_uniaudio2
+from tests.support.documents import PAGES, anchor, headings
 
 ROOT = Path(__file__).parents[1]
 _FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)

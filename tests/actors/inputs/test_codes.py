@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from actors.inputs import codes
 from actors.inputs.codes import load_codes
 from actors.storage.addresses import AddressPolicy
-from tests.damage import damaged
+from tests.support.damage import damaged
 from tests.zoo.pt_files import repacked, saved
 from uniaudio2.errors import BadRow
 

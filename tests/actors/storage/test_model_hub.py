@@ -12,7 +12,7 @@ import pytest
 from actors.storage import file_systems
 from actors.storage.model_cache import fetch_folder, list_folder
 from actors.storage.model_hub import cache_folder, commit_of, pinned
-from tests.hub import Hub, serving
+from tests.support.hub import Hub, serving
 
 FILES = {
     "config.json": b"{}",

@@ -10,7 +10,7 @@ from actors.storage import file_systems
 from actors.storage.object_store import Storage
 from pipelines.cli.inspect import describe
 from pipelines.errors import UsageError
-from tests.hub import serving
+from tests.support.hub import serving
 from uniaudio2.checkpoint.native import BUNDLED
 
 

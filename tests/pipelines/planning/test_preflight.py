@@ -9,7 +9,7 @@ import pytest
 
 from actors.storage import file_systems
 from pipelines import JobConfig, run_job
-from tests.hub import serving
+from tests.support.hub import serving
 from uniaudio2.checkpoint.native import BUNDLED
 
 

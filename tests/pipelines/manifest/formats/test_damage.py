@@ -21,7 +21,7 @@ from actors.batch.unit import to_stream
 from actors.stages.load import Loader
 from pipelines.errors import UsageError
 from pipelines.planning.plan import make_plan, passthrough_schema
-from tests.damage import damaged
+from tests.support.damage import damaged
 from uniaudio2.tasks.table import get_task
 
 ROWS = [{"id": f"row-{n}", "text": f"line {n}", "speaker": f"s{n % 3}"} for n in range(40)]
