@@ -218,7 +218,9 @@ def _set_dotted(values: dict[str, Any], assignment: str) -> None:
             raise UsageError(f"--set {assignment!r}: {parent!r} is a value, not a group of keys")
         group = inner
     try:
-        group[last] = yaml.safe_load(text)
+        # a sign by itself, such as a delimiter, is none of YAML's
+        is_sign = len(text) == 1 and not text.isalnum() and text != "~"
+        group[last] = text if is_sign else yaml.safe_load(text)
     except yaml.YAMLError as fault:
         raise UsageError(f"--set {assignment!r}: {text!r} is not a YAML value") from fault
 

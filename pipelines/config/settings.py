@@ -9,12 +9,16 @@ from pydantic import Field, field_validator, model_validator
 
 from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
 from pipelines.config.renamed import current_names
-from pipelines.manifest.tables.scan import LinkPolicy, Suffixes
+from pipelines.manifest.tables.scan import Dialect, LinkPolicy, Suffixes
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling.sampling import Sampling
+from uniaudio2.shown import quoted
 from uniaudio2.tasks.spec import TaskSpec
 
+_CHARACTERS = {
+    "comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "pipe": "|", "space": " ",
+}  # fmt: skip
 PoolName = Literal["encode", "generate", "decode"]
 
 
@@ -133,9 +137,56 @@ class ManifestConfig(Frozen):
     Attributes:
         suffixes: "known" takes files of a folder, a tar or a glob that are audio by their suffix;
             "all" also takes those that begin as audio does, whatever they are called.
+        delimiter: one character between the cells of a CSV or TSV, or its name: "comma",
+            "semicolon", "tab", "bar", "space". This and the next three are found where they are
+            None.
+        header: whether the first line of a CSV or TSV names its columns, or their names, which no
+            line has then.
+        quote: the character that encloses cells, or "none" where quotes are text.
+        encoding: of text manifests, by a name that Python knows, such as "cp1252" or "utf-16".
     """
 
     suffixes: Suffixes = "known"
+    delimiter: str | None = None
+    header: bool | tuple[str, ...] | None = None
+    quote: str | None = None
+    encoding: str | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """What is given of how tables of text are written."""
+        return Dialect(self.delimiter, self.header, self.quote, self.encoding)
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        value = _CHARACTERS.get(value, value) if value else value
+        if value is not None and (len(value) != 1 or value in '\r\n"'):
+            raise ValueError(
+                f"delimiter {quoted(value, 40)}: give one character, such as ';', or one of "
+                f"{', '.join(name for name in _CHARACTERS if name.isalpha())}"
+            )
+        return value
+
+    @field_validator("quote")
+    @classmethod
+    def _one_or_none(cls, value: str | None) -> str | None:
+        value = "" if value == "none" else value
+        if value and (len(value) != 1 or value in "\r\n"):
+            raise ValueError(f"quote {quoted(value, 40)}: give one character, or none")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        try:
+            b"text".decode(value or "utf-8", "replace")  # refuses codecs that are not of text
+        except (LookupError, UnicodeError) as fault:
+            raise ValueError(
+                f"encoding {quoted(value, 40)} is not known; give one that Python knows, such as "
+                "utf-8, utf-16, cp1252, gbk or shift_jis"
+            ) from fault
+        return value
 
 
 class SpanOptions(Frozen):

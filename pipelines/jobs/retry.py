@@ -281,9 +281,7 @@ def retry_job(
         model = checked_model(job)
         # rows that may not be read failed before, and fail again
         rules = job.input_rules.model_copy(update={"refused": "rows"})
-        plan = make_plan(
-            job.input, job.spec, job.unit_rows, job.limit, rules, job.manifest.suffixes
-        )
+        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit, rules, job.manifest)
         executor = executor or executor_for(job, verbose)
         retry = Retry(job, plan, model, style, only, executor)
         # what is kept of a unit is kept of all its rows: a retry keeps nothing

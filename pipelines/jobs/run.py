@@ -335,7 +335,7 @@ def run_job(
     with answered():
         check_output_outside_input(job)
         plan = make_plan(
-            job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest.suffixes
+            job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest
         )
         check_columns(job, idle_stages(job.spec, plan.schema))
         run = Run(job, plan, model, style, fresh, executor or executor_for(job, verbose))

@@ -102,7 +102,7 @@ def small_source(uri: str, parse: Parse, scan: Scan) -> Source:
         UsageError: it cannot be read, or is none.
     """
     try:
-        table = parse(_text_file(uri), scan)
+        table = parse(_text_file(uri, scan), scan)
     except BadRow as error:
         large = "; a large manifest is better kept as Parquet" if error.kind == "too_large" else ""
         raise UsageError(f"{error.message}{large}") from error
@@ -111,9 +111,13 @@ def small_source(uri: str, parse: Parse, scan: Scan) -> Source:
     return Source(uri, identity(uri), table.num_rows, table.schema, table)
 
 
-def _text_file(uri: str) -> TextFile:
+def _text_file(uri: str, scan: Scan) -> TextFile:
     return TextFile(
-        lambda: open_uri(uri, _LIMITS, blocks_from=0), _MAX_TEXT_BYTES, uri, uri.endswith(".gz")
+        lambda: open_uri(uri, _LIMITS, blocks_from=0),
+        _MAX_TEXT_BYTES,
+        uri,
+        uri.endswith(".gz"),
+        scan.dialect.encoding,
     )
 
 
@@ -136,7 +140,7 @@ def kaldi_source(uri: str, listing: Listing, scan: Scan) -> Source:
     def read(name: str) -> TextFile | None:
         try:
             with open_uri(f"{uri}/{name}", _LIMITS):
-                return _text_file(f"{uri}/{name}")
+                return _text_file(f"{uri}/{name}", scan)
         except BadRow as error:
             if error.kind == "missing_file":
                 return None

@@ -13,12 +13,12 @@ from actors.batch.schema import FAULT_COLUMN, RECON_CODES
 from actors.batch.unit import UnitSpec, to_stream
 from actors.columnar.value_bounds import TOO_LARGE
 from actors.inputs.audio import AUDIO_COLUMNS
-from pipelines.config.settings import InputRules
+from pipelines.config.settings import InputRules, ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.noticed import LeftOut
-from pipelines.manifest.tables.scan import Scan, Suffixes
+from pipelines.manifest.tables.scan import Scan
 from pipelines.planning.named_addresses import AddressScan
 from pipelines.planning.read_columns import channel_notes, columns_read, unread_notes
 from pipelines.planning.row_index import SeenIds, index_rows, origin, refuse_duplicates
@@ -118,7 +118,7 @@ def make_plan(
     unit_rows: int | None = None,
     limit: int | None = None,
     rules: InputRules | None = None,
-    suffixes: Suffixes = "known",
+    manifest: ManifestConfig | None = None,
 ) -> Plan:
     """Find the manifest, check it and cut it into units.
 
@@ -131,14 +131,15 @@ def make_plan(
             they and its first million characters or two million cells, so what
             columns there are does not depend on the rest.
         rules: what the input may name, and where its links may lead.
-        suffixes: see `ManifestConfig`.
+        manifest: how the input is read.
 
     Raises:
         UsageError: nothing found, no rows, a column missing, ids null or repeated, addresses that
             may not be named.
     """
     rules = rules or InputRules()
-    scan = Scan(limit, rules.links, suffixes)
+    manifest = manifest or ManifestConfig()
+    scan = Scan(limit, rules.links, manifest.suffixes, manifest.dialect)
     sources = [source for source in find_sources(uri, scan) if source.rows]
     if not sources:
         raise UsageError(f"{uri}: the manifest has no rows; nothing to do")

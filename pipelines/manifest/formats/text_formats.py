@@ -7,19 +7,18 @@ change paths and words.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
 from actors.batch.schema import FAULT_COLUMN
+from pipelines.manifest.formats.delimited import parse_delimited
 from pipelines.manifest.formats.lhotse import is_lhotse, lhotse_row, unread_fields
 from pipelines.manifest.tables.row_tables import (
     NumberedRows,
     Row,
     is_unicode,
-    require_columns,
     table_of_dicts,
     table_of_rows,
 )
@@ -30,7 +29,6 @@ Parse = Callable[[TextFile | bytes, Scan | None], pa.Table]
 _MOST_VALUES = 12_000_000
 _LONG_LINE = 1 << 20
 _MOST_UNREAD = 1000  # names of fields may be anything
-_MAX_CELLS_CHARACTERS = 16 << 20
 
 
 def text_file(data: TextFile | bytes) -> TextFile:
@@ -100,67 +98,13 @@ def _json_row(line: str | LongLine, number: int, unread: set[str]) -> Row | str:
     return found
 
 
-def _delimited_rows(reader: csv.DictReader[str]) -> Iterator[tuple[int, Row | str]]:
-    while True:
-        try:
-            row: Row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as fault:
-            yield reader.reader.line_num, str(fault)  # the outer count stopped at the last row
-            continue
-        if None in row:
-            cells = len(row) - 1 + len(row[None])  # type: ignore[index]
-            yield reader.line_num, f"{cells} cells under a header of {len(row) - 1}; quote them"
-        else:
-            yield reader.line_num, row
+def _parse_delimited(usual: str) -> Parse:
+    read = parse_delimited(usual)
 
-
-class _Cells:
-    """Lines for the csv module; one that makes a row too long gives way to one it refuses.
-
-    Attributes:
-        length: characters since the last row.
-    """
-
-    def __init__(self, file: TextFile, meter: CharacterCount) -> None:
-        self.length = 0
-        self._lines = file.lines(meter)
-        self._refused = "x" * (csv.field_size_limit() + 1) + "\n"
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        if isinstance(line, str) and line.strip():  # blank ones make no row longer
-            self.length += len(line)
-        if isinstance(line, LongLine) or self.length > _MAX_CELLS_CHARACTERS:
-            self.length = 0
-            return self._refused
-        return line
-
-
-def _parse_delimited(delimiter: str) -> Parse:
     def parse(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
-        return table_of_rows(lambda meter: _rows_of(text_file(data), delimiter, meter), scan)
+        return read(text_file(data), scan or Scan())
 
     return parse
-
-
-def _rows_of(file: TextFile, delimiter: str, meter: CharacterCount) -> NumberedRows:
-    lines = _Cells(file, meter)
-    try:
-        reader = csv.DictReader(lines, delimiter=delimiter)
-        names = list(reader.fieldnames or [])
-    except csv.Error as fault:
-        raise ValueError(f"the header cannot be read: {fault}") from fault
-    if len(set(names)) < len(names) or not is_unicode(names):
-        raise ValueError("the header repeats a name or is not UTF-8; correct its names")
-    require_columns(len(names))
-    for row in _delimited_rows(reader):
-        yield row
-        lines.length = 0
 
 
 def parse_lines(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:

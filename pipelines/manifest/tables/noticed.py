@@ -13,6 +13,7 @@ from uniaudio2.shown import listed, quoted, shown
 HIDDEN = "hidden"
 NO_SUFFIX = "without suffix"
 _EXAMPLES = 3
+_FILES = 12  # notes on how a file was understood
 _LISTED = 8
 _RECORDED = 50
 _LONGEST_SUFFIX = 12
@@ -80,6 +81,7 @@ class Noticed:
         unread_folders: that could not be listed.
         around: links to folders that hold INPUT itself.
         left_out: files that give no row.
+        found: how files were understood, where that is not what their suffixes say.
     """
 
     links_out: int = 0
@@ -87,6 +89,7 @@ class Noticed:
     unread_folders: list[str] = field(default_factory=list)
     around: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
     _links: list[str] = field(default_factory=list)
     _unread: dict[str, set[str]] = field(default_factory=dict)
 
@@ -113,6 +116,15 @@ class Noticed:
                 return
         self.left_out.append(LeftOut(what, why, counted))
 
+    def understood(self, file: str, how: str) -> None:
+        """Note how a file was understood.
+
+        Args:
+            file: its address.
+            how: a sentence without a subject.
+        """
+        self.found.append(f"{quoted(posixpath.basename(file) or 'INPUT', 80)} {how}")
+
     def unread(self, of: str, names: Iterable[str]) -> None:
         """Note fields of a format that no row takes up.
 
@@ -125,7 +137,9 @@ class Noticed:
 
     def notes(self) -> tuple[str, ...]:
         """All but what is left out, a line each."""
-        notes = []
+        notes = [*self.found[:_FILES]]
+        if len(self.found) > _FILES:
+            notes.append(f"and {len(self.found) - _FILES} more notes of this kind on other files")
         if self.links_out:
             more = " and others" if self.links_out > len(self._links) else ""
             done, remedy = "refused", ""

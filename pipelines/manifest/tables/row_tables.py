@@ -7,6 +7,7 @@ columns those are is known at the end; then the rows are read once more, for tho
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ Row = dict[str, Any]
 NumberedRows = Iterable[tuple[int, Row | str]]
 ReadRows = Callable[[CharacterCount], NumberedRows]
 MAX_COLUMNS = 1000
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _DEEPEST = 16
 _BATCH_ROWS = 2048
 _BATCH_CHARACTERS = 1 << 20
@@ -30,7 +32,7 @@ _BATCH_CELLS = 1 << 17  # of rows with ever other keys, few of which lie in one 
 def is_unicode(value: Any) -> bool:
     """Tell whether every text in a value, keys too, can be written as UTF-8."""
     if isinstance(value, str):
-        return not any("\ud800" <= letter <= "\udfff" for letter in value)
+        return value.isascii() or not _SURROGATES.search(value)
     if isinstance(value, dict):
         return all(is_unicode(item) for pair in value.items() for item in pair)
     return not isinstance(value, list) or all(map(is_unicode, value))

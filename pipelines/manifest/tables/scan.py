@@ -15,6 +15,23 @@ LOOK_CHARACTERS = 1 << 20
 LOOK_CELLS = 2_000_000
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """How tables of text are written, as far as it is given; None is found.
+
+    Attributes:
+        delimiter: one character between cells.
+        header: the first line names the columns, or does not, or the names themselves.
+        quote: the character that encloses cells, "" where quotes are text.
+        encoding: of the text.
+    """
+
+    delimiter: str | None = None
+    header: bool | tuple[str, ...] | None = None
+    quote: str | None = None
+    encoding: str | None = None
+
+
 @dataclass
 class Scan:
     """Options and budget of one scan of an INPUT.
@@ -23,6 +40,7 @@ class Scan:
         rows: how many rows suffice; None for all.
         links: whether links that lead out of a local INPUT are followed.
         suffixes: files that are audio by a known suffix, or all that are audio by their content.
+        dialect: what is given of how tables of text are written.
         characters: of text manifests that are read in any case, so that the columns of all but the
             largest do not depend on `rows`.
         cells: rows times columns after which no more characters are read.
@@ -32,6 +50,7 @@ class Scan:
     rows: int | None = None
     links: LinkPolicy = "follow"
     suffixes: Suffixes = "known"
+    dialect: Dialect = Dialect()
     characters: int = LOOK_CHARACTERS
     cells: int = LOOK_CELLS
     noticed: Noticed = field(default_factory=Noticed)

@@ -16,7 +16,27 @@ from uniaudio2.errors import BadRow
 
 MAX_LINE_CHARACTERS = 64 << 20
 _BLOCK_BYTES = 256 << 10
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_FEWEST_BYTES, _LOOKED_AT_BYTES = 16, 256  # for text whose every second byte is zero
+_MOSTLY, _RARELY = 0.7, 0.1
+_UNDECODED = "uniaudio2-undecoded"
+
+
+def _undecoded(fault: UnicodeError) -> tuple[str, int]:
+    """Lone surrogates for bytes that are no text, as ``surrogateescape`` for any encoding."""
+    if not isinstance(fault, UnicodeDecodeError):
+        raise fault
+    wrong = fault.object[fault.start : fault.end]
+    return "".join(chr(0xDC00 + byte) for byte in wrong), fault.end
+
+
+codecs.register_error(_UNDECODED, _undecoded)
 
 
 @dataclass(frozen=True)
@@ -28,9 +48,10 @@ class LongLine:
 
 @dataclass
 class CharacterCount:
-    """Counts the characters that a reader has taken in."""
+    """Counts the characters that a reader has taken in, and knows how they were encoded."""
 
     characters: int = 0
+    encoding: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,12 +63,14 @@ class TextFile:
         max_bytes: most that it may unpack to.
         name: of the file, for messages.
         is_packed: it is gzip.
+        encoding: of its text; None is UTF-8, or what its first bytes say.
     """
 
     open: Callable[[], AbstractContextManager[BinaryIO]]
     max_bytes: int
     name: str = ""
     is_packed: bool = False
+    encoding: str | None = None
 
     @staticmethod
     def of(data: bytes) -> TextFile:
@@ -83,6 +106,27 @@ class TextFile:
                 "unreadable_file", f"{self.name}: gzip: {how}; fetch the file again"
             ) from fault
 
+    def texts(self, meter: CharacterCount | None = None) -> Iterator[str]:
+        """Its text, a block at a time.
+
+        Bytes that are no text stay visible as lone surrogates.
+
+        Args:
+            meter: told what was taken in.
+        """
+        meter = meter or CharacterCount()
+        blocks = self.blocks()
+        first = next(blocks, b"")
+        encoding = self.encoding or encoding_of(first)
+        errors = "surrogateescape" if encoding.startswith("utf-8") else _UNDECODED
+        decoder = codecs.getincrementaldecoder(encoding)(errors)
+        meter.encoding = encoding
+        for block in itertools.chain([first], blocks):
+            text = decoder.decode(block)
+            meter.characters += len(text)
+            yield text
+        yield decoder.decode(b"", True)
+
     def lines(
         self, meter: CharacterCount | None = None, skip: Callable[[int], None] | None = None
     ) -> Iterator[str | LongLine]:
@@ -91,14 +135,12 @@ class TextFile:
         Bytes that are no text stay visible as lone surrogates.
 
         Args:
-            meter: counts what was taken in.
+            meter: told what was taken in.
             skip: told how many empty lines are left out where there are thousands in a row; None
                 gives every line.
         """
-        meter = meter or CharacterCount()
         carry, parts, length = "", [""], 0
-        for text in itertools.chain(_decoded(self.blocks()), [None]):
-            meter.characters += len(text or "")
+        for text in itertools.chain(self.texts(meter), [None]):
             whole = carry + (text or "")
             carry = ""
             if text is not None and whole.endswith("\r"):  # perhaps half of an end
@@ -119,13 +161,16 @@ class TextFile:
             yield "".join(parts) if length <= MAX_LINE_CHARACTERS else LongLine(length)
 
 
-def _decoded(blocks: Iterator[bytes]) -> Iterator[str]:
-    first = next(blocks, b"")
-    if first.startswith(_UTF16_MARKS):
-        decoder = codecs.getincrementaldecoder("utf-16")("replace")
-    else:
-        decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
-    yield decoder.decode(first)
-    for block in blocks:
-        yield decoder.decode(block)
-    yield decoder.decode(b"", True)
+def encoding_of(start: bytes) -> str:
+    """The encoding of a text by its first bytes: a mark, or the zeros of UTF-16; else UTF-8."""
+    for mark, encoding in _MARKS.items():
+        if start.startswith(mark):
+            return encoding
+    looked_at = start[:_LOOKED_AT_BYTES]
+    if len(looked_at) >= _FEWEST_BYTES:
+        halves = looked_at[::2], looked_at[1::2]
+        zeros = [half.count(0) / len(half) for half in halves]
+        for encoding, one, other in (("utf-16-le", 1, 0), ("utf-16-be", 0, 1)):
+            if zeros[one] > _MOSTLY and zeros[other] < _RARELY:
+                return encoding
+    return "utf-8"

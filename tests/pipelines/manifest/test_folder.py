@@ -14,6 +14,7 @@ import pytest
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
 from pipelines.config.job import make_job
+from pipelines.config.settings import ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.tables.scan import Suffixes
 from pipelines.planning.plan import Plan, make_plan
@@ -32,7 +33,7 @@ def place(root: str, **files: bytes) -> str:
 
 
 def planned(uri: str, suffixes: Suffixes = "known") -> Plan:
-    return make_plan(uri, TOKENIZE, suffixes=suffixes)
+    return make_plan(uri, TOKENIZE, manifest=ManifestConfig(suffixes=suffixes))
 
 
 def ids(plan: Plan) -> list[str]:
@@ -101,7 +102,7 @@ def test_links_that_are_refused_are_not_looked_into(tmp_path: Path) -> None:
         {"task": "tokenize", "input": str(tmp_path / "in"), "output": "out"},
         sets=("manifest.suffixes=all", "input.links=refuse"),
     )
-    plan = make_plan(job.input, TOKENIZE, rules=job.input_rules, suffixes=job.manifest.suffixes)
+    plan = make_plan(job.input, TOKENIZE, rules=job.input_rules, manifest=job.manifest)
     assert (ids(plan), plan.left_out[0].kinds) == (["b.wav"], {".dat": 1})
     assert ids(planned(job.input, "all")) == ["a.dat", "b.wav"]
 
