@@ -7,13 +7,22 @@ change paths and words.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pyarrow as pa
 
 from actors.batch.schema import FAULT_COLUMN
 from pipelines.manifest.formats.delimited import parse_delimited
+from pipelines.manifest.formats.json_arrays import (
+    MOST_VALUES,
+    BrokenObject,
+    has_too_many_values,
+    is_spread,
+    spread_objects,
+)
 from pipelines.manifest.formats.lhotse import is_lhotse, lhotse_row, unread_fields
 from pipelines.manifest.tables.row_tables import (
     NumberedRows,
@@ -26,8 +35,7 @@ from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import CharacterCount, LongLine, TextFile
 
 Parse = Callable[[TextFile | bytes, Scan | None], pa.Table]
-_MOST_VALUES = 12_000_000
-_LONG_LINE = 1 << 20
+_SPREAD = "is JSON that is no line a row: the objects of its array are the rows"
 _MOST_UNREAD = 1000  # names of fields may be anything
 
 
@@ -37,29 +45,44 @@ def text_file(data: TextFile | bytes) -> TextFile:
 
 
 def parse_jsonl(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
-    """One JSON object a line; a line that is none becomes a row that fails with its line number."""
+    """One JSON object a line, or the objects of a JSON array however it is laid out.
+
+    What is no object becomes a row that fails with its line number.
+    """
     file, scan = text_file(data), scan or Scan()
     unread: set[str] = set()
+    found: set[str] = set()
 
     def read(meter: CharacterCount) -> NumberedRows:
-        return ((number, _json_row(line, number, unread)) for number, line in lines_of(file, meter))
+        texts = file.texts(meter)
+        start = next(texts)
+        texts = itertools.chain([start], texts)
+        if not is_spread(start):
+            for number, line in lines_of(file, meter, texts):
+                yield number, _json_row(line, number, unread)
+            return
+        found.add(_SPREAD)
+        for number, value in spread_objects(texts):
+            yield number, _object_row(value, number, unread)
 
     table = table_of_rows(read, scan)
+    if found:
+        scan.noticed.understood(file.name, _SPREAD)
     scan.noticed.unread("Lhotse cuts", unread)
     return table
 
 
 def lines_of(
-    file: TextFile, meter: CharacterCount | None = None
+    file: TextFile, meter: CharacterCount | None = None, texts: Iterator[str] | None = None
 ) -> Iterator[tuple[int, str | LongLine]]:
-    """Number and text of every line that is not blank."""
+    """Number and text of every line that is not blank; see `TextFile.lines`."""
     skipped = 0
 
     def skip(lines: int) -> None:
         nonlocal skipped
         skipped += lines
 
-    for number, line in enumerate(file.lines(meter, skip), 1):
+    for number, line in enumerate(file.lines(meter, skip, texts), 1):
         if isinstance(line, LongLine):
             yield number + skipped, line
         elif line.strip():
@@ -80,12 +103,22 @@ def _json_row(line: str | LongLine, number: int, unread: set[str]) -> Row | str:
     """The object of a line, or what is wrong with it; `unread` takes fields that are not used."""
     if isinstance(line, LongLine):
         return long_line_message(line)
-    if len(line) > _LONG_LINE and sum(map(line.count, ",[{")) > _MOST_VALUES:
-        return f"a line of more than {_MOST_VALUES} values; keep them in a file that it names"
+    if has_too_many_values(line):
+        return f"a line of more than {MOST_VALUES} values; keep them in a file that it names"
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as fault:
-        return str(fault)
+        try:  # perhaps a line of an array without its ends
+            row = json.loads(line.rstrip(" \t,"))
+        except (ValueError, RecursionError):
+            return str(fault)
+    return _object_row(row, number, unread)
+
+
+def _object_row(row: Any, number: int, unread: set[str]) -> Row | str:
+    """An object as a row, or what is wrong with it."""
+    if isinstance(row, BrokenObject):
+        return str(row)
     if not isinstance(row, dict):
         return f"a {type(row).__name__}, not an object"
     if not is_lhotse(row):

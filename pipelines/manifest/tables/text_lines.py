@@ -128,7 +128,10 @@ class TextFile:
         yield decoder.decode(b"", True)
 
     def lines(
-        self, meter: CharacterCount | None = None, skip: Callable[[int], None] | None = None
+        self,
+        meter: CharacterCount | None = None,
+        skip: Callable[[int], None] | None = None,
+        texts: Iterator[str] | None = None,
     ) -> Iterator[str | LongLine]:
         """Its lines with their ends, which are \\n, \\r\\n or \\r and no other.
 
@@ -138,9 +141,10 @@ class TextFile:
             meter: told what was taken in.
             skip: told how many empty lines are left out where there are thousands in a row; None
                 gives every line.
+            texts: its blocks, where they are being read already.
         """
         carry, parts, length = "", [""], 0
-        for text in itertools.chain(self.texts(meter), [None]):
+        for text in itertools.chain(texts or self.texts(meter), [None]):
             whole = carry + (text or "")
             carry = ""
             if text is not None and whole.endswith("\r"):  # perhaps half of an end
