@@ -10,6 +10,7 @@ from torch import Tensor
 
 from uniaudio2.checkpoint.native import DEFAULT_MODEL, load_component, load_config, model_folder
 from uniaudio2.config import ModelConfig, Padding, Windows
+from uniaudio2.deprecation import renamed_argument
 from uniaudio2.runtime.packed_linear import pack_linears
 from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tokens.codes import Codes
@@ -141,6 +142,7 @@ class UniAudio2:
         )  # fmt: skip
         pack_linears(self._decoder)
 
+    @renamed_argument("context", "padding")
     def encode(
         self,
         clips: Sequence[Tensor],
@@ -160,6 +162,7 @@ class UniAudio2:
         """
         return _need(self._encoder, "encoder").encode(clips, segments_per_batch, padding)
 
+    @renamed_argument("context", "padding")
     def encode_stream(
         self,
         blocks: Iterable[Tensor],
