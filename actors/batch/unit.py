@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from actors.batch.schema import ROWS, SPEC
 from actors.columnar.cells import canonical, shown_rows
+from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import (
     open_parquet as open_parquet,  # units and their files, in one place
 )
@@ -36,6 +37,7 @@ class UnitSpec:
         only: when set, only these rows of the unit (used to try failed rows again).
         kept: address of tokens that an earlier run kept of this unit, or "".
         tar: the tar whose members the rows name by byte ranges, or "".
+        constants: columns that are the same in all rows of `source`, see `constants_text`.
     """
 
     unit: int
@@ -49,6 +51,7 @@ class UnitSpec:
     kept: str = ""
     only: tuple[int, ...] = ()
     tar: str = ""
+    constants: str = ""
 
     @property
     def row_numbers(self) -> tuple[int, ...]:
@@ -92,10 +95,22 @@ class UnitSpec:
             table = pa.ipc.open_stream(self.rows).read_all()
             table = table.select(columns) if columns else table
         else:
-            table = read_file_rows(self.source, self.start, self.stop, columns, limits, paths_only)
+            table = self._of_file(columns, limits, paths_only)
         if self.row is not None:
             return table.slice(self.row, 1)
         return table.take(pa.array(self.only, pa.int64())) if self.only else table
+
+    def _of_file(
+        self,
+        columns: list[str] | None,
+        limits: Mapping[str, int] | None,
+        paths_only: Sequence[str],
+    ) -> pa.Table:
+        constant = constants_schema(self.constants).names
+        if columns and set(columns) & set(constant):
+            return self._of_file(None, limits, paths_only).select(columns)
+        table = read_file_rows(self.source, self.start, self.stop, columns, limits, paths_only)
+        return table if columns else with_constants(table, self.constants)
 
 
 def units_table(units: Sequence[UnitSpec]) -> pa.Table:

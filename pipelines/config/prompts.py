@@ -14,6 +14,7 @@ import pyarrow as pa
 from actors.batch.schema import FAULT_COLUMN, SPAN_COLUMNS
 from actors.batch.unit import read_parquet_rows, row_ids
 from actors.columnar.cells import plain_value
+from actors.columnar.constants import with_constants
 from actors.columnar.value_bounds import TOO_LARGE, too_large_message
 from actors.inputs.audio import AUDIO_COLUMNS
 from actors.inputs.codes import CODE_COLUMNS
@@ -141,7 +142,7 @@ def _examples_of(
     if source.table is not None:
         table = source.table.slice(0, count)
     else:
-        table = read_parquet_rows(source.uri, 0, count)
+        table = with_constants(read_parquet_rows(source.uri, 0, count), source.constants)
     answers = [name for names in answer_columns(task) for name in names]
     wanted = {
         *task.columns, *task.fallback.values(), *answers, *AUDIO_COLUMNS, *SPAN_COLUMNS,

@@ -20,6 +20,7 @@ from pipelines.manifest.files import (
 from pipelines.manifest.folder import audio_files, folder_sources
 from pipelines.manifest.formats.text_formats import table_of_files
 from pipelines.manifest.listing import Listing, check_files
+from pipelines.manifest.partitions import partitioned
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.scan import Scan
 
@@ -52,7 +53,10 @@ def find_sources(uri: str, scan: Scan | None = None) -> list[Source]:
         raise UsageError(f"{uri}: no such file or folder; check the path and the endpoint")
     if isinstance(fs, LocalFileSystem):
         _check_named(uri, path, scan)
-    return file_sources(uri, path, scan)
+    sources = file_sources(uri, path, scan)
+    if path.endswith(".parquet"):
+        return partitioned(sources, posixpath.dirname(full_uri(uri, path)), scan)
+    return sources
 
 
 def _pattern_sources(uri: str, names: list[str], scan: Scan) -> list[Source]:
@@ -77,6 +81,8 @@ def _pattern_sources(uri: str, names: list[str], scan: Scan) -> list[Source]:
     if all(name.endswith(".tar") for name in names):
         return tar_sources([full_uri(uri, name) for name in kept], scan) + refused
     found = [source for name in kept for source in file_sources(uri, name, scan)]
+    if all(name.endswith(".parquet") for name in names):
+        found = partitioned(found, full_uri(uri, root), scan)
     return found + refused
 
 

@@ -22,8 +22,9 @@ from pipelines.manifest.formats import kaldi, saved_datasets
 from pipelines.manifest.formats.audio_names import audio_by_content, is_audio_name
 from pipelines.manifest.formats.text_formats import parse_jsonl, table_of_files
 from pipelines.manifest.listing import Listing, list_folder, list_remote
+from pipelines.manifest.partitions import is_leftover, partitioned, refuse_logged_tables
 from pipelines.manifest.sources import Source, arrow_source, parquet_source
-from pipelines.manifest.tables.noticed import HIDDEN
+from pipelines.manifest.tables.noticed import HIDDEN, suffix_of
 from pipelines.manifest.tables.row_tables import Row, table_of_dicts
 from pipelines.manifest.tables.scan import Scan
 from uniaudio2.errors import BadRow
@@ -39,6 +40,10 @@ _REASON_SUFFIX, _SEMANTIC_SUFFIX = "_reason.pt", "_semantic.pt"
 _BY_NAME = "not audio by their suffixes; --set manifest.suffixes=all takes those that hold audio"
 _BY_CONTENT = "not audio by their suffixes or their first bytes"
 _HIDDEN = "their names begin with a dot, so they are never taken"
+_ASIDE = (
+    "they lie in folders whose names begin with '_', where engines keep unfinished and removed "
+    "parts; a pattern such as 'INPUT/_*/*.parquet' takes them"
+)
 _BESIDE = "rows may name them, and a pattern such as '*.wav' takes them by themselves"
 
 
@@ -63,11 +68,14 @@ def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
     refused = dict(listing.folders())
     if refused:
         yield refused_source(folder + "/", refused)
+    refuse_logged_tables(folder, [*listing.names, *sorted(listing.marks)])
     others = _other_toolkit(folder, listing, scan)
     if others is not None:
         yield from others
         return
     for kind, suffixes in _MANIFESTS.items():
+        if any(name.lower().endswith(suffixes) for name in listing.names):
+            _set_aside(listing, kind, scan)
         names = [name for name in listing.names if name.lower().endswith(suffixes)]
         if names:
             scan.noticed.leave_out(
@@ -108,9 +116,17 @@ def _manifests(
     if kind == ".tar":
         yield from tar_sources(uris, scan)
     else:
-        yield from map(parquet_source, uris)
+        yield from partitioned([parquet_source(uri) for uri in uris], folder, scan)
     if faults:
         yield refused_source(folder + "/", faults)
+
+
+def _set_aside(listing: Listing, kind: str, scan: Scan) -> None:
+    """Take out of a listing what engines keep in it for themselves."""
+    is_parquet = kind == ".parquet"
+    aside = {name for name in listing.names if is_leftover(name, is_parquet)}
+    scan.noticed.leave_out("files", map(suffix_of, sorted(aside)), _ASIDE)
+    listing.names = [name for name in listing.names if name not in aside]
 
 
 def _other_toolkit(uri: str, listing: Listing, scan: Scan) -> list[Source] | None:

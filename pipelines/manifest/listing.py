@@ -19,6 +19,7 @@ from pipelines.manifest.tables.scan import Scan
 from uniaudio2.shown import quoted
 
 _CONTENT_NAME = re.compile(r"[0-9a-f]{32,}")  # a cache that names files by what is in them
+_MARK = ".hoodie/"
 _REMEDY = "--set input.links=follow reads it"
 
 
@@ -31,6 +32,7 @@ class Listing:
         outside: names that are links out of the folder, and what they lead to.
         refused: names of links that are not followed; a folder's ends in a slash.
         broken: names of links that lead to nothing.
+        marks: hidden folders by which an engine knows its tables, ending in a slash.
         hidden: how many files and folders are hidden; what is in such a folder is not looked at.
     """
 
@@ -39,6 +41,7 @@ class Listing:
     refused: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
     hidden: int = 0
+    marks: set[str] = field(default_factory=set)
 
     def left_out(self, taken: Iterable[str]) -> Counter[str]:
         """Count the files that are left out, by suffix.
@@ -88,7 +91,8 @@ def list_remote(fs: Any, path: str) -> Listing:
     # some tools mark a folder by an object whose name ends in a slash
     names = [name for name in names if name and not name.endswith("/")]
     visible = [name for name in names if not is_hidden(name)]
-    return Listing(visible, hidden=len(names) - len(visible))
+    marks = {f"{name.partition(_MARK)[0]}{_MARK}" for name in names if f"/{_MARK}" in f"/{name}"}
+    return Listing(visible, hidden=len(names) - len(visible), marks=marks)
 
 
 def list_folder(root: str, scan: Scan) -> Listing:
@@ -160,6 +164,8 @@ class _Walk:
             for entry in entries:
                 if entry.name.startswith("."):
                     self.found.hidden += 1
+                    if entry.name == _MARK[:-1]:
+                        self.found.marks.add(name + _MARK)
                     continue
                 inner = name + entry.name
                 if entry.is_symlink():

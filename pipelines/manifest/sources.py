@@ -25,6 +25,7 @@ class Source:
         rows: its row count.
         schema: its columns.
         table: the rows themselves, for formats that are read whole; None for Parquet and Arrow.
+        constants: columns that are the same in all its rows, see `constants_text`.
         pinned: rows point inside the file, so a changed file changes what they mean.
     """
 
@@ -34,6 +35,7 @@ class Source:
     schema: pa.Schema
     table: pa.Table | None = None
     pinned: bool = False
+    constants: str = ""
 
     @property
     def base(self) -> str:

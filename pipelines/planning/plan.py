@@ -195,7 +195,10 @@ def _cut(
             is_large = rows_of_unit.nbytes > _PACKED_BYTES
             where, data = "", to_stream(rows_of_unit, "zstd" if is_large else None)
         tar = source.uri if source.pinned else ""
-        yield UnitSpec(number, where, start, stop, source.base, contents.hexdigest(), data, tar=tar)
+        yield UnitSpec(
+            number, where, start, stop, source.base, contents.hexdigest(), data,
+            tar=tar, constants=source.constants,
+        )  # fmt: skip
         start = stop
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.batch.unit import row_hashes, row_ids
+from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import file_batches
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source, fault_of
@@ -29,14 +30,20 @@ def read_columns(source: Source) -> list[str] | None:
     """Columns that planning reads: all, but no audio bytes where an `id` tells the rows apart."""
     if source.table is not None or "id" not in source.schema.names:
         return None
-    return [field.name for field in source.schema if not _is_binary(field.type)]
+    constant = constants_schema(source.constants).names
+    return [
+        field.name
+        for field in source.schema
+        if field.name not in constant and not _is_binary(field.type)
+    ]
 
 
 def origin(source: Source) -> bytes:
     """The beginning of a unit's fingerprint: bytes that are not read while planning are known by
     their file's size and time alone."""
     read = read_columns(source)
-    unread = source.pinned or (read is not None and len(read) < len(source.schema))
+    there = len(source.schema) - len(constants_schema(source.constants))
+    unread = source.pinned or (read is not None and len(read) < there)
     return f"{source.uri}\x00{source.identity if unread else ''}".encode()
 
 
@@ -88,7 +95,7 @@ def _tables(source: Source, rows: int) -> Iterator[pa.Table]:
         columns = read_columns(source)
         size = _BATCH_ROWS if columns else _WHOLE_BATCH_ROWS
         for batch in file_batches(source.uri, rows, columns, size):
-            yield pa.Table.from_batches([batch])
+            yield with_constants(pa.Table.from_batches([batch]), source.constants)
         return
     average = source.table.nbytes // max(source.table.num_rows, 1) + 1
     size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // average))
