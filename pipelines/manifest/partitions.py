@@ -16,7 +16,6 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from actors.columnar.constants import Constant, constants_schema, constants_text
-from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.scan import Scan
@@ -101,8 +100,8 @@ def partitioned(sources: list[Source], root: str, scan: Scan) -> list[Source]:
 
 
 def _partition_of(uri: str, root: str) -> dict[str, str | None]:
-    path, top = split_uri(uri)[1], split_uri(root)[1].rstrip("/")
-    inside = path[len(top) + 1 :] if path.startswith(top + "/") else posixpath.basename(path)
+    top = root.rstrip("/")
+    inside = uri[len(top) + 1 :] if uri.startswith(top + "/") else posixpath.basename(uri)
     above: list[str] = []
     for part in reversed(top.split("/")):
         if not _PARTITION.fullmatch(part):
