@@ -81,6 +81,7 @@ class Noticed:
         unread_folders: that could not be listed.
         around: links to folders that hold INPUT itself.
         left_out: files that give no row.
+        keyed: columns of JSON objects whose keys are data.
         found: how files were understood, where that is not what their suffixes say.
     """
 
@@ -90,6 +91,7 @@ class Noticed:
     around: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
+    keyed: set[str] = field(default_factory=set)
     _links: list[str] = field(default_factory=list)
     _unread: dict[str, set[str]] = field(default_factory=dict)
 
@@ -140,6 +142,11 @@ class Noticed:
         notes = [*self.found[:_FILES]]
         if len(self.found) > _FILES:
             notes.append(f"and {len(self.found) - _FILES} more notes of this kind on other files")
+        if self.keyed:
+            notes.append(
+                f"columns whose objects have ever other keys stay text (JSON): "
+                f"{listed(sorted(self.keyed), _LISTED)}"
+            )
         if self.links_out:
             more = " and others" if self.links_out > len(self._links) else ""
             done, remedy = "refused", ""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 
 from actors.batch.schema import FAULT_COLUMN
 from actors.columnar.value_bounds import MAX_VALUE_BYTES, TOO_LARGE, bounded
+from pipelines.manifest.tables.object_keys import ObjectKeys
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import CharacterCount
 
@@ -67,6 +69,7 @@ def table_of_rows(read: ReadRows, scan: Scan | None = None) -> pa.Table:
     """
     scan = scan or Scan()
     as_text: frozenset[str] = frozenset()
+    keyed: set[str] = set()
     while True:
         meter = CharacterCount()
         columns = _Columns(as_text)
@@ -75,7 +78,9 @@ def table_of_rows(read: ReadRows, scan: Scan | None = None) -> pa.Table:
             if scan.suffices(columns.rows, meter.characters, columns.cells):
                 break
         mixed = columns.mixed()
+        keyed |= columns.keyed
         if not mixed:
+            scan.noticed.keyed.update(keyed)
             scan.take(columns.rows, meter.characters, columns.cells)
             return columns.table()
         as_text |= mixed
@@ -138,12 +143,17 @@ class _Columns:
 
     Args:
         as_text: columns whose values are written as JSON.
+
+    Attributes:
+        keyed: columns of objects whose keys are data.
     """
 
     def __init__(self, as_text: frozenset[str]) -> None:
         self.rows = 0
         self._as_text = as_text
         self._mixed: set[str] = set()
+        self._keys: dict[str, ObjectKeys] = {}
+        self.keyed: set[str] = set()
         self._types: dict[str, pa.DataType] = {}
         self._batches: list[tuple[int, dict[str, pa.Array], dict[int, int]]] = []
         self._has_ids = False
@@ -178,10 +188,12 @@ class _Columns:
             plain = (str, type(None))
             texts = [v if isinstance(v, plain) else json.dumps(v, default=str) for v in values]
             return pa.array(texts, pa.string())
-        try:
-            array = pa.array(values)
-        except (pa.ArrowException, ValueError, OverflowError):
-            array = None
+        array = None
+        if self._keys.setdefault(name, ObjectKeys()).add(values):
+            self.keyed.add(name)
+        else:
+            with suppress(pa.ArrowException, ValueError, OverflowError):
+                array = pa.array(values)
         common = None if array is None else _merged(self._types[name], array.type)
         if common is None:
             self._mixed.add(name)
@@ -192,7 +204,10 @@ class _Columns:
         return array
 
     def mixed(self) -> frozenset[str]:
-        """Columns that must be text: of mixed kinds, or of a kind that no file can hold."""
+        """Columns that must be text: of mixed kinds, of a kind that no file can hold, or of objects
+        whose keys are data."""
+        self.keyed.update(name for name, keys in self._keys.items() if keys.are_data())
+        self._mixed |= self.keyed
         for name, kind in self._types.items():
             if name not in self._mixed and not _is_storable(kind):
                 self._mixed.add(name)
