@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.batch.channel_rows import asked_of
 from actors.batch.schema import ERROR_COLUMNS, ERROR_KIND, ERROR_MESSAGE, ERROR_STAGE, ID, INPUT
 from actors.batch.unit import UnitSpec, row_ids
 from actors.columnar.cells import shown_rows, shown_value
@@ -70,12 +71,13 @@ def errors_table(table: pa.Table, bad: list[int]) -> pa.Table:
 
 
 def crash_table(spec: UnitSpec, kind: str, message: str, attempts: int) -> pa.Table:
-    """The one row of the errors table for a row that no worker survived."""
+    """The errors table's row for a row that no worker survived, or one for each of its channels
+    that was asked for."""
     row_id, row_json = _input_of(spec)
-    values = [row_id, "run", kind, message, attempts, row_json]
-    return pa.Table.from_pylist(
-        [dict(zip(ERRORS_SCHEMA.names, values, strict=True))], ERRORS_SCHEMA
-    )
+    names = asked_of(row_id, spec.wanted) if row_id else ()
+    values = [[name, "run", kind, message, attempts, row_json] for name in names or [row_id]]
+    rows = [dict(zip(ERRORS_SCHEMA.names, row, strict=True)) for row in values]
+    return pa.Table.from_pylist(rows, ERRORS_SCHEMA)
 
 
 def _input_rows(inputs: pa.ChunkedArray) -> list[dict[str, Any]]:

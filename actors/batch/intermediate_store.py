@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from actors.batch.schema import DONE, FINGERPRINT, ROW, SOURCE, UNIT
+from actors.batch.schema import DONE, FINGERPRINT, PLACE, ROW, SOURCE, UNIT
 from actors.batch.unit import to_stream
 from actors.storage.object_store import Storage
 
@@ -45,9 +46,12 @@ def read_kept(uri: str, row: int | None) -> pa.Table:
         table = table.set_column(place, SOURCE, pa.nulls(table.num_rows, kind))
     if row is None:
         return table
-    single = table.slice(row, 1)
+    if PLACE in table.column_names:
+        single = table.filter(pc.equal(table.column(PLACE), row))
+    else:
+        single = table.slice(row, 1)
     place = single.column_names.index(ROW)
-    return single.set_column(place, ROW, pa.array([row], pa.int64()))
+    return single.set_column(place, ROW, pa.array([row] * single.num_rows, pa.int64()))
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration", *CHANNEL_COLUMNS)
 
 SPEC, ROWS = "spec", "rows"  # a unit's address, before its rows are read
 UNIT, ROW, FINGERPRINT = "unit", "row", "fingerprint"
+PLACE = "place"  # the row of the unit, where several may come of it
 ID, INPUT = "id", "input"
 ERROR_STAGE, ERROR_KIND, ERROR_MESSAGE = "error_stage", "error_kind", "error_message"
 ERROR_COLUMNS = (ERROR_STAGE, ERROR_KIND, ERROR_MESSAGE)
@@ -65,6 +66,7 @@ TRAVELLING: dict[str, pa.DataType] = {
     UNIT: pa.int64(),
     ROW: pa.int64(),
     FINGERPRINT: pa.string(),
+    PLACE: pa.int64(),
     ID: pa.string(),
     ERROR_STAGE: pa.string(),
     ERROR_KIND: pa.string(),

@@ -35,6 +35,8 @@ class UnitSpec:
         rows: the rows themselves as an Arrow stream, for small text manifests.
         row: when set, only this row of the unit (used to find the row that kills a worker).
         only: when set, only these rows of the unit (used to try failed rows again).
+        wanted: when set, the ids of these rows that are to come back: each channel of a row may be
+            one of its own, see `channel_rows`.
         kept: address of tokens that an earlier run kept of this unit, or "".
         tar: the tar whose members the rows name by byte ranges, or "".
         constants: columns that are the same in all rows of `source`, see `constants_text`.
@@ -52,6 +54,7 @@ class UnitSpec:
     only: tuple[int, ...] = ()
     tar: str = ""
     constants: str = ""
+    wanted: tuple[str, ...] = ()
 
     @property
     def row_numbers(self) -> tuple[int, ...]:
@@ -63,6 +66,11 @@ class UnitSpec:
     @property
     def row_count(self) -> int:
         return len(self.row_numbers)
+
+    @property
+    def asked(self) -> int:
+        """How many rows are to come back at least."""
+        return len(self.wanted) or self.row_count
 
     def to_table(self) -> pa.Table:
         """One Arrow row, as it enters the first stage."""
@@ -77,7 +85,7 @@ class UnitSpec:
     def from_table(table: pa.Table) -> UnitSpec:
         """Undo `to_table`."""
         facts: dict[str, Any] = json.loads(table.column(SPEC)[0].as_py())
-        facts["only"] = tuple(facts["only"])
+        facts |= {name: tuple(facts[name]) for name in ("only", "wanted")}
         return UnitSpec(**facts, rows=table.column(ROWS)[0].as_py())
 
     def read(

@@ -135,15 +135,22 @@ def load_audio(
     """
     source = source_of(row, policy, limits)
     with source.open(max_duration_s) as stream:
-        heard = _read(stream, rule)
-        if (channel := stream.stronger) is not None:
-            stream.take(channel)
-            heard, source = _read(stream, rule), replace(source, channel=channel)
-        return replace(
-            heard,
-            source=None if heard.wave is not None else source,
-            marks=_marks(stream, row, heard.samples / SAMPLE_RATE),
-        )
+        return heard_in(stream, source, row, rule)
+
+
+def heard_in(
+    stream: AudioStream, source: AudioSource, row: Mapping[str, Any], rule: SpanRule | None
+) -> Heard:
+    """What a row's open stream holds; see `load_audio`."""
+    heard = _read(stream, rule)
+    if (channel := stream.stronger) is not None:
+        stream.take(channel)
+        heard, source = _read(stream, rule), replace(source, channel=channel)
+    return replace(
+        heard,
+        source=None if heard.wave is not None else source,
+        marks=_marks(stream, row, heard.samples / SAMPLE_RATE),
+    )
 
 
 def _read(stream: AudioStream, rule: SpanRule | None) -> Heard:

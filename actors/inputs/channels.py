@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from actors.batch.schema import CHANNEL_COLUMNS
 from uniaudio2.errors import BadRow
 
 # those of WAV, FLAC and FFmpeg begin with the left and the right one
-NAMED = {"left": 0, "right": 1, "a": 0, "b": 1}
+NAMED_CHANNELS = {"left": 0, "right": 1, "a": 0, "b": 1}
 _ALL = ("mix", "average")
 _OWN, _LOOSE, _NEMO = CHANNEL_COLUMNS
 
@@ -46,8 +48,8 @@ def _read(value: Any) -> int | Literal["mix"] | None:
         word = value.strip().lower()
         if word in _ALL:
             return "mix"
-        if word in NAMED:
-            return NAMED[word]
+        if word in NAMED_CHANNELS:
+            return NAMED_CHANNELS[word]
         if word.startswith("["):
             try:  # a column of mixed kinds arrives as JSON
                 value = json.loads(word)
@@ -61,3 +63,19 @@ def _read(value: Any) -> int | Literal["mix"] | None:
         return int(value) if int(value) == float(value) else None
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def holds_channels(kind: pa.DataType) -> bool:
+    """Whether a column of that type can say which channel a job chose."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_string(kind))
+
+
+def with_channels(schema: pa.Schema) -> pa.Schema:
+    """Columns of a manifest, with one for the channel that a job chooses where there is none."""
+    name = CHANNEL_COLUMNS[0]
+    if name not in schema.names:
+        return schema.append(pa.field(name, pa.int64()))
+    place = schema.get_field_index(name)
+    if pa.types.is_null(schema.field(place).type):
+        return schema.set(place, pa.field(name, pa.int64()))
+    return schema

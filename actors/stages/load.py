@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
-from typing import Any
+from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from torch import Tensor
 
 from actors.batch.intermediate_store import read_kept
 from actors.batch.schema import (
     ALWAYS,
+    CHANNEL_COLUMNS,
     CODE_COLUMNS,
     CUTS,
     FAULT_COLUMN,
     INPUT_SAMPLES,
+    PLACE,
     RECON_CODES,
     SOURCE,
-    SPAN_COLUMNS,
     WAVE,
     StageColumns,
 )
-from actors.batch.table import (
-    each_row,
-    mark_errors,
-    start_table,
-    write_codes,
-)
+from actors.batch.table import mark_errors, set_column, start_table, write_codes
 from actors.batch.unit import UnitSpec, row_ids
-from actors.columnar.cells import plain_value, shown_value, valid_column
-from actors.columnar.value_bounds import TOO_LARGE, large_row, too_large_message
-from actors.inputs.audio import AUDIO_COLUMNS, Heard, load_audio, load_wave, write_heard
-from actors.inputs.codes import CODE_SOURCES, has_codes, load_codes
+from actors.columnar.cells import shown_value, valid_column
+from actors.columnar.value_bounds import TOO_LARGE
+from actors.inputs.audio import AUDIO_COLUMNS, Heard, load_wave, write_heard
+from actors.inputs.channels import holds_channels
 from actors.inputs.extra_audio import load_extra_audio, wave_of
-from actors.inputs.text import check_text, read_text
+from actors.inputs.row_loader import Loaded, RowLoader
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits
-from uniaudio2.audio.resampling import seconds
 from uniaudio2.audio.spans import SpanRule
 from uniaudio2.audio.stream import MAX_DURATION_S
 from uniaudio2.errors import BadRow
@@ -46,7 +42,6 @@ from uniaudio2.tasks.spec import AUDIO, TaskSpec
 from uniaudio2.tokens.codes import Codes
 
 _FETCH_THREADS = 4
-_WITH_REASON = ("audio", "reason")
 
 
 class Loader:
@@ -60,6 +55,7 @@ class Loader:
         rule: cuts audio that is too long for one prompt; None leaves it in one piece.
         prompt_s: longest audio that any prompt can hold, where audio is not cut.
         allow: what rows may name besides what their manifest's place allows, see `AddressPolicy`.
+        channel: what is heard of rows that choose no channel, see `RowLoader`.
     """
 
     def __init__(
@@ -71,14 +67,13 @@ class Loader:
         rule: SpanRule | None = None,
         prompt_s: float = inf,
         allow: tuple[str, ...] = (),
+        channel: int | Literal["each"] | None = None,
     ) -> None:
         self.allow = allow
-        self.prompt_s = prompt_s
-        self.rule = rule
         self.task = task
         self.schema = schema
-        self.max_duration_s = max_duration_s
-        self.limits = limits or Limits()
+        limits = limits or Limits()
+        self.rows = RowLoader(task, max_duration_s, limits, rule, prompt_s, channel)
 
     @staticmethod
     def columns(task: TaskSpec) -> StageColumns:
@@ -94,109 +89,64 @@ class Loader:
         if spec.kept:
             return read_kept(spec.kept, spec.row)
         sounds = (*AUDIO_COLUMNS, *self.task.other_audio)
-        unheard = () if "audio" in self._wanted_columns() else AUDIO_COLUMNS
-        longest = dict.fromkeys(sounds, self.limits.max_bytes)
+        unheard = () if AUDIO in self.rows.columns else AUDIO_COLUMNS
+        longest = dict.fromkeys(sounds, self.rows.limits.max_bytes)
         raw = spec.read(limits=longest, paths_only=unheard)
         policy = AddressPolicy(spec.base, self.allow, spec.tar)
-        loaded, errors = self._load_rows(raw, policy)
-        ids = [str(row_id) for row_id in row_ids(raw)]
-        inputs = self._travelling(raw)
-        result = start_table(ids, inputs, spec.unit, spec.row, spec.fingerprint)
+        places, loaded = self._load_rows(raw, spec, policy)
+        inputs = self._travelling(raw, places, [one.channel for one in loaded])
+        names = [one.row_id for one in loaded]
+        result = start_table(names, inputs, spec.unit, spec.row, spec.fingerprint)
+        if self.rows.channel == "each":
+            numbers = [spec.row_numbers[place] for place in places]
+            result = set_column(result, PLACE, pa.array(numbers, pa.int64()))
+        values = {row: one.value for row, one in enumerate(loaded)}
+        errors = {row: value for row, value in values.items() if isinstance(value, BadRow)}
         result = mark_errors(result, "load", errors)
-        if "audio" in self.task.columns:
-            heard = {row: value for row, value in loaded.items() if isinstance(value, Heard)}
+        if AUDIO in self.task.columns:
+            heard = {row: value for row, value in values.items() if isinstance(value, Heard)}
             result = write_heard(result, heard)
+        others = self.task.other_audio
         result = load_extra_audio(
-            result, raw, self.task.other_audio, lambda v: self._other(v, policy)
+            result, _taken(raw, others, places), others, lambda value: self._other(value, policy)
         )
-        codes = {row: value for row, value in loaded.items() if isinstance(value, Codes)}
+        codes = {row: value for row, value in values.items() if isinstance(value, Codes)}
         return write_codes(result, codes) if _has_codes(self.task) else result
 
     def _other(self, value: object, policy: AddressPolicy) -> Tensor:
-        longest_s = min(self.max_duration_s, MAX_DURATION_S)
-        return load_wave({AUDIO: value}, policy, longest_s, self.limits)
+        longest_s = min(self.rows.max_duration_s, MAX_DURATION_S)
+        return load_wave({AUDIO: value}, policy, longest_s, self.rows.limits)
 
     def _load_rows(
-        self, raw: pa.Table, policy: AddressPolicy
-    ) -> tuple[dict[int, Heard | Codes | None], dict[int, BadRow]]:
-        wanted = {FAULT_COLUMN, TOO_LARGE, *self._wanted_columns()}
+        self, raw: pa.Table, spec: UnitSpec, policy: AddressPolicy
+    ) -> tuple[list[int], list[Loaded]]:
+        """What became of the rows, in their order, and which row each of it comes of."""
+        wanted = {FAULT_COLUMN, TOO_LARGE, *self.rows.columns}
         names = [name for name in raw.column_names if name in wanted]
+        ids = [str(row_id) for row_id in row_ids(raw)]
 
-        def work(row: int) -> Heard | Codes | None:
-            return self._load_row({name: raw.column(name)[row] for name in names}, policy)
+        def work(place: int) -> list[Loaded]:
+            cells = {name: raw.column(name)[place] for name in names}
+            return self.rows.load(cells, ids[place], policy, spec.wanted)
 
         with ThreadPoolExecutor(_FETCH_THREADS) as pool:
-            futures = {row: pool.submit(work, row) for row in range(raw.num_rows)}
-            return each_row(futures, lambda row: futures[row].result())
+            found = list(pool.map(work, range(raw.num_rows)))
+        places = [place for place, some in enumerate(found) for _ in some]
+        return places, [one for some in found for one in some]
 
-    def _wanted_columns(self) -> tuple[str, ...]:
-        """The columns that are looked at; the others may hold anything."""
-        heard = self.task.other_audio  # looked at by themselves
-        wanted = tuple(name for name in self.task.columns if name not in heard)
-        wanted += tuple(self.task.fallback.values())
-        if "generate" in self.task.stages:
-            wanted += ("instruction",)
-        if "audio" in wanted:
-            wanted += (*AUDIO_COLUMNS, *SPAN_COLUMNS, *CODE_SOURCES)
-        if RECON_CODES in wanted:
-            wanted += CODE_SOURCES
-        return wanted
+    def _travelling(self, raw: pa.Table, places: list[int], channels: list[int | None]) -> pa.Array:
+        """The input columns as one struct, audio bytes replaced by the path beside them.
 
-    def _text_columns(self) -> set[str]:
-        return {*self.task.text_columns, *self.task.fallback.values(), "instruction"}
-
-    def _load_row(self, cells: dict[str, pa.Scalar], policy: AddressPolicy) -> Heard | Codes | None:
-        row = {name: cells[name] if name in CODE_COLUMNS else plain_value(cells[name])
-               for name in cells}  # fmt: skip
-        if row.get(FAULT_COLUMN):
-            raise BadRow("bad_manifest_row", str(row[FAULT_COLUMN]))
-        if message := too_large_message(row.get(TOO_LARGE)):
-            is_text = self._text_columns() & large_row(row[TOO_LARGE]).keys()
-            raise BadRow("too_long" if is_text else "too_large", message)
-        for column in self.task.text_columns:
-            read_text(row, column, self.task)
-        if row.get("instruction") is not None:
-            check_text(row["instruction"], "instruction")
-        if RECON_CODES in self.task.columns or self._brings_codes(row):
-            return self._load_codes(row, policy)
-        if "audio" in self.task.columns:
-            return self._load_audio(row, policy)
-        return None
-
-    def _load_audio(self, row: Mapping[str, Any], policy: AddressPolicy) -> Heard:
-        heard = load_audio(row, policy, self.max_duration_s, self.limits, self.rule)
-        if seconds(heard.samples) > self.prompt_s:
-            raise BadRow(
-                "too_long",
-                f"{seconds(heard.samples):.1f} s of audio; a prompt of task {self.task.name} "
-                f"holds less than {self.prompt_s:.1f} s; cut it with start_s and end_s",
-            )
-        return heard
-
-    def _brings_codes(self, row: Mapping[str, Any]) -> bool:
-        """Whether codes stand in for the row's audio.
-
-        A task that only makes codes makes them anew wherever there is audio.
+        Args:
+            raw: rows of the manifest.
+            places: of which of them the results come.
+            channels: those that the job chose.
         """
-        if "audio" not in self.task.columns or not has_codes(row):
-            return False
-        makes_codes = self.task.output == "codes" and "generate" not in self.task.stages
-        return not (makes_codes and any(row.get(name) is not None for name in AUDIO_COLUMNS))
-
-    def _load_codes(self, row: Mapping[str, Any], policy: AddressPolicy) -> Codes:
-        codes = load_codes(row, policy, self.limits.timeout_s)
-        if not len(codes.reason) and any(part.kind in _WITH_REASON for part in self.task.prompt):
-            raise BadRow(
-                "missing_value",
-                f"'reason_codes' is null or empty; task {self.task.name} needs them beside "
-                "'recon_codes'",
-            )
-        return codes
-
-    def _travelling(self, raw: pa.Table) -> pa.Array:
-        """The input columns as one struct, audio bytes replaced by the path beside them."""
         columns: list[pa.Array] = []
         fields: list[pa.Field] = []
+        repeated = len(places) > raw.num_rows
+        chosen = pa.array(channels, pa.int64())
+        is_chosen = chosen.null_count < len(chosen)
         for field in self.schema:
             if field.name in (*AUDIO_COLUMNS, *self.task.other_audio):
                 cells = raw.column(field.name) if field.name in raw.column_names else []
@@ -207,6 +157,9 @@ class Loader:
                 column = _one_array(valid_column(raw.column(field.name)).cast(field.type))
             else:
                 column = pa.nulls(raw.num_rows, field.type)
+            column = column.take(pa.array(places, pa.int64())) if repeated else column
+            if is_chosen and field.name == CHANNEL_COLUMNS[0] and holds_channels(field.type):
+                column = pc.coalesce(chosen.cast(field.type), column)
             columns.append(column)
             fields.append(field)
         return pa.StructArray.from_arrays(columns, fields=fields)
@@ -214,6 +167,13 @@ class Loader:
 
 def _has_codes(task: TaskSpec) -> bool:
     return bool({AUDIO, RECON_CODES} & set(task.columns))
+
+
+def _taken(raw: pa.Table, names: Sequence[str], places: list[int]) -> pa.Table:
+    """Some columns of rows, those that are there, at least one."""
+    rows = pa.array(places, pa.int64())
+    there = {name: raw.column(name).take(rows) for name in names if name in raw.column_names}
+    return pa.table(there or {PLACE: rows})
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

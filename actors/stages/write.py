@@ -301,8 +301,8 @@ def store_crash(output: str, spec: UnitSpec, kind: str, message: str, attempts: 
         unit=spec.unit,
         row=spec.row,
         ok=0,
-        errors=1,
+        errors=table.num_rows,
         files=files,
-        kinds={kind: 1},
+        kinds={kind: table.num_rows},
         error_parts=(path,),
     )

@@ -15,6 +15,7 @@ from actors.inputs.few_shot import Example
 from pipelines.config.prompts import find_task, read_examples, read_prompts
 from pipelines.config.renamed import current_name, current_names
 from pipelines.config.settings import (
+    AudioConfig,
     EncodeConfig,
     ExamplesConfig,
     FlowOptions,
@@ -72,6 +73,7 @@ class JobConfig(Frozen):
         executor: ``ray``, or ``inline``: all stages one after the other in this process, without
             Ray, for debugging.
         manifest: what of INPUT is taken.
+        audio: what of a row's audio is heard.
         load: how input audio is read.
         encode: actor pool of the codec's encoders.
         generate: actor pool of the language model.
@@ -114,6 +116,7 @@ class JobConfig(Frozen):
     executor: Literal["ray", "inline"] = "ray"
     input_rules: InputRules = InputRules()
     manifest: ManifestConfig = ManifestConfig()
+    audio: AudioConfig = AudioConfig()
     load: LoadConfig = LoadConfig()
     encode: EncodeConfig = EncodeConfig()
     generate: GenerateConfig = GenerateConfig()
@@ -203,6 +206,8 @@ class JobConfig(Frozen):
         facts["examples"] = [example.fingerprint for example in self.few_shot_examples]
         facts["context"] = self.encode.padding  # the setting's first name, as it is recorded
         facts["max_duration_s"] = self.max_duration_s
+        if self.audio.channel != "mix":  # what runs heard that knew no other
+            facts["audio"] = self.audio.model_dump(mode="json")
         return facts
 
 

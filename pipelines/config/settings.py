@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from actors.inputs.channels import NAMED_CHANNELS
 from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
 from pipelines.config.renamed import current_names
 from pipelines.manifest.tables.scan import Dialect, LinkPolicy, Suffixes
@@ -98,6 +99,35 @@ class LoadConfig(Frozen):
     def limits(self) -> Limits:
         """Limits of one file, in bytes and seconds."""
         return Limits(self.max_bytes, self.timeout_s)
+
+
+class AudioConfig(Frozen):
+    """What of a row's audio is heard.
+
+    Attributes:
+        channel: of a file with several, for rows that do not say: their "mix", "left", "right", one
+            by its number from 0, or "each": a row for every channel, with ``/ch0`` and so on behind
+            its id.
+    """
+
+    channel: Annotated[int, Field(ge=0)] | Literal["mix", "left", "right", "each"] = "mix"
+
+    @field_validator("channel", mode="before")
+    @classmethod
+    def _one_rule(cls, value: Any) -> Any:
+        is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        if not is_number and value not in ("mix", "left", "right", "each"):
+            raise ValueError(
+                f"{value!r} is no channel; give mix, left, right, each or a number from 0"
+            )
+        return value
+
+    @property
+    def taken(self) -> int | Literal["each"] | None:
+        """The channel by its number; None for the mix."""
+        if isinstance(self.channel, int) or self.channel == "each":
+            return self.channel
+        return NAMED_CHANNELS.get(self.channel)
 
 
 class InputRules(Frozen):

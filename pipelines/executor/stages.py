@@ -11,6 +11,7 @@ import pyarrow as pa
 from actors.batch.intermediate_store import IntermediateStore
 from actors.batch.schema import StageColumns, check_stages
 from actors.batch.table import Stage
+from actors.inputs.channels import with_channels
 from actors.stages.decode import Decoder
 from actors.stages.encode import Encoder
 from actors.stages.fault_boundary import FaultBoundary
@@ -24,7 +25,7 @@ from pipelines.planning.pool_sizing import Allocation
 from pipelines.planning.span_policy import prompt_seconds, span_rule
 from uniaudio2.checkpoint.native import model_fingerprint
 from uniaudio2.config import ModelConfig
-from uniaudio2.tasks.spec import TaskSpec
+from uniaudio2.tasks.spec import AUDIO, TaskSpec
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def make_stages(
         schema: columns of the manifest that travel through.
         model: its recommendations and its fingerprint, for the results.
     """
-    task = job.spec
+    task, channel = job.spec, job.audio.taken
+    if channel is not None and AUDIO in task.columns:
+        schema = with_channels(schema)
     threads = {pool.name: pool.threads for pool in allocation.pools}
     pools = {
         name: (kind, {**arguments, "model": job.model, "threads": threads[name]})
@@ -116,8 +119,9 @@ def make_stages(
     )  # fmt: skip
     rule, prompt_s = span_rule(job, model), prompt_seconds(job, model)
     loader = Loader(
-        task, schema, job.max_duration_s, job.load.limits, rule, prompt_s, job.input_rules.allow
-    )
+        task, schema, job.max_duration_s, job.load.limits, rule, prompt_s, job.input_rules.allow,
+        channel,
+    )  # fmt: skip
     kept_stages = tuple(pool.name for pool in allocation.pools[:-1]) if keep else ()
     idle = set(task.stages) - set(threads) - {"load"}
     columns = stage_columns(task, idle, keep)

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.batch.channel_rows import whole_id
 from actors.batch.error_rows import ERRORS_SCHEMA
 from actors.batch.unit import UnitSpec, row_ids
 from actors.stages.write import parquet_bytes, store
@@ -93,7 +94,7 @@ class Retry(Run):
                 f"the input rows of {changed} units with failed rows are no longer what they were; "
                 "`uniaudio2 run` with the same arguments does those units again"
             )
-        self.tried = sum(unit.row_count for unit in pending)
+        self.tried = sum(unit.asked for unit in pending)
         self.progress.counts = Counts(rows=self.tried, units=len(pending))
         return pending
 
@@ -116,34 +117,42 @@ class Retry(Run):
 
     def _failed_rows(self, unit: UnitSpec, commit: Commit) -> UnitSpec:
         tried, _ = self._split(self._errors(commit.error_parts))
-        wanted = set(tried["id"].to_pylist())
-        places = tuple(row for row, name in enumerate(_ids_of(unit)) if name in wanted)
-        if len(places) != tried.num_rows:
+        ids = list(_ids_of(unit))
+        wanted = dict.fromkeys(tried["id"].to_pylist())
+        each = self.job.audio.channel == "each"
+        rows_of = {name: whole_id(name) if each and name not in ids else name for name in wanted}
+        there = [name for name, whole in rows_of.items() if whole in ids]
+        if len(there) != tried.num_rows:
             raise RunFailed(
-                f"unit {unit.unit}: {tried.num_rows} rows failed and {len(places)} of them are in "
+                f"unit {unit.unit}: {tried.num_rows} rows failed and {len(there)} of them are in "
                 "the input; check the input, or run with --fresh"
             )
-        return replace(unit, only=places)
+        rows = set(rows_of.values())
+        places = tuple(row for row, name in enumerate(ids) if name in rows)
+        return replace(unit, only=places, wanted=tuple(there) if each else ())
 
     def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
         return units  # kept tokens are those of whole units
 
     def _commit(self, commit: Commit) -> None:
         """Let the unit's new state hold in the place of the one that is committed."""
+        self._check_rows(commit)
         before = self.before[commit.unit]
         # what another made of the unit stays another's
         own = self.commit_log.owns_commit(before)
         self.commit_log.commit(self._merged(before, commit), own)
         for path in (*before.error_parts, *commit.error_parts):
             self.commit_log.storage.delete(path)
+        self.tried += commit.added_rows
         self.mended += commit.ok
         self.progress.committed(commit)
 
     def _merged(self, before: Commit, tried: Commit) -> Commit:
         again, left = self._split(self._errors(before.error_parts))
-        if tried.ok + tried.errors != again.num_rows:
+        back = tried.ok + tried.errors - tried.added_rows
+        if back != again.num_rows:
             raise RunFailed(
-                f"unit {tried.unit}: {again.num_rows} rows were tried, {tried.ok + tried.errors} "
+                f"unit {tried.unit}: {again.num_rows} rows were tried, {back} "
                 "came back; the same command tries them again"
             )
         failed = _with_attempts(self._errors(tried.error_parts), again)
@@ -169,6 +178,7 @@ class Retry(Run):
             files=files,
             stages=(*before.stages, *tried.stages),
             generation=before.generation + 1,
+            added_rows=before.added_rows + tried.added_rows,
         )
 
     def _sweep(self) -> None:
@@ -195,7 +205,7 @@ def _with_attempts(failed: pa.Table, before: pa.Table) -> pa.Table:
     """Errors rows with the attempts made so far added to theirs."""
     earlier = dict(zip(before["id"].to_pylist(), before["attempts"].to_pylist(), strict=True))
     counts = [
-        attempts + earlier.get(name, 0)
+        attempts + earlier.get(name, earlier.get(whole_id(name), 0))
         for name, attempts in zip(
             failed["id"].to_pylist(), failed["attempts"].to_pylist(), strict=True
         )

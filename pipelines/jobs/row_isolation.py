@@ -21,9 +21,16 @@ _Key = tuple[int, int]  # unit and row
 
 
 def merged(unit: UnitSpec, receipts: Sequence[Receipt]) -> Commit:
-    """The commit of a unit that came through as a whole or in parts."""
+    """The commit of a unit that came through as a whole or in parts.
+
+    Raises:
+        RuntimeError: fewer rows came back than went in.
+    """
     commit = merge_receipts(unit.unit, unit.fingerprint, receipts)
-    return replace(commit, source=unit.source, start=unit.start)
+    added = commit.ok + commit.errors - unit.asked
+    if added < 0:
+        raise RuntimeError(f"unit {unit.unit}: {-added} of {unit.asked} rows did not come back")
+    return replace(commit, source=unit.source, start=unit.start, added_rows=added)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,12 @@ from pipelines.jobs.row_isolation import RowIsolation, merged
 from pipelines.jobs.signals import answered, stoppable
 from pipelines.planning.plan import Plan, idle_stages, make_plan, passthrough_schema
 from pipelines.planning.pool_sizing import Allocation, fit_pools
-from pipelines.planning.preflight import check_output_outside_input, checked_model, pinned_job
+from pipelines.planning.preflight import (
+    check_channel_ids,
+    check_output_outside_input,
+    checked_model,
+    pinned_job,
+)
 from pipelines.progress.progress import Progress, Style
 from pipelines.report import Report, write_report
 from pipelines.run_state.commit_log import CommitLog
@@ -272,8 +277,14 @@ class Run:
                 "command goes on where it was"
             )
 
+    def _check_rows(self, commit: Commit) -> None:
+        """Refuse rows that nobody asked for."""
+        if commit.added_rows and self.job.audio.channel != "each":
+            raise RuntimeError(f"unit {commit.unit} came back with {commit.added_rows} rows more")
+
     def _commit(self, commit: Commit) -> None:
         """Make a unit visible, count it, and stop a job that is past hope."""
+        self._check_rows(commit)
         self.commit_log.commit(commit)
         self._unstored = 0
         self.progress.committed(commit)
@@ -338,5 +349,6 @@ def run_job(
             job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest
         )
         check_columns(job, idle_stages(job.spec, plan.schema))
+        check_channel_ids(job, plan)
         run = Run(job, plan, model, style, fresh, executor or executor_for(job, verbose))
         return run.execute(make)

@@ -47,6 +47,7 @@ class Plan:
         notes: what a user should know of INPUT before it is run, a line each.
         left_out: files of INPUT that give no row, by why.
         columns_read: those of the columns that the task reads.
+        has_channel_ids: some id is that of another one's channel, see `channel_rows`.
     """
 
     units: list[UnitSpec]
@@ -56,6 +57,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     columns_read: tuple[str, ...] = ()
+    has_channel_ids: bool = False
 
 
 def check_columns(schema: pa.Schema, task: TaskSpec) -> None:
@@ -175,6 +177,7 @@ def make_plan(
         ),
         tuple(noticed.left_out),
         columns_read(schema.names, task),
+        seen.have_channels(),
     )
 
 

@@ -9,6 +9,7 @@ from pipelines.config.job import JobConfig
 from pipelines.config.own_addresses import check_addresses
 from pipelines.config.prompts import check_prompting
 from pipelines.errors import RunFailed, UsageError
+from pipelines.planning.plan import Plan
 from pipelines.planning.span_policy import span_rule
 from uniaudio2.checkpoint.native import load_config, model_folder
 from uniaudio2.config import ModelConfig
@@ -62,4 +63,17 @@ def check_output_outside_input(job: JobConfig) -> None:
         raise UsageError(
             f"OUTPUT {job.output} lies inside INPUT {job.input}; results would become input: "
             "choose a folder beside it"
+        )
+
+
+def check_channel_ids(job: JobConfig, plan: Plan) -> None:
+    """Refuse ids that the rows of channels would repeat.
+
+    Raises:
+        UsageError: there are some.
+    """
+    if job.audio.channel == "each" and plan.has_channel_ids:
+        raise UsageError(
+            "with audio.channel=each a row `x` becomes `x/ch0`, `x/ch1`, …, and the manifest has "
+            "both ids of that kind and the ids before their /ch: rename one of them"
         )

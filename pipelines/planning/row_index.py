@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
+from actors.batch.channel_rows import whole_id
 from actors.batch.unit import row_hashes, row_ids
 from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import file_batches
@@ -108,10 +109,21 @@ class SeenIds:
 
     def __init__(self) -> None:
         self._blocks: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
+        self._wholes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
 
     def add(self, ids: list[str]) -> None:
         """Remember ids."""
         self._blocks.append(np.array([_id_hash(name) for name in ids], dtype=np.uint64))
+        wholes = [whole for name in ids if (whole := whole_id(name)) != name]
+        if wholes:
+            self._wholes.append(np.array([_id_hash(name) for name in wholes], dtype=np.uint64))
+
+    def have_channels(self) -> bool:
+        """Whether any id is that of another one's channel, as rows of channels are named."""
+        if not self._wholes:
+            return False
+        ids, wholes = (np.concatenate(blocks) for blocks in (self._blocks, self._wholes))
+        return bool(np.isin(wholes, ids).any())
 
     def repeated(self) -> set[int]:
         """Hashes that occur more than once."""

@@ -53,6 +53,7 @@ class EtaEstimator:
     def add(self, commit: Commit) -> None:
         """A unit is committed."""
         self._done += commit.ok + commit.errors
+        self.rows += commit.added_rows
         self._units += 1
         if not commit.stages:
             return

@@ -187,7 +187,7 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
             "output": output,
             "task": task,
             "totals": totals,
-            "rows_left": run["input"]["rows"] - totals.ok - totals.errors,
+            "rows_left": run["input"]["rows"] + totals.added_rows - totals.ok - totals.errors,
             "headline": _headline(totals, timeline, facts),
             "timeline": timeline,
             "bottleneck": bottleneck,

@@ -11,7 +11,15 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
-from actors.batch.schema import AUDIO_PATH, FINISH_REASON, REASON_CODES, RECON_CODES, SPAN_COLUMNS
+from actors.batch.channel_rows import whole_id
+from actors.batch.schema import (
+    AUDIO_PATH,
+    CHANNEL_COLUMNS,
+    FINISH_REASON,
+    REASON_CODES,
+    RECON_CODES,
+    SPAN_COLUMNS,
+)
 from actors.batch.table import read_codes
 from actors.batch.unit import read_parquet_rows, row_ids
 from actors.columnar.cells import plain_value
@@ -174,7 +182,7 @@ class Gallery:
 
     def _sound_in(self, row: Mapping[str, Any], part: str) -> Sound:
         if not any(isinstance(row.get(name), str) for name in AUDIO_COLUMNS):
-            return self._shown(lambda: self._held(row["id"], part))
+            return self._shown(lambda: self._held(row, part))
         wanted = {name: row.get(name) for name in _SOUND_COLUMNS}
         bases = list(dict.fromkeys(posixpath.dirname(source) for source in self.sources))
         found = Sound()
@@ -184,16 +192,19 @@ class Gallery:
                 break
         return found
 
-    def _held(self, row_id: str, part: str) -> Tensor:
+    def _held(self, result: Mapping[str, Any], part: str) -> Tensor:
         """The sound of a row whose manifest holds it, instead of its name."""
         source, start, stop = self.addresses.get(unit_of(part), ("", 0, 0))
         if not source:
             raise KeyError("the manifest holds the sound itself")
         rows = read_parquet_rows(source, start, stop)
-        index = row_ids(rows).index(row_id)
+        ids, row_id = row_ids(rows), result["id"]
+        place = ids.index(row_id if row_id in ids else whole_id(row_id))
         names = [name for name in rows.column_names if name in _SOUND_COLUMNS]
-        row = {name: plain_value(rows[name][index]) for name in names}
-        return self._input_wave(row, posixpath.dirname(source))
+        row = {name: plain_value(rows[name][place]) for name in names}
+        # which the run may have chosen
+        channel = {name: result[name] for name in CHANNEL_COLUMNS if result.get(name) is not None}
+        return self._input_wave({**row, **channel}, posixpath.dirname(source))
 
     def _input_wave(self, row: Mapping[str, Any], base: str) -> Tensor:
         """The sound that a row names or holds, ``[N]`` at 24 kHz."""

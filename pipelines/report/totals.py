@@ -25,6 +25,7 @@ class Totals:
     error_parts: list[str]
     addresses: dict[int, tuple[str, int, int]]
     trusted: dict[str, Sequence[int | str]]
+    added_rows: int = 0
 
 
 def read_log(commit_log: CommitLog, asked: bool) -> tuple[Totals, StageLog]:
@@ -37,7 +38,7 @@ def read_log(commit_log: CommitLog, asked: bool) -> tuple[Totals, StageLog]:
     trusted: dict[str, Sequence[int | str]] = {}
     log, kinds, data, error_parts = StageLog(), Counter[str](), list[str](), list[str]()
     addresses: dict[int, tuple[str, int, int]] = {}
-    ok = errors = units = 0
+    ok = errors = units = added = 0
     input_s = output_s = 0.0
     for commit in commit_log.each_commit():
         log.add(commit)
@@ -48,11 +49,12 @@ def read_log(commit_log: CommitLog, asked: bool) -> tuple[Totals, StageLog]:
         if own:
             trusted.update((path, commit.files.get(path, ())) for path in commit.data)
         if commit.source and (own or asked):
-            stop = commit.start + commit.ok + commit.errors
+            stop = commit.start + commit.ok + commit.errors - commit.added_rows
             addresses[commit.unit] = (sys.intern(commit.source), commit.start, stop)
         ok, errors, units = ok + commit.ok, errors + commit.errors, units + 1
         input_s, output_s = input_s + commit.input_s, output_s + commit.output_s
+        added += commit.added_rows
     totals = Totals(
-        ok, errors, units, input_s, output_s, kinds, data, error_parts, addresses, trusted
+        ok, errors, units, input_s, output_s, kinds, data, error_parts, addresses, trusted, added
     )
     return totals, log

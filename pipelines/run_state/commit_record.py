@@ -43,6 +43,8 @@ _NAMES = {
 _WORD = re.compile(r"[\w.:-]{1,64}", re.ASCII)  # a stage, a worker, a kind of error
 _LONGEST_S = 1e12  # of time and of audio; sums of some millions stay finite
 _MOST = 10**15  # rows, bytes, errors
+# what records of earlier builds lack: where there is nothing in it, their seals hold
+_LATER = ("added_rows",)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Commit:
             for readers in the place of those before it.
         source: the Parquet file that holds its input rows, or "".
         start: the first of them there.
+        added_rows: rows that it has beyond those of its input, where each channel is a row.
         format_version: of the record; a build refuses those of a newer one.
         seal: of the user whose run wrote it, see `seals`; "" when parts of it are another's.
     """
@@ -85,6 +88,7 @@ class Commit:
     generation: int = 0
     source: str = ""
     start: int = 0
+    added_rows: int = 0
     format_version: int = FORMAT_VERSION
     seal: str = field(default="", compare=False)
 
@@ -99,6 +103,9 @@ class Commit:
         """What its seal covers: everything else."""
         facts = asdict(self)
         del facts["seal"]
+        for name in _LATER:
+            if not facts[name]:
+                del facts[name]
         return facts
 
     def to_bytes(self) -> bytes:
@@ -160,7 +167,7 @@ def _version_in(data: bytes) -> object:
 def _problem(record: Commit) -> str:
     """What a run of ours would never have written; "" when there is nothing."""
     counts = [
-        record.unit, record.ok, record.errors, record.start, record.generation,
+        record.unit, record.ok, record.errors, record.start, record.generation, record.added_rows,
         *record.kinds.values(), *(call.rows for call in record.stages),
         *(call.failed for call in record.stages),
     ]  # fmt: skip

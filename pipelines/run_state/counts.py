@@ -10,7 +10,7 @@ from pipelines.run_state.commit_record import Commit
 
 @dataclass
 class Counts:
-    """Running totals of a run."""
+    """Running totals of a run; `rows` grows by the channels that turn out to be rows."""
 
     rows: int = 0
     units: int = 0
@@ -29,6 +29,7 @@ class Counts:
     def add(self, commit: Commit) -> None:
         """Count a committed unit."""
         self.units_done += 1
+        self.rows += commit.added_rows
         self.ok += commit.ok
         self.errors += commit.errors
         self.input_s += commit.input_s

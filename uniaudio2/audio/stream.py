@@ -95,6 +95,11 @@ class AudioStream:
         return None if self.length is None else -(-self.length * SAMPLE_RATE // self.rate)
 
     @property
+    def channels(self) -> int:
+        """Channels at the beginning of the file."""
+        return self._decoder.channels
+
+    @property
     def stronger(self) -> int | None:
         """The channel to take instead of the mix that was read, in which the channels cancel."""
         return self._downmix.stronger

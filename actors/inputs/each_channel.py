@@ -1,0 +1,60 @@
+"""Every channel of a row's audio by itself, out of one fetch of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from actors.inputs.audio import Heard, heard_in, source_of
+from actors.storage.addresses import AddressPolicy
+from actors.storage.fetch import Limits
+from uniaudio2.audio.spans import SpanRule
+from uniaudio2.errors import BadRow
+
+MOST_CHANNELS = 32  # each is a wave in memory
+
+
+def load_channels(
+    row: Mapping[str, Any],
+    policy: AddressPolicy,
+    max_duration_s: float,
+    limits: Limits | None = None,
+    rule: SpanRule | None = None,
+    wanted: Sequence[int] | None = None,
+) -> dict[int, Heard | BadRow]:
+    """Fetch the audio of a row and decode it channel by channel, see `load_audio`.
+
+    Args:
+        row: a manifest row that chooses no channel.
+        policy: where the manifest is, and what it may name.
+        max_duration_s: longest span that is accepted.
+        limits: of bytes and time.
+        rule: cuts audio that is longer than a span of it; None leaves all audio in one piece.
+        wanted: channels, counted from 0; None takes all that there are.
+
+    Returns:
+        what was heard by channel, or why that one cannot be.
+
+    Raises:
+        BadRow: the file cannot be opened, so that nothing is known of its channels, or has more
+            than `MOST_CHANNELS`.
+    """
+    source = source_of(row, policy, limits)
+    found: dict[int, Heard | BadRow] = {}
+    with source.open(max_duration_s) as stream:
+        if wanted is None:
+            wanted = range(stream.channels)
+        if len(wanted) > MOST_CHANNELS:
+            raise BadRow(
+                "bad_span",
+                f"a file with {len(wanted)} channels; audio.channel=each takes at most "
+                f"{MOST_CHANNELS}: choose one with the column audio_channel",
+            )
+        for channel in wanted:
+            try:
+                stream.take(channel)
+                found[channel] = heard_in(stream, replace(source, channel=channel), row, rule)
+            except BadRow as error:
+                found[channel] = error
+    return found
