@@ -21,6 +21,7 @@ from pipelines.manifest.folder import audio_files, folder_sources
 from pipelines.manifest.formats.text_formats import table_of_files
 from pipelines.manifest.listing import Listing, check_files
 from pipelines.manifest.partitions import partitioned
+from pipelines.manifest.shards import alike
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.scan import Scan
 
@@ -83,7 +84,7 @@ def _pattern_sources(uri: str, names: list[str], scan: Scan) -> list[Source]:
     found = [source for name in kept for source in file_sources(uri, name, scan)]
     if all(name.endswith(".parquet") for name in names):
         found = partitioned(found, full_uri(uri, root), scan)
-    return found + refused
+    return alike(found, scan) + refused
 
 
 def _audio_table(uri: str, root: str, names: list[str], listing: Listing, scan: Scan) -> Source:

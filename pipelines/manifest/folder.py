@@ -23,6 +23,7 @@ from pipelines.manifest.formats.audio_names import audio_by_content, is_audio_na
 from pipelines.manifest.formats.text_formats import parse_jsonl, table_of_files
 from pipelines.manifest.listing import Listing, list_folder, list_remote
 from pipelines.manifest.partitions import is_leftover, partitioned, refuse_logged_tables
+from pipelines.manifest.shards import alike
 from pipelines.manifest.sources import Source, arrow_source, parquet_source
 from pipelines.manifest.tables.noticed import HIDDEN, suffix_of
 from pipelines.manifest.tables.row_tables import Row, table_of_dicts
@@ -105,11 +106,13 @@ def _manifests(
 ) -> Iterator[Source]:
     """The sources of a folder's manifests, and rows that fail for those that are not read."""
     if kind == ".jsonl":
+        found = []
         for name in names:
             if fault := listing.fault(name, is_text=True):
-                yield refused_source(f"{folder}/{name}", {name: fault})
+                found.append(refused_source(f"{folder}/{name}", {name: fault}))
             elif not scan.suffices(0, 0):
-                yield small_source(f"{folder}/{name}", parse_jsonl, scan)
+                found.append(small_source(f"{folder}/{name}", parse_jsonl, scan))
+        yield from alike(found, scan)
         return
     faults = {name: fault for name in names if (fault := listing.fault(name))}
     uris = [f"{folder}/{name}" for name in names if name not in faults]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from actors.batch.schema import FAULT_COLUMN
 from actors.columnar.value_bounds import MAX_VALUE_BYTES, TOO_LARGE, bounded
+from pipelines.manifest.tables.column_types import is_storable, merged
 from pipelines.manifest.tables.object_keys import ObjectKeys
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import CharacterCount
@@ -25,7 +26,6 @@ NumberedRows = Iterable[tuple[int, Row | str]]
 ReadRows = Callable[[CharacterCount], NumberedRows]
 MAX_COLUMNS = 1000
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
-_DEEPEST = 16
 _BATCH_ROWS = 2048
 _BATCH_CHARACTERS = 1 << 20
 _BATCH_CELLS = 1 << 17  # of rows with ever other keys, few of which lie in one batch
@@ -68,11 +68,11 @@ def table_of_rows(read: ReadRows, scan: Scan | None = None) -> pa.Table:
         ValueError: more than `MAX_COLUMNS` different keys.
     """
     scan = scan or Scan()
-    as_text: frozenset[str] = frozenset()
+    as_text = scan.as_text
     keyed: set[str] = set()
     while True:
         meter = CharacterCount()
-        columns = _Columns(as_text)
+        columns = _Columns(as_text, scan.expected)
         for rows, faults in _batches(read(meter), meter):
             columns.add(rows, faults)
             if scan.suffices(columns.rows, meter.characters, columns.cells):
@@ -143,14 +143,17 @@ class _Columns:
 
     Args:
         as_text: columns whose values are written as JSON.
+        expected: types that columns have in other files.
 
     Attributes:
         keyed: columns of objects whose keys are data.
     """
 
-    def __init__(self, as_text: frozenset[str]) -> None:
+    def __init__(
+        self, as_text: frozenset[str], expected: Mapping[str, pa.DataType] | None = None
+    ) -> None:
         self.rows = 0
-        self._as_text = as_text
+        self._as_text, self._expected = as_text, expected or {}
         self._mixed: set[str] = set()
         self._keys: dict[str, ObjectKeys] = {}
         self.keyed: set[str] = set()
@@ -171,7 +174,7 @@ class _Columns:
         require_columns(len(self._types.keys() | names))
         arrays: dict[str, pa.Array] = {}
         for name in names:
-            self._types.setdefault(name, pa.null())
+            self._types.setdefault(name, self._expected.get(name, pa.null()))
             if name not in self._mixed:
                 arrays[name] = self._array(name, [row.get(name) for row in rows])
         arrays = {name: array for name, array in arrays.items() if array is not None}
@@ -194,7 +197,7 @@ class _Columns:
         else:
             with suppress(pa.ArrowException, ValueError, OverflowError):
                 array = pa.array(values)
-        common = None if array is None else _merged(self._types[name], array.type)
+        common = None if array is None else merged(self._types[name], array.type)
         if common is None:
             self._mixed.add(name)
             for _, arrays, _ in self._batches:
@@ -209,7 +212,7 @@ class _Columns:
         self.keyed.update(name for name, keys in self._keys.items() if keys.are_data())
         self._mixed |= self.keyed
         for name, kind in self._types.items():
-            if name not in self._mixed and not _is_storable(kind):
+            if name not in self._mixed and not is_storable(kind):
                 self._mixed.add(name)
         for name in self._types.keys() - self._mixed:
             try:
@@ -260,37 +263,3 @@ class _Columns:
 def _without_large(arrays: dict[str, pa.Array]) -> dict[str, pa.Array]:
     batch = bounded(pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays)))
     return dict(zip(batch.schema.names, batch.columns, strict=True))
-
-
-def _merged(one: pa.DataType, other: pa.DataType, depth: int = 0) -> pa.DataType | None:
-    """The type of values some of which are of one type and some of another; None for none."""
-    if one == other or pa.types.is_null(other):
-        return one
-    if pa.types.is_null(one):
-        return other
-    if depth > _DEEPEST:
-        return None
-    if {one, other} == {pa.int64(), pa.float64()}:
-        return pa.float64()
-    if pa.types.is_list(one) and pa.types.is_list(other):
-        item = _merged(one.value_type, other.value_type, depth + 1)
-        return None if item is None else pa.list_(item)
-    if not (pa.types.is_struct(one) and pa.types.is_struct(other)):
-        return None
-    fields = {field.name: field.type for field in one}
-    for field in other:
-        common = _merged(fields.get(field.name, pa.null()), field.type, depth + 1)
-        if common is None:
-            return None
-        fields[field.name] = common
-    return pa.struct(list(fields.items()))
-
-
-def _is_storable(kind: pa.DataType, depth: int = 0) -> bool:
-    """Parquet takes no struct without fields, Arrow's streams no deep nesting; and lists of nulls
-    alone cannot always be joined."""
-    if depth and pa.types.is_null(kind):
-        return False
-    if depth > _DEEPEST or (pa.types.is_struct(kind) and not kind.num_fields):
-        return False
-    return all(_is_storable(kind.field(index).type, depth + 1) for index in range(kind.num_fields))

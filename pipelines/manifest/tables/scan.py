@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
+
+import pyarrow as pa
 
 from pipelines.manifest.tables.noticed import Noticed
 
@@ -44,6 +47,8 @@ class Scan:
         characters: of text manifests that are read in any case, so that the columns of all but the
             largest do not depend on `rows`.
         cells: rows times columns after which no more characters are read.
+        expected: types of columns in the other files of INPUT.
+        as_text: columns that are text in all its files, as their kinds differ.
         noticed: what a user should know of INPUT; filled while it is read.
     """
 
@@ -53,6 +58,8 @@ class Scan:
     dialect: Dialect = Dialect()
     characters: int = LOOK_CHARACTERS
     cells: int = LOOK_CELLS
+    expected: Mapping[str, pa.DataType] = field(default_factory=dict)
+    as_text: frozenset[str] = frozenset()
     noticed: Noticed = field(default_factory=Noticed)
 
     def suffices(self, rows: int, characters: int, cells: int = 0) -> bool:
