@@ -21,6 +21,7 @@ from actors.columnar.arrow_stream import ArrowStream
 from actors.columnar.chunk_sizes import leaf_chunks
 from actors.columnar.dictionaries import ColumnChunk, Large, replace_large_values
 from actors.columnar.value_bounds import TOO_LARGE, bounded, bounded_table, joined, limit_of
+from actors.columnar.views import plain_batch, plain_schema
 from actors.storage.fetch import require_regular
 from actors.storage.file_systems import split_uri
 
@@ -48,7 +49,8 @@ def read_file_rows(
     """
     if uri.endswith(".arrow"):
         with ArrowStream(uri) as file:
-            return bounded_table(file.read(start, stop, columns), limits)
+            table = file.read(start, stop, columns)
+            return bounded_table(table.cast(plain_schema(table.schema)), limits)
     return read_parquet_rows(uri, start, stop, columns, limits, paths_only)
 
 
@@ -78,7 +80,7 @@ def file_batches(
     left = stop
     with ArrowStream(uri) as file:
         for batch in file.iter_batches(most_rows, columns):
-            yield bounded(batch.slice(0, left))
+            yield bounded(plain_batch(batch.slice(0, left)))
             left -= batch.num_rows
             if left <= 0:
                 return
@@ -144,7 +146,7 @@ class _ParquetRows:
         self._limits = limits
         names = None if columns is None else {name.partition(".")[0] for name in columns}
         kept = [field for field in file.schema_arrow if names is None or field.name in names]
-        self.schema = pa.schema(kept)
+        self.schema = plain_schema(pa.schema(kept))
         self._groups: list[tuple[int, int]] = []
         before = 0
         for group in range(file.metadata.num_row_groups):
@@ -181,7 +183,7 @@ class _ParquetRows:
             batches = self._file.iter_batches(
                 batch_size=size, row_groups=[group], columns=self._without(heavy)
             )
-            for read in batches:
+            for read in map(plain_batch, batches):
                 batch = self._noted(read, heavy, at) if heavy else read
                 first, last = max(self._start - at, 0), min(self._stop - at, batch.num_rows)
                 if first < last:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from actors.columnar.arrow_stream import ArrowStream
 from actors.columnar.file_rows import open_parquet
+from actors.columnar.views import plain_schema
 from actors.storage.file_systems import retrying, split_uri
 from pipelines.errors import UsageError
 
@@ -71,7 +72,7 @@ def _readable(uri: str, kind: str) -> Iterator[None]:
 def parquet_source(uri: str) -> Source:
     """A Parquet file by its footer alone."""
     with _readable(uri, "Parquet"), open_parquet(uri) as file:
-        schema = file.schema_arrow
+        schema = plain_schema(file.schema_arrow)
         _ = schema.names  # raises where one is no text
         return Source(uri, identity(uri), file.metadata.num_rows, schema)
 
@@ -80,4 +81,4 @@ def arrow_source(uri: str) -> Source:
     """An Arrow stream file by the headers of its messages alone."""
     with _readable(uri, "Arrow stream"), ArrowStream(uri) as file:
         _ = file.schema.names
-        return Source(uri, identity(uri), file.num_rows, file.schema)
+        return Source(uri, identity(uri), file.num_rows, plain_schema(file.schema))

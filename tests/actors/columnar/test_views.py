@@ -1,0 +1,72 @@
+"""Columns of views are read as plain ones, wherever in a column they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from actors.batch.unit import row_hashes
+from actors.columnar.views import plain_batch, plain_schema
+from actors.stages.load import Loader
+from pipelines.planning.plan import make_plan, passthrough_schema
+from tests.conftest import tone, wav_bytes
+from uniaudio2.tasks.table import get_task
+
+SOUND = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+SOUND_VIEW = pa.struct([("bytes", pa.binary_view()), ("path", pa.string_view())])
+COLUMNS = {
+    "id": (pa.string(), pa.string_view()),
+    "audio": (SOUND, SOUND_VIEW),
+    "note": (pa.string(), pa.string_view()),
+    "raw": (pa.binary(), pa.binary_view()),
+    "tags": (pa.list_(pa.string()), pa.list_(pa.string_view())),
+}
+ROWS = [
+    {
+        "id": f"a long enough name that is no part of its view {n}",
+        "audio": {"bytes": wav_bytes(tone(0.1)), "path": "x.wav"},
+        "note": "n" * 20 if n else None,
+        "raw": b"\x00" * n,
+        "tags": ["t"] * n,
+    }
+    for n in range(5)
+]
+
+
+def table(place: int, without: tuple[str, ...] = ()) -> pa.Table:
+    fields = [(name, kinds[place]) for name, kinds in COLUMNS.items() if name not in without]
+    return pa.Table.from_pylist(ROWS, pa.schema(fields))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+@pytest.mark.parametrize("without", [(), ("id",)])
+def test_views_are_the_rows_that_plain_columns_are(
+    suffix: str, without: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / f"m.{suffix}"
+    written = table(1, without)
+    if suffix == "parquet":
+        pq.write_table(written, path)
+        assert pq.read_schema(path).field("note").type == pa.string_view()
+    else:
+        with pa.ipc.new_stream(path, written.schema) as writer:
+            writer.write_table(written)
+    task = get_task("tokenize")
+    plan = make_plan(str(path), task, unit_rows=2)
+    plain = table(0, without)
+    assert plan.schema == plain.schema
+    loader = Loader(task, passthrough_schema(plan.schema))
+    loaded = pa.concat_tables([loader(unit.to_table()) for unit in plan.units])
+    ids = row_hashes(plain) if without else [row["id"] for row in ROWS]
+    assert loaded["id"].to_pylist() == ids
+    assert loaded["input_samples"].to_pylist() == [2400] * 5
+    assert loaded["error_kind"].null_count == 5
+
+
+def test_plain_columns_are_not_touched() -> None:
+    batch = table(0).to_batches()[0]
+    assert plain_batch(batch) is batch
+    assert plain_schema(batch.schema) is batch.schema
