@@ -17,7 +17,7 @@ import ray
 
 from pipelines import JobConfig, RunFailed, run_job
 from pipelines.cli.demo import EXAMPLES, read_results
-from pipelines.executor import stage_monitor
+from pipelines.executor import ray_internals
 from pipelines.run_state.status import read_status
 from tests.pipelines.faulty import faulty_stages, never_encode
 from tests.pipelines.jobs.test_run import read_errors
@@ -82,8 +82,8 @@ def test_a_run_ends_its_actors_whoever_still_holds_them(
         held.extend(found)
         return found
 
-    actors_of = stage_monitor._actors_of
-    monkeypatch.setattr(stage_monitor, "_actors_of", noted)
+    actors_of = ray_internals.actors_of
+    monkeypatch.setattr(ray_internals, "actors_of", noted)
     assert run_job(job(tmp_path)).exit_code == 0
     assert held
     for _ in range(100):
