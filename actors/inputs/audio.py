@@ -19,10 +19,10 @@ from actors.batch.table import read_wave, scatter, set_column, wave_column
 from actors.inputs.channels import channel_of
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import Limits, open_uri
-from uniaudio2.audio.files import gathered, whole
-from uniaudio2.audio.resampling import SAMPLE_RATE, resample
+from uniaudio2.audio.files import whole
+from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample
 from uniaudio2.audio.spans import Levels, SpanRule, Spans, find_spans
-from uniaudio2.audio.stream import SHORT_S, AudioStream
+from uniaudio2.audio.stream import SHORT_S, AudioStream, finite
 from uniaudio2.errors import BadRow
 
 Marks = dict[str, float | bool | str]
@@ -162,7 +162,7 @@ def _read(stream: AudioStream, rule: SpanRule | None) -> Heard:
         samples += len(block)
         if samples > WHOLE_S * stream.rate:
             return _looked_through(chain(held, blocks), stream.rate, rule)
-    wave = resample(gathered(held), stream.rate)
+    wave = finite(resample(joined(held, samples), stream.rate))
     cut = rule if rule and samples > rule.max_s * stream.rate else None
     return Heard(len(wave), wave, spans=_spans_of(wave, cut))
 

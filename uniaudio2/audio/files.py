@@ -7,8 +7,7 @@ windowed sinc at its defaults, as the published tokenizer does it.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
-from itertools import chain, islice
+from itertools import chain
 from typing import Literal
 
 import soundfile
@@ -16,11 +15,12 @@ import torch
 from torch import Tensor
 
 from uniaudio2.audio.mixing import Channel
-from uniaudio2.audio.resampling import SAMPLE_RATE, joined
-from uniaudio2.audio.stream import MAX_DURATION_S, AudioStream
+from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample, resampled
+from uniaudio2.audio.stream import MAX_DURATION_S, AudioStream, finite
 from uniaudio2.errors import BadRow
 
-_UNKNOWN = 1 << 62
+AT_ONCE_S = 60.0  # longer waves are resampled in pieces, the file's samples are not kept
+UNKNOWN = 1 << 62
 
 
 def decode_audio(
@@ -57,25 +57,22 @@ def whole(stream: AudioStream) -> Tensor:
     Raises:
         BadRow: what the stream finds.
     """
-    wave = gathered(stream.blocks(), stream.samples)
+    wave = _read(stream)
     if (channel := stream.stronger) is None:
         return wave
     stream.take(channel)
-    return gathered(stream.blocks(), stream.samples)
+    return _read(stream)
 
 
-def gathered(blocks: Iterable[Tensor], samples: int | None = None) -> Tensor:
-    """Blocks ``[N]`` float32 as one wave; a single one is not copied.
-
-    Args:
-        blocks: at least one.
-        samples: of all of them, where it is known.
-    """
-    blocks = iter(blocks)
-    few = list(islice(blocks, 2))
-    if len(few) == 1:
-        return few[0]
-    return joined(chain(few, blocks), samples or _UNKNOWN)
+def _read(stream: AudioStream) -> Tensor:
+    blocks, held, samples = stream.native(), [], 0
+    for block in blocks:
+        held.append(block)
+        samples += len(block)
+        if samples > AT_ONCE_S * stream.rate:
+            rest = resampled(chain(held, blocks), stream.rate)
+            return joined(map(finite, rest), stream.samples or UNKNOWN)
+    return finite(resample(joined(held, samples), stream.rate))
 
 
 def encode_audio(

@@ -7,18 +7,15 @@ what lies behind a joint, or its place; each link is therefore a stream of its o
 from __future__ import annotations
 
 import os
-import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from uniaudio2.audio.containers.mpeg_audio import TAG_BYTES, header_at, tag_of
 from uniaudio2.audio.containers.recognise import Found, is_id3
 
 _CHUNK_BYTES = 1 << 18
-_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
-_OGG = re.compile(rb"OggS\x00[\x02\x03\x06\x07]")  # the flag of a stream's first page is set
-_MPEG = re.compile(rb"Xing|Info|VBRI|ID3[\x02-\x04]")
+_FIRST_PAGE = 2  # flag of a page that begins a stream
 _TAGS_AT = {b"Xing": (36, 21, 13), b"Info": (36, 21, 13), b"VBRI": (36,)}
 _UNSURE_BYTES = 512  # what is nearer to the end of a chunk is looked at again with the next one
 _PAGE_BYTES = 1 << 16  # the largest page is a little smaller
@@ -104,11 +101,20 @@ def is_joinable(kind: str) -> bool:
     return kind in _SEARCHES
 
 
+def _places(held: bytes, word: bytes) -> Iterator[int]:
+    """Where a word stands; quicker than an expression."""
+    at = held.find(word)
+    while at >= 0:
+        yield at
+        at = held.find(word, at + 1)
+
+
 def _flac_search(_: BinaryIO, start: int) -> Search:
     def search(held: bytes, base: int) -> int | None:
-        for found in _FLAC.finditer(held):
-            if base + found.start() > start:
-                return base + found.start()
+        for at in _places(held, b"fLaC"):
+            # the block of metadata that comes first, whether it is the last or not
+            if base + at > start and held[at + 4 : at + 8] in (b"\0\0\0\x22", b"\x80\0\0\x22"):
+                return base + at
         return None
 
     return search
@@ -121,11 +127,13 @@ def _mpeg_search(file: BinaryIO, start: int) -> Search:
     def search(held: bytes, base: int) -> int | None:
         if stated is not None and base <= stated and header_at(held, stated - base):
             return stated
-        for found in _MPEG.finditer(held):
-            at = _mpeg_link(held, found.start(), found[0])
-            if at is not None and base + at > start:
-                return base + at
-        return None
+        found = [
+            base + at
+            for word in (b"Xing", b"Info", b"VBRI", b"ID3")
+            for place in _places(held, word)
+            if (at := _mpeg_link(held, place, word)) is not None and base + at > start
+        ]
+        return min(found, default=None)
 
     return search
 
@@ -136,7 +144,7 @@ def _head(file: BinaryIO, start: int, size: int) -> bytes:
 
 
 def _mpeg_link(held: bytes, at: int, word: bytes) -> int | None:
-    if word[:3] == b"ID3":
+    if word == b"ID3":
         return at if is_id3(held[at : at + 10]) else None
     for before in _TAGS_AT[word]:
         header = header_at(held, at - before) if at >= before else None
@@ -150,9 +158,11 @@ def _ogg_search(_: BinaryIO, start: int) -> Search:
 
     def search(held: bytes, base: int) -> int | None:
         nonlocal group_end
-        for found in _OGG.finditer(held):
-            at = base + found.start()
-            size = _ogg_page(held, found.start())
+        for place in _places(held, b"OggS\0"):
+            at = base + place
+            if place + 5 >= len(held) or not held[place + 5] & _FIRST_PAGE:
+                continue
+            size = _ogg_page(held, place)
             if at == group_end:
                 group_end += size
             elif at > group_end and size:

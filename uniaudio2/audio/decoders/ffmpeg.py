@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import BinaryIO
 
 from av.audio.frame import AudioFrame
@@ -84,21 +85,21 @@ class FFmpegDecoder:
 
     def _link(self, gather: Gather) -> Iterator[Block]:
         """All blocks of the link that is open."""
-        if self._first is not None:
-            yield from self._taken(gather, self._first)
-        for item in self._items:
-            yield from self._taken(gather, item)
+        first = () if self._first is None else (self._first,)
+        for item in chain(first, self._items):
+            if isinstance(item, int):
+                self.marks.damaged += item
+                gather.silence(item)
+            else:
+                if not gather.count:
+                    gather.skip(self._opened.priming)
+                gather.add(item)
+            if gather.ready:
+                yield from gather.ready
+                gather.ready = []
         gather.trim(self._opened.excess(gather.count))
-        yield from gather.flush()
-
-    def _taken(self, gather: Gather, item: AudioFrame | int) -> Iterator[Block]:
-        if isinstance(item, int):
-            self.marks.damaged += item
-            yield from gather.silence(item)
-        else:
-            if not gather.count:
-                gather.skip(self._opened.priming)
-            yield from gather.add(item)
+        gather.flush()
+        yield from gather.ready
 
     def _check_end(self, gather: Gather) -> None:
         """Whether the link held what its header announces."""

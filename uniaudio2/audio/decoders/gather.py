@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,34 +36,37 @@ class Gather:
     Attributes:
         count: samples taken since the beginning.
         rate: of the frame before, in Hz.
+        ready: blocks that are complete; whoever takes them empties the list.
     """
 
     def __init__(self, expected: int = 0) -> None:
         self.count = 0
         self.rate = 0
+        self.ready: list[Block] = []
         self._expected = expected
         self._key: tuple[str, int, str] | None = None
         self._data: Array = np.zeros((0, 0))
         self._planar, self._scale = False, 1.0
         self._channels = 0
         self._speakers: tuple[str, ...] = ()
-        self._filled = self._skip = 0
+        self._filled = self._room = self._skip = 0
 
     def skip(self, samples: int) -> None:
         """Leave out the first samples of what comes, `HELD` at most."""
         self._skip = samples
 
-    def add(self, frame: AudioFrame) -> Iterator[Block]:
-        """Take a frame; give what is complete."""
+    def add(self, frame: AudioFrame) -> None:
+        """Take a frame."""
         samples = frame.samples
         key = (frame.format.name, frame.rate, frame.layout.name)
         if key != self._key:
-            yield from self.flush()
+            self.flush()
             self._begin(key, frame.layout)
-        if self._filled + samples > self._room:
-            yield from self._give(HELD)
-            self._grow(self._filled + samples)
         start, stop = self._filled, self._filled + samples
+        if stop > self._room:
+            self._give(HELD)
+            start, stop = self._filled, self._filled + samples
+            self._grow(stop)
         if self._planar:
             # one by one: the list of all planes is read beyond its end for eight and more
             for channel in range(self._channels):
@@ -75,12 +77,12 @@ class Gather:
         self._filled = stop
         self.count += samples
 
-    def silence(self, samples: int) -> Iterator[Block]:
+    def silence(self, samples: int) -> None:
         """Take so much silence in the shape of the frame before."""
         self.count += samples
         while samples > 0:
             if self._filled >= self._room:
-                yield from self._give(HELD)
+                self._give(HELD)
                 self._grow(self._filled + 1)
             taken = min(samples, self._room - self._filled)
             part = slice(self._filled, self._filled + taken)
@@ -93,18 +95,13 @@ class Gather:
         """Take back the last samples, `HELD` at most."""
         self._filled -= min(samples, self._filled)
 
-    def flush(self) -> Iterator[Block]:
-        """Give all that is left."""
-        yield from self._give(0)
+    def flush(self) -> None:
+        """Complete the last block."""
+        self._give(0)
 
     def _plane(self, frame: AudioFrame, number: int, values: int) -> Array:
         plane: Any = AudioPlane(frame, number)  # has a buffer, which its types do not say
         return np.frombuffer(plane, self._data.dtype, values)
-
-    @property
-    def _room(self) -> int:
-        room: int = self._data.shape[1 if self._planar else 0]
-        return room
 
     def _begin(self, key: tuple[str, int, str], layout: AudioLayout) -> None:
         name, self.rate, _ = key
@@ -117,35 +114,37 @@ class Gather:
         self._speakers = () if "NONE" in names else names
         most = max(BLOCK_VALUES // self._channels, 1) + HELD
         room = min(most, self._expected + HELD) if self._expected else most
-        shape = (self._channels, room) if self._planar else (room, self._channels)
-        self._data, self._filled = np.empty(shape, dtype), 0
+        self._data, self._filled, self._room = self._empty(room, np.dtype(dtype)), 0, room
 
     def _grow(self, needed: int) -> None:
         """A new array that begins with what is held."""
         room = max(needed, max(BLOCK_VALUES // self._channels, 1) + HELD)
-        shape = (self._channels, room) if self._planar else (room, self._channels)
-        data, held = np.empty(shape, self._data.dtype), self._filled
+        data, held = self._empty(room, self._data.dtype), self._filled
         if self._planar:
             data[:, :held] = self._data[:, :held]
         else:
             data[:held] = self._data[:held]
-        self._data = data
+        self._data, self._room = data, room
 
-    def _give(self, held: int) -> Iterator[Block]:
-        """Give all but the last `held` samples, which move to the front."""
+    def _empty(self, room: int, dtype: np.dtype[Any]) -> Array:
+        return np.empty((self._channels, room) if self._planar else (room, self._channels), dtype)
+
+    def _give(self, held: int) -> None:
+        """Complete a block of all but the last `held` samples, which move to the front."""
         stop = self._filled - held
         start = min(self._skip, max(stop, 0))
         if stop > start:
             self._skip = 0
             data = self._data.T if self._planar else self._data
-            yield Block(self._floats(data[start:stop]), self.rate, self._speakers)
+            self.ready.append(Block(self._floats(data[start:stop]), self.rate, self._speakers))
             self._data = self._data[:, stop:] if self._planar else self._data[stop:]
-            self._filled = held
+            self._filled, self._room = held, self._room - stop
 
     def _floats(self, data: Array) -> Floats:
         if data.dtype == np.float32:
             return data
-        floats = data.astype(np.float32)  # keeps the order of planes
+        # channels come out as planes, which mixing adds up without strides
+        floats = data.T.astype(np.float32, order="C").T
         if data.dtype == np.uint8:
             floats -= _U8_ZERO
         if self._scale != 1.0:

@@ -126,7 +126,9 @@ class Opened:
         )
         if self._is_vorbis:
             context.flags2 |= _SKIP_MANUAL
-        self._places = Places(self.found.kind, context.sample_rate)
+        time_base = self.stream.time_base or Fraction(1, av.time_base)
+        self._unit_samples = time_base * context.sample_rate  # of one unit of time stamps
+        self._places = Places(self.found.kind, context.sample_rate, time_base)
         duration = self._container.duration
         if duration and duration > 0:
             self.expected = round(duration * context.sample_rate / av.time_base)
@@ -143,28 +145,30 @@ class Opened:
     def frames(self) -> Iterator[AudioFrame | int]:
         """Decode to the end: frames, and numbers of samples of silence that stand for damage."""
         decode, places = self.stream.codec_context.decode, self._places
-        count, clock = 0, _Clock()
+        count = packets = 0
+        clock, rate = _Clock(), max(self.stream.codec_context.sample_rate, 1)
         for number, packet in enumerate(self._container.demux(self.stream)):
             if not number % _PACKETS_A_LOOK:
-                clock.look(count / max(self.stream.codec_context.sample_rate, 1))
+                clock.look(count / rate)
             if not number and self.found.kind == "ogg":
                 self._one_page = self._is_last_page(packet)
             try:
                 frames = decode(packet)
             except FFmpegError:
                 if packet.size:
-                    places.failed(packet)
+                    places.failed(packet, packets, count)
                 continue
-            samples = sum(frame.samples for frame in frames)
-            if not samples or (self._is_vorbis and not number):
+            if not frames or (self._is_vorbis and not number):
                 continue  # the first packet of Vorbis only begins the second
+            samples = frames[0].samples if len(frames) == 1 else sum(one.samples for one in frames)
             if not count:
                 self._begin(packet, frames[0])
-            if gap := places.gap(packet, samples, count):
+            if (places.stamped or places.pending) and (gap := places.gap(packet, count)):
                 yield gap
+                count += gap
             if self._trims:
-                self._last = (samples, self._duration(packet, frames[0].rate))
-            count += gap + samples
+                self._last = samples, round((packet.duration or 0) * self._unit_samples)
+            count, packets = count + samples, packets + 1
             yield from frames
         self.lost = places.pending
 
@@ -183,11 +187,6 @@ class Opened:
         self._file.seek(self.found.start + (packet.pos or 0))
         head = self._file.read(6)
         return head[:4] == b"OggS" and bool(head[5] & 4)
-
-    def _duration(self, packet: Packet[AudioStream], rate: int) -> int:
-        if not packet.duration:
-            return 0
-        return round(packet.duration * packet.time_base * rate)
 
     def excess(self, count: int) -> int:
         """How many of so many samples are padding at the end."""

@@ -82,7 +82,8 @@ class PcmDecoder:
             return _TABLES[encoding][np.frombuffer(data, np.uint8)]
         if encoding in ("f32", "f64"):
             kind = f"{order}f{_WIDTHS[encoding]}"
-            return np.frombuffer(data, kind).astype(np.float32)
+            with np.errstate(over="ignore"):  # what comes of it is checked
+                return np.frombuffer(data, kind).astype(np.float32)
         if encoding == "u8":
             values = np.frombuffer(data, np.uint8).astype(np.float32)
             values -= 128.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
@@ -23,59 +25,59 @@ class Places:
     Args:
         kind: of the container.
         rate: of the stream in Hz.
+        time_base: seconds of one unit of its time stamps.
 
     Attributes:
+        stamped: whether time stamps tell what is missing, so that each packet must be shown.
         pending: samples of what could not be decoded and was followed by nothing yet.
     """
 
-    def __init__(self, kind: str, rate: int) -> None:
+    def __init__(self, kind: str, rate: int, time_base: Fraction) -> None:
         self.pending = 0
+        self.stamped = kind in _STAMPED
         self._raw = kind in _RAW
         self._mpeg = kind == "mp3"
-        self._stamped = kind in _STAMPED
         self._strays = _STRAYS_S.get(kind, 0.0) * rate
-        self._rate = rate
+        self._most = _LARGEST_S * rate
+        self._scale = time_base * rate if time_base * rate != 1 else 1
         self._lead: int | None = None  # how far stamps are ahead of the count
-        self._packets = self._bytes = self._samples = 0
 
-    def failed(self, packet: Packet[AudioStream]) -> None:
-        """Take a packet that could not be decoded."""
+    def failed(self, packet: Packet[AudioStream], packets: int, count: int) -> None:
+        """Take a packet that could not be decoded.
+
+        Args:
+            packet: may hold what was several packets, where damage hid their headers.
+            packets: decoded before it.
+            count: of the samples before it, silence included.
+        """
         if bytes(memoryview(packet)[:11]).startswith(_TAGS):
             return
         if not self._raw:
-            self.pending += self._duration(packet)
-        elif self._packets:
-            self.pending += self._frames(packet) * self._samples
+            length = round((packet.duration or 0) * self._scale)
+            self.pending += length if 0 < length <= self._most else 0
+        elif packets and packet.pos:
+            frames = self._frames(packet, packet.pos / packets)
+            self.pending += round(count / packets) * frames
 
-    def gap(self, packet: Packet[AudioStream], samples: int, count: int) -> int:
+    def gap(self, packet: Packet[AudioStream], count: int) -> int:
         """Samples of silence in front of what a packet gave.
 
         Args:
             packet: was decoded.
-            samples: that it gave.
             count: of the samples before it, silence included.
         """
-        self._packets, self._bytes = self._packets + 1, self._bytes + packet.size
-        self._samples = samples
         gap, self.pending = self.pending, 0
-        if self._stamped and packet.pts is not None and packet.time_base is not None:
-            lead = round(packet.pts * packet.time_base * self._rate) - count
+        if self.stamped and packet.pts is not None:
+            lead = round(packet.pts * self._scale) - count
             known, self._lead = self._lead, lead
             jump = 0 if known is None else lead - known
-            if self._strays < jump <= _LARGEST_S * self._rate:
+            if self._strays < jump <= self._most:
                 self._lead = known
                 return jump
         return gap
 
-    def _frames(self, packet: Packet[AudioStream]) -> int:
+    def _frames(self, packet: Packet[AudioStream], mean_bytes: float) -> int:
         """How many frames a packet stands for: its first by its header, the rest by the mean."""
         header = header_at(bytes(memoryview(packet)[:HEADER_BYTES])) if self._mpeg else None
         first = 0 if header is None else min(header.size, packet.size)
-        rest = round((packet.size - first) * self._packets / self._bytes)
-        return max(rest + bool(first), 1)
-
-    def _duration(self, packet: Packet[AudioStream]) -> int:
-        if not packet.duration or packet.time_base is None:
-            return 0
-        length = round(packet.duration * packet.time_base * self._rate)
-        return length if 0 < length <= _LARGEST_S * self._rate else 0
+        return max(round((packet.size - first) / mean_bytes) + bool(first), 1)
