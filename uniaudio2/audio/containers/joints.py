@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from uniaudio2.audio.containers.mpeg_audio import TAG_BYTES, header_at, tag_of
+from uniaudio2.audio.containers.mpeg_audio import HEADER_BYTES, TAG_BYTES, header_at, tag_of
 from uniaudio2.audio.containers.recognise import Found, is_id3
 
 _CHUNK_BYTES = 1 << 18
@@ -57,7 +57,8 @@ class Link:
         self._file.seek(self._read_to)
         chunk = self._file.read(_CHUNK_BYTES)
         self._tail = self._held[: self._sure][-_PAGE_BYTES:]
-        self._held = self._held[self._first :] + chunk
+        rest = self._held[self._first :]
+        self._held = rest + chunk if rest else chunk
         self._first = 0
         base = self._read_to + len(chunk) - len(self._held)
         self._read_to += len(chunk)
@@ -125,8 +126,11 @@ def _mpeg_search(file: BinaryIO, start: int) -> Search:
     stated = start + tag.size if tag and tag.size else None  # the stream's end by its own tag
 
     def search(held: bytes, base: int) -> int | None:
-        if stated is not None and base <= stated and header_at(held, stated - base):
-            return stated
+        if stated is not None:
+            if stated > base + len(held) - HEADER_BYTES:
+                return None  # nothing begins before the end that its own tag states
+            if stated >= base and header_at(held, stated - base):
+                return stated
         found = [
             base + at
             for word in (b"Xing", b"Info", b"VBRI", b"ID3")

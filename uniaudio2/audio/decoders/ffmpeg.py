@@ -65,7 +65,7 @@ class FFmpegDecoder:
         """See `Decoder`."""
         seconds = 0.0
         while True:
-            gather = Gather(self._opened.expected)
+            gather = Gather(self._opened.held)
             with typed():
                 yield from self._link(gather)
             self._check_end(gather)

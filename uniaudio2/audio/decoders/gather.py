@@ -10,10 +10,9 @@ from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
 from av.audio.plane import AudioPlane
 
-from uniaudio2.audio.decoders.block import BLOCK_VALUES, Block, Floats, check_shape
+from uniaudio2.audio.decoders.block import Block, Floats, check_shape
 
-# samples that wait for what follows: padding is known when the end is reached
-HELD = 1 << 14
+BLOCK_VALUES = 1 << 17  # half a megabyte of floats, so that mixing finds them in the cache
 _KINDS = {
     "u8": (np.uint8, 2.0**-7),
     "s16": (np.int16, 2.0**-15),
@@ -30,8 +29,8 @@ class Gather:
     """Takes frames of any sample format, rate and layout; gives blocks.
 
     Args:
-        expected: samples of one channel that will probably come; 0 where nothing is known. Only
-            how much memory is asked for at once depends on it.
+        held: samples that wait for what follows, so that they can be taken back: how much is
+            padding is known when the end is reached.
 
     Attributes:
         count: samples taken since the beginning.
@@ -39,38 +38,39 @@ class Gather:
         ready: blocks that are complete; whoever takes them empties the list.
     """
 
-    def __init__(self, expected: int = 0) -> None:
+    def __init__(self, held: int = 0) -> None:
         self.count = 0
         self.rate = 0
         self.ready: list[Block] = []
-        self._expected = expected
+        self._held = held
         self._key: tuple[str, int, str] | None = None
-        self._data: Array = np.zeros((0, 0))
+        self._data: Array = np.zeros((0, 0))  # [C, room] or [room, C]
+        self._rows: list[Array] = []  # of planes
         self._planar, self._scale = False, 1.0
         self._channels = 0
         self._speakers: tuple[str, ...] = ()
         self._filled = self._room = self._skip = 0
 
     def skip(self, samples: int) -> None:
-        """Leave out the first samples of what comes, `HELD` at most."""
+        """Leave out the first samples of what comes, `held` at most."""
         self._skip = samples
 
     def add(self, frame: AudioFrame) -> None:
         """Take a frame."""
         samples = frame.samples
-        key = (frame.format.name, frame.rate, frame.layout.name)
+        key = frame.format.name, frame.rate, frame.layout.name
         if key != self._key:
             self.flush()
             self._begin(key, frame.layout)
         start, stop = self._filled, self._filled + samples
         if stop > self._room:
-            self._give(HELD)
+            self._give(self._held)
             start, stop = self._filled, self._filled + samples
             self._grow(stop)
         if self._planar:
             # one by one: the list of all planes is read beyond its end for eight and more
-            for channel in range(self._channels):
-                self._data[channel, start:stop] = self._plane(frame, channel, samples)
+            for channel, row in enumerate(self._rows):
+                row[start:stop] = self._plane(frame, channel, samples)
         else:
             packed = self._plane(frame, 0, samples * self._channels)
             self._data[start:stop] = packed.reshape(samples, self._channels)
@@ -82,7 +82,7 @@ class Gather:
         self.count += samples
         while samples > 0:
             if self._filled >= self._room:
-                self._give(HELD)
+                self._give(self._held)
                 self._grow(self._filled + 1)
             taken = min(samples, self._room - self._filled)
             part = slice(self._filled, self._filled + taken)
@@ -92,7 +92,7 @@ class Gather:
             samples -= taken
 
     def trim(self, samples: int) -> None:
-        """Take back the last samples, `HELD` at most."""
+        """Take back the last samples, `held` at most."""
         self._filled -= min(samples, self._filled)
 
     def flush(self) -> None:
@@ -112,19 +112,23 @@ class Gather:
         dtype, self._scale = _KINDS[name.removesuffix("p")]
         names = tuple(channel.name for channel in layout.channels)
         self._speakers = () if "NONE" in names else names
-        most = max(BLOCK_VALUES // self._channels, 1) + HELD
-        room = min(most, self._expected + HELD) if self._expected else most
-        self._data, self._filled, self._room = self._empty(room, np.dtype(dtype)), 0, room
+        room = max(BLOCK_VALUES // self._channels, 1) + self._held
+        self._filled = 0
+        self._use(self._empty(room, np.dtype(dtype)), room)
 
     def _grow(self, needed: int) -> None:
         """A new array that begins with what is held."""
-        room = max(needed, max(BLOCK_VALUES // self._channels, 1) + HELD)
+        room = max(needed, max(BLOCK_VALUES // self._channels, 1) + self._held)
         data, held = self._empty(room, self._data.dtype), self._filled
         if self._planar:
             data[:, :held] = self._data[:, :held]
         else:
             data[:held] = self._data[:held]
+        self._use(data, room)
+
+    def _use(self, data: Array, room: int) -> None:
         self._data, self._room = data, room
+        self._rows = list(data) if self._planar else []
 
     def _empty(self, room: int, dtype: np.dtype[Any]) -> Array:
         return np.empty((self._channels, room) if self._planar else (room, self._channels), dtype)
@@ -137,8 +141,9 @@ class Gather:
             self._skip = 0
             data = self._data.T if self._planar else self._data
             self.ready.append(Block(self._floats(data[start:stop]), self.rate, self._speakers))
-            self._data = self._data[:, stop:] if self._planar else self._data[stop:]
-            self._filled, self._room = held, self._room - stop
+            rest = self._data[:, stop:] if self._planar else self._data[stop:]
+            self._filled = held
+            self._use(rest, self._room - stop)
 
     def _floats(self, data: Array) -> Floats:
         if data.dtype == np.float32:

@@ -20,7 +20,6 @@ from uniaudio2.audio.containers.joints import Link, Whole, is_joinable
 from uniaudio2.audio.containers.mpeg_audio import TAG_BYTES, header_at, tag_of
 from uniaudio2.audio.containers.recognise import Found
 from uniaudio2.audio.containers.stored import Undecodable
-from uniaudio2.audio.decoders.gather import HELD
 from uniaudio2.audio.decoders.places import Places
 from uniaudio2.errors import BadRow
 
@@ -49,11 +48,12 @@ _CODECS = frozenset(
 )
 _STATES_DURATION = frozenset({"ape", "asf", "caf", "matroska", "mov", "tta", "wv"})
 _SHORT_S = 0.25  # decoders leave out priming
+MOST_PADDING = 1 << 14  # no codec's frame is longer
 _READ_BYTES = 1 << 16
 _MOST_STREAMS = 128
 _OPTIONS = {"codec_whitelist": ",".join(sorted(_CODECS)), "max_streams": str(_MOST_STREAMS)}
-# FLAC's frames have checksums; without this, damage is heard as noise
-_CODEC_OPTIONS = {"flac": {"err_detect": "crccheck+explode"}}
+# FLAC's frames have checksums, without which damage is heard as noise; planes need no turning
+_CODEC_OPTIONS = {"flac": {"err_detect": "crccheck+explode", "request_sample_fmt": "s16p"}}
 _SKIP_MANUAL = 1 << 29  # AV_CODEC_FLAG2_SKIP_MANUAL
 _PACKETS_A_LOOK = 64  # asking for a thread's own time is a call to the system
 _SPARE_S = 60.0  # of computing; beyond it, decoding must be as quick as playing
@@ -83,7 +83,6 @@ class Opened:
         total: samples of one channel without priming and padding, where the file states them.
         padding: the most samples that may follow them.
         priming: samples to leave out at the beginning that FFmpeg does not leave out.
-        expected: samples that will come, roughly; 0 where nothing is known.
         lost: samples at the end that could not be decoded.
 
     Raises:
@@ -94,7 +93,7 @@ class Opened:
     def __init__(self, file: BinaryIO, found: Found) -> None:
         self.found = found
         self.total, self.padding = _stated(file, found)
-        self.priming = self.expected = self.lost = 0
+        self.priming = self.lost = 0
         self._origin = 0  # place of the first sample on an Ogg page's scale
         self._one_page = False
         self._file = file
@@ -129,13 +128,15 @@ class Opened:
         time_base = self.stream.time_base or Fraction(1, av.time_base)
         self._unit_samples = time_base * context.sample_rate  # of one unit of time stamps
         self._places = Places(self.found.kind, context.sample_rate, time_base)
-        duration = self._container.duration
-        if duration and duration > 0:
-            self.expected = round(duration * context.sample_rate / av.time_base)
         if self.found.kind == "mov":
             valid = _itunes_samples(self._container.metadata.get("iTunSMPB", ""))
             if valid and self.stream.time_base == Fraction(1, context.sample_rate):
-                self.total, self.padding = valid, HELD
+                self.total, self.padding = valid, MOST_PADDING
+
+    @property
+    def held(self) -> int:
+        """The most samples at the end that may turn out to be padding, or priming."""
+        return MOST_PADDING if self._trims or self._is_vorbis else self.padding
 
     @property
     def joint(self) -> int | None:
@@ -180,7 +181,7 @@ class Opened:
         if self.found.kind == "ogg" and packet.pts is not None and not self._one_page:
             self._origin = packet.pts
             if self._trims or self._is_vorbis:
-                self.priming = min(max(-packet.pts, 0), HELD, frame.samples)
+                self.priming = min(max(-packet.pts, 0), MOST_PADDING, frame.samples)
 
     def _is_last_page(self, packet: Packet[AudioStream]) -> bool:
         """Whether all of an Ogg stream is one page, whose stamps are wrong: it begins at 0."""
@@ -194,7 +195,7 @@ class Opened:
             return count - self.total
         if self._is_vorbis and (granule := self._granule()) is not None:
             excess = self._origin + count - granule
-            return excess if 0 < excess <= HELD else 0
+            return excess if 0 < excess <= MOST_PADDING else 0
         given, stated = self._last
         return given - stated if 0 < stated < given else 0
 

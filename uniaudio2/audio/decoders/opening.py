@@ -10,7 +10,7 @@ from uniaudio2.audio.containers.stored import Undecodable
 from uniaudio2.audio.containers.wav import Coded, read_wav
 from uniaudio2.audio.decoders.block import Decoder
 from uniaudio2.audio.decoders.ffmpeg import FFmpegDecoder
-from uniaudio2.audio.decoders.gather import HELD
+from uniaudio2.audio.decoders.opened import MOST_PADDING
 from uniaudio2.audio.decoders.pcm import PcmDecoder
 from uniaudio2.audio.decoders.sndfile import SndfileDecoder
 
@@ -35,7 +35,9 @@ def open_decoder(file: BinaryIO) -> Decoder:
         wav = read_wav(file, found)
         if not isinstance(wav, Coded):
             return PcmDecoder(file, wav)
-        return FFmpegDecoder(file, found, None if wav.samples is None else (wav.samples, HELD))
+        return FFmpegDecoder(
+            file, found, None if wav.samples is None else (wav.samples, MOST_PADDING)
+        )
     if found.kind == "sphere":
         sphere = read_sphere(file, found)
         return FFmpegDecoder(file, found) if sphere is None else PcmDecoder(file, sphere)
