@@ -181,7 +181,7 @@ class AudioStream:
 
     def _mono(self) -> Iterator[Tensor]:
         """The span's blocks, mono, at the rate of the file's beginning."""
-        at = self._decoder.seek(self._first)
+        at = self._decoder.seek(self._first, self._stop)
         for block in self._unified():
             begin, at = at, at + len(block)
             if at <= self._first:

@@ -6,6 +6,7 @@ what lies behind a joint, or its place; each link is therefore a stream of its o
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -95,6 +96,11 @@ class Whole:
     def tell(self) -> int:
         """The position from the start."""
         return self._file.tell() - self._start
+
+
+def has_joint(file: io.BytesIO, found: Found) -> bool:
+    """Whether something is joined to a file in memory."""
+    return _SEARCHES[found.kind](file, found.start)(file.getvalue(), 0) is not None
 
 
 def is_joinable(kind: str) -> bool:

@@ -56,17 +56,24 @@ class Decoder(Protocol):
         channels: their number at its beginning.
         stated: samples of one channel that the header states, or None; never an estimate.
         exact: whether `stated` is what the file holds; else only decoding tells.
-        marks: complete when the blocks have been read.
     """
 
     rate: int
     channels: int
     stated: int | None
     exact: bool
-    marks: Marks
 
-    def seek(self, sample: int) -> int:
+    @property
+    def marks(self) -> Marks:
+        """What was found; complete when the blocks have been read."""
+        ...
+
+    def seek(self, sample: int, stop: int | None = None) -> int:
         """Move forward where that gives the very samples of a whole read.
+
+        Args:
+            sample: the first one that is wanted.
+            stop: the one behind the last, or None for all.
 
         Returns:
             the sample with which the blocks will begin: `sample` or one before it.

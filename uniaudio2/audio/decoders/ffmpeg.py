@@ -56,9 +56,9 @@ class FFmpegDecoder:
             raise
         self.stated = self._opened.total
 
-    def seek(self, sample: int) -> int:
+    def seek(self, sample: int, stop: int | None = None) -> int:
         """See `Decoder`; nothing is skipped, for few codecs give the same samples then."""
-        del sample
+        del sample, stop
         return 0
 
     def blocks(self) -> Iterator[Block]:

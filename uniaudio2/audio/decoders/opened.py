@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
+from uniaudio2.audio.containers.flac_head import flac_shape
 from uniaudio2.audio.containers.joints import Link, Whole, is_joinable
 from uniaudio2.audio.containers.mpeg_audio import TAG_BYTES, header_at, tag_of
 from uniaudio2.audio.containers.recognise import Found
@@ -246,8 +247,7 @@ def _stated(file: BinaryIO, found: Found) -> tuple[int | None, int]:
     file.seek(found.start)
     head = file.read(TAG_BYTES)
     if found.kind == "flac":
-        total = int.from_bytes(head[21:26], "big") & (1 << 36) - 1
-        return total or None, 0
+        return flac_shape(head)[1] or None, 0
     tag = tag_of(head) if found.kind == "mp3" else None
     return (None, 0) if tag is None else (tag.samples, tag.padding)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from uniaudio2.audio.containers.recognise import is_id3, recognise
+from uniaudio2.audio.containers.flac_head import FLAC_HEAD_BYTES, flac_shape
+from uniaudio2.audio.containers.recognise import Found, is_id3, recognise
 from uniaudio2.audio.containers.sphere import read_sphere
 from uniaudio2.audio.containers.stored import Undecodable
 from uniaudio2.audio.containers.wav import Coded, read_wav
 from uniaudio2.audio.decoders.block import Decoder
 from uniaudio2.audio.decoders.ffmpeg import FFmpegDecoder
+from uniaudio2.audio.decoders.flac import FlacDecoder
 from uniaudio2.audio.decoders.opened import MOST_PADDING
 from uniaudio2.audio.decoders.pcm import PcmDecoder
 from uniaudio2.audio.decoders.sndfile import SndfileDecoder
@@ -41,8 +43,21 @@ def open_decoder(file: BinaryIO) -> Decoder:
     if found.kind == "sphere":
         sphere = read_sphere(file, found)
         return FFmpegDecoder(file, found) if sphere is None else PcmDecoder(file, sphere)
+    if found.kind == "flac":
+        return _flac(file, found)
     if found.kind in _SNDFILE_FIRST and found.start == 0 and (plain := _plain(file)):
         return plain
+    return FFmpegDecoder(file, found)
+
+
+def _flac(file: BinaryIO, found: Found) -> Decoder:
+    file.seek(found.start)
+    channels, samples = flac_shape(file.read(FLAC_HEAD_BYTES))
+    if samples and channels <= 2:
+        try:
+            return FlacDecoder(file, found)
+        except Undecodable:
+            pass
     return FFmpegDecoder(file, found)
 
 

@@ -55,8 +55,9 @@ class PcmDecoder:
         self.stated: int | None = stored.size // self._width
         self.marks = Marks(0, stored.missing // self._width, stored.unfinished)
 
-    def seek(self, sample: int) -> int:
+    def seek(self, sample: int, stop: int | None = None) -> int:
         """See `Decoder`."""
+        del stop
         self._at = min(sample, self.stated or 0)
         return self._at
 

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+import numpy as np
 import soundfile
 
+from uniaudio2.audio.containers.joints import Whole
 from uniaudio2.audio.containers.stored import Undecodable
-from uniaudio2.audio.decoders.block import BLOCK_VALUES, Block, Marks, check_shape
+from uniaudio2.audio.decoders.block import Block, Marks, check_shape
 
+BLOCK_VALUES = 1 << 17  # so that mixing finds them in the cache
 _NO_LENGTH = 1 << 62
 _NO_NAME = re.compile(r"^Error opening <[^>]*>: ")  # says where in memory the file is, no more
 _LOST_S = 0.1
@@ -34,10 +37,11 @@ class SndfileDecoder:
         BadRow: what no recording has.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO | Whole) -> None:
         file.seek(0)
         with _typed():
             self._file = soundfile.SoundFile(file)
+        self._file.seekable = lambda: False  # or each read is followed by a seek
         self.rate: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.is_plain = self._file.subtype in _PLAIN
@@ -53,8 +57,9 @@ class SndfileDecoder:
         self.stated: int | None = self._file.frames
         self._at = 0
 
-    def seek(self, sample: int) -> int:
+    def seek(self, sample: int, stop: int | None = None) -> int:
         """See `Decoder`."""
+        del stop
         if not self.is_plain:
             return 0
         self._at = min(sample, self.stated or 0)
@@ -71,7 +76,7 @@ class SndfileDecoder:
             if not len(values):
                 break
             left -= len(values)
-            yield Block(values, self.rate)
+            yield Block(np.ascontiguousarray(values.T).T, self.rate)  # planes, for mixing
         if left > _LOST_S * self.rate:
             raise Undecodable(
                 f"the header announces {self.stated} samples and {(self.stated or 0) - left} can "
