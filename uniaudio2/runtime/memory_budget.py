@@ -89,12 +89,15 @@ class Budget:
         return self.run(call, batch[:middle]) + self.run(call, batch[middle:])
 
 
-def calibrate(run: Callable[[int], object], most: int) -> int:
+def calibrate(
+    run: Callable[[int], object], most: int, clock: Callable[[], float] = time.perf_counter
+) -> int:
     """Find the batch beyond which a doubling gains less than a tenth, or memory ends.
 
     Args:
         run: does a batch of some size once.
         most: largest size that is tried.
+        clock: gives seconds.
 
     Returns:
         the size; half of what still fits where memory, not speed, was the limit.
@@ -103,9 +106,9 @@ def calibrate(run: Callable[[int], object], most: int) -> int:
     while size <= most:
         try:
             run(size)  # the first run of a shape pays for set-up
-            begun = time.perf_counter()
+            begun = clock()
             run(size)
-            spent_s = max(time.perf_counter() - begun, 1e-9)
+            spent_s = max(clock() - begun, 1e-9)
         except (MemoryError, RuntimeError) as fault:
             if not is_out_of_memory(fault):
                 raise

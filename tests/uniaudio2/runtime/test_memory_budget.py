@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -83,26 +82,40 @@ def test_a_budget_is_handed_on_as_it_is() -> None:
     assert Budget.of(3).items == 3
 
 
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def spend(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
 def test_a_batch_grows_while_that_pays() -> None:
-    sizes = []
+    sizes, clock = [], Clock()
 
     def run(size: int) -> None:
         sizes.append(size)
-        time.sleep(0.02 * max(size, 8))  # as quick for 8 as for 1, then in proportion
+        clock.spend(0.02 * max(size, 8))  # as quick for 8 as for 1, then in proportion
 
-    assert calibrate(run, 64) == 8
+    assert calibrate(run, 64, clock) == 8
     assert sizes == [1, 1, 2, 2, 4, 4, 8, 8, 16, 16]
 
 
 def test_a_batch_keeps_away_from_the_end_of_memory() -> None:
-    device = Device(20)
+    device, clock = Device(20), Clock()
 
     def run(size: int) -> None:
         device(range(size))
-        time.sleep(0.01)
+        clock.spend(0.01)
 
-    assert calibrate(run, 256) == 8  # 16 fits, 32 does not
+    assert calibrate(run, 256, clock) == 8  # 16 fits, 32 does not
 
 
 def test_no_more_than_allowed_is_tried() -> None:
-    assert calibrate(lambda size: time.sleep(0.005), 4) == 4
+    clock = Clock()
+    assert calibrate(lambda size: clock.spend(0.005), 4, clock) == 4
