@@ -19,7 +19,7 @@ from tests.support.documents import PAGES, anchor, headings
 
 ROOT = Path(__file__).parents[1]
 _FENCE = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_SETTING = re.compile(r"`(?:--set )?([a-z_]+(?:\.[a-z_]+)?=(?=[^`]*[\w"])[^`\s]+)`")
+_SETTING = re.compile(r"`(?:--set )?([a-z_]+(?:\.[a-z_]+)?=(?=[^`]*[\w\x22])[^`\s]+)`")
 OF_OTHERS = {"ray", "stores"}  # pages that name settings of others
 _FILE = re.compile(r"^```yaml\n# (\S+\.yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
