@@ -58,6 +58,7 @@ OF_SEVERAL = {
     "tests/uniaudio2/lm/engine/test_engine_cuda_graphs.py": "the engine with captured steps",
     "tests/pipelines/manifest/formats/test_damage.py": "every reader on damaged files",
     "tests/pipelines/jobs/test_channels.py": "runs over files of several channels",
+    "tests/pipelines/jobs/test_marks.py": "marks from a file to results, records and people",
     "tests/pipelines/jobs/test_faults.py": "runs whose workers, drivers and stages fail",
     "tests/pipelines/jobs/test_storage_faults.py": "runs whose storage fails",
     "tests/pipelines/run_state/test_outputs_of_old.py": "OUTPUTs of an earlier build",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 import pyarrow as pa
@@ -37,6 +37,7 @@ class Receipt:
         audio: folder or tar of audio files, or None.
         input_s: seconds of input audio in the good rows.
         output_s: seconds of audio written.
+        marks: rows in the data part by the mark that they bear.
         stages: the calls that the unit has been through.
     """
 
@@ -51,6 +52,7 @@ class Receipt:
     audio: str | None = None
     input_s: float = 0.0
     output_s: float = 0.0
+    marks: dict[str, int] = field(default_factory=dict)
     stages: tuple[StageTime, ...] = ()
 
     def to_table(self) -> pa.Table:

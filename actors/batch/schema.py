@@ -34,6 +34,9 @@ WAVE, SOURCE, CUTS, INPUT_SAMPLES = "wave", "source", "cuts", "input_samples"
 REASON_CODES, RECON_CODES = "reason_codes", "recon_codes"
 CODE_COLUMNS = (REASON_CODES, RECON_CODES)
 TEXT, SPANS, FINISH_REASON = "text", "spans", "finish_reason"
+# what is to be known about how a row's audio was read, see docs/audio-formats.md
+INPUT_MIX, INPUT_SHORT_BY_S = "input_mix", "input_short_by_s"
+INPUT_DAMAGED_S, INPUT_UNFINISHED = "input_damaged_s", "input_unfinished"
 OUTPUT_WAVE = "output_wave"
 STAGE_TIMES, DONE = "stage_times", "done"
 # columns of data parts that no stage before the last one has
@@ -61,6 +64,13 @@ SOURCE_TYPE = pa.struct(
         ("limits", pa.struct([("max_bytes", pa.int64()), ("timeout_s", pa.float64())])),
     ]
 )
+MARK_TYPES: dict[str, pa.DataType] = {
+    INPUT_MIX: pa.string(),
+    INPUT_SHORT_BY_S: pa.float64(),
+    INPUT_DAMAGED_S: pa.float64(),
+    INPUT_UNFINISHED: pa.bool_(),
+}
+MARKS = tuple(MARK_TYPES)
 # `input` has the manifest's own columns, so its type is the manifest's
 TRAVELLING: dict[str, pa.DataType] = {
     UNIT: pa.int64(),
@@ -75,6 +85,7 @@ TRAVELLING: dict[str, pa.DataType] = {
     SOURCE: SOURCE_TYPE,
     CUTS: SPANS_TYPE,
     INPUT_SAMPLES: pa.int64(),
+    **MARK_TYPES,
     REASON_CODES: CODES_TYPE,
     RECON_CODES: CODES_TYPE,
     TEXT: pa.string(),

@@ -14,7 +14,16 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
-from actors.batch.schema import CUTS, INPUT_SAMPLES, SOURCE, SOURCE_TYPE, SPANS_TYPE, WAVE
+from actors.batch.schema import (
+    CUTS,
+    INPUT_SAMPLES,
+    INPUT_SHORT_BY_S,
+    MARK_TYPES,
+    SOURCE,
+    SOURCE_TYPE,
+    SPANS_TYPE,
+    WAVE,
+)
 from actors.batch.table import read_wave, scatter, set_column, wave_column
 from actors.inputs.channels import channel_of
 from actors.storage.addresses import AddressPolicy, resolve
@@ -181,7 +190,7 @@ def _marks(stream: AudioStream, row: Mapping[str, Any], heard_s: float) -> Marks
     marks = stream.marks
     declared_s = _declared_s(row)
     if declared_s is not None and declared_s - heard_s > SHORT_S:
-        marks["input_short_by_s"] = round(declared_s - heard_s, 6)
+        marks[INPUT_SHORT_BY_S] = round(declared_s - heard_s, 6)
     return marks
 
 
@@ -258,7 +267,8 @@ def _audio_value(row: Mapping[str, Any]) -> bytes | str:
 
 
 def write_heard(table: pa.Table, heard: Mapping[int, Heard]) -> pa.Table:
-    """Set the columns that say what was loaded: `wave`, `source`, `cuts` and `input_samples`."""
+    """Set the columns that say what was loaded: `wave`, `source`, `cuts`, `input_samples` and
+    the marks."""
     count = table.num_rows
     waves = {row: one.wave for row, one in heard.items() if one.wave is not None}
     sources = {row: asdict(one.source) for row, one in heard.items() if one.source}
@@ -267,6 +277,9 @@ def write_heard(table: pa.Table, heard: Mapping[int, Heard]) -> pa.Table:
     table = set_column(table, WAVE, wave_column(waves, count))
     table = set_column(table, SOURCE, scatter(sources, count, SOURCE_TYPE))
     table = set_column(table, CUTS, scatter(spans, count, SPANS_TYPE))
+    for name, kind in MARK_TYPES.items():
+        marks = {row: one.marks.get(name) for row, one in heard.items()}
+        table = set_column(table, name, scatter(marks, count, kind))
     return set_column(table, INPUT_SAMPLES, scatter(samples, count, pa.int64()))
 
 

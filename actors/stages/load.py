@@ -19,6 +19,7 @@ from actors.batch.schema import (
     CUTS,
     FAULT_COLUMN,
     INPUT_SAMPLES,
+    MARKS,
     PLACE,
     RECON_CODES,
     SOURCE,
@@ -78,7 +79,7 @@ class Loader:
     @staticmethod
     def columns(task: TaskSpec) -> StageColumns:
         """What it writes; rows may bring codes in the place of audio."""
-        audio = (WAVE, SOURCE, CUTS, INPUT_SAMPLES) if AUDIO in task.columns else ()
+        audio = (WAVE, SOURCE, CUTS, INPUT_SAMPLES, *MARKS) if AUDIO in task.columns else ()
         others = tuple(wave_of(name) for name in task.other_audio)
         codes = CODE_COLUMNS if _has_codes(task) else ()
         return StageColumns(writes=(*ALWAYS, *audio, *others, *codes))

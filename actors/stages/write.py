@@ -30,6 +30,8 @@ from actors.batch.schema import (
     INPUT,
     INPUT_DURATION_S,
     INPUT_SAMPLES,
+    MARK_TYPES,
+    MARKS,
     MODEL,
     OUTPUT_WAVE,
     ROW,
@@ -90,7 +92,7 @@ def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
                 (f"{DURATION_S}{suffix}", pa.float64()),
             ]
     if AUDIO in task.columns:
-        fields.append((INPUT_DURATION_S, pa.float64()))
+        fields += [(INPUT_DURATION_S, pa.float64()), *MARK_TYPES.items()]
     if generates:
         fields.append((FINISH_REASON, pa.string()))
     if generates or decodes:
@@ -199,6 +201,7 @@ class Writer:
             audio=f"audio/{place}{tar}" if output_s else None,
             input_s=_input_s(table, good),
             output_s=output_s,
+            marks=_marked(results),
             files=files,
         )
         return receipt.to_table()
@@ -256,6 +259,9 @@ class Writer:
             samples = good_rows.column(INPUT_SAMPLES).to_pylist()
             durations = [None if n is None else seconds(n) for n in samples]
             made[INPUT_DURATION_S] = pa.array(durations, pa.float64())
+            # tokens that an earlier build kept have none
+            absent = MARK_TYPES.keys() - set(good_rows.column_names)
+            made |= {name: pa.nulls(len(ids), MARK_TYPES[name]) for name in absent}
         columns = {
             field.name: made[field.name] if field.name in made else good_rows.column(field.name)
             for field in self.fields
@@ -273,6 +279,13 @@ class Writer:
         makes_others = "generate" in self.task.stages and self.task.output != "text"
         is_result = any(field.name == name for field in self.fields)
         return name in CODE_COLUMNS and is_result and not makes_others
+
+
+def _marked(results: pa.Table) -> dict[str, int]:
+    """How many rows bear which mark."""
+    counts = {name: len(results) - results.column(name).null_count
+              for name in MARKS if name in results.column_names}  # fmt: skip
+    return {name: count for name, count in counts.items() if count}
 
 
 def _input_s(table: pa.Table, good: list[int]) -> float:

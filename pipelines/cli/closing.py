@@ -55,6 +55,9 @@ def closing_lines(result: RunResult) -> str:
     lines.append(f"results: {result.output}/data")
     if result.report:
         lines.append(f"report:  {result.report.path}")
+    if counts.marks:
+        marks = ", ".join(f"{count} {mark}" for mark, count in counts.marks.most_common())
+        lines.append(f"marked:  {marks} (columns of the results)")
     if counts.errors:
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.kinds.most_common(5))
         lines.append(f"errors:  {result.output}/errors ({kinds})")

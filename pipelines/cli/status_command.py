@@ -32,6 +32,8 @@ def status(
     say(f"rows   {facts.ok} done, {facts.errors} errors, {facts.left} left of {facts.rows}")
     say(f"units  {facts.units_done} of {facts.units}")
     say(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
+    for mark, count in sorted(facts.marks.items()):
+        say(f"marked {mark}: {count}")
     for kind, count in sorted(facts.kinds.items()):
         say(f"error  {kind}: {count}")
     if facts.kinds:

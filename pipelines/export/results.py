@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -64,21 +65,29 @@ class Results:
     asked: bool
 
     def schema(self) -> pa.Schema | None:
-        """The columns of the first part that can be read; None when there is no part.
+        """The columns of the parts, None when there is none: those of the first that can be read,
+        then what the last unit's has beside them, which may be of a newer build.
 
         Raises:
             BadPart: there are parts, but none of them can be read.
         """
+        schema: pa.Schema | None = None
         problem: BadPart | None = None
+        last: Commit | None = None
         for commit in self.commit_log.each_commit():
-            for path in commit.data:
+            last = commit if commit.data else last
+            for path in commit.data if schema is None else ():
                 try:
-                    return self._table(commit, path)[0].schema
+                    schema = schema or self._table(commit, path)[0].schema
                 except BadPart as fault:
                     problem = problem or fault
-        if problem:
+        if schema is None and problem:
             raise problem
-        return None
+        if schema is not None and last is not None:
+            with suppress(BadPart):
+                for field in self._table(last, last.data[-1])[0].schema:
+                    schema = schema if field.name in schema.names else schema.append(field)
+        return schema
 
     def rows(self, sounds: Sounds, result: ExportResult) -> Iterator[ExportRow]:
         """Every row, one part in memory at a time; what cannot be read is counted in `result`."""

@@ -138,7 +138,8 @@ class HuggingFaceExporter(Shards):
             stream = streams[field.name]
             codes = {index: getattr(row.codes, stream) for index, row in enumerate(rows)}
             return codes_column(codes, len(rows))
-        return pa.array([row.facts[field.name] for row in rows], field.type)
+        # parts of earlier builds lack some
+        return pa.array([row.facts.get(field.name) for row in rows], field.type)
 
     def finish(self) -> None:
         """Store the last shard and the card."""

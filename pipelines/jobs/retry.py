@@ -178,6 +178,7 @@ class Retry(Run):
             files=files,
             stages=(*before.stages, *tried.stages),
             generation=before.generation + 1,
+            marks=dict(Counter(before.marks) + Counter(tried.marks)),
             added_rows=before.added_rows + tried.added_rows,
         )
 

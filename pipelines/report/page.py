@@ -15,6 +15,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from actors.batch.schema import (
+    INPUT_DAMAGED_S,
+    INPUT_MIX,
+    INPUT_SHORT_BY_S,
+    INPUT_UNFINISHED,
+)
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
 from pipelines.manifest.tables.noticed import LeftOut
@@ -84,6 +90,19 @@ def _headline(totals: Totals, timeline: Timeline | None, facts: RowFacts) -> lis
         what = f"word error rate against {facts.reference}, {facts.errors.rows:,} rows"
         numbers.append((f"{facts.errors.rate:.1%}", what))
     return numbers
+
+
+_MEANINGS = {
+    INPUT_MIX: "channels cancelled or were six without places; the value says what was heard",
+    INPUT_SHORT_BY_S: "seconds that manifest or header announce and the file does not hold",
+    INPUT_DAMAGED_S: "seconds of silence in the place of what could not be decoded",
+    INPUT_UNFINISHED: "the header was never completed, as when a recorder dies; read to the end",
+}
+
+
+def _marks(totals: Totals) -> list[tuple[str, int, str]]:
+    """Marks, how many rows bear each, and what it means."""
+    return [(mark, count, _MEANINGS.get(mark, "")) for mark, count in totals.marks.most_common()]
 
 
 def _speed(totals: Totals, timeline: Timeline | None) -> str:
@@ -194,6 +213,7 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
             "histograms": histograms(facts, log),
             "facts": facts,
             "errors": _error_groups(storage, totals, output),
+            "marks": _marks(totals),
             "retry": f"uniaudio2 retry {shlex.quote(output)}",
             "input_notes": [
                 *map(str, map(LeftOut.of_record, run["input"].get("left_out", ()))),

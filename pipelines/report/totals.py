@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipelines.report.stages import StageLog
 from pipelines.run_state.commit_log import CommitLog
@@ -26,6 +26,7 @@ class Totals:
     addresses: dict[int, tuple[str, int, int]]
     trusted: dict[str, Sequence[int | str]]
     added_rows: int = 0
+    marks: Counter[str] = field(default_factory=Counter)
 
 
 def read_log(commit_log: CommitLog, asked: bool) -> tuple[Totals, StageLog]:
@@ -36,6 +37,7 @@ def read_log(commit_log: CommitLog, asked: bool) -> tuple[Totals, StageLog]:
         asked: the user wants input of records to be read that are not sealed as the user's, too.
     """
     trusted: dict[str, Sequence[int | str]] = {}
+    marks = Counter[str]()
     log, kinds, data, error_parts = StageLog(), Counter[str](), list[str](), list[str]()
     addresses: dict[int, tuple[str, int, int]] = {}
     ok = errors = units = added = 0
@@ -43,6 +45,7 @@ def read_log(commit_log: CommitLog, asked: bool) -> tuple[Totals, StageLog]:
     for commit in commit_log.each_commit():
         log.add(commit)
         kinds.update(commit.kinds)
+        marks.update(commit.marks)
         data.extend(commit.data)
         error_parts.extend(commit.error_parts)
         own = commit_log.owns_commit(commit)
@@ -55,6 +58,7 @@ def read_log(commit_log: CommitLog, asked: bool) -> tuple[Totals, StageLog]:
         input_s, output_s = input_s + commit.input_s, output_s + commit.output_s
         added += commit.added_rows
     totals = Totals(
-        ok, errors, units, input_s, output_s, kinds, data, error_parts, addresses, trusted, added
-    )
+        ok, errors, units, input_s, output_s, kinds, data, error_parts, addresses, trusted, added,
+        marks,
+    )  # fmt: skip
     return totals, log

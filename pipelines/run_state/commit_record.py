@@ -44,7 +44,7 @@ _WORD = re.compile(r"[\w.:-]{1,64}", re.ASCII)  # a stage, a worker, a kind of e
 _LONGEST_S = 1e12  # of time and of audio; sums of some millions stay finite
 _MOST = 10**15  # rows, bytes, errors
 # what records of earlier builds lack: where there is nothing in it, their seals hold
-_LATER = ("added_rows",)
+_LATER = ("added_rows", "marks")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Commit:
             for readers in the place of those before it.
         source: the Parquet file that holds its input rows, or "".
         start: the first of them there.
+        marks: good rows by the mark that they bear, see docs/audio-formats.md.
         added_rows: rows that it has beyond those of its input, where each channel is a row.
         format_version: of the record; a build refuses those of a newer one.
         seal: of the user whose run wrote it, see `seals`; "" when parts of it are another's.
@@ -88,6 +89,7 @@ class Commit:
     generation: int = 0
     source: str = ""
     start: int = 0
+    marks: dict[str, int] = field(default_factory=dict)
     added_rows: int = 0
     format_version: int = FORMAT_VERSION
     seal: str = field(default="", compare=False)
@@ -168,7 +170,7 @@ def _problem(record: Commit) -> str:
     """What a run of ours would never have written; "" when there is nothing."""
     counts = [
         record.unit, record.ok, record.errors, record.start, record.generation, record.added_rows,
-        *record.kinds.values(), *(call.rows for call in record.stages),
+        *record.kinds.values(), *record.marks.values(), *(call.rows for call in record.stages),
         *(call.failed for call in record.stages),
     ]  # fmt: skip
     if not all(0 <= count <= _MOST for count in counts):
@@ -177,7 +179,11 @@ def _problem(record: Commit) -> str:
     seconds += [value for call in record.stages for value in (call.begin, call.busy_s)]
     if not all(isfinite(value) and 0 <= value <= _LONGEST_S for value in seconds):
         return "a time is out of range"
-    words = [*record.kinds, *(word for call in record.stages for word in (call.stage, call.worker))]
+    words = [
+        *record.kinds,
+        *record.marks,
+        *(word for call in record.stages for word in (call.stage, call.worker)),
+    ]
     if not all(_WORD.fullmatch(word) for word in words):
         return "a kind, a stage or a worker has no name that a run gives"
     for what, names in _NAMES.items():
@@ -202,6 +208,7 @@ def merge_receipts(unit: int, fingerprint: str, receipts: Sequence[Receipt]) -> 
         input_s=sum(receipt.input_s for receipt in receipts),
         output_s=sum(receipt.output_s for receipt in receipts),
         kinds=dict(sum((Counter(receipt.kinds) for receipt in receipts), Counter())),
+        marks=dict(sum((Counter(receipt.marks) for receipt in receipts), Counter())),
         files={path: mark for receipt in receipts for path, mark in receipt.files.items()},
         stages=tuple(call for receipt in receipts for call in receipt.stages),
     )

@@ -20,6 +20,7 @@ class Counts:
     input_s: float = 0.0
     output_s: float = 0.0
     kinds: Counter[str] = field(default_factory=Counter)
+    marks: Counter[str] = field(default_factory=Counter)
 
     @property
     def done(self) -> int:
@@ -35,3 +36,4 @@ class Counts:
         self.input_s += commit.input_s
         self.output_s += commit.output_s
         self.kinds.update(commit.kinds)
+        self.marks.update(commit.marks)

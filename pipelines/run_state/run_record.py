@@ -105,7 +105,12 @@ def run_record(job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts) -
             "left_out": [left_out.record() for left_out in plan.left_out],
             "notes": list(plan.notes),
         },
-        "counts": {"ok": counts.ok, "errors": counts.errors, "kinds": counts.kinds},
+        "counts": {
+            "ok": counts.ok,
+            "errors": counts.errors,
+            "kinds": counts.kinds,
+            "marks": counts.marks,
+        },
         "audio": {"input_s": counts.input_s, "output_s": counts.output_s},
         "versions": {name: version(name) for name in _PACKAGES},
     }

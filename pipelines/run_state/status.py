@@ -26,6 +26,7 @@ class Status:
         input_s: seconds of input audio done.
         output_s: seconds of audio written.
         kinds: errors by kind.
+        marks: rows with a result by the mark that they bear.
     """
 
     state: str
@@ -39,6 +40,7 @@ class Status:
     input_s: float
     output_s: float
     kinds: dict[str, int]
+    marks: dict[str, int]
 
     @property
     def left(self) -> int:
@@ -69,6 +71,7 @@ def read_status(output: str) -> Status:
         input_s=counts.input_s,
         output_s=counts.output_s,
         kinds={shown(kind): count for kind, count in counts.kinds.items()},
+        marks={shown(mark): count for mark, count in counts.marks.items()},
     )
 
 

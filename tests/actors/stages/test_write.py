@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.batch.schema import SPAN_TEXTS_TYPE
+from actors.batch.schema import MARKS, SPAN_TEXTS_TYPE
 from actors.batch.table import mark_errors, scatter, start_table, wave_column, write_codes
 from actors.batch.unit import UnitSpec
 from actors.stages.write import Writer, file_stem, result_fields, store_crash, travelling_names
@@ -96,7 +96,7 @@ def test_results_and_errors_of_one_unit(tmp_path: Path) -> None:
     receipt = receipt_of(Writer(str(tmp_path), get_task("asr"), schema, "m-1", 9)(table))
     assert (receipt.ok, receipt.errors, receipt.input_s) == (1, 1, 1.0)
     (good,) = pq.read_table(tmp_path / receipt.data[0]).to_pylist()
-    assert good | {"seed": 0} == {
+    assert good | {"seed": 0} == dict.fromkeys(MARKS) | {
         "id": "a", "task": "asr", "text": "hallo", "spans": spans[0], "input_duration_s": 1.0,
         "finish_reason": "stop", "seed": 0, "model": "m-1", "input_text": "hello", "n": 1,
     }  # fmt: skip

@@ -84,7 +84,7 @@ def test_mended_rows_leave_the_errors_table(tmp_path: Path, broken: Callable[[st
     assert status.kinds == {"missing_file": 1, "missing_value": 1, "unreadable_audio": 1}
     files_are_those_of_the_records(out)
     recorded = json.loads((tmp_path / "out/run.json").read_text())
-    assert recorded["counts"] == {"ok": 5, "errors": 3, "kinds": status.kinds}
+    assert recorded["counts"] == {"ok": 5, "errors": 3, "kinds": status.kinds, "marks": {}}
     assert "gone-1" in (tmp_path / "out/report.html").read_text()
     after = {row["id"]: row["recon_codes"] for row in read_results(out)}
     assert {name: after[name] for name in before} == before
