@@ -12,7 +12,8 @@ from actors.storage.fetch import Limits
 from uniaudio2.audio.spans import SpanRule
 from uniaudio2.errors import BadRow
 
-MOST_CHANNELS = 32  # each is a wave in memory
+MOST_CHANNELS = 32
+_MOST_WAVES = 2  # a call; of files with more, waves would fill the memory that stages share
 
 
 def load_channels(
@@ -34,7 +35,8 @@ def load_channels(
         wanted: channels, counted from 0; None takes all that there are.
 
     Returns:
-        what was heard by channel, or why that one cannot be.
+        what was heard by channel, or why that one cannot be. Of more channels than a call has no
+        waves are held where the file can be read again.
 
     Raises:
         BadRow: the file cannot be opened, so that nothing is known of its channels, or has more
@@ -42,6 +44,7 @@ def load_channels(
     """
     source = source_of(row, policy, limits)
     found: dict[int, Heard | BadRow] = {}
+    is_read_again = source.uri is not None
     with source.open(max_duration_s) as stream:
         if wanted is None:
             wanted = range(stream.channels)
@@ -54,7 +57,11 @@ def load_channels(
         for channel in wanted:
             try:
                 stream.take(channel)
-                found[channel] = heard_in(stream, replace(source, channel=channel), row, rule)
+                own = replace(source, channel=channel)
+                heard = heard_in(stream, own, row, rule)
+                if is_read_again and len(wanted) > _MOST_WAVES:
+                    heard = replace(heard, wave=None, source=own)
+                found[channel] = heard
             except BadRow as error:
                 found[channel] = error
     return found

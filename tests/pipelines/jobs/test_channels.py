@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 
+from actors.batch.unit import UnitSpec, to_stream
+from actors.inputs.channels import with_channels
+from actors.stages.load import Loader
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, UsageError, run_job
 from pipelines.cli.demo import read_results
@@ -22,6 +26,7 @@ from pipelines.run_state.status import read_status, verify
 from tests.conftest import tone
 from tests.pipelines.faulty import faulty_stages
 from tests.pipelines.jobs.test_run import read_errors
+from uniaudio2.tasks.table import get_task
 
 
 def call(path: Path, *hz: float, duration_s: float = 0.3) -> Path:
@@ -180,6 +185,37 @@ def test_ids_that_channels_would_repeat_are_refused(tmp_path: Path) -> None:
     rows[0]["id"] = "a/ch1"  # results of channels go in again
     result = run_job(each(manifest(tmp_path, *rows), tmp_path / "out"))
     assert result.counts.ok == 4
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_each_channel_is_what_it_is_alone(tmp_path: Path, channels: int) -> None:
+    """Two are held as waves, more are read again where they are encoded."""
+    call(tmp_path / "in/a.wav", *range(300, 300 + 50 * channels, 50))
+    rows = [
+        {"id": f"a/ch{channel}", "audio": "in/a.wav", "audio_channel": channel}
+        for channel in range(channels)
+    ]
+    alone = run_job(job(manifest(tmp_path, *rows), tmp_path / "alone"))
+    source = manifest(tmp_path, {"id": "a", "audio": "in/a.wav"})
+    together = run_job(each(source, tmp_path / "each"))
+    found, wanted = (
+        sorted(read_results(result.output), key=lambda row: row["id"])
+        for result in (together, alone)
+    )
+    assert len(found) == channels
+    assert found == wanted
+
+
+def test_long_channels_are_read_where_they_are_encoded(tmp_path: Path) -> None:
+    call(tmp_path / "in/a.wav", 300, 600, duration_s=61.0)
+    table = pa.table({"id": ["a"], "audio": ["in/a.wav"]})
+    unit = UnitSpec(0, "", 0, 1, str(tmp_path), "f", to_stream(table))
+    loader = Loader(get_task("tokenize"), with_channels(table.schema.remove(0)), channel="each")
+    loaded = loader(unit.to_table())
+    assert loaded["id"].to_pylist() == ["a/ch0", "a/ch1"]
+    assert loaded["wave"].null_count == 2
+    assert [source["channel"] for source in loaded["source"].to_pylist()] == [0, 1]
+    assert [row["audio_channel"] for row in loaded["input"].to_pylist()] == [0, 1]
 
 
 def test_more_channels_than_memory_is_for(tmp_path: Path) -> None:

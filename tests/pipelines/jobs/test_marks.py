@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from actors.batch.schema import MARKS
+from actors.batch.unit import UnitSpec, to_stream
+from actors.stages.load import Loader
 from actors.storage.object_store import Storage
 from pipelines import RunFailed, run_job
 from pipelines.cli.closing import closing_facts, closing_lines
@@ -24,6 +27,7 @@ from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.status import read_status
 from tests.conftest import tone
 from tests.pipelines.jobs.test_channels import job, manifest
+from uniaudio2.tasks.table import get_task
 
 
 @pytest.fixture
@@ -64,6 +68,28 @@ def test_marks_are_columns_and_are_counted(source: str, tmp_path: Path) -> None:
     page = (tmp_path / "out/report.html").read_text()
     assert "Rows that are marked" in page
     assert "input_short_by_s" in page
+
+
+def test_words_in_opposite_phase_are_heard(source: str, tmp_path: Path) -> None:
+    """As the stronger channel alone has them; as a mean they would be nearly nothing."""
+    mixed = run_job(job(source, tmp_path / "mixed"))
+    left = run_job(job(source, tmp_path / "left", audio={"channel": "left"}))
+    codes = [
+        {row["id"]: row["recon_codes"] for row in read_results(result.output)}["phase"]
+        for result in (mixed, left)
+    ]
+    assert codes[0] == codes[1]
+
+
+def test_long_audio_in_opposite_phase_is_read_again_by_its_channel(tmp_path: Path) -> None:
+    wave = tone(61.0, 16_000, 2)
+    wave[:, 0] *= -0.5
+    soundfile.write(tmp_path / "a.wav", wave, 16_000)
+    table = pa.table({"id": ["a"], "audio": ["a.wav"]})
+    unit = UnitSpec(0, "", 0, 1, str(tmp_path), "f", to_stream(table))
+    loaded = Loader(get_task("tokenize"), table.schema.remove(0))(unit.to_table())
+    assert loaded["input_mix"].to_pylist() == ["right_taken"]
+    assert loaded["source"].to_pylist()[0]["channel"] == 1
 
 
 def test_a_retry_keeps_the_marks(
