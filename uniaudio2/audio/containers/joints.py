@@ -12,10 +12,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from uniaudio2.audio.containers.mpeg_audio import HEADER_BYTES, TAG_BYTES, header_at, tag_of
+from uniaudio2.audio.containers.mpeg_audio import TAG_BYTES, header_at, tag_of
 from uniaudio2.audio.containers.recognise import Found, is_id3
 
 _CHUNK_BYTES = 1 << 18
+_ID3_BYTES = 10
 _FIRST_PAGE = 2  # flag of a page that begins a stream
 _TAGS_AT = {b"Xing": (36, 21, 13), b"Info": (36, 21, 13), b"VBRI": (36,)}
 _UNSURE_BYTES = 512  # what is nearer to the end of a chunk is looked at again with the next one
@@ -34,7 +35,10 @@ class Link:
 
     Attributes:
         joint: where the next link begins; None until all is read and if there is none.
+        refused: False, as of `Whole`.
     """
+
+    refused = False
 
     def __init__(self, file: BinaryIO, found: Found) -> None:
         self.joint: int | None = None
@@ -79,19 +83,45 @@ class Link:
 
 
 class Whole:
-    """A file from a position on, as a file without a name that can seek."""
+    """A file from a position on, as a file without a name that can seek.
 
-    def __init__(self, file: BinaryIO, start: int) -> None:
+    Nothing is raised where a library calls back: PyAV may print what is.
+
+    Args:
+        file: binary and seekable.
+        start: becomes position 0.
+        forbidden: bytes at which the file ends, for what they would have a library do.
+
+    Attributes:
+        refused: whether they came.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, forbidden: bytes | None = None) -> None:
         self.joint: int | None = None
-        self.read = file.read
-        self._file, self._start = file, start
+        self.refused = False
+        self._file, self._start, self._forbidden = file, start, forbidden
+        self._before = b""
         file.seek(start)
 
+    def read(self, size: int = -1) -> bytes:
+        """As of any file."""
+        data = self._file.read(size)
+        if self._forbidden is None:
+            return data
+        seen = self._before + data
+        self.refused = self.refused or self._forbidden in seen
+        self._before = seen[1 - len(self._forbidden) :]
+        return b"" if self.refused else data
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file; positions count from the start."""
-        if whence == os.SEEK_SET:
-            offset += self._start
-        return self._file.seek(offset, whence) - self._start
+        """As of any file; positions count from the start. -1 where it cannot go."""
+        self._before = b""
+        try:
+            if whence == os.SEEK_SET:
+                offset += self._start
+            return self._file.seek(offset, whence) - self._start
+        except (ValueError, OSError, OverflowError):
+            return -1
 
     def tell(self) -> int:
         """The position from the start."""
@@ -133,9 +163,10 @@ def _mpeg_search(file: BinaryIO, start: int) -> Search:
 
     def search(held: bytes, base: int) -> int | None:
         if stated is not None:
-            if stated > base + len(held) - HEADER_BYTES:
+            at = stated - base
+            if at > len(held) - _ID3_BYTES:
                 return None  # nothing begins before the end that its own tag states
-            if stated >= base and header_at(held, stated - base):
+            if at >= 0 and (header_at(held, at) or is_id3(held[at : at + _ID3_BYTES])):
                 return stated
         found = [
             base + at
@@ -155,7 +186,7 @@ def _head(file: BinaryIO, start: int, size: int) -> bytes:
 
 def _mpeg_link(held: bytes, at: int, word: bytes) -> int | None:
     if word == b"ID3":
-        return at if is_id3(held[at : at + 10]) else None
+        return at if is_id3(held[at : at + _ID3_BYTES]) else None
     for before in _TAGS_AT[word]:
         header = header_at(held, at - before) if at >= before else None
         if header is not None and before in (header.tag_at, 36 if word == b"VBRI" else 0):

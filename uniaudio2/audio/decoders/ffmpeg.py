@@ -12,10 +12,11 @@ from uniaudio2.audio.containers.recognise import Found, recognise
 from uniaudio2.audio.containers.stored import Undecodable
 from uniaudio2.audio.decoders.block import Block, Marks, check_shape
 from uniaudio2.audio.decoders.gather import Gather
-from uniaudio2.audio.decoders.opened import Opened, typed
+from uniaudio2.audio.decoders.opened import Clock, Opened, typed
 
 _LOST_S = 0.1  # codecs with delay may give a little less than their header says
 _MOST_DAMAGED = 0.25
+_MOST_LINKS = 4096
 
 
 class FFmpegDecoder:
@@ -37,7 +38,8 @@ class FFmpegDecoder:
     def __init__(self, file: BinaryIO, found: Found, stated: tuple[int, int] | None = None) -> None:
         self.marks = Marks()
         self._file = file
-        self._opened = Opened(file, found)
+        self._clock = Clock()
+        self._opened = Opened(file, found, self._clock)
         if stated is not None:
             self._opened.total, self._opened.padding = stated
         self._items = self._opened.frames()
@@ -64,7 +66,7 @@ class FFmpegDecoder:
     def blocks(self) -> Iterator[Block]:
         """See `Decoder`."""
         seconds = 0.0
-        while True:
+        for _ in range(_MOST_LINKS):
             gather = Gather(self._opened.held)
             with typed():
                 yield from self._link(gather)
@@ -75,8 +77,10 @@ class FFmpegDecoder:
             if found is None or found.kind != self._opened.found.kind:
                 break
             self._opened.close()
-            self._opened = Opened(self._file, found)
+            self._opened = Opened(self._file, found, self._clock)
             self._items, self._first = self._opened.frames(), None
+        else:
+            raise Undecodable(f"more than {_MOST_LINKS} files are joined; take them apart")
         if self.marks.damaged > _MOST_DAMAGED * seconds * self.rate:
             raise Undecodable(
                 f"{self.marks.damaged / self.rate:.2f} of {seconds:.2f} s are damaged; "

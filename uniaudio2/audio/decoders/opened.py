@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -50,6 +51,8 @@ _CODECS = frozenset(
 _STATES_DURATION = frozenset({"ape", "asf", "caf", "matroska", "mov", "tta", "wv"})
 _SHORT_S = 0.25  # decoders leave out priming
 MOST_PADDING = 1 << 14  # no codec's frame is longer
+# QuickTime's headers may be compressed a thousandfold; what they grow to is not limited
+_COMPRESSED = b"dcomzlib"
 _READ_BYTES = 1 << 16
 _MOST_STREAMS = 128
 _OPTIONS = {"codec_whitelist": ",".join(sorted(_CODECS)), "max_streams": str(_MOST_STREAMS)}
@@ -79,6 +82,7 @@ class Opened:
     Args:
         file: binary and seekable; stays open.
         found: the container within it.
+        clock: of the file.
 
     Attributes:
         total: samples of one channel without priming and padding, where the file states them.
@@ -91,20 +95,28 @@ class Opened:
         BadRow: `no_audio`.
     """
 
-    def __init__(self, file: BinaryIO, found: Found) -> None:
+    def __init__(self, file: BinaryIO, found: Found, clock: Clock) -> None:
         self.found = found
+        self._clock = clock
         self.total, self.padding = _stated(file, found)
         self.priming = self.lost = 0
         self._origin = 0  # place of the first sample on an Ogg page's scale
         self._one_page = False
         self._file = file
         self._last = (0, 0)  # samples that the last packet gave, and that it states
-        self._bytes = Link(file, found) if is_joinable(found.kind) else Whole(file, found.start)
-        with typed():
-            self._container: InputContainer = av.open(
-                self._bytes, "r", format=DEMUXERS[found.kind], options=_OPTIONS,
-                metadata_errors="replace", buffer_size=_READ_BYTES, io_open=_refuse,
-            )  # fmt: skip
+        self._bytes: Link | Whole
+        if is_joinable(found.kind):
+            self._bytes = Link(file, found)
+        else:
+            self._bytes = Whole(file, found.start, _COMPRESSED if found.kind == "mov" else None)
+        try:
+            with typed():
+                self._container: InputContainer = av.open(
+                    self._bytes, "r", format=DEMUXERS[found.kind], options=_OPTIONS,
+                    metadata_errors="replace", buffer_size=_READ_BYTES, io_open=_empty_file,
+                )  # fmt: skip
+        finally:
+            self._check_refused()
         try:
             with typed():
                 self.stream = _first_audio(self._container)
@@ -148,7 +160,7 @@ class Opened:
         """Decode to the end: frames, and numbers of samples of silence that stand for damage."""
         decode, places = self.stream.codec_context.decode, self._places
         count = packets = 0
-        clock, rate = _Clock(), max(self.stream.codec_context.sample_rate, 1)
+        clock, rate = self._clock, max(self.stream.codec_context.sample_rate, 1)
         for number, packet in enumerate(self._container.demux(self.stream)):
             if not number % _PACKETS_A_LOOK:
                 clock.look(count / rate)
@@ -172,7 +184,12 @@ class Opened:
                 self._last = samples, round((packet.duration or 0) * self._unit_samples)
             count, packets = count + samples, packets + 1
             yield from frames
+        self._check_refused()
         self.lost = places.pending
+
+    def _check_refused(self) -> None:
+        if self._bytes.refused:
+            raise Undecodable("its header is compressed; convert the file")
 
     def _begin(self, packet: Packet[AudioStream], frame: AudioFrame) -> None:
         if self.found.kind == "mp3":
@@ -224,8 +241,9 @@ class Opened:
         self._container.close()
 
 
-def _refuse(*_: object) -> object:
-    raise OSError("files name no other files here")
+def _empty_file(*_: object) -> BinaryIO:
+    """What a container gets that names another file, whatever it names."""
+    return io.BytesIO()
 
 
 def _first_audio(container: InputContainer) -> AudioStream:
@@ -261,22 +279,29 @@ def _itunes_samples(value: str) -> int:
         return 0
 
 
-class _Clock:
-    """Computing time of one file."""
+class Clock:
+    """Computing time of one file, all of its links."""
 
     def __init__(self) -> None:
-        self._spent_s = 0.0
+        self._spent_s = self._links_s = self._link_s = 0.0
         self._before: tuple[int, float] | None = None
 
     def look(self, decoded_s: float) -> None:
         """Stop what takes far too long for what it gives.
 
+        Args:
+            decoded_s: seconds of sound of the link that is open; fewer than before in a new one.
+
         Raises:
             Undecodable: too much was spent for so many seconds of sound.
         """
+        if decoded_s < self._link_s:
+            self._links_s += self._link_s
+        self._link_s = decoded_s
         thread, now = threading.get_ident(), time.thread_time()
         if self._before is not None and self._before[0] == thread:
             self._spent_s += now - self._before[1]
         self._before = thread, now
-        if self._spent_s > _SPARE_S + decoded_s:
-            raise Undecodable(f"decoding {decoded_s:.1f} s of it took {self._spent_s:.0f} s")
+        sound_s = self._links_s + decoded_s
+        if self._spent_s > _SPARE_S + sound_s:
+            raise Undecodable(f"decoding {sound_s:.1f} s of it took {self._spent_s:.0f} s")

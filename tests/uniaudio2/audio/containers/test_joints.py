@@ -95,6 +95,27 @@ def test_a_file_from_a_position_on() -> None:
     assert is_joinable("ogg") and not is_joinable("mov")
 
 
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_forbidden_bytes_are_seen_across_reads(size: int) -> None:
+    whole = Whole(io.BytesIO(b"." * 50 + b"dcomzlib" + b"." * 50), 3, b"dcomzlib")
+    while whole.read(size):
+        assert not whole.refused
+    assert whole.refused
+    assert whole.read(size) == b""
+
+
+def test_forbidden_bytes_that_are_not_read_together() -> None:
+    whole = Whole(io.BytesIO(b"." * 50 + b"dcomzlib" + b"." * 50), 3, b"dcomzlib")
+    whole.read(50)
+    whole.seek(51)
+    assert (len(whole.read(200)), whole.refused) == (54, False)
+
+
+def test_seeks_that_lead_nowhere_raise_nothing() -> None:
+    whole = Whole(io.BytesIO(bytes(10)), 0)
+    assert whole.seek(-5) == whole.seek(1 << 70) == -1
+
+
 def test_checksums_are_those_of_ogg() -> None:
     page = bytearray(data_of("opusenc.opus")[:47])
     stated = int.from_bytes(page[22:26], "little")
