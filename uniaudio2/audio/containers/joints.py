@@ -163,10 +163,10 @@ def _mpeg_search(file: BinaryIO, start: int) -> Search:
 
     def search(held: bytes, base: int) -> int | None:
         if stated is not None:
-            at = stated - base
-            if at > len(held) - _ID3_BYTES:
+            ends = stated - base
+            if ends > len(held) - _ID3_BYTES:
                 return None  # nothing begins before the end that its own tag states
-            if at >= 0 and (header_at(held, at) or is_id3(held[at : at + _ID3_BYTES])):
+            if ends >= 0 and (header_at(held, ends) or is_id3(held[ends : ends + _ID3_BYTES])):
                 return stated
         found = [
             base + at
