@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
 import soundfile
+
+from tests.uniaudio2.audio.fixtures import FIXTURES, data_of
 
 RATE = 24_000
 OK = frozenset({"ok"})
@@ -36,6 +39,8 @@ def sound_files(seed: int) -> Iterator[tuple[str, bytes, frozenset[str]]]:
     yield from _cut_and_damaged(rng)
     yield from _absurd_headers()
     yield from _contents(rng)
+    yield from _of_programs(rng)
+    yield from _that_would_lead_on()
 
 
 def sine(seconds: float, rate: int = RATE, channels: int = 1) -> np.ndarray:
@@ -149,3 +154,66 @@ def _contents(rng: np.random.Generator) -> Iterator[tuple[str, bytes, frozenset[
         for _ in range(36):
             file.write(np.zeros(100 * RATE, np.int16))
     yield "hour-in-kilobytes.flac", buffer.getvalue(), frozenset({"too_long"})
+
+
+# one of each container and of most codecs
+_KINDS = (
+    "lame.mp3", "cover.mp3", "twolame.mp2", "flac_pipe.flac", "flac.oga", "oggenc_one_page.ogg",
+    "opusenc.opus", "speexenc.spx", "aac.m4a", "aac_fragments.mp4", "alac.m4a", "opus.mp4",
+    "video.mp4", "adts.aac", "aac.mka", "opus.webm", "vorbis.webm", "wmav2.wma", "ac3.ac3",
+    "real_144.rm", "tta.tta", "wavpack.wv", "alac.caf", "ima4.aifc", "gsm.wav", "ac3_spdif.wav",
+    "adpcm_ms.wav", "ffmpeg.w64", "rf64.wav", "pcm.sph", "ulaw.sph", "sox.voc", "video.avi",
+    "video.ts",
+)  # fmt: skip
+
+
+def _of_programs(rng: np.random.Generator) -> Iterator[tuple[str, bytes, frozenset[str]]]:
+    """Files of real programs: whole, cut, damaged, and joined to files of other kinds."""
+    assert set(_KINDS) <= set(FIXTURES)
+    for name in _KINDS:
+        data = data_of(name)
+        yield f"real-{name}", data, OK
+        for part in (0.02, 0.5, 0.95):
+            yield f"real-cut-{part}-{name}", data[: int(len(data) * part)], CUT | {"no_audio"}
+        for reach in (300, len(data)):
+            broken = np.frombuffer(data, np.uint8).copy()
+            places = rng.integers(0, min(reach, len(data)), 12)
+            broken[places] = rng.integers(0, 256, len(places))
+            yield f"real-damaged-{reach}-{name}", broken.tobytes(), DAMAGED | {"no_audio"}
+    for first, second in zip(_KINDS, _KINDS[5:], strict=False):
+        yield f"real-joined-{first}-{second}", data_of(first) + data_of(second)[:3000], DAMAGED
+    yield "real-silent.mp4", data_of("video_without_sound.mp4"), frozenset({"no_audio"})
+    yield "real-links.ogg", data_of("oggenc_one_page.ogg") * 300, frozenset({"too_long"})
+    yield "real-few-samples-often.flac", encoded(sine(1e-3), "flac") * 5000, UNREADABLE
+
+
+def _atom(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body) + 8) + name + body
+
+
+def _that_would_lead_on() -> Iterator[tuple[str, bytes, frozenset[str]]]:
+    """Files that name other files, and headers that grow when they are unpacked."""
+    for name, text in {
+        "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nplain.wav\n#EXT-X-ENDLIST\n",
+        "list.ffconcat": "ffconcat version 1.0\nfile plain.wav\n",
+        "list.pls": "[playlist]\nFile1=plain.wav\nNumberOfEntries=1\n",
+        "list.mpd": "<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'/>",
+        "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n",
+        "list.asx": "<asx version='3.0'><entry><ref href='plain.wav'/></entry></asx>",
+    }.items():
+        yield name, text.encode(), UNREADABLE
+    movie = bytearray(data_of("aac.m4a"))
+    at = movie.index(b"url ")
+    movie[at + 7] = 0  # its samples are said to be in another file, of no name
+    yield "reference.m4a", bytes(movie), CUT
+    named = _atom(b"url ", bytes(4) + b"plain.wav\0")
+    yield "reference-named.m4a", bytes(movie).replace(movie[at - 4 : at + 8], named), CUT
+    grown = zlib.compress(bytes(200_000_000), 9)
+    packed = _atom(b"dcom", b"zlib") + _atom(b"cmvd", struct.pack(">I", 200_000_000) + grown)
+    kind = _atom(b"ftyp", b"qt  \0\0\0\0qt  ")
+    yield "grows.mov", kind + _atom(b"moov", _atom(b"cmov", packed)), UNREADABLE
+    for table in (b"stts", b"stsz", b"stsc", b"stco"):
+        lies = bytearray(data_of("alac.m4a"))
+        at = lies.index(table) + (12 if table == b"stsz" else 8)
+        lies[at : at + 4] = b"\x7f\xff\xff\xff"
+        yield f"lies-{table.decode()}.m4a", bytes(lies), CUT | {"too_long"}

@@ -37,6 +37,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     )  # fmt: skip
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, f"the walk ended at {lines[-1:]}: {done.stderr[-2000:]}"
+    assert done.stderr == ""  # no decoder has anything to say to a terminal
     disk = sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
     assert disk < 60_000_000
     return [line for line in lines if "found" in line]

@@ -10,7 +10,7 @@ import io
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from uniaudio2.audio.containers.mpeg_audio import TAG_BYTES, header_at, tag_of
 from uniaudio2.audio.containers.recognise import Found, is_id3
@@ -85,7 +85,7 @@ class Link:
 class Whole:
     """A file from a position on, as a file without a name that can seek.
 
-    Nothing is raised where a library calls back: PyAV may print what is.
+    Nothing is raised where a library calls back: PyAV and cffi would print it.
 
     Args:
         file: binary and seekable.
@@ -112,6 +112,12 @@ class Whole:
         self.refused = self.refused or self._forbidden in seen
         self._before = seen[1 - len(self._forbidden) :]
         return b"" if self.refused else data
+
+    def readinto(self, buffer: Any) -> int:
+        """As of any file; for libraries that want no copy. Nothing is forbidden here."""
+        file: Any = self._file  # all that are binary and seekable have it
+        count: int = file.readinto(buffer)
+        return count
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """As of any file; positions count from the start. -1 where it cannot go."""

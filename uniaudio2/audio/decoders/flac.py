@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from uniaudio2.audio.containers.joints import Whole, has_joint
+from uniaudio2.audio.containers.joints import has_joint
 from uniaudio2.audio.containers.recognise import Found
 from uniaudio2.audio.containers.stored import Undecodable
 from uniaudio2.audio.decoders.block import Block, Marks
@@ -35,7 +35,7 @@ class FlacDecoder:
 
     def __init__(self, file: BinaryIO, found: Found) -> None:
         self._file, self._found = file, found
-        self._plain = SndfileDecoder(Whole(file, found.start))
+        self._plain = SndfileDecoder(file, found.start)
         self._rest: FFmpegDecoder | None = None
         self.rate, self.channels = self._plain.rate, self._plain.channels
         self.stated = self._plain.stated

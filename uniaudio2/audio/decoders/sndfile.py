@@ -28,6 +28,7 @@ class SndfileDecoder:
 
     Args:
         file: binary and seekable; stays open.
+        start: where in it what libsndfile reads begins.
 
     Attributes:
         is_plain: whether the samples are stored as they are.
@@ -37,10 +38,9 @@ class SndfileDecoder:
         BadRow: what no recording has.
     """
 
-    def __init__(self, file: BinaryIO | Whole) -> None:
-        file.seek(0)
+    def __init__(self, file: BinaryIO, start: int = 0) -> None:
         with _typed():
-            self._file = soundfile.SoundFile(file)
+            self._file = soundfile.SoundFile(Whole(file, start))
         self._file.seekable = lambda: False  # or each read is followed by a seek
         self.rate: int = self._file.samplerate
         self.channels: int = self._file.channels
