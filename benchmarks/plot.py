@@ -20,6 +20,8 @@ GOALS = {
     "lm.occupancy": 0.9,
     "pipeline.efficiency_nano": 0.9,
     "pipeline.efficiency_simulated": 0.95,
+    "load.ratio_worst": 1.0,
+    "load.ratio_mean": 1.3,
 }
 """At least so much is wanted of each."""
 LIMITS = {"lm.ms_per_frame_batch1": 45.0, "lm.text_step_ratio": 0.45}
