@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 
+import av
 import numpy as np
 import pytest
 
@@ -36,6 +37,23 @@ def test_weights_follow_the_speakers(speakers: tuple[str, ...], relative: list[f
     weights = weights_of(speakers, len(speakers))
     assert weights.dtype == np.float32
     np.testing.assert_allclose(weights, np.array(relative) / sum(relative), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "layout", ["stereo", "2.1", "3.0", "4.0", "quad", "5.0", "5.1", "5.1(side)", "6.1", "7.1"]
+)
+def test_ffmpeg_mixes_integers_with_these_weights(layout: str) -> None:
+    speakers = tuple(channel.name for channel in av.AudioLayout(layout).channels)
+    found = []
+    for place in range(len(speakers)):
+        values = np.zeros((1, 4800 * len(speakers)), np.int32)
+        values[0, place :: len(speakers)] = 1 << 28
+        frame = av.AudioFrame.from_ndarray(values, format="s32", layout=layout)
+        frame.sample_rate = 48_000
+        resampler = av.AudioResampler(format="s32", layout="mono", rate=48_000)
+        mixed = np.concatenate([piece.to_ndarray()[0] for piece in resampler.resample(frame)])
+        found.append(mixed[2000] / (1 << 28))
+    np.testing.assert_allclose(weights_of(speakers, len(speakers)), found, atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 7, 8, 12])
