@@ -50,6 +50,7 @@ class Gather:
         self._channels = 0
         self._speakers: tuple[str, ...] = ()
         self._filled = self._room = self._skip = 0
+        self._early = 0  # silence before the first frame
 
     def skip(self, samples: int) -> None:
         """Leave out the first samples of what comes, `held` at most."""
@@ -62,6 +63,8 @@ class Gather:
         if key != self._key:
             self.flush()
             self._begin(key, frame.layout)
+            early, self._early = self._early, 0
+            self.silence(early)
         start, stop = self._filled, self._filled + samples
         if stop > self._room:
             self._give(self._held)
@@ -78,7 +81,10 @@ class Gather:
         self.count += samples
 
     def silence(self, samples: int) -> None:
-        """Take so much silence in the shape of the frame before."""
+        """Take so much silence in the shape of the frame before, or of the first one."""
+        if not self.rate:
+            self._early += samples
+            return
         self.count += samples
         while samples > 0:
             if self._filled >= self._room:

@@ -53,7 +53,7 @@ class Places:
         if bytes(memoryview(packet)[:11]).startswith(_TAGS):
             return
         if not self._raw:
-            length = round((packet.duration or 0) * self._scale)
+            length = round((packet.duration or 0) * self._scale) - _priming(packet)
             self.pending += length if 0 < length <= self._most else 0
         elif packets and packet.pos:
             frames = self._frames(packet, packet.pos / packets)
@@ -81,3 +81,10 @@ class Places:
         header = header_at(bytes(memoryview(packet)[:HEADER_BYTES])) if self._mpeg else None
         first = 0 if header is None else min(header.size, packet.size)
         return max(round((packet.size - first) / mean_bytes) + bool(first), 1)
+
+
+def _priming(packet: Packet[AudioStream]) -> int:
+    """Samples at a packet's beginning that are not to be heard."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0
+    return int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[:4], "little")

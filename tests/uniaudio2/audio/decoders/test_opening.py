@@ -250,6 +250,18 @@ def test_broken_packets_of_aac(name: str) -> None:
     assert abs(len(heard) - len(whole)) <= 1024
 
 
+@pytest.mark.parametrize(("broken", "damaged"), [(40, 0), (200, 1024), (400, 2048)])
+def test_broken_first_packets_are_silence_too(broken: int, damaged: int) -> None:
+    """The very first one is priming alone."""
+    data = bytearray(data_of("aac.m4a"))
+    whole = decoded(bytes(data))
+    start = data.index(b"mdat") + 4
+    data[start : start + broken] = b"\xff" * broken
+    blocks, marks = blocks_of(bytes(data))
+    assert marks.damaged == damaged
+    assert sum(len(one.values) for one in blocks) == len(whole)
+
+
 def test_a_container_that_breaks_off_is_short_by_what_it_states() -> None:
     data = bytearray(data_of("aac.mka"))
     start = len(data) // 2
