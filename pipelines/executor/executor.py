@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -16,13 +16,8 @@ from pipelines.planning.pool_sizing import Allocation
 class Executor(Protocol):
     """Takes units through stages. It knows no commits: what it yields may come twice, or never.
 
-    `start` comes first, then `resources`; streams run within `session`.
+    `start` comes first, then `resources` and `allocate`; streams run within `session`.
     """
-
-    @property
-    def is_elastic(self) -> bool:
-        """Whether more resources may come while it runs."""
-        ...
 
     def start(self) -> None:
         """Get ready to run stages.
@@ -34,6 +29,18 @@ class Executor(Protocol):
 
     def resources(self) -> Mapping[str, float]:
         """What there is, such as ``{"CPU": 8.0, "GPU": 1.0}``."""
+        ...
+
+    def allocate(self, job: JobConfig, idle: Collection[str] = ()) -> Allocation:
+        """Size the pools of a job's stages.
+
+        Args:
+            job: may fix sizes, or leave them open.
+            idle: stages that no row of the manifest needs.
+
+        Raises:
+            UsageError: what the job asks for is not there.
+        """
         ...
 
     def session(self, timeout_s: float) -> AbstractContextManager[None]:

@@ -4,7 +4,7 @@ but those of the stages. For debugging (a breakpoint in a stage works) and for t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -14,14 +14,13 @@ from actors.batch.receipt import Outcome, outcomes
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import FaultBoundary
+from pipelines.config.job import JobConfig
 from pipelines.executor.stages import Stages
-from pipelines.planning.pool_sizing import Allocation
+from pipelines.planning.pool_sizing import POOLS, Allocation, Pool
 
 
 class InlineExecutor:
     """Runs units in their order. A stage that ends its process ends the run with it."""
-
-    is_elastic = False
 
     def start(self) -> None:
         """Nothing has to be started."""
@@ -32,6 +31,17 @@ class InlineExecutor:
         if torch.cuda.is_available():
             resources["GPU"] = float(torch.cuda.device_count())
         return resources
+
+    def allocate(self, job: JobConfig, idle: Collection[str] = ()) -> Allocation:
+        """Every stage once, with all there is: no two of them work at the same time, so sizes that
+        a job was given for a cluster do not matter here."""
+        there = self.resources()
+        pools = tuple(
+            Pool(name, 1, 1, there["CPU"], min(there.get("GPU", 0.0), 1.0), {})
+            for name in POOLS
+            if name in job.spec.stages and name not in idle
+        )
+        return Allocation(pools, 1.0, ())
 
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:

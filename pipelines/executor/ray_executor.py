@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from actors.batch.receipt import Outcome, outcomes
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import FaultBoundary
+from pipelines.config.job import JobConfig
 from pipelines.errors import RunFailed
 from pipelines.executor.cluster import start_ray
 from pipelines.executor.ray_internals import end_actors
@@ -22,7 +23,7 @@ from pipelines.executor.ray_settings import own_data_context, quiet
 from pipelines.executor.stage_monitor import BOARD
 from pipelines.executor.stages import Stages
 from pipelines.executor.unit_blocks import unit_source
-from pipelines.planning.pool_sizing import Allocation, Pool
+from pipelines.planning.pool_sizing import Allocation, Pool, fit_pools
 
 BLOCKS_WAITING = 1
 # so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
@@ -42,11 +43,6 @@ class RayExecutor:
         self.address = address
         self.verbose = verbose
 
-    @property
-    def is_elastic(self) -> bool:
-        """A cluster may grow; this machine does not."""
-        return self.address is not None
-
     def start(self) -> None:
         """Start or join Ray; one that runs in this process already is used as it is."""
         with _told():
@@ -57,6 +53,10 @@ class RayExecutor:
         with _told():
             resources: dict[str, float] = ray.cluster_resources()
         return resources
+
+    def allocate(self, job: JobConfig, idle: Collection[str] = ()) -> Allocation:
+        """Fit the pools to the resources; a cluster may grow, this machine does not."""
+        return fit_pools(job, self.resources(), elastic=self.address is not None, idle=idle)
 
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:

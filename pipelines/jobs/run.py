@@ -20,7 +20,7 @@ from pipelines.executor.stages import Stages, check_columns, make_stages
 from pipelines.jobs.row_isolation import RowIsolation, merged
 from pipelines.jobs.signals import answered, stoppable
 from pipelines.planning.plan import Plan, idle_stages, make_plan, passthrough_schema
-from pipelines.planning.pool_sizing import Allocation, fit_pools
+from pipelines.planning.pool_sizing import Allocation
 from pipelines.planning.preflight import (
     check_channel_ids,
     check_output_outside_input,
@@ -219,12 +219,7 @@ class Run:
             )
         self.executor.start()
         resources = self.executor.resources()
-        allocation = fit_pools(
-            self.job,
-            resources,
-            elastic=self.executor.is_elastic,
-            idle=idle_stages(self.job.spec, self.plan.schema),
-        )
+        allocation = self.executor.allocate(self.job, idle_stages(self.job.spec, self.plan.schema))
         self.setup = setup_record(allocation, resources)
         self.begins.append(time.time())
         self._record()

@@ -79,3 +79,14 @@ def test_every_unit_comes_to_a_receipt_or_a_fault() -> None:
     assert (first.unit, last.unit) == (0, 2)
     assert [call.stage for call in first.stages] == ["load", "write"]
     assert failed == Fault(1, None, "fault", "write: RuntimeError: no")
+
+
+def test_sizes_for_a_cluster_do_not_keep_a_job_from_a_debugger(tmp_path: Path) -> None:
+    pool = {"min_size": 8, "num_gpus": 4, "resources": {"big": 1}}
+    asked = job(tmp_path, limit=1, executor="inline", encode=pool, decode=pool)
+    allocation = InlineExecutor().allocate(asked)
+    assert [(pool.name, pool.max_size) for pool in allocation.pools] == [
+        ("encode", 1), ("decode", 1),
+    ]  # fmt: skip
+    assert allocation.notes == ()
+    assert run_job(asked).counts.ok == 1
