@@ -13,11 +13,7 @@ import pyarrow as pa
 from actors.batch.schema import ROWS, SPEC
 from actors.columnar.cells import canonical, shown_rows
 from actors.columnar.constants import constants_schema, with_constants
-from actors.columnar.file_rows import (
-    open_parquet as open_parquet,  # units and their files, in one place
-)
 from actors.columnar.file_rows import read_file_rows
-from actors.columnar.file_rows import read_parquet_rows as read_parquet_rows
 from actors.columnar.value_bounds import TOO_LARGE, bounded_table, large_row
 
 

@@ -6,25 +6,14 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import inf
 from typing import Any
 
-import pyarrow as pa
 from torch import Tensor
 
-from actors.batch.schema import (
-    CUTS,
-    INPUT_SAMPLES,
-    INPUT_SHORT_BY_S,
-    MARK_TYPES,
-    SOURCE,
-    SOURCE_TYPE,
-    SPANS_TYPE,
-    WAVE,
-)
-from actors.batch.table import read_wave, scatter, set_column, wave_column
+from actors.batch.schema import INPUT_SHORT_BY_S
 from actors.inputs.channels import channel_of
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import Limits, open_uri
@@ -79,7 +68,7 @@ class AudioSource:
 
 
 @dataclass(frozen=True)
-class Heard:
+class LoadedAudio:
     """The audio of a row.
 
     Attributes:
@@ -129,7 +118,7 @@ def load_audio(
     max_duration_s: float,
     limits: Limits | None = None,
     rule: SpanRule | None = None,
-) -> Heard:
+) -> LoadedAudio:
     """Fetch and decode the audio of a row, or look through it once if it is long.
 
     Args:
@@ -144,25 +133,25 @@ def load_audio(
     """
     source = source_of(row, policy, limits)
     with source.open(max_duration_s) as stream:
-        return heard_in(stream, source, row, rule)
+        return load_stream(stream, source, row, rule)
 
 
-def heard_in(
+def load_stream(
     stream: AudioStream, source: AudioSource, row: Mapping[str, Any], rule: SpanRule | None
-) -> Heard:
+) -> LoadedAudio:
     """What a row's open stream holds; see `load_audio`."""
-    heard = _read(stream, rule)
+    loaded = _read(stream, rule)
     if (channel := stream.stronger) is not None:
         stream.take(channel)
-        heard, source = _read(stream, rule), replace(source, channel=channel)
+        loaded, source = _read(stream, rule), replace(source, channel=channel)
     return replace(
-        heard,
-        source=None if heard.wave is not None else source,
-        marks=_marks(stream, row, heard.samples / SAMPLE_RATE),
+        loaded,
+        source=None if loaded.wave is not None else source,
+        marks=_marks(stream, row, loaded.samples / SAMPLE_RATE),
     )
 
 
-def _read(stream: AudioStream, rule: SpanRule | None) -> Heard:
+def _read(stream: AudioStream, rule: SpanRule | None) -> LoadedAudio:
     """All of a stream once: what is short as a wave, of what is long where its silences are."""
     blocks = stream.native()
     held, samples = [], 0
@@ -173,24 +162,24 @@ def _read(stream: AudioStream, rule: SpanRule | None) -> Heard:
             return _looked_through(chain(held, blocks), stream.rate, rule)
     wave = finite(resample(joined(held, samples), stream.rate))
     cut = rule if rule and samples > rule.max_s * stream.rate else None
-    return Heard(len(wave), wave, spans=_spans_of(wave, cut))
+    return LoadedAudio(len(wave), wave, spans=_spans_of(wave, cut))
 
 
-def _looked_through(blocks: Iterable[Tensor], rate: int, rule: SpanRule | None) -> Heard:
+def _looked_through(blocks: Iterable[Tensor], rate: int, rule: SpanRule | None) -> LoadedAudio:
     levels = Levels(rate)
     for block in blocks:
         levels.add(block)
     samples = -(-levels.samples * SAMPLE_RATE // rate)
     cut = rule if rule and levels.samples > rule.max_s * rate else None
-    return Heard(samples, spans=find_spans(levels.energies(), samples, cut) if cut else None)
+    return LoadedAudio(samples, spans=find_spans(levels.energies(), samples, cut) if cut else None)
 
 
-def _marks(stream: AudioStream, row: Mapping[str, Any], heard_s: float) -> Marks:
+def _marks(stream: AudioStream, row: Mapping[str, Any], found_s: float) -> Marks:
     """The stream's marks, and how much less there is than the manifest announces."""
     marks = stream.marks
     declared_s = _declared_s(row)
-    if declared_s is not None and declared_s - heard_s > SHORT_S:
-        marks[INPUT_SHORT_BY_S] = round(declared_s - heard_s, 6)
+    if declared_s is not None and declared_s - found_s > SHORT_S:
+        marks[INPUT_SHORT_BY_S] = round(declared_s - found_s, 6)
     return marks
 
 
@@ -261,42 +250,3 @@ def _audio_value(row: Mapping[str, Any]) -> bytes | str:
             "{bytes, path}",
         )
     return value
-
-
-# ---- as columns of the table that travels ----------------------------------------------------
-
-
-def write_heard(table: pa.Table, heard: Mapping[int, Heard]) -> pa.Table:
-    """Set the columns that say what was loaded: `wave`, `source`, `cuts`, `input_samples` and
-    the marks."""
-    count = table.num_rows
-    waves = {row: one.wave for row, one in heard.items() if one.wave is not None}
-    sources = {row: asdict(one.source) for row, one in heard.items() if one.source}
-    spans = {row: one.spans for row, one in heard.items()}
-    samples = {row: one.samples for row, one in heard.items()}
-    table = set_column(table, WAVE, wave_column(waves, count))
-    table = set_column(table, SOURCE, scatter(sources, count, SOURCE_TYPE))
-    table = set_column(table, CUTS, scatter(spans, count, SPANS_TYPE))
-    for name, kind in MARK_TYPES.items():
-        marks = {row: one.marks.get(name) for row, one in heard.items()}
-        table = set_column(table, name, scatter(marks, count, kind))
-    return set_column(table, INPUT_SAMPLES, scatter(samples, count, pa.int64()))
-
-
-def read_heard(table: pa.Table, row: int) -> Heard:
-    """Undo `write_heard` for one row that has audio."""
-    source = table.column(SOURCE)[row].as_py()
-    return Heard(
-        table.column(INPUT_SAMPLES)[row].as_py(),
-        read_wave(table, WAVE, row) if table.column(WAVE)[row].is_valid else None,
-        AudioSource.of_cell(source) if source else None,
-        read_cuts(table, row),
-    )
-
-
-def read_cuts(table: pa.Table, row: int) -> Spans | None:
-    """The spans into which a row's audio was cut; None where it is one piece."""
-    if CUTS not in table.column_names:
-        return None
-    cuts = table.column(CUTS)[row].as_py()
-    return None if cuts is None else [(start, stop) for start, stop in cuts]

@@ -22,8 +22,9 @@ from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
 from uniaudio2.tokens.codes import Codes
 
-CODE_COLUMNS = {REASON_CODES: "reason_path", RECON_CODES: "recon_path"}
-CODE_SOURCES = (*CODE_COLUMNS, *CODE_COLUMNS.values())
+# columns of codes, and those that name the files of a published pair in their place
+CODE_PATHS = {REASON_CODES: "reason_path", RECON_CODES: "recon_path"}
+CODE_SOURCES = (*CODE_PATHS, *CODE_PATHS.values())
 MAX_FRAMES = 1_000_000  # 22 hours of reconstruction codes
 _MAX_FILE_BYTES = MAX_FRAMES * CODEBOOKS * 8 + (1 << 20)
 _MAX_PICKLE_BYTES = 1 << 16
@@ -53,7 +54,7 @@ _UINT16_OPCODES = (
 
 def has_codes(row: Mapping[str, Any]) -> bool:
     """Tell whether a row brings reconstruction codes; values may still be Arrow cells."""
-    names = (RECON_CODES, CODE_COLUMNS[RECON_CODES])
+    names = (RECON_CODES, CODE_PATHS[RECON_CODES])
     return any(_is_given(row.get(name)) for name in names)
 
 
@@ -81,7 +82,7 @@ def load_codes(
         BadRow: `missing_value`, `bad_codes`, `too_long`, or what `fetch` finds.
     """
     found: dict[str, Tensor] = {}
-    for name, path_column in CODE_COLUMNS.items():
+    for name, path_column in CODE_PATHS.items():
         value = _unpacked(row.get(name), name)
         path = row.get(path_column)
         if value is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from actors.inputs.audio import Heard, heard_in, source_of
+from actors.inputs.audio import LoadedAudio, load_stream, source_of
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits
 from uniaudio2.audio.spans import SpanRule
@@ -23,7 +23,7 @@ def load_channels(
     limits: Limits | None = None,
     rule: SpanRule | None = None,
     wanted: Sequence[int] | None = None,
-) -> dict[int, Heard | BadRow]:
+) -> dict[int, LoadedAudio | BadRow]:
     """Fetch the audio of a row and decode it channel by channel, see `load_audio`.
 
     Args:
@@ -35,7 +35,7 @@ def load_channels(
         wanted: channels, counted from 0; None takes all that there are.
 
     Returns:
-        what was heard by channel, or why that one cannot be. Of more channels than a call has no
+        what was loaded, by channel, or why that one cannot be. Of more channels than a call has no
         waves are held where the file can be read again.
 
     Raises:
@@ -43,7 +43,7 @@ def load_channels(
             than `MOST_CHANNELS`.
     """
     source = source_of(row, policy, limits)
-    found: dict[int, Heard | BadRow] = {}
+    found: dict[int, LoadedAudio | BadRow] = {}
     is_read_again = source.uri is not None
     with source.open(max_duration_s) as stream:
         if wanted is None:
@@ -58,10 +58,10 @@ def load_channels(
             try:
                 stream.take(channel)
                 own = replace(source, channel=channel)
-                heard = heard_in(stream, own, row, rule)
+                loaded = load_stream(stream, own, row, rule)
                 if is_read_again and len(wanted) > _MOST_WAVES:
-                    heard = replace(heard, wave=None, source=own)
-                found[channel] = heard
+                    loaded = replace(loaded, wave=None, source=own)
+                found[channel] = loaded
             except BadRow as error:
                 found[channel] = error
     return found

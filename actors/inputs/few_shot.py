@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from actors.batch.schema import RECON_CODES
@@ -15,7 +16,8 @@ from actors.inputs.codes import load_codes
 from actors.inputs.instructions import choose_instruction
 from actors.inputs.text import check_text, read_text
 from actors.storage.addresses import AddressPolicy
-from uniaudio2.config import CodecConfig
+from uniaudio2.codec.segments import reason_frames, recon_frames
+from uniaudio2.config import CODEBOOKS, CodecConfig
 from uniaudio2.errors import BadRow
 from uniaudio2.lm.prompt import PromptBuilder
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
@@ -96,20 +98,20 @@ def read_example(
         BadRow: a value is missing, empty or unreadable.
     """
 
-    def heard(name: str) -> Tensor | Codes:
+    def sound_of(name: str) -> Tensor | Codes:
         if name == AUDIO and row.get(AUDIO) is None and row.get(RECON_CODES) is not None:
             return load_codes(row, policy)
         own = row if name == AUDIO else {AUDIO: row.get(name)}
         return load_wave(own, policy, max_duration_s)
 
     values: dict[str, Value] = {name: read_text(row, name, task) for name in task.text_columns}
-    values |= {name: heard(name) for name in task.audio_columns}
+    values |= {name: sound_of(name) for name in task.audio_columns}
     columns = [_present(row, names) for names in answer_columns(task)]
     answer: str | list[Tensor | Codes]
     if task.output == "text":
         answer = check_text(row[columns[0]], columns[0])
     else:
-        answer = [heard(name) for name in columns]
+        answer = [sound_of(name) for name in columns]
     own = row.get("instruction")
     instruction = None if own is None else check_text(own, "instruction")
     return Example(row_id, values, answer, instruction)
@@ -175,8 +177,8 @@ def zero_codes(codec: CodecConfig) -> EncodeAll:
     def encode(waves: Sequence[Tensor]) -> list[Codes]:
         return [
             Codes(
-                Codes.empty().reason.new_zeros(len(wave) // codec.reason_samples + 1, 8),
-                Codes.empty().recon.new_zeros(len(wave) // codec.recon_samples + 1, 8),
+                torch.zeros(reason_frames(len(wave), codec), CODEBOOKS, dtype=torch.int64),
+                torch.zeros(recon_frames(len(wave), codec), CODEBOOKS, dtype=torch.int64),
             )
             for wave in waves
         ]

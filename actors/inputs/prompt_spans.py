@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from actors.batch.schema import ID, INPUT_SAMPLES
 from actors.batch.table import read_codes
-from actors.inputs.audio import read_cuts
+from actors.inputs.audio_columns import read_cuts
 from uniaudio2.audio.resampling import SAMPLE_RATE
 from uniaudio2.codec.segments import reason_frames, recon_frames
 from uniaudio2.config import RECON_RATE_HZ, CodecConfig

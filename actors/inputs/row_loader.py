@@ -18,7 +18,7 @@ from actors.batch.schema import (
 )
 from actors.columnar.cells import plain_value
 from actors.columnar.value_bounds import TOO_LARGE, large_row, too_large_message
-from actors.inputs.audio import AUDIO_COLUMNS, Heard, load_audio
+from actors.inputs.audio import AUDIO_COLUMNS, LoadedAudio, load_audio
 from actors.inputs.channels import channel_of
 from actors.inputs.codes import CODE_SOURCES, has_codes, load_codes
 from actors.inputs.each_channel import load_channels
@@ -35,7 +35,7 @@ _WITH_REASON = ("audio", "reason")
 _CHANNEL = CHANNEL_COLUMNS[0]
 
 
-class Loaded(NamedTuple):
+class LoadedRow(NamedTuple):
     """What became of a row, or of one channel of it.
 
     Attributes:
@@ -45,7 +45,7 @@ class Loaded(NamedTuple):
     """
 
     row_id: str
-    value: Heard | Codes | BadRow | None
+    value: LoadedAudio | Codes | BadRow | None
     channel: int | None = None
 
 
@@ -73,8 +73,8 @@ class RowLoader:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are looked at; the others may hold anything."""
-        heard = self.task.other_audio  # looked at by themselves
-        wanted = tuple(name for name in self.task.columns if name not in heard)
+        others = self.task.other_audio  # looked at by themselves
+        wanted = tuple(name for name in self.task.columns if name not in others)
         wanted += tuple(self.task.fallback.values())
         if "generate" in self.task.stages:
             wanted += ("instruction",)
@@ -90,7 +90,7 @@ class RowLoader:
         row_id: str,
         policy: AddressPolicy,
         wanted: tuple[str, ...] = (),
-    ) -> list[Loaded]:
+    ) -> list[LoadedRow]:
         """Load a row: one result, or one for each of its channels.
 
         Args:
@@ -102,27 +102,27 @@ class RowLoader:
         try:
             row = self._checked(cells)
             if RECON_CODES in self.task.columns or self._brings_codes(row):
-                return [Loaded(row_id, self._load_codes(row, policy))]
+                return [LoadedRow(row_id, self._load_codes(row, policy))]
             if AUDIO not in self.task.columns:
-                return [Loaded(row_id, None)]
+                return [LoadedRow(row_id, None)]
             chosen = self.channel if channel_of(row) is None else None
             if chosen == "each":
                 return self._load_each(row, row_id, policy, wanted)
-            heard = load_audio(
+            loaded = load_audio(
                 row if chosen is None else {**row, _CHANNEL: chosen},
                 policy, self.max_duration_s, self.limits, self.rule,
             )  # fmt: skip
-            return [Loaded(row_id, self._fitting(heard), chosen)]
+            return [LoadedRow(row_id, self._fitting(loaded), chosen)]
         except BadRow as error:
-            return [Loaded(name, error) for name in asked_of(row_id, wanted) or (row_id,)]
+            return [LoadedRow(name, error) for name in asked_of(row_id, wanted) or (row_id,)]
 
     def _load_each(
         self, row: Mapping[str, Any], row_id: str, policy: AddressPolicy, wanted: tuple[str, ...]
-    ) -> list[Loaded]:
+    ) -> list[LoadedRow]:
         channels = channels_asked(row_id, wanted)
         found = load_channels(row, policy, self.max_duration_s, self.limits, self.rule, channels)
         return [
-            Loaded(channel_id(row_id, channel), self._fitting(value), channel)
+            LoadedRow(channel_id(row_id, channel), self._fitting(value), channel)
             for channel, value in found.items()
         ]
 
@@ -142,15 +142,15 @@ class RowLoader:
             check_text(row["instruction"], "instruction")
         return row
 
-    def _fitting(self, heard: Heard | BadRow) -> Heard | BadRow:
-        """What was heard, if a prompt can hold it."""
-        if isinstance(heard, Heard) and seconds(heard.samples) > self.prompt_s:
+    def _fitting(self, loaded: LoadedAudio | BadRow) -> LoadedAudio | BadRow:
+        """What was loaded if a prompt can hold it."""
+        if isinstance(loaded, LoadedAudio) and seconds(loaded.samples) > self.prompt_s:
             return BadRow(
                 "too_long",
-                f"{seconds(heard.samples):.1f} s of audio; a prompt of task {self.task.name} "
+                f"{seconds(loaded.samples):.1f} s of audio; a prompt of task {self.task.name} "
                 f"holds less than {self.prompt_s:.1f} s; cut it with start_s and end_s",
             )
-        return heard
+        return loaded
 
     def _brings_codes(self, row: Mapping[str, Any]) -> bool:
         """Whether codes stand in for the row's audio.

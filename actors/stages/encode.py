@@ -17,7 +17,8 @@ from actors.batch.schema import (
     StageColumns,
 )
 from actors.batch.table import alive, each_row, mark_errors, read_codes, write_codes
-from actors.inputs.audio import Heard, read_heard
+from actors.inputs.audio import LoadedAudio
+from actors.inputs.audio_columns import read_loaded
 from actors.inputs.extra_audio import encode_extra_audio, extra_suffix, wave_of
 from actors.inputs.prefetch import prefetched
 from actors.storage.model_source import local_model
@@ -73,9 +74,9 @@ class Encoder:
         """Encode the rows that are still good and bring no codes of their own."""
         brought = {row: read_codes(table, row) for row in alive(table)}
         codes = {row: own for row, own in brought.items() if len(own.recon)}
-        heard = {row: read_heard(table, row) for row in brought if row not in codes}
-        codes |= self._encode_waves(heard)
-        long = {row: one for row, one in heard.items() if one.wave is None}
+        loaded = {row: read_loaded(table, row) for row in brought if row not in codes}
+        codes |= self._encode_waves(loaded)
+        long = {row: one for row, one in loaded.items() if one.wave is None}
         streamed, errors = each_row(long, lambda row: self._encode_stream(long[row]))
         table = write_codes(mark_errors(table, "encode", errors), codes | streamed)
         table = encode_extra_audio(
@@ -83,21 +84,21 @@ class Encoder:
         )
         return table.drop_columns([WAVE, SOURCE])
 
-    def _encode_waves(self, heard: dict[int, Heard]) -> dict[int, Codes]:
+    def _encode_waves(self, loaded: dict[int, LoadedAudio]) -> dict[int, Codes]:
         """Encode what is in memory, the spans of all rows together."""
         clips = [
             (row, clip)
-            for row, one in heard.items()
+            for row, one in loaded.items()
             if one.wave is not None
             for clip in ([one.wave] if one.spans is None else cut_spans([one.wave], one.spans))
         ]
         made = self.model.encode([clip for _, clip in clips], self.budget, self.padding)
-        by_row: dict[int, list[Codes]] = {row: [] for row in heard if heard[row].wave is not None}
+        by_row: dict[int, list[Codes]] = {row: [] for row in loaded if loaded[row].wave is not None}
         for (row, _), codes in zip(clips, made, strict=True):
             by_row[row].append(codes)
         return {row: Codes.join(own) for row, own in by_row.items()}
 
-    def _encode_stream(self, one: Heard) -> Codes:
+    def _encode_stream(self, one: LoadedAudio) -> Codes:
         """Encode long audio while it is read; memory does not grow with its length."""
         assert one.source is not None  # noqa: S101 - long audio has one
         with one.source.open() as stream, prefetched(stream.blocks()) as blocks:

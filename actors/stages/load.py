@@ -30,10 +30,11 @@ from actors.batch.table import mark_errors, set_column, start_table, write_codes
 from actors.batch.unit import UnitSpec, row_ids
 from actors.columnar.cells import shown_value, valid_column
 from actors.columnar.value_bounds import TOO_LARGE
-from actors.inputs.audio import AUDIO_COLUMNS, Heard, load_wave, write_heard
+from actors.inputs.audio import AUDIO_COLUMNS, LoadedAudio, load_wave
+from actors.inputs.audio_columns import write_loaded
 from actors.inputs.channels import holds_channels
 from actors.inputs.extra_audio import load_extra_audio, wave_of
-from actors.inputs.row_loader import Loaded, RowLoader
+from actors.inputs.row_loader import LoadedRow, RowLoader
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits
 from uniaudio2.audio.spans import SpanRule
@@ -90,9 +91,9 @@ class Loader:
         if spec.kept:
             return read_kept(spec.kept, spec.row)
         sounds = (*AUDIO_COLUMNS, *self.task.other_audio)
-        unheard = () if AUDIO in self.rows.columns else AUDIO_COLUMNS
+        paths_only = () if AUDIO in self.rows.columns else AUDIO_COLUMNS
         longest = dict.fromkeys(sounds, self.rows.limits.max_bytes)
-        raw = spec.read(limits=longest, paths_only=unheard)
+        raw = spec.read(limits=longest, paths_only=paths_only)
         policy = AddressPolicy(spec.base, self.allow, spec.tar)
         places, loaded = self._load_rows(raw, spec, policy)
         inputs = self._travelling(raw, places, [one.channel for one in loaded])
@@ -105,8 +106,8 @@ class Loader:
         errors = {row: value for row, value in values.items() if isinstance(value, BadRow)}
         result = mark_errors(result, "load", errors)
         if AUDIO in self.task.columns:
-            heard = {row: value for row, value in values.items() if isinstance(value, Heard)}
-            result = write_heard(result, heard)
+            audio = {row: value for row, value in values.items() if isinstance(value, LoadedAudio)}
+            result = write_loaded(result, audio)
         others = self.task.other_audio
         result = load_extra_audio(
             result, _taken(raw, others, places), others, lambda value: self._other(value, policy)
@@ -120,13 +121,13 @@ class Loader:
 
     def _load_rows(
         self, raw: pa.Table, spec: UnitSpec, policy: AddressPolicy
-    ) -> tuple[list[int], list[Loaded]]:
+    ) -> tuple[list[int], list[LoadedRow]]:
         """What became of the rows, in their order, and which row each of it comes of."""
         wanted = {FAULT_COLUMN, TOO_LARGE, *self.rows.columns}
         names = [name for name in raw.column_names if name in wanted]
         ids = [str(row_id) for row_id in row_ids(raw)]
 
-        def work(place: int) -> list[Loaded]:
+        def work(place: int) -> list[LoadedRow]:
             cells = {name: raw.column(name)[place] for name in names}
             return self.rows.load(cells, ids[place], policy, spec.wanted)
 

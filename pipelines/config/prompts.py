@@ -11,13 +11,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.schema import FAULT_COLUMN, SPAN_COLUMNS
-from actors.batch.unit import read_parquet_rows, row_ids
+from actors.batch.schema import CODE_COLUMNS, FAULT_COLUMN, SPAN_COLUMNS
+from actors.batch.unit import row_ids
 from actors.columnar.cells import plain_value
 from actors.columnar.constants import with_constants
+from actors.columnar.file_rows import read_parquet_rows
 from actors.columnar.value_bounds import TOO_LARGE, too_large_message
 from actors.inputs.audio import AUDIO_COLUMNS
-from actors.inputs.codes import CODE_COLUMNS
+from actors.inputs.codes import CODE_SOURCES
 from actors.inputs.few_shot import (
     Example,
     answer_columns,
@@ -146,7 +147,7 @@ def _examples_of(
     answers = [name for names in answer_columns(task) for name in names]
     wanted = {
         *task.columns, *task.fallback.values(), *answers, *AUDIO_COLUMNS, *SPAN_COLUMNS,
-        *CODE_COLUMNS, *CODE_COLUMNS.values(), FAULT_COLUMN, TOO_LARGE, "instruction",
+        *CODE_SOURCES, FAULT_COLUMN, TOO_LARGE, "instruction",
     }  # fmt: skip
     names = [name for name in table.column_names if name in wanted]
     policy = AddressPolicy(source.base, allow, source.uri if source.pinned else "")

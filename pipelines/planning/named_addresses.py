@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.inputs.audio import AUDIO_COLUMNS
-from actors.inputs.codes import CODE_COLUMNS
+from actors.inputs.codes import CODE_PATHS
 from actors.storage.addresses import AddressPolicy, refused_names, remedy
 from pipelines.errors import UsageError
 from uniaudio2.shown import quoted
@@ -70,7 +70,7 @@ class AddressScan:
         )
 
     def _columns(self) -> tuple[str, ...]:
-        others = (*self.task.other_audio, *CODE_COLUMNS.values())
+        others = (*self.task.other_audio, *CODE_PATHS.values())
         return (*AUDIO_COLUMNS, *others) if "audio" in self.task.columns else others
 
 

@@ -29,7 +29,6 @@ _RANGE_DB = 70.0
 # dark blue, violet, red, orange, pale yellow
 _HEAT = ((8, 10, 40), (90, 25, 110), (190, 55, 85), (245, 135, 50), (252, 250, 190))
 
-Numbers = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 
 

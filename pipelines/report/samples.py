@@ -21,8 +21,9 @@ from actors.batch.schema import (
     SPAN_COLUMNS,
 )
 from actors.batch.table import read_codes
-from actors.batch.unit import read_parquet_rows, row_ids
+from actors.batch.unit import row_ids
 from actors.columnar.cells import plain_value
+from actors.columnar.file_rows import read_parquet_rows
 from actors.inputs.audio import AUDIO_COLUMNS, load_wave
 from actors.stages.write import file_mark
 from actors.storage.addresses import AddressPolicy, tar_of

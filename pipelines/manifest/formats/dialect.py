@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pipelines.manifest.formats.audio_names import is_audio_name
-from pipelines.manifest.tables.row_tables import is_unicode
 from pipelines.manifest.tables.text_lines import TextFile
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -92,11 +91,6 @@ def is_header(cells: Iterable[str]) -> bool:
 def is_never_quoted(names: Iterable[str], delimiter: str) -> bool:
     """Tell a table whose quotes are text by the columns that its tool writes."""
     return delimiter == "\t" and set(names) >= _UNQUOTED_HEADER
-
-
-def has_undecoded(line: str) -> bool:
-    """Tell whether bytes of a line are no text in its encoding."""
-    return not is_unicode(line)
 
 
 def script_of(file: TextFile) -> Script:

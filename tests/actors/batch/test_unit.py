@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.batch.unit import UnitSpec, open_parquet, read_parquet_rows, row_ids, to_stream
+from actors.batch.unit import UnitSpec, row_ids, to_stream
+from actors.columnar.file_rows import open_parquet, read_parquet_rows
 
 
 def test_ids_come_from_the_column_or_from_the_whole_row() -> None:

@@ -13,7 +13,8 @@ import torch
 
 from actors.batch.table import read_codes, start_table, write_codes
 from actors.inputs import audio
-from actors.inputs.audio import AudioSource, Heard, load_audio, write_heard
+from actors.inputs.audio import AudioSource, LoadedAudio, load_audio
+from actors.inputs.audio_columns import write_loaded
 from actors.stages.encode import Encoder
 from actors.storage.addresses import AddressPolicy
 from tests.conftest import tone
@@ -28,10 +29,10 @@ def encoder(batch: int) -> Encoder:
     return Encoder("tiny", batch=batch)
 
 
-def encoded(heard: dict[int, Heard], brought: dict[int, Codes], batch: int = 2) -> pa.Table:
-    count = len(heard) + len(brought)
+def encoded(loaded: dict[int, LoadedAudio], brought: dict[int, Codes], batch: int = 2) -> pa.Table:
+    count = len(loaded) + len(brought)
     table = start_table([f"r{row}" for row in range(count)], pa.array([{"x": 1}] * count), 0)
-    return encoder(batch)(write_codes(write_heard(table, heard), brought))
+    return encoder(batch)(write_codes(write_loaded(table, loaded), brought))
 
 
 def same(one: Codes, other: Codes) -> bool:
@@ -41,7 +42,7 @@ def same(one: Codes, other: Codes) -> bool:
 def test_rows_with_codes_are_not_encoded() -> None:
     brought = Codes(torch.full((1, 8), 3), torch.full((2, 8), 4))
     clip = torch.from_numpy(tone(0.3))
-    result = encoded({1: Heard(len(clip), clip)}, {0: brought})
+    result = encoded({1: LoadedAudio(len(clip), clip)}, {0: brought})
     assert not {"wave", "source"} & set(result.column_names)
     assert same(read_codes(result, 0), brought)
     assert same(read_codes(result, 1), encoder(2).model.encode([clip])[0])
@@ -85,8 +86,8 @@ def test_long_audio_gives_the_codes_that_it_would_in_memory(
 
 
 def test_long_audio_that_is_gone_or_silent(recording: Path) -> None:
-    gone = Heard(96_000, source=AudioSource("/absent.wav", None, 0.0, None))
-    silent = Heard(96_000, source=AudioSource(str(recording), None, 0.0, None), spans=[])
+    gone = LoadedAudio(96_000, source=AudioSource("/absent.wav", None, 0.0, None))
+    silent = LoadedAudio(96_000, source=AudioSource(str(recording), None, 0.0, None), spans=[])
     result = encoded({0: gone, 1: silent}, {})
     assert result["error_kind"].to_pylist() == ["missing_file", None]
     assert len(read_codes(result, 1).recon) == 0
