@@ -18,15 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from actors.columnar.dictionaries import is_oversized
-from actors.columnar.thrift import page_header
+from actors.columnar.dictionaries import DENSE, is_oversized
+from actors.columnar.thrift import read_dictionary_page
 from actors.storage.file_systems import retrying, split_uri
 
 _HEADER_BYTES = 64
 _SMALL_BYTES = 64 << 10
 _UNPACKED_BYTES = 2 << 20
 _MANY_BYTES = 256 << 20
-_DENSE = 16  # as for dictionaries, see `swapped`
 _BITS = {"BOOLEAN": 1, "INT32": 32, "INT64": 64, "INT96": 64, "FLOAT": 32, "DOUBLE": 64}
 _SHORT_BITS = {"INT_8": 8, "UINT_8": 8, "INT_16": 16, "UINT_16": 16}
 _CODECS = {"SNAPPY": "snappy", "GZIP": "gzip", "BROTLI": "brotli", "ZSTD": "zstd"}
@@ -140,7 +139,7 @@ def _leaf(
     is_many = can_share and longest * facts.values > _MANY_BYTES
     each = -(-facts.values // max(rows, 1)) * longest
     row_bytes = average if is_many else max(each, average)
-    is_dense = facts.packed * _DENSE < facts.numbers
+    is_dense = facts.packed * DENSE < facts.numbers
     return Leaf(group, facts.path, row_bytes, is_many, chunk, is_dense)
 
 
@@ -152,7 +151,7 @@ def _dictionaries(
     it takes far more memory than its file."""
     del footer, rows  # part of the key: another file of that name
     headers = _read(uri, [(offset, offset + _HEADER_BYTES) for offset, _ in asked])
-    pages = [page_header(data) for data in headers]
+    pages = [read_dictionary_page(data) for data in headers]
     longest = [page.unpacked if page else 0 for page in pages]
     ranges = {
         number: (offset + page.length, offset + page.length + page.packed)

@@ -19,10 +19,10 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from actors.columnar.thrift import PageHeader, page_header
+from actors.columnar.thrift import PageHeader, read_dictionary_page
 
 LARGE_BYTES = 32 << 20
-_DENSE = 16  # a page that is packed less than so is of its file's size
+DENSE = 16  # what is packed less than so is of its file's size
 _BLOCK_BYTES = 1 << 20
 _MOST_PACKED_BYTES = 128 << 20
 _STREAMS = {"GZIP": "gzip", "BROTLI": "brotli", "ZSTD": "zstd"}
@@ -48,7 +48,7 @@ class ColumnChunk:
 
 def is_oversized(header: PageHeader) -> bool:
     """Tell whether a dictionary takes far more memory than its file."""
-    return header.unpacked > LARGE_BYTES and header.packed * _DENSE < header.unpacked
+    return header.unpacked > LARGE_BYTES and header.packed * DENSE < header.unpacked
 
 
 def replace_large_values(
@@ -78,7 +78,7 @@ def _patch(file: BinaryIO, chunk: ColumnChunk, found: dict[bytes, Large]) -> byt
         return None
     file.seek(chunk.offset)
     data = file.read(chunk.size)
-    header = page_header(data)
+    header = read_dictionary_page(data)
     if header is None:
         return None
     packed = data[header.length : header.length + header.packed]

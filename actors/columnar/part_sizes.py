@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.columnar.chunk_sizes import longest_of
-from actors.columnar.thrift import Page, read_page
+from actors.columnar.thrift import PageHeader, read_page
 from actors.columnar.value_bounds import MAX_VALUE_BYTES, large_values
 
 MOST_BYTES = 256 << 20
@@ -87,7 +87,7 @@ def _holds_codes(path: str) -> bool:
     return "_codes" in path.partition(".")[0]
 
 
-def _pages(data: bytes, chunk: pq.ColumnChunkMetaData, most: int) -> list[Page]:
+def _pages(data: bytes, chunk: pq.ColumnChunkMetaData, most: int) -> list[PageHeader]:
     """The pages of a column chunk in order; none where a reader looks for none."""
     if not chunk.num_values:
         return []
@@ -113,7 +113,7 @@ def _start(chunk: pq.ColumnChunkMetaData) -> int:
     return int(shared if shared and 0 < shared < first else first)
 
 
-def _longest(data: bytes, chunk: pq.ColumnChunkMetaData, pages: Sequence[Page]) -> int:
+def _longest(data: bytes, chunk: pq.ColumnChunkMetaData, pages: Sequence[PageHeader]) -> int:
     """The longest value that a row may mean without holding it."""
     if not pages or not pages[0].is_dictionary:
         return 0

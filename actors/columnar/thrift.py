@@ -9,93 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 _DICTIONARY_PAGE = 2
-_INTEGER, _STRUCT_AFTER_3, _STRUCT_AFTER_4 = 0x15, 0x4C, 0x3C
-_BOOLEANS = (0x11, 0x12)
+_INTEGER, _STRUCT_AFTER_3 = 0x15, 0x4C
 _WITH_VALUES = {5: 2, 7: 2, 8: 4}  # structs of a page's facts, and which field is the encoding
 _MOST_DEPTH = 8
 
 
 @dataclass(frozen=True)
 class PageHeader:
-    """Of a dictionary page.
+    """Of a page of any kind; numbers as the header claims them.
 
     Attributes:
-        unpacked: bytes of the page as it is read.
-        packed: its bytes in the file.
-        values: how many it has.
-        encoding: of the values, by Parquet's number.
-        length: bytes of the header itself.
-    """
-
-    unpacked: int
-    packed: int
-    values: int
-    encoding: int
-    length: int
-
-    def swapped(self, unpacked: int, packed: int) -> bytes:
-        """The header of another page with as many values."""
-        head = b"".join(_integer(value) for value in (_DICTIONARY_PAGE, unpacked, packed))
-        own = _integer(self.values) + _integer(self.encoding)
-        return head + bytes([_STRUCT_AFTER_3]) + own + b"\0\0"
-
-
-def page_header(data: bytes) -> PageHeader | None:
-    """The header that a chunk begins with; None where its first page is no dictionary."""
-    at = 0
-
-    def integer() -> int:
-        nonlocal at
-        if data[at] != _INTEGER:
-            raise ValueError
-        at += 1
-        value = shift = 0
-        while shift < 64:
-            byte = data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if not byte & 0x80:
-                break
-        return (value >> 1) ^ -(value & 1)
-
-    try:
-        if integer() != _DICTIONARY_PAGE:
-            return None
-        unpacked, packed = integer(), integer()
-        begins = _STRUCT_AFTER_3
-        if data[at] == _INTEGER:
-            integer()  # a check sum
-            begins = _STRUCT_AFTER_4
-        if data[at] != begins:
-            return None
-        at += 1
-        values, encoding = integer(), integer()
-        at += data[at] in _BOOLEANS  # whether it is sorted
-        if data[at : at + 2] != b"\0\0" or min(unpacked, packed, values) < 0:
-            return None
-    except (ValueError, IndexError):
-        return None
-    return PageHeader(unpacked, packed, values, encoding, at + 2)
-
-
-def _integer(value: int) -> bytes:
-    """A field of type i32 that follows the last one."""
-    value <<= 1
-    out = bytearray([_INTEGER])
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-@dataclass(frozen=True)
-class Page:
-    """Of a page of any kind; numbers as its header claims them.
-
-    Attributes:
-        is_dictionary: it holds the values that later pages mean by number.
+        is_dictionary: the page holds the values that later pages mean by number.
         unpacked: bytes of the page as it is read.
         packed: its bytes in the file.
         values: how many it has.
@@ -110,8 +34,14 @@ class Page:
     encoding: int
     length: int
 
+    def swapped(self, unpacked: int, packed: int) -> bytes:
+        """The header of another dictionary page with as many values."""
+        head = b"".join(_integer(value) for value in (_DICTIONARY_PAGE, unpacked, packed))
+        own = _integer(self.values) + _integer(self.encoding)
+        return head + bytes([_STRUCT_AFTER_3]) + own + b"\0\0"
 
-def read_page(data: bytes) -> Page:
+
+def read_page(data: bytes) -> PageHeader:
     """The header that some bytes begin with.
 
     Raises:
@@ -130,7 +60,27 @@ def read_page(data: bytes) -> Page:
     if len(numbers) < len(given):
         raise ValueError("a page's header lacks its sizes")
     kind, unpacked, packed, values, encoding = numbers
-    return Page(kind == _DICTIONARY_PAGE, unpacked, packed, values, encoding, reader.at)
+    return PageHeader(kind == _DICTIONARY_PAGE, unpacked, packed, values, encoding, reader.at)
+
+
+def read_dictionary_page(data: bytes) -> PageHeader | None:
+    """The header that a chunk begins with; None where its first page is no dictionary."""
+    try:
+        header = read_page(data)
+    except ValueError:
+        return None
+    return header if header.is_dictionary else None
+
+
+def _integer(value: int) -> bytes:
+    """A field of type i32 that follows the last one."""
+    value <<= 1
+    out = bytearray([_INTEGER])
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 class _Compact:
@@ -148,28 +98,38 @@ class _Compact:
         while head := self._byte():
             number = number + (head >> 4) if head >> 4 else self._zigzag()
             kind = head & 15
-            found[number] = None if kind in (1, 2) else self._value(kind, depth)
+            found[number] = None if kind in (1, 2) else self._value(kind, depth + 1)
         return found
 
     def _value(self, kind: int, depth: int) -> Any:
         if kind in (4, 5, 6):
             return self._zigzag()
         if kind == 12:
-            return self.struct(depth + 1)
+            return self.struct(depth)
         if kind == 8:
-            length = self._varint()  # moves `at` too
-            self.at += length
+            self._skip(self._varint())
         elif kind in (1, 2, 3):
-            self.at += 1
+            self._skip(1)
         elif kind == 7:
-            self.at += 8
+            self._skip(8)
         elif kind in (9, 10):
-            head = self._byte()
-            for _ in range(self._varint() if head >> 4 == 15 else head >> 4):
-                self._value(head & 15, depth + 1)
+            self._list(depth)
         else:
             raise ValueError("a page header has an unknown field")
         return None
+
+    def _list(self, depth: int) -> None:
+        if depth > _MOST_DEPTH:
+            raise ValueError("lists are nested too deep")
+        head = self._byte()
+        for _ in range(self._varint() if head >> 4 == 15 else head >> 4):
+            self._value(head & 15, depth + 1)
+
+    def _skip(self, size: int) -> None:
+        """Move on; beyond the end there is nothing, however long a list claims to be."""
+        self.at += size
+        if self.at > len(self._data):
+            raise IndexError
 
     def _byte(self) -> int:
         byte = self._data[self.at]

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from actors.columnar.cells import canonical, shown_value
 from actors.columnar.dictionaries import Large
+from actors.columnar.views import mapped_type
 from uniaudio2.shown import quoted
 
 MAX_VALUE_BYTES = 16 << 20
@@ -201,16 +202,8 @@ def _nested_size(column: pa.Array) -> int:
     return _nested_size(column.flatten())
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_dictionary(kind):
-        return kind.value_type
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
-    if pa.types.is_large_list(kind):
-        return pa.large_list(kind.value_field.with_type(_plain_type(kind.value_type)))
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_plain_type(kind.value_type)))
-    return kind
+def _value_type(kind: pa.DataType) -> pa.DataType | None:
+    return kind.value_type if pa.types.is_dictionary(kind) else None
 
 
 def _plain(column: pa.Array, limit: int) -> pa.Array:
@@ -223,7 +216,7 @@ def _plain(column: pa.Array, limit: int) -> pa.Array:
         if column.dictionary.nbytes <= limit:
             return column
         return column.cast(kind.value_type).dictionary_encode().cast(kind)
-    return column.cast(_plain_type(kind)) if _has_dictionary(kind) else column
+    return column.cast(mapped_type(kind, _value_type)) if _has_dictionary(kind) else column
 
 
 def _stand_in(column: pa.Array, row: int) -> Any:

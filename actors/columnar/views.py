@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
+
+
+def mapped_type(
+    kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType | None]
+) -> pa.DataType:
+    """A type with others in the place of some, wherever in its structs and lists they are.
+
+    Args:
+        kind: the type.
+        change: what takes a type's place; None keeps it and looks into it.
+    """
+    changed = change(kind)
+    if changed is not None:
+        return changed
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(mapped_type(field.type, change)) for field in kind])
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(mapped_type(kind.value_type, change)))
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(mapped_type(kind.value_type, change)))
+    return kind
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
     """A type with strings and bytes in the place of ``string_view`` and ``binary_view``."""
-    if kind == pa.string_view():
-        return pa.string()
-    if kind == pa.binary_view():
-        return pa.binary()
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(plain_type(field.type)) for field in kind])
-    if pa.types.is_large_list(kind):
-        return pa.large_list(kind.value_field.with_type(plain_type(kind.value_type)))
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(plain_type(kind.value_type)))
-    return kind
+    return mapped_type(kind, {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get)
 
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:

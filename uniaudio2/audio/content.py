@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 
 from uniaudio2.audio.containers.recognise import is_id3, recognise
-from uniaudio2.audio.decoders.opened import DEMUXERS
 
 LOOK_BYTES = 4096
 # kinds of MP4 (ISO base media) that hold pictures alone
@@ -28,5 +27,4 @@ def holds_audio(head: bytes) -> bool:
         return False
     if head[4:8] == b"ftyp" and head[8:12] in _BRANDS_OF_PICTURES:
         return False
-    found = recognise(io.BytesIO(head))
-    return found is not None and found.kind in DEMUXERS
+    return recognise(io.BytesIO(head)) is not None

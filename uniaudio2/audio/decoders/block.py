@@ -9,12 +9,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from uniaudio2.audio.containers.stored import Undecodable
 from uniaudio2.errors import BadRow
 
 Floats = npt.NDArray[np.float32]
-BLOCK_VALUES = 1 << 20
+BLOCK_VALUES = 1 << 17  # half a megabyte of floats, so that mixing finds them in the cache
 MAX_CHANNELS = 1024
 MAX_RATE = 1_000_000
+_LOST_S = 0.1  # codecs with delay may give a little less than their header says
 
 
 class Block(NamedTuple):
@@ -104,4 +106,17 @@ def check_shape(rate: int, channels: int) -> None:
             "unreadable_audio",
             f"header claims {rate} Hz and {channels} channels; 1 to {MAX_RATE} Hz and 1 to "
             f"{MAX_CHANNELS} channels can be read; convert the file",
+        )
+
+
+def check_length(samples: int, stated: int, rate: int) -> None:
+    """Refuse what ends before its header says.
+
+    Raises:
+        Undecodable: more than a little is missing.
+    """
+    if samples < stated - _LOST_S * rate:
+        raise Undecodable(
+            f"the header announces {stated} samples and {samples} can be read; "
+            "the file is cut or damaged: fetch it again"
         )

@@ -10,11 +10,11 @@ from av.audio.frame import AudioFrame
 
 from uniaudio2.audio.containers.recognise import Found, recognise
 from uniaudio2.audio.containers.stored import Undecodable
-from uniaudio2.audio.decoders.block import Block, Marks, check_shape
+from uniaudio2.audio.decoders.block import Block, Marks, check_length, check_shape
+from uniaudio2.audio.decoders.clock import Clock
 from uniaudio2.audio.decoders.gather import Gather
-from uniaudio2.audio.decoders.opened import Clock, Opened, typed
+from uniaudio2.audio.decoders.opened import Opened, typed
 
-_LOST_S = 0.1  # codecs with delay may give a little less than their header says
 _MOST_DAMAGED = 0.25
 _MOST_LINKS = 4096
 
@@ -110,11 +110,8 @@ class FFmpegDecoder:
         total = self._opened.total
         if total is None or gather.count < total:
             self.marks.missing += max(self._opened.lost, self._opened.missing(gather.count))
-        if total is not None and gather.count < total - _LOST_S * self.rate:
-            raise Undecodable(
-                f"the header announces {total} samples and {gather.count} can be read; "
-                "the file is cut or damaged: fetch it again"
-            )
+        if total is not None:
+            check_length(gather.count, total, self.rate)
 
     def close(self) -> None:
         """See `Decoder`."""

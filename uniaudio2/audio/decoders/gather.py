@@ -10,9 +10,8 @@ from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
 from av.audio.plane import AudioPlane
 
-from uniaudio2.audio.decoders.block import Block, Floats, check_shape
+from uniaudio2.audio.decoders.block import BLOCK_VALUES, Block, Floats, check_shape
 
-BLOCK_VALUES = 1 << 17  # half a megabyte of floats, so that mixing finds them in the cache
 _KINDS = {
     "u8": (np.uint8, 2.0**-7),
     "s16": (np.int16, 2.0**-15),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -22,6 +20,7 @@ from uniaudio2.audio.containers.joints import Link, Whole, is_joinable
 from uniaudio2.audio.containers.mpeg_audio import TAG_BYTES, header_at, tag_of
 from uniaudio2.audio.containers.recognise import Found
 from uniaudio2.audio.containers.stored import Undecodable
+from uniaudio2.audio.decoders.clock import Clock
 from uniaudio2.audio.decoders.places import Places
 from uniaudio2.errors import BadRow
 
@@ -60,7 +59,6 @@ _OPTIONS = {"codec_whitelist": ",".join(sorted(_CODECS)), "max_streams": str(_MO
 _CODEC_OPTIONS = {"flac": {"err_detect": "crccheck+explode", "request_sample_fmt": "s16p"}}
 _SKIP_MANUAL = 1 << 29  # AV_CODEC_FLAG2_SKIP_MANUAL
 _PACKETS_A_LOOK = 64  # asking for a thread's own time is a call to the system
-_SPARE_S = 60.0  # of computing; beyond it, decoding must be as quick as playing
 
 
 @contextmanager
@@ -277,31 +275,3 @@ def _itunes_samples(value: str) -> int:
         return int(words[3], 16) if len(words) > 3 else 0
     except ValueError:
         return 0
-
-
-class Clock:
-    """Computing time of one file, all of its links."""
-
-    def __init__(self) -> None:
-        self._spent_s = self._links_s = self._link_s = 0.0
-        self._before: tuple[int, float] | None = None
-
-    def look(self, decoded_s: float) -> None:
-        """Stop what takes far too long for what it gives.
-
-        Args:
-            decoded_s: seconds of sound of the link that is open; fewer than before in a new one.
-
-        Raises:
-            Undecodable: too much was spent for so many seconds of sound.
-        """
-        if decoded_s < self._link_s:
-            self._links_s += self._link_s
-        self._link_s = decoded_s
-        thread, now = threading.get_ident(), time.thread_time()
-        if self._before is not None and self._before[0] == thread:
-            self._spent_s += now - self._before[1]
-        self._before = thread, now
-        sound_s = self._links_s + decoded_s
-        if self._spent_s > _SPARE_S + sound_s:
-            raise Undecodable(f"decoding {sound_s:.1f} s of it took {self._spent_s:.0f} s")

@@ -8,8 +8,9 @@ from typing import BinaryIO
 import numpy as np
 
 from uniaudio2.audio.containers.stored import Stored
-from uniaudio2.audio.decoders.block import BLOCK_VALUES, Block, Floats, Marks, check_shape
+from uniaudio2.audio.decoders.block import Block, Floats, Marks, check_shape
 
+BLOCK_VALUES = 1 << 20  # nothing but arithmetic is done to them
 _SIGN, _MANTISSA = 0x80, 0x0F
 
 

@@ -12,12 +12,10 @@ import soundfile
 
 from uniaudio2.audio.containers.joints import Whole
 from uniaudio2.audio.containers.stored import Undecodable
-from uniaudio2.audio.decoders.block import Block, Marks, check_shape
+from uniaudio2.audio.decoders.block import BLOCK_VALUES, Block, Marks, check_length, check_shape
 
-BLOCK_VALUES = 1 << 17  # so that mixing finds them in the cache
 _NO_LENGTH = 1 << 62
 _NO_NAME = re.compile(r"^Error opening <[^>]*>: ")  # says where in memory the file is, no more
-_LOST_S = 0.1
 _PLAIN = frozenset(
     {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
 )
@@ -77,11 +75,7 @@ class SndfileDecoder:
                 break
             left -= len(values)
             yield Block(np.ascontiguousarray(values.T).T, self.rate)  # planes, for mixing
-        if left > _LOST_S * self.rate:
-            raise Undecodable(
-                f"the header announces {self.stated} samples and {(self.stated or 0) - left} can "
-                "be read; the file is cut or damaged: fetch it again"
-            )
+        check_length((self.stated or 0) - left, self.stated or 0, self.rate)
 
     def close(self) -> None:
         """See `Decoder`."""
