@@ -41,6 +41,7 @@ class FlacDecoder:
         self.stated = self._plain.stated
         self._at = 0
         self._stop: int | None = None
+        self._alone: bool | None = None  # not looked at yet
 
     @property
     def marks(self) -> Marks:
@@ -58,7 +59,10 @@ class FlacDecoder:
         """Whether no more is wanted than what libsndfile sees, the first of joined files."""
         if self._stop is not None and self._stop <= (self.stated or 0):
             return True
-        return isinstance(self._file, io.BytesIO) and not has_joint(self._file, self._found)
+        if self._alone is None:
+            file = self._file
+            self._alone = isinstance(file, io.BytesIO) and not has_joint(file, self._found)
+        return self._alone
 
     def blocks(self) -> Iterator[Block]:
         """See `Decoder`."""

@@ -9,9 +9,11 @@ import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
 from av.audio.plane import AudioPlane
+from numpy import frombuffer
 
 from uniaudio2.audio.decoders.block import BLOCK_VALUES, Block, Floats, check_shape
 
+MONO_SAMPLES = 1 << 19  # nothing is mixed: most clips are one block, which is not copied again
 _KINDS = {
     "u8": (np.uint8, 2.0**-7),
     "s16": (np.int16, 2.0**-15),
@@ -22,6 +24,7 @@ _KINDS = {
 }
 _U8_ZERO = 128
 Array = npt.NDArray[Any]
+_plane: Any = AudioPlane  # has a buffer, which its types do not say
 
 
 class Gather:
@@ -45,6 +48,7 @@ class Gather:
         self._key: tuple[str, int, str] | None = None
         self._data: Array = np.zeros((0, 0))  # [C, room] or [room, C]
         self._rows: list[Array] = []  # of planes
+        self._dtype = self._data.dtype
         self._planar, self._scale = False, 1.0
         self._channels = 0
         self._speakers: tuple[str, ...] = ()
@@ -72,9 +76,9 @@ class Gather:
         if self._planar:
             # one by one: the list of all planes is read beyond its end for eight and more
             for channel, row in enumerate(self._rows):
-                row[start:stop] = self._plane(frame, channel, samples)
+                row[start:stop] = frombuffer(_plane(frame, channel), self._dtype, samples)
         else:
-            packed = self._plane(frame, 0, samples * self._channels)
+            packed = frombuffer(_plane(frame, 0), self._dtype, samples * self._channels)
             self._data[start:stop] = packed.reshape(samples, self._channels)
         self._filled = stop
         self.count += samples
@@ -104,10 +108,6 @@ class Gather:
         """Complete the last block."""
         self._give(0)
 
-    def _plane(self, frame: AudioFrame, number: int, values: int) -> Array:
-        plane: Any = AudioPlane(frame, number)  # has a buffer, which its types do not say
-        return np.frombuffer(plane, self._data.dtype, values)
-
     def _begin(self, key: tuple[str, int, str], layout: AudioLayout) -> None:
         name, self.rate, _ = key
         self._key = key
@@ -117,13 +117,12 @@ class Gather:
         dtype, self._scale = _KINDS[name.removesuffix("p")]
         names = tuple(channel.name for channel in layout.channels)
         self._speakers = () if "NONE" in names else names
-        room = max(BLOCK_VALUES // self._channels, 1) + self._held
-        self._filled = 0
+        self._filled, room = 0, self._block_samples() + self._held
         self._use(self._empty(room, np.dtype(dtype)), room)
 
     def _grow(self, needed: int) -> None:
         """A new array that begins with what is held."""
-        room = max(needed, max(BLOCK_VALUES // self._channels, 1) + self._held)
+        room = max(needed, self._block_samples() + self._held)
         data, held = self._empty(room, self._data.dtype), self._filled
         if self._planar:
             data[:, :held] = self._data[:, :held]
@@ -131,8 +130,13 @@ class Gather:
             data[:held] = self._data[:held]
         self._use(data, room)
 
+    def _block_samples(self) -> int:
+        if self._channels == 1:
+            return MONO_SAMPLES
+        return max(BLOCK_VALUES // self._channels, 1)
+
     def _use(self, data: Array, room: int) -> None:
-        self._data, self._room = data, room
+        self._data, self._room, self._dtype = data, room, data.dtype
         self._rows = list(data) if self._planar else []
 
     def _empty(self, room: int, dtype: np.dtype[Any]) -> Array:

@@ -157,13 +157,14 @@ class Opened:
     def frames(self) -> Iterator[AudioFrame | int]:
         """Decode to the end: frames, and numbers of samples of silence that stand for damage."""
         decode, places = self.stream.codec_context.decode, self._places
-        count = packets = 0
-        clock, rate = self._clock, max(self.stream.codec_context.sample_rate, 1)
+        rate = max(self.stream.codec_context.sample_rate, 1)
+        count = packets = looked = 0
         for number, packet in enumerate(self._container.demux(self.stream)):
-            if not number % _PACKETS_A_LOOK:
-                clock.look(count / rate)
-            if not number and self.found.kind == "ogg":
-                self._one_page = self._is_last_page(packet)
+            if number == looked:
+                looked += _PACKETS_A_LOOK
+                self._clock.look(count / rate)
+                if not number and self.found.kind == "ogg":
+                    self._one_page = self._is_last_page(packet)
             try:
                 frames = decode(packet)
             except FFmpegError:
@@ -175,7 +176,7 @@ class Opened:
             samples = frames[0].samples if len(frames) == 1 else sum(one.samples for one in frames)
             if not count:
                 self._begin(packet, frames[0])
-            if (places.stamped or places.pending) and (gap := places.gap(packet, count)):
+            if (places.stamped or places.pending) and (gap := places.gap(packet.pts, count)):
                 yield gap
                 count += gap
             if self._trims:

@@ -59,21 +59,23 @@ class Places:
             frames = self._frames(packet, packet.pos / packets)
             self.pending += round(count / packets) * frames
 
-    def gap(self, packet: Packet[AudioStream], count: int) -> int:
+    def gap(self, pts: int | None, count: int) -> int:
         """Samples of silence in front of what a packet gave.
 
         Args:
-            packet: was decoded.
+            pts: the time stamp of a packet that was decoded.
             count: of the samples before it, silence included.
         """
         gap, self.pending = self.pending, 0
-        if self.stamped and packet.pts is not None:
-            lead = round(packet.pts * self._scale) - count
-            known, self._lead = self._lead, lead
-            jump = 0 if known is None else lead - known
-            if self._strays < jump <= self._most:
-                self._lead = known
-                return jump
+        if not self.stamped or pts is None:
+            return gap
+        lead = (pts if self._scale == 1 else round(pts * self._scale)) - count
+        known, self._lead = self._lead, lead
+        if known == lead or known is None:
+            return gap
+        if self._strays < lead - known <= self._most:
+            self._lead = known
+            return lead - known
         return gap
 
     def _frames(self, packet: Packet[AudioStream], mean_bytes: float) -> int:

@@ -58,8 +58,8 @@ class SndfileDecoder:
     def seek(self, sample: int, stop: int | None = None) -> int:
         """See `Decoder`."""
         del stop
-        if not self.is_plain:
-            return 0
+        if not self.is_plain or sample == self._at:
+            return self._at
         self._at = min(sample, self.stated or 0)
         with _typed():
             self._file.seek(self._at)
@@ -68,13 +68,18 @@ class SndfileDecoder:
     def blocks(self) -> Iterator[Block]:
         """See `Decoder`."""
         step, left = max(BLOCK_VALUES // self.channels, 1), (self.stated or 0) - self._at
+        # 16 bits are turned into planes and floats in one go
+        dtype = "int16" if self._file.subtype == "PCM_16" else "float32"
         while left > 0:
             with _typed():
-                values = self._file.read(min(step, left), dtype="float32", always_2d=True)
+                values = self._file.read(min(step, left), dtype=dtype, always_2d=True)
             if not len(values):
                 break
             left -= len(values)
-            yield Block(np.ascontiguousarray(values.T).T, self.rate)  # planes, for mixing
+            planes = values.T.astype(np.float32, order="C", copy=False)
+            if dtype == "int16":
+                planes *= np.float32(2.0**-15)
+            yield Block(planes.T, self.rate)
         check_length((self.stated or 0) - left, self.stated or 0, self.rate)
 
     def close(self) -> None:

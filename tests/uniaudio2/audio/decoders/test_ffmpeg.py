@@ -160,6 +160,7 @@ def test_any_span_in_blocks_of_any_size(writer: Writer, monkeypatch: pytest.Monk
     rng = np.random.default_rng(len(data))
     for _ in range(4):
         monkeypatch.setattr(gather, "BLOCK_VALUES", int(rng.integers(1, 9000)))
+        monkeypatch.setattr(gather, "MONO_SAMPLES", gather.BLOCK_VALUES)
         assert np.array_equal(heard(data), whole)
         first, stop = sorted(rng.choice(len(whole) + 1, 2, replace=False))
         with AudioStream(io.BytesIO(data), first / rate, stop / rate, channel=0) as stream:
