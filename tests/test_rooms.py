@@ -38,6 +38,7 @@ ORDER = (
     "actors.stages",
     "pipelines",
     "pipelines.manifest.tables",
+    "pipelines.manifest.toolkits",
     "pipelines.manifest.formats",
     "pipelines.manifest",
     "pipelines.config",

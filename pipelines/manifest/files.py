@@ -17,13 +17,13 @@ from actors.batch.schema import FAULT_COLUMN
 from actors.storage.fetch import Limits, open_uri, read_head, require_regular
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
-from pipelines.manifest.formats import kaldi, webdataset
-from pipelines.manifest.formats.audio_names import AUDIO_SUFFIXES, audio_by_content
 from pipelines.manifest.formats.text_formats import PARSERS, Parse
 from pipelines.manifest.listing import Listing, check_files
 from pipelines.manifest.sources import Source, arrow_source, identity, parquet_source
+from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES, audio_by_content
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import TextFile
+from pipelines.manifest.toolkits import kaldi, webdataset
 from uniaudio2.errors import BadRow
 
 _MAX_TEXT_BYTES = 4 << 30

@@ -18,16 +18,16 @@ from actors.storage.fetch import fetch, read_head
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.files import kaldi_source, refused_source, small_source, tar_sources
-from pipelines.manifest.formats import kaldi, saved_datasets
-from pipelines.manifest.formats.audio_names import audio_by_content, is_audio_name
 from pipelines.manifest.formats.text_formats import parse_jsonl, table_of_files
 from pipelines.manifest.listing import Listing, list_folder, list_remote
 from pipelines.manifest.partitions import is_leftover, partitioned, refuse_logged_tables
 from pipelines.manifest.shards import alike
 from pipelines.manifest.sources import Source, arrow_source, parquet_source
+from pipelines.manifest.tables.audio_names import audio_by_content, is_audio_name
 from pipelines.manifest.tables.noticed import HIDDEN, suffix_of
 from pipelines.manifest.tables.row_tables import Row, table_of_dicts
 from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.toolkits import kaldi, saved_datasets
 from uniaudio2.errors import BadRow
 
 _MAX_FACTS_BYTES = 16 << 20

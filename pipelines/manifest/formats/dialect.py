@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from pipelines.manifest.formats.audio_names import is_audio_name
+from pipelines.manifest.tables.audio_names import is_audio_name
 from pipelines.manifest.tables.text_lines import TextFile
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}

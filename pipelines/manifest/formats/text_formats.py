@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -23,25 +23,28 @@ from pipelines.manifest.formats.json_arrays import (
     is_spread,
     spread_objects,
 )
-from pipelines.manifest.formats.lhotse import is_lhotse, lhotse_row, unread_fields
 from pipelines.manifest.tables.row_tables import (
     NumberedRows,
     Row,
+    fault_row,
     is_unicode,
     table_of_dicts,
     table_of_rows,
 )
 from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.tables.text_lines import CharacterCount, LongLine, TextFile
+from pipelines.manifest.tables.text_lines import (
+    CharacterCount,
+    LongLine,
+    TextFile,
+    lines_of,
+    long_line_message,
+    text_file,
+)
+from pipelines.manifest.toolkits.lhotse import is_lhotse, lhotse_row, unread_fields
 
 Parse = Callable[[TextFile | bytes, Scan | None], pa.Table]
 _SPREAD = "is JSON that is no line a row: the objects of its array are the rows"
 _MOST_UNREAD = 1000  # names of fields may be anything
-
-
-def text_file(data: TextFile | bytes) -> TextFile:
-    """A file, or one that is in memory."""
-    return TextFile.of(data) if isinstance(data, bytes) else data
 
 
 def parse_jsonl(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
@@ -70,33 +73,6 @@ def parse_jsonl(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
         scan.noticed.understood(file.name, _SPREAD)
     scan.noticed.unread("Lhotse cuts", unread)
     return table
-
-
-def lines_of(
-    file: TextFile, meter: CharacterCount | None = None, texts: Iterator[str] | None = None
-) -> Iterator[tuple[int, str | LongLine]]:
-    """Number and text of every line that is not blank; see `TextFile.lines`."""
-    skipped = 0
-
-    def skip(lines: int) -> None:
-        nonlocal skipped
-        skipped += lines
-
-    for number, line in enumerate(file.lines(meter, skip, texts), 1):
-        if isinstance(line, LongLine):
-            yield number + skipped, line
-        elif line.strip():
-            yield number + skipped, line.rstrip("\r\n")
-
-
-def long_line_message(line: LongLine) -> str:
-    """The fault of a line that was too long to keep."""
-    return f"a line of {line.characters} characters; shorten it"
-
-
-def fault_row(row_id: str, message: str) -> Row:
-    """A row that is known by name but cannot be used."""
-    return {"id": row_id, FAULT_COLUMN: message}
 
 
 def _json_row(line: str | LongLine, number: int, unread: set[str]) -> Row | str:

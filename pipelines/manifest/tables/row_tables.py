@@ -40,6 +40,11 @@ def is_unicode(value: Any) -> bool:
     return not isinstance(value, list) or all(map(is_unicode, value))
 
 
+def fault_row(row_id: str, message: str) -> Row:
+    """A row that is known by name but cannot be used."""
+    return {"id": row_id, FAULT_COLUMN: message}
+
+
 def require_columns(count: int) -> None:
     """Refuse too many columns.
 

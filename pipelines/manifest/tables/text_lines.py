@@ -165,6 +165,33 @@ class TextFile:
             yield "".join(parts) if length <= MAX_LINE_CHARACTERS else LongLine(length)
 
 
+def text_file(data: TextFile | bytes) -> TextFile:
+    """A file, or one that is in memory."""
+    return TextFile.of(data) if isinstance(data, bytes) else data
+
+
+def lines_of(
+    file: TextFile, meter: CharacterCount | None = None, texts: Iterator[str] | None = None
+) -> Iterator[tuple[int, str | LongLine]]:
+    """Number and text of every line that is not blank; see `TextFile.lines`."""
+    skipped = 0
+
+    def skip(lines: int) -> None:
+        nonlocal skipped
+        skipped += lines
+
+    for number, line in enumerate(file.lines(meter, skip, texts), 1):
+        if isinstance(line, LongLine):
+            yield number + skipped, line
+        elif line.strip():
+            yield number + skipped, line.rstrip("\r\n")
+
+
+def long_line_message(line: LongLine) -> str:
+    """The fault of a line that was too long to keep."""
+    return f"a line of {line.characters} characters; shorten it"
+
+
 def encoding_of(start: bytes) -> str:
     """The encoding of a text by its first bytes: a mark, or the zeros of UTF-16; else UTF-8."""
     for mark, encoding in _MARKS.items():

@@ -16,9 +16,9 @@ from actors.batch.schema import FAULT_COLUMN
 from actors.inputs.audio import load_wave
 from actors.storage.addresses import AddressPolicy
 from pipelines.manifest.discovery import find_sources
-from pipelines.manifest.formats.lhotse import is_lhotse, lhotse_row
 from pipelines.manifest.formats.text_formats import parse_jsonl
 from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.toolkits.lhotse import is_lhotse, lhotse_row
 from tests.conftest import tone
 
 

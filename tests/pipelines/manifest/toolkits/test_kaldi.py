@@ -15,7 +15,7 @@ from actors.inputs.audio import load_wave
 from actors.storage.addresses import AddressPolicy
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
-from pipelines.manifest.formats.kaldi import read_kaldi
+from pipelines.manifest.toolkits.kaldi import read_kaldi
 from pipelines.planning.plan import make_plan
 from tests.conftest import tone
 from uniaudio2.tasks.table import get_task

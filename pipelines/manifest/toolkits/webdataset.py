@@ -17,10 +17,9 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from actors.storage.fetch import byte_range
-from pipelines.manifest.formats.audio_names import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from pipelines.manifest.formats.text_formats import fault_row
+from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from pipelines.manifest.tables.noticed import HIDDEN, NO_SUFFIX
-from pipelines.manifest.tables.row_tables import NumberedRows, Row, table_of_rows
+from pipelines.manifest.tables.row_tables import NumberedRows, Row, fault_row, table_of_rows
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import CharacterCount
 from uniaudio2.audio.content import LOOK_BYTES, holds_audio

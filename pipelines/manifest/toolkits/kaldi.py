@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
 
-from pipelines.manifest.formats.text_formats import (
-    fault_row,
+from pipelines.manifest.tables.row_tables import NumberedRows, Row, fault_row, table_of_rows
+from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.tables.text_lines import (
+    CharacterCount,
+    LongLine,
+    TextFile,
     lines_of,
     long_line_message,
     text_file,
 )
-from pipelines.manifest.tables.row_tables import NumberedRows, Row, table_of_rows
-from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.tables.text_lines import CharacterCount, LongLine, TextFile
 
 MARK = "wav.scp"
 FILES = (MARK, "segments", "text", "utt2spk")

@@ -18,8 +18,8 @@ from actors.storage.addresses import AddressPolicy
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
-from pipelines.manifest.formats.webdataset import read_tar, split_name
 from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.toolkits.webdataset import read_tar, split_name
 from pipelines.planning.plan import make_plan
 from tests.conftest import tone, wav_bytes
 from uniaudio2.tasks.table import get_task
