@@ -11,7 +11,10 @@ from typing import Any
 from fsspec.asyn import AsyncFileSystem, sync
 
 from actors.storage.file_systems import retrying
+from actors.storage.web_connections import PAUSES, kind_of_status, pause_asked
+from uniaudio2.errors import BadRow
 
+_LIMITING = (429, 503)
 
 class BlockReader(io.RawIOBase):
     """An object that is read where it is asked for.
@@ -56,6 +59,8 @@ class BlockReader(io.RawIOBase):
 class TimedCalls:
     """Calls of a store's file system, each of which ends in time.
 
+    A hub that limits how often it is asked gets the pause that it wants, see `ServerPauses`.
+
     Args:
         fs: the file system.
         timeout_s: of one call, repeated tries included.
@@ -63,11 +68,15 @@ class TimedCalls:
 
     def __init__(self, fs: Any, timeout_s: float) -> None:
         self._fs, self._timeout_s = fs, timeout_s
+        self._server = str(getattr(fs, "endpoint", ""))
 
     def __call__(self, method: str, path: str, what: str, **bounds: int) -> Any:
         until = time.monotonic() + self._timeout_s
+        last_status = 0
 
         def once() -> Any:
+            nonlocal last_status
+            PAUSES.wait(self._server, until)
             try:
                 if not isinstance(self._fs, AsyncFileSystem):
                     return getattr(self._fs, method)(path, **bounds)
@@ -81,6 +90,25 @@ class TimedCalls:
             except Exception as fault:
                 if type(fault).__name__ == "ParamValidationError":  # no bucket has such a name
                     raise ValueError(" ".join(str(fault).split())) from fault
+                last_status = self._noted_status(fault)
                 raise
 
-        return retrying(once, what, until)
+        try:
+            return retrying(once, what, until)
+        except OSError as fault:
+            if last_status not in _LIMITING or isinstance(fault, FileNotFoundError):
+                raise
+            kind = kind_of_status(last_status)
+            raise BadRow(
+                kind,
+                f"{what}: the hub answers {last_status}, time and again; "
+                f"`uniaudio2 retry OUTPUT --only {kind}` tries it later",
+            ) from fault
+
+    def _noted_status(self, fault: Exception) -> int:
+        """The status that a hub answered with, its pause begun; 0 where no answer is known."""
+        response = getattr(fault, "response", None)
+        status = getattr(response, "status_code", 0)
+        if status in _LIMITING and response is not None:
+            PAUSES.begin(self._server, status, pause_asked(status, response.headers))
+        return int(status)

@@ -2,7 +2,8 @@
 
 Names tell little of who answers: a public one may resolve to this machine, another time to another
 one, and may redirect anywhere. So every connection checks who answers (`web_connections`), and a
-redirect is a new address that passes the same policy.
+redirect is a new address that passes the same policy. A server that is busy or limits how often it
+is asked gets the pause that it wants, from all rows, and is asked again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from urllib3.exceptions import HTTPError
 
 from actors.storage.addresses import WEB, AddressPolicy, scheme_of
 from actors.storage.file_systems import retrying
-from actors.storage.web_connections import WATCH, ended_at, pool_manager
+from actors.storage.web_connections import (
+    PAUSES,
+    WATCH,
+    ended_at,
+    kind_of_status,
+    pause_asked,
+    pool_manager,
+)
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import shown
 
@@ -30,6 +38,20 @@ _CONNECT_S = 10.0
 _REDIRECTS = 5
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _GONE = (404, 410)
+_UNPACKED = ("", "identity", "gzip", "x-gzip", "deflate")
+
+
+class ServerFault(OSError):
+    """A server answers that it cannot give the file now.
+
+    Args:
+        status: of its answer.
+        has_pause: it said when to ask again.
+    """
+
+    def __init__(self, status: int, has_pause: bool) -> None:
+        super().__init__(f"the server answers {status}")
+        self.kind, self.has_pause = kind_of_status(status), has_pause
 
 
 def open_web(
@@ -49,22 +71,46 @@ def open_web(
         the file, at its beginning.
 
     Raises:
-        BadRow: `forbidden_address`, `missing_file`, `unreadable_file`, `too_large` or
-            `fetch_timeout`.
-        OSError: the server cannot be reached, or fails time and again.
+        BadRow: `forbidden_address`, `unreadable_file`, `too_large`, `fetch_timeout`,
+            `too_many_requests` or `unavailable`, the last two after many tries.
+        FileNotFoundError: the server says that nothing is there.
+        PermissionError: the server refuses.
+        ValueError: the address is none.
     """
     until = time.monotonic() + timeout_s
     shown_uri = repr(shown(uri))
     try:
         return retrying(
-            lambda: _fetch(uri, max_bytes, until, policy, byte_range), f"reading {shown_uri}", until
-        )
-    except TimeoutError as fault:
+            lambda: _patiently(uri, max_bytes, until, policy, byte_range),
+            f"reading {shown_uri}", until,
+        )  # fmt: skip
+    except (FileNotFoundError, PermissionError):
+        raise
+    except OSError as fault:
+        last = fault.__cause__ if isinstance(fault, TimeoutError) else fault
+        if isinstance(last, OSError) and not isinstance(last, TimeoutError):
+            kind = last.kind if isinstance(last, ServerFault) else "unavailable"
+            raise BadRow(
+                kind,
+                f"{last}, time and again; `uniaudio2 retry OUTPUT --only {kind}` tries it later",
+            ) from fault
         raise BadRow(
             "fetch_timeout",
-            f"{shown_uri} was not received within {timeout_s:g} s; raise load.timeout_s, or fetch "
-            "the file first",
+            f"not received within {timeout_s:g} s; raise load.timeout_s, or fetch the file first",
         ) from fault
+
+
+def _patiently(
+    uri: str, max_bytes: int, until: float, policy: AddressPolicy | None,
+    byte_range: tuple[int, int] | None,
+) -> BinaryIO:  # fmt: skip
+    """Fetch, again after every pause that a server asks for: these are no failed tries."""
+    while True:
+        try:
+            return _fetch(uri, max_bytes, until, policy, byte_range)
+        except ServerFault as fault:
+            if not fault.has_pause:
+                raise
 
 
 def _fetch(
@@ -73,9 +119,11 @@ def _fetch(
 ) -> BinaryIO:  # fmt: skip
     login = _login(uri)
     for _ in range(_REDIRECTS + 1):
+        PAUSES.wait(urlsplit(uri).netloc, until)
         with ended_at(until), _answer(uri, until, policy, login, byte_range) as answer:
             if answer.status not in (301, 302, 303, 307, 308):
-                return _body(answer, max_bytes, until, byte_range)
+                _check_status(answer, urlsplit(uri).netloc)
+                return _body(answer, max_bytes, byte_range)
             target = urljoin(uri, answer.headers.get("Location", ""))
         if scheme_of(target) not in WEB:
             raise BadRow(
@@ -119,6 +167,8 @@ def _answer(
         )  # fmt: skip
     except urllib3.exceptions.LocationParseError as fault:
         raise ValueError("not a valid host name") from fault
+    except urllib3.exceptions.ReadTimeoutError as fault:
+        raise TimeoutError from fault
     except HTTPError as fault:
         raise OSError(f"Cannot connect: {fault}") from fault
     try:
@@ -148,10 +198,8 @@ def _without_login(uri: str) -> str:
 def _body(
     answer: urllib3.BaseHTTPResponse,
     max_bytes: int,
-    until: float,
     byte_range: tuple[int, int] | None,
 ) -> BinaryIO:
-    _check_status(answer, until)
     announced = answer.headers.get("Content-Length", "")
     if announced.isdigit() and int(announced) > max_bytes and byte_range is None:
         raise _too_large(int(announced), max_bytes)
@@ -184,16 +232,23 @@ def _blocks(read1: Callable[[int], bytes]) -> Iterator[bytes]:
         yield data
 
 
-def _check_status(answer: urllib3.BaseHTTPResponse, until: float) -> None:
+def _check_status(answer: urllib3.BaseHTTPResponse, server: str) -> None:
     if answer.status in (200, 206):
+        packing = answer.headers.get("Content-Encoding", "").strip().lower()
+        if packing not in _UNPACKED or (packing not in _UNPACKED[:2] and answer.status == 206):
+            raise BadRow(
+                "unreadable_file",
+                "the server packs it in a way that was not asked for (Content-Encoding); "
+                "fetch the file first",
+            )
         return
     if answer.status in _GONE:
         raise FileNotFoundError(f"the server answers {answer.status}")
     if answer.status in _AGAIN:
-        wait = answer.headers.get("Retry-After", "")
-        if wait.isdigit():
-            time.sleep(max(min(float(wait), until - time.monotonic()), 0.0))
-        raise OSError(f"the server answers {answer.status}")
+        pause_s = pause_asked(answer.status, answer.headers)
+        if pause_s:
+            PAUSES.begin(server, answer.status, pause_s)
+        raise ServerFault(answer.status, pause_s > 0)
     raise PermissionError(f"the server answers {answer.status}")
 
 
