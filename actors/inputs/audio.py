@@ -16,7 +16,7 @@ from torch import Tensor
 from actors.batch.schema import INPUT_SHORT_BY_S
 from actors.inputs.channels import channel_of
 from actors.storage.addresses import AddressPolicy, resolve
-from actors.storage.fetch import Limits, open_uri
+from actors.storage.fetch import Limits, looked_for, open_uri
 from uniaudio2.audio.files import whole
 from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample
 from uniaudio2.audio.spans import Levels, SpanRule, Spans, find_spans
@@ -132,7 +132,7 @@ def load_audio(
         BadRow: what `source_of`, `open_uri` and `AudioStream` find.
     """
     source = source_of(row, policy, limits)
-    with source.open(max_duration_s) as stream:
+    with looked_for(audio_name(row), policy), source.open(max_duration_s) as stream:
         return load_stream(stream, source, row, rule)
 
 
@@ -201,7 +201,8 @@ def load_wave(
 
     Args and errors are those of `load_audio`.
     """
-    with source_of(row, policy, limits).open(max_duration_s) as stream:
+    source = source_of(row, policy, limits)
+    with looked_for(audio_name(row), policy), source.open(max_duration_s) as stream:
         return whole(stream)
 
 
@@ -229,6 +230,14 @@ def span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
         return float(start or 0.0), None if end is None else float(end)
     except (TypeError, ValueError, OverflowError) as fault:
         raise BadRow("bad_span", f"{fault}; start_s and end_s are numbers of seconds") from fault
+
+
+def audio_name(row: Mapping[str, Any]) -> str:
+    """The name of a row's audio as it stands in the manifest; "" where that is no plain text."""
+    value = next((row[name] for name in AUDIO_COLUMNS if row.get(name) is not None), None)
+    if isinstance(value, dict):
+        value = value.get("path")
+    return value if isinstance(value, str) else ""
 
 
 def _audio_value(row: Mapping[str, Any]) -> bytes | str:

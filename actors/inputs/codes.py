@@ -17,7 +17,7 @@ from torch import Tensor
 from actors.batch.schema import REASON_CODES, RECON_CODES
 from actors.columnar.cells import plain_value
 from actors.storage.addresses import AddressPolicy, resolve
-from actors.storage.fetch import TIMEOUT_S, fetch
+from actors.storage.fetch import TIMEOUT_S, fetch, looked_for
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
 from uniaudio2.tokens.codes import Codes
@@ -88,7 +88,9 @@ def load_codes(
         if value is not None:
             found[name] = _codes_tensor(value, name)
         elif path is not None:
-            found[name] = _codes_file(resolve(str(path), policy.base), name, policy, timeout_s)
+            uri = resolve(str(path), policy.base)
+            with looked_for(str(path), policy):
+                found[name] = _codes_file(uri, name, policy, timeout_s)
     if len(found.get(RECON_CODES, ())) == 0:
         raise BadRow("missing_value", "'recon_codes' is null or empty; give at least one frame")
     return Codes(found.get(REASON_CODES, Codes.empty().reason), found[RECON_CODES])

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from actors.inputs.audio import LoadedAudio, load_stream, source_of
+from actors.inputs.audio import LoadedAudio, audio_name, load_stream, source_of
 from actors.storage.addresses import AddressPolicy
-from actors.storage.fetch import Limits
+from actors.storage.fetch import Limits, looked_for
 from uniaudio2.audio.spans import SpanRule
 from uniaudio2.errors import BadRow
 
@@ -45,7 +45,7 @@ def load_channels(
     source = source_of(row, policy, limits)
     found: dict[int, LoadedAudio | BadRow] = {}
     is_read_again = source.uri is not None
-    with source.open(max_duration_s) as stream:
+    with looked_for(audio_name(row), policy), source.open(max_duration_s) as stream:
         if wanted is None:
             wanted = range(stream.channels)
         if len(wanted) > MOST_CHANNELS:

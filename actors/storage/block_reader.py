@@ -16,6 +16,7 @@ from uniaudio2.errors import BadRow
 
 _LIMITING = (429, 503)
 
+
 class BlockReader(io.RawIOBase):
     """An object that is read where it is asked for.
 

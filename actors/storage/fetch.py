@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import posixpath
 import re
 import stat
 from collections.abc import Iterator
@@ -15,18 +16,19 @@ from typing import Any, BinaryIO
 
 from fsspec.implementations.local import LocalFileSystem
 
-from actors.storage.addresses import WEB, AddressPolicy, scheme_of
+from actors.storage.addresses import LOCAL, WEB, AddressPolicy, local_path, scheme_of
 from actors.storage.block_reader import BlockReader, TimedCalls
 from actors.storage.file_systems import split_uri
 from actors.storage.web import open_web
 from uniaudio2.errors import BadRow
-from uniaudio2.shown import shown
+from uniaudio2.shown import quoted, shown
 
 MAX_BYTES = 4 << 30
 TIMEOUT_S = 120.0
 BLOCKS_FROM_BYTES = 32 << 20
 _BLOCK_BYTES = 8 << 20
 _ANY_SIZE = 1 << 62
+_ANNEX = ".git/annex/objects/"
 _RANGE = re.compile(r"(.+)#bytes=(\d{1,18})\+(\d{1,18})", re.DOTALL)
 ByteRange = tuple[int, int] | None
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ)
@@ -93,8 +95,8 @@ def open_uri(
         blocks_from: objects of this many bytes are read block by block, smaller ones at once.
 
     Raises:
-        BadRow: `forbidden_address`, `missing_file`, `unreadable_file`, `too_large` or
-            `fetch_timeout`.
+        BadRow: `forbidden_address`, `missing_file`, `unreadable_file`, `too_large`,
+            `fetch_timeout`, or `too_many_requests` and `unavailable` of servers and hubs.
         OSError: storage did not answer; trying again may help. Also at the end of the block, if
             a library in it took a missing answer for the end of the file.
     """
@@ -106,7 +108,7 @@ def open_uri(
     try:
         file = _opened(uri, name, limits, policy, blocks_from, wanted)
     except (OSError, ValueError) as fault:
-        raise _bad_row(fault, name) from fault
+        raise _bad_row(fault, uri) from fault
     with file:
         reader = file.raw if isinstance(file, io.BufferedReader) else None
         try:
@@ -117,6 +119,28 @@ def open_uri(
             raise
         if isinstance(reader, BlockReader) and reader.fault:
             raise reader.fault
+
+
+@contextmanager
+def looked_for(name: str, policy: AddressPolicy) -> Iterator[None]:
+    """Tell of a file that is missing in the block in which folder a relative name was looked for.
+
+    Args:
+        name: as it stands in the manifest; "" is none.
+        policy: of that manifest.
+    """
+    try:
+        yield
+    except BadRow as error:
+        is_relative = bool(name) and "://" not in name and not name.startswith("/")
+        if error.kind != "missing_file" or not is_relative:
+            raise
+        base = quoted(policy.base or ".")
+        raise BadRow(
+            error.kind,
+            f"{error.message}; {quoted(name)} is relative and was looked for in {base} "
+            "(--set manifest.base=DIR looks elsewhere)",
+        ) from error
 
 
 def read_head(uri: str, size: int, timeout_s: float = TIMEOUT_S) -> bytes:
@@ -242,15 +266,38 @@ def _checked_range(wanted: ByteRange, size: int, name: str) -> tuple[int, int]:
     return wanted
 
 
-def _bad_row(fault: OSError | ValueError, name: str) -> Exception:
+def _bad_row(fault: OSError | ValueError, uri: str) -> Exception:
     """The typed error of a name that leads nowhere; any other fault comes back as it is."""
+    name = repr(shown(uri))
     if isinstance(fault, ValueError):  # a NUL in the name, a bucket name that cannot be
         return BadRow("missing_file", f"{name}: {fault}; correct the name")
     what = fault.strerror or str(fault)
     if isinstance(fault, FileNotFoundError) or fault.errno in _ABSENT:
-        return BadRow(
-            "missing_file", f"{name}: {what}; relative paths start at the manifest's folder"
-        )
+        return BadRow("missing_file", f"{name}: {why_absent(uri, what)}")
     if isinstance(fault, PermissionError) or fault.errno in _CLOSED:
         return BadRow("unreadable_file", f"{name}: {what}; name a file that can be read")
     return fault
+
+
+def why_absent(uri: str, what: str) -> str:
+    """Say where nothing was found, as far as can be told why, and what may help.
+
+    Args:
+        uri: what was looked for.
+        what: the answer was.
+    """
+    if scheme_of(uri) not in LOCAL:
+        return f"{what}; nothing is there by this name: correct the address"
+    path = local_path(uri)
+    if os.path.islink(path):
+        if _ANNEX in os.readlink(path):
+            return "a git-annex link without its content; run `git annex get` in its repository"
+        return f"{what}; it is a link, and nothing is where it leads: fetch what it leads to"
+    folder = posixpath.dirname(path)
+    if os.path.isdir(folder):
+        return f"{what}; its folder is there: correct the name"
+    while folder != posixpath.dirname(folder) and not os.path.isdir(folder):
+        folder = posixpath.dirname(folder)
+    return (
+        f"{what}; of its path there is {quoted(folder)} alone: correct it, or mount what holds it"
+    )

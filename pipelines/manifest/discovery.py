@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from actors.storage.block_reader import TimedCalls
+from actors.storage.fetch import why_absent
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.files import (
@@ -24,7 +28,10 @@ from pipelines.manifest.partitions import partitioned
 from pipelines.manifest.shards import alike
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.scan import Scan
+from uniaudio2.errors import BadRow
+from uniaudio2.shown import shown
 
+_LOOK_S = 60.0
 _FOLDERS = "a pattern takes files; '**' reaches into folders"
 
 
@@ -50,14 +57,35 @@ def find_sources(uri: str, scan: Scan | None = None) -> list[Source]:
         return _pattern_sources(uri, names, scan)
     if fs.isdir(path):
         return folder_sources(full_uri(uri, path).rstrip("/"), scan)
-    if not fs.exists(path):
-        raise UsageError(f"{uri}: no such file or folder; check the path and the endpoint")
+    if not fs.exists(path) and _is_folder(fs, path, uri):
+        return folder_sources(full_uri(uri, path).rstrip("/"), scan)
     if isinstance(fs, LocalFileSystem):
         _check_named(uri, path, scan)
     sources = file_sources(uri, path, scan)
     if path.endswith(".parquet"):
         return partitioned(sources, posixpath.dirname(full_uri(uri, path)), scan)
     return sources
+
+
+def _is_folder(fs: AbstractFileSystem, path: str, uri: str) -> bool:
+    """Look again at what seems not to be there: for file systems, any failure is absence.
+
+    Raises:
+        UsageError: nothing is there, or its storage does not answer.
+    """
+    try:
+        facts = TimedCalls(fs, _LOOK_S)("info", path, f"looking at {shown(uri)}")
+    except FileNotFoundError as fault:
+        if os.path.islink(path) and isinstance(fs, LocalFileSystem):
+            raise UsageError(f"{uri}: {why_absent(path, 'a link')}") from fault
+        message = f"{uri}: no such file or folder; check the path and the endpoint"
+        raise UsageError(message) from fault
+    except BadRow as error:
+        message = f"{uri}: its hub limits how often it is asked, or fails; start again later"
+        raise UsageError(message) from error
+    except (OSError, ValueError) as fault:
+        raise UsageError(f"{uri}: {fault}; check the path and the endpoint") from fault
+    return bool(facts["type"] == "directory")
 
 
 def _pattern_sources(uri: str, names: list[str], scan: Scan) -> list[Source]:

@@ -7,8 +7,11 @@ import http.server
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -44,6 +47,29 @@ class _Pages(http.server.BaseHTTPRequestHandler):
     def page_gone(self) -> None:
         self._send(404)
 
+    def page_later(self) -> None:
+        """Once in a second, and what asks too early is told when to come."""
+        server, now = self.server, time.time()
+        if now < server.opens:
+            wait = formatdate(server.opens + 0.999, usegmt=True) if server.is_date else "1"
+            return self._send(429, Retry_After=wait)
+        return self._send(200, b"there")
+
+    def page_never(self) -> None:
+        self._send(503, Retry_After=self.server.wait)
+
+    def page_limited(self) -> None:
+        self._send(429, RateLimit='"resolvers";r=0;t=30')
+
+    def page_fails(self) -> None:
+        self._send(int(self.path.partition("?")[2]))
+
+    def page_deflated(self) -> None:
+        self._send(200, zlib.compress(b"there"), Content_Encoding="deflate")
+
+    def page_brotli(self) -> None:
+        self._send(200, b"there", Content_Encoding="br")
+
     def page_closed(self) -> None:
         self._send(403, b"the secret page")
 
@@ -67,6 +93,11 @@ class _Pages(http.server.BaseHTTPRequestHandler):
         for piece in (b"abc", b"de"):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         self.wfile.write(b"0\r\n\r\n")
+
+    def page_torn(self) -> None:
+        self.close_connection = True
+        if sum(path.startswith("/torn") for path, _ in self.server.seen) > 1:
+            self._send(200, b"there")
 
     def page_short(self) -> None:
         self.send_response(200)
@@ -101,6 +132,7 @@ class _Pages(http.server.BaseHTTPRequestHandler):
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     target = "/a"
+    opens, is_date, wait = 0.0, False, "30"
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Pages)
@@ -141,6 +173,8 @@ def kind_of(action: Callable[[], object]) -> str:
 
 def test_what_servers_give(server: _Server) -> None:
     assert get(f"{server.url}/a", server.policy) == bytes(range(100))
+    assert get(f"{server.url}/a?X-Amz-Signature=s%2B1", server.policy) == bytes(range(100))
+    assert server.seen[-1][0] == "/a?X-Amz-Signature=s%2B1"
     assert get(f"{server.url}/chunked", server.policy) == b"abcde"
     assert get(f"{server.url}/busy", server.policy) == b"there"
     with pytest.raises(PermissionError, match="403"):
@@ -182,9 +216,62 @@ def test_an_answer_that_breaks_off_is_tried_again(
     server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.storage.file_systems.ATTEMPTS", 2)
-    with pytest.raises(OSError, match="response broke off"):
-        get(f"{server.url}/short")
+    assert kind_of(lambda: get(f"{server.url}/short?sig=secret")) == "unavailable"
     assert len(server.seen) == 2
+    assert get(f"{server.url}/torn") == b"there"
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert kind_of(lambda: get(f"http://127.0.0.1:{port}/a?sig=secret")) == "unavailable"
+
+
+@pytest.mark.parametrize("is_date", [False, True])
+def test_a_server_that_limits_is_asked_again_when_it_says(server: _Server, is_date: bool) -> None:
+    """By many rows at once: each that came too early comes once more, and none before its time."""
+    server.opens, server.is_date = time.time() + 0.9, is_date
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: get(f"{server.url}/later", server.policy), range(24)))
+    assert found == [b"there"] * 24
+    assert time.time() > server.opens
+    assert len(server.seen) <= 24 + 8
+
+
+def test_a_pause_that_does_not_end_in_time_is_told_apart(server: _Server) -> None:
+    start = time.monotonic()
+    with pytest.raises(BadRow, match=r"answers 503 and wants 30 s .*retry OUTPUT --only unav") as e:
+        get(f"{server.url}/never", timeout_s=0.3)
+    assert e.value.kind == "unavailable"
+    assert kind_of(lambda: get(f"{server.url}/a", timeout_s=0.2)) == "unavailable"
+    assert [path for path, _ in server.seen] == ["/never"]  # all rows leave it alone
+    assert 0.5 <= time.monotonic() - start < 3
+
+
+def test_a_pause_of_hours_costs_no_time(server: _Server) -> None:
+    server.wait, start = "86400", time.monotonic()
+    for _ in range(3):
+        assert kind_of(lambda: get(f"{server.url}/never")) == "unavailable"
+    assert time.monotonic() - start < 3
+    assert len(server.seen) == 1
+
+
+def test_the_hubs_own_header_of_limits(server: _Server) -> None:
+    assert kind_of(lambda: get(f"{server.url}/limited", timeout_s=0.2)) == "too_many_requests"
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_server_that_fails_is_tried_again(
+    server: _Server, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("actors.storage.file_systems.ATTEMPTS", 2)
+    expected = "too_many_requests" if status == 429 else "unavailable"
+    assert kind_of(lambda: get(f"{server.url}/fails?{status}")) == expected
+    assert len(server.seen) == 2
+
+
+def test_what_servers_pack_is_unpacked_or_refused(server: _Server) -> None:
+    assert get(f"{server.url}/zipped", max_bytes=5_000_000) == bytes(5_000_000)
+    assert get(f"{server.url}/deflated") == b"there"
+    assert kind_of(lambda: get(f"{server.url}/brotli")) == "unreadable_file"
 
 
 def test_redirects_are_addresses_like_any_other(server: _Server) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import http.server
 import io
 import json
 import os
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,8 +22,10 @@ from hypothesis import strategies as st
 
 from actors.batch.schema import FAULT_COLUMN
 from actors.stages.load import Loader
+from actors.storage import file_systems
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
+from pipelines.manifest import discovery
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.formats.text_formats import parse_jsonl, parse_lines
 from pipelines.manifest.tables.row_tables import table_of_dicts
@@ -218,3 +222,33 @@ def test_a_gzip_file_that_unpacks_to_too_much() -> None:
     assert blocks(100) == b"x" * 100
     with pytest.raises(BadRow, match=r"m\.gz: unpacks to more than 99 bytes"):
         blocks(99)
+
+
+def test_a_hub_that_limits_is_no_missing_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Limits(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(429)
+            self.send_header("Retry-After", "30")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Limits)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(discovery, "_LOOK_S", 0.3)
+    file_systems._filesystem.cache_clear()
+    try:
+        with pytest.raises(UsageError, match="its hub limits how often it is asked"):
+            find_sources("hf://datasets/org/name/m.jsonl")
+    finally:
+        file_systems._filesystem.cache_clear()
+        server.shutdown()
+        server.server_close()
+
+
+def test_an_input_without_its_content_says_so(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").symlink_to(".git/annex/objects/x/y/MD5E-s1--z.csv/MD5E-s1--z.csv")
+    with pytest.raises(UsageError, match="git annex get"):
+        find_sources(str(tmp_path / "m.csv"))
