@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from actors.batch.schema import ROWS, SPEC
 from actors.columnar.cells import canonical, shown_rows
+from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import read_file_rows
 from actors.columnar.value_bounds import TOO_LARGE, bounded_table, large_row
@@ -36,6 +37,7 @@ class UnitSpec:
         kept: address of tokens that an earlier run kept of this unit, or "".
         tar: the tar whose members the rows name by byte ranges, or "".
         constants: columns that are the same in all rows of `source`, see `constants_text`.
+        names: what the columns of `source` are called here, and its ids, see `ColumnNames.text`.
     """
 
     unit: int
@@ -51,6 +53,7 @@ class UnitSpec:
     tar: str = ""
     constants: str = ""
     wanted: tuple[str, ...] = ()
+    names: str = ""
 
     @property
     def row_numbers(self) -> tuple[int, ...]:
@@ -110,11 +113,21 @@ class UnitSpec:
         limits: Mapping[str, int] | None,
         paths_only: Sequence[str],
     ) -> pa.Table:
-        constant = constants_schema(self.constants).names
-        if columns and set(columns) & set(constant):
+        names = ColumnNames.of_text(self.names)
+        own = names.own(columns)
+        if own and set(own) & set(constants_schema(self.constants).names):
             return self._of_file(None, limits, paths_only).select(columns)
-        table = read_file_rows(self.source, self.start, self.stop, columns, limits, paths_only)
-        return table if columns else with_constants(table, self.constants)
+        if own == []:  # ids that are places
+            table = pa.table({"": pa.nulls(self.stop - self.start)})
+        else:
+            held = () if names.hashes_rows else names.own(paths_only) or ()
+            table = read_file_rows(
+                self.source, self.start, self.stop, own, names.own_limits(limits), held
+            )
+        if not columns:
+            table = with_constants(table, self.constants)
+        table = names.table(table, self.start)
+        return table.select(columns) if columns and self.names else table
 
 
 def units_table(units: Sequence[UnitSpec]) -> pa.Table:
