@@ -63,7 +63,10 @@ class ColumnNames:
         """Limits of values, in bytes, by the file's own names."""
         if not self.renamed:
             return limits
-        return {**(limits or {}), **{own: limit_of(new, limits) for own, new in self.renamed.items()}}
+        return {
+            **(limits or {}),
+            **{own: limit_of(new, limits) for own, new in self.renamed.items()},
+        }
 
     def schema(self, schema: pa.Schema) -> pa.Schema:
         """Columns of the file by their new names, behind them the ids where others are made."""

@@ -46,6 +46,14 @@ def run(
         list[str] | None,
         typer.Option("--set", help="one setting, dotted: sampling.top_k=20"),
     ] = None,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="NAME=COLUMN",
+            help="a column of INPUT by the name that is read: audio=path (repeatable)",
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="use only the first rows")] = None,
     until: Annotated[
         str | None, typer.Option(help="stop after this stage and keep its codes")
@@ -74,7 +82,7 @@ def run(
         "until": until, "seed": seed, "address": address,
         "max_errors": max_errors, "executor": executor,
     }  # fmt: skip
-    job = make_job(given, config, tuple(sets or ()))
+    job = make_job(given, config, tuple(sets or ()), maps=tuple(maps or ()))
     style = _style(quiet, as_json, verbose)
     return _close(run_job(job, style, fresh, verbose=verbose), style)
 

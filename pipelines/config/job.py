@@ -206,6 +206,9 @@ class JobConfig(Frozen):
         facts["examples"] = [example.fingerprint for example in self.few_shot_examples]
         facts["context"] = self.encode.padding  # the setting's first name, as it is recorded
         facts["max_duration_s"] = self.max_duration_s
+        named = self.manifest.model_dump(mode="json", include={"map", "id"}, exclude_defaults=True)
+        if named:
+            facts["manifest"] = named
         if self.audio.channel != "mix":  # what runs heard that knew no other
             facts["audio"] = self.audio.model_dump(mode="json")
         return facts
@@ -230,6 +233,22 @@ def _set_dotted(values: dict[str, Any], assignment: str) -> None:
         raise UsageError(f"--set {assignment!r}: {text!r} is not a YAML value") from fault
 
 
+def _add_map(values: dict[str, Any], maps: tuple[str, ...]) -> None:
+    """Add what ``--map`` says to the settings of the manifest."""
+    given: dict[str, str] = {}
+    for assignment in maps:
+        name, separator, column = assignment.partition("=")
+        if not separator or not name.strip() or not column:
+            raise UsageError(f"--map {assignment!r} must look like audio=path: NAME=COLUMN")
+        if given.setdefault(name.strip(), column) != column:
+            raise UsageError(f"--map {name.strip()} is given twice; one column can have that name")
+    if given:
+        manifest = values.setdefault("manifest", {})
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("map", {}), dict):
+            raise UsageError("manifest and manifest.map are groups of settings; correct them")
+        manifest["map"] = {**manifest.get("map", {}), **given}
+
+
 def read_config(path: str) -> dict[str, Any]:
     """Settings from a YAML file.
 
@@ -250,6 +269,7 @@ def make_job(
     config: str | None = None,
     sets: tuple[str, ...] = (),
     recorded: dict[str, Any] | None = None,
+    maps: tuple[str, ...] = (),
 ) -> JobConfig:
     """Put a job together: the file first, then ``--set``, then what was given by name.
 
@@ -258,6 +278,7 @@ def make_job(
         config: a YAML file of settings.
         sets: single settings, ``key=value``.
         recorded: settings of an earlier run, in the place of a file's.
+        maps: columns of INPUT by new names, ``audio=path``, beside those of `manifest.map`.
 
     Raises:
         UsageError: unknown key (the nearest valid one is named), bad value, unknown task.
@@ -271,6 +292,7 @@ def make_job(
         values["input"] = {"uri": values["input"]}  # so that its rules can be set beside it
     for assignment in sets:
         _set_dotted(values, assignment)
+    _add_map(values, maps)
     if isinstance(values.get("input"), dict):  # rules by the name that people know
         rules = dict(values.pop("input"))
         if "uri" in rules:

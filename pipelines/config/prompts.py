@@ -14,6 +14,7 @@ import pyarrow as pa
 from actors.batch.schema import CODE_COLUMNS, FAULT_COLUMN, SPAN_COLUMNS
 from actors.batch.unit import row_ids
 from actors.columnar.cells import plain_value
+from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import with_constants
 from actors.columnar.file_rows import read_parquet_rows
 from actors.columnar.value_bounds import TOO_LARGE, too_large_message
@@ -31,7 +32,9 @@ from actors.storage.fetch import fetch
 from actors.storage.file_systems import UnknownFileSystem
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
+from pipelines.manifest.naming import named_sources
 from pipelines.manifest.sources import Source
+from pipelines.manifest.tables.aliases import needs_of
 from pipelines.manifest.tables.scan import Scan
 from uniaudio2.config import LmConfig, ModelConfig
 from uniaudio2.errors import BadRow
@@ -122,7 +125,9 @@ def read_examples(
         raise UsageError(f"examples: task {task.name} generates nothing; leave them out")
     examples: list[Example] = []
     try:
-        sources = find_sources(uri, Scan(count))
+        scan = Scan(count)
+        needs = needs_of(task) | {"text": n for n in answer_columns(task) if "text" in n}
+        sources = named_sources(find_sources(uri, scan), uri, needs, scan)
     except (UnknownFileSystem, OSError) as fault:
         raise UsageError(f"examples: {uri}: {fault}; name a manifest that can be read") from fault
     for source in sources:
@@ -144,6 +149,7 @@ def _examples_of(
         table = source.table.slice(0, count)
     else:
         table = with_constants(read_parquet_rows(source.uri, 0, count), source.constants)
+        table = ColumnNames.of_text(source.names).table(table)
     answers = [name for names in answer_columns(task) for name in names]
     wanted = {
         *task.columns, *task.fallback.values(), *answers, *AUDIO_COLUMNS, *SPAN_COLUMNS,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from actors.columnar.column_names import ID
 from actors.inputs.channels import NAMED_CHANNELS
 from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
 from pipelines.config.renamed import current_names
-from pipelines.manifest.tables.scan import Dialect, LinkPolicy, Suffixes
+from pipelines.manifest.tables.scan import Dialect, LinkPolicy, MadeIds, Suffixes
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling.sampling import Sampling
@@ -174,6 +175,11 @@ class ManifestConfig(Frozen):
             line has then.
         quote: the character that encloses cells, or "none" where quotes are text.
         encoding: of text manifests, by a name that Python knows, such as "cp1252" or "utf-16".
+        map: columns of INPUT by the names that they are to have, ``{"audio": "path"}``; on the
+            command line ``--map audio=path``.
+        id: where ids come from: a column, "place" for the file's name and the row's number in it,
+            "content" for a hash of all that the row holds; None takes column `id`, and "content"
+            where there is none. A column called place or content is given as ``map: {id: place}``.
     """
 
     suffixes: Suffixes = "known"
@@ -181,6 +187,37 @@ class ManifestConfig(Frozen):
     header: bool | tuple[str, ...] | None = None
     quote: str | None = None
     encoding: str | None = None
+    map: dict[str, str] = {}
+    id: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source_of_ids(self) -> ManifestConfig:
+        if self.id is not None and ID in self.map:
+            raise ValueError("map.id and id both say where ids come from; leave one out")
+        return self
+
+    @field_validator("map")
+    @classmethod
+    def _no_marks(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if not name or name.startswith("_manifest_"):
+                raise ValueError(f"map: {quoted(name, 40)} is no name for a column; give another")
+        return value
+
+    @property
+    def ids(self) -> MadeIds:
+        """Ids that are made, see `Scan.ids`."""
+        return self.id if self.id == "place" or self.id == "content" else ""
+
+    @property
+    def ids_from(self) -> str:
+        """The column whose values are ids; "" where none is given."""
+        return self.map.get(ID, "") or ("" if self.ids else self.id or "")
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Columns by the names that they are given, without that of ids."""
+        return {new: name for new, name in self.map.items() if new != ID}
 
     @property
     def dialect(self) -> Dialect:

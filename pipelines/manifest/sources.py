@@ -27,6 +27,8 @@ class Source:
         schema: its columns.
         table: the rows themselves, for formats that are read whole; None for Parquet and Arrow.
         constants: columns that are the same in all its rows, see `constants_text`.
+        names: what its columns are called in `schema`, and where ids come from, see
+            `ColumnNames.text`; a `table` has them by these names.
         pinned: rows point inside the file, so a changed file changes what they mean.
     """
 
@@ -37,6 +39,7 @@ class Source:
     table: pa.Table | None = None
     pinned: bool = False
     constants: str = ""
+    names: str = ""
 
     @property
     def base(self) -> str:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 
 import pyarrow as pa
 
-from actors.batch.schema import FAULT_COLUMN, RECON_CODES
+from actors.batch.schema import FAULT_COLUMN
 from actors.batch.unit import UnitSpec, to_stream
 from actors.columnar.value_bounds import TOO_LARGE
 from actors.inputs.audio import AUDIO_COLUMNS
 from pipelines.config.settings import InputRules, ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
+from pipelines.manifest.naming import named_sources
 from pipelines.manifest.sources import Source
+from pipelines.manifest.tables.aliases import needs_of, serving
 from pipelines.manifest.tables.noticed import LeftOut
 from pipelines.manifest.tables.scan import Scan
 from pipelines.planning.named_addresses import AddressScan
@@ -31,8 +33,6 @@ _PACKED_BYTES = 4096  # packing less saves nothing
 # whose waves, 96 KB a second, are 115 MB in the store that stages share
 _LARGEST_UNIT_S = 1200.0
 _MARKS = {FAULT_COLUMN, TOO_LARGE}
-_CODES = (RECON_CODES, "recon_path")
-_STAND_INS = {"audio": (*AUDIO_COLUMNS[1:], *_CODES), RECON_CODES: _CODES[1:]}
 
 
 @dataclass(frozen=True)
@@ -60,20 +60,29 @@ class Plan:
     has_channel_ids: bool = False
 
 
-def check_columns(schema: pa.Schema, task: TaskSpec) -> None:
+def check_columns(
+    schema: pa.Schema, task: TaskSpec, doubts: Mapping[str, str] | None = None
+) -> None:
     """Every column that the task needs is there, or one that serves for it.
+
+    Args:
+        schema: columns of the manifest.
+        task: what is needed.
+        doubts: why no column of another name serves, by the column that is needed.
 
     Raises:
         UsageError: names what is missing and what is there.
     """
     names = set(schema.names) - _MARKS
     for column in task.columns:
-        others = (*_STAND_INS.get(column, ()), *filter(None, [task.fallback.get(column)]))
+        others = serving(column, task)
         if not names & {column, *others}:
             also = f" (or {', '.join(others)})" if others else ""
+            why = [doubt for name, doubt in (doubts or {}).items() if name in (column, *others)]
             raise UsageError(
                 f"column {column!r}{also} is missing; task {task.name} needs "
-                f"{', '.join(task.columns)}, the manifest has {listed(sorted(names)) or 'none'}"
+                f"{', '.join(task.columns)}, the manifest has {listed(sorted(names)) or 'none'}; "
+                + (why[0] if why else f"--map {column}=COLUMN names the one that is it")
             )
 
 
@@ -141,14 +150,18 @@ def make_plan(
     """
     rules = rules or InputRules()
     manifest = manifest or ManifestConfig()
-    scan = Scan(limit, rules.links, manifest.suffixes, manifest.dialect)
+    scan = Scan(
+        limit, rules.links, manifest.suffixes, manifest.dialect, manifest.names,
+        manifest.ids_from, manifest.ids,
+    )  # fmt: skip
     sources = [source for source in find_sources(uri, scan) if source.rows]
     if not sources:
         raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
+    sources = named_sources(sources, uri, needs_of(task), scan)
     schema = common_schema(sources)
     if FAULT_COLUMN in schema.names and not set(schema.names) - {"id", *_MARKS}:
         raise UsageError(f"{uri}: no row can be understood; the first: {_first_fault(sources)}")
-    check_columns(schema, task)
+    check_columns(schema, task, scan.noticed.doubts)
     counts, left = [], limit if limit is not None else sum(s.rows for s in sources)
     for source in sources:
         counts.append(min(source.rows, max(left, 0)))
@@ -200,7 +213,7 @@ def _cut(
         tar = source.uri if source.pinned else ""
         yield UnitSpec(
             number, where, start, stop, source.base, contents.hexdigest(), data,
-            tar=tar, constants=source.constants,
+            tar=tar, constants=source.constants, names=source.names,
         )  # fmt: skip
         start = stop
 

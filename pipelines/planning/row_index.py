@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from actors.batch.channel_rows import whole_id
 from actors.batch.unit import row_hashes, row_ids
+from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import file_batches
 from pipelines.errors import UsageError
@@ -31,7 +32,8 @@ def read_columns(source: Source) -> list[str] | None:
     """Columns that planning reads: all, but no audio bytes where an `id` tells the rows apart."""
     if source.table is not None or "id" not in source.schema.names:
         return None
-    constant = constants_schema(source.constants).names
+    renamed = ColumnNames.of_text(source.names).renamed
+    constant = {renamed.get(name, name) for name in constants_schema(source.constants).names}
     return [
         field.name
         for field in source.schema
@@ -95,8 +97,11 @@ def _tables(source: Source, rows: int) -> Iterator[pa.Table]:
     if source.table is None:
         columns = read_columns(source)
         size = _BATCH_ROWS if columns else _WHOLE_BATCH_ROWS
-        for batch in file_batches(source.uri, rows, columns, size):
-            yield with_constants(pa.Table.from_batches([batch]), source.constants)
+        names, first = ColumnNames.of_text(source.names), 0
+        for batch in file_batches(source.uri, rows, names.own(columns), size):
+            table = with_constants(pa.Table.from_batches([batch]), source.constants)
+            yield names.table(table, first)
+            first += batch.num_rows
         return
     average = source.table.nbytes // max(source.table.num_rows, 1) + 1
     size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // average))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from pipelines.manifest.tables.aliases import ALIASES
 from pipelines.manifest.tables.audio_names import is_audio_name
 from pipelines.manifest.tables.text_lines import TextFile
 
@@ -24,9 +25,8 @@ _SENTENCE_WORDS = 6
 _NUMBER = re.compile(r"[-+]?\d+([.,]\d+)?")
 _COLUMNS = {
     "id", "audio", "text", "caption", "lyric", "question", "instruction", "start_s", "end_s",
-    "duration", "offset", "path", "file", "file_name", "filename", "wav", "audio_filepath",
-    "sentence", "transcript", "transcription", "speaker", "language", "recon_codes",
-    "reason_codes", "recon_path", "reason_path",
+    "duration", "offset", "speaker", "language", "recon_codes", "reason_codes", "recon_path",
+    "reason_path", *(name for names in ALIASES.values() for name in names),
 }  # fmt: skip
 _UNQUOTED_HEADER = {"client_id", "path", "sentence"}  # Common Voice writes no quotes
 _UNDEFINED = "\udc81\udc8d\udc8f\udc90\udc9d"  # bytes that cp1252 has no letter for

@@ -83,6 +83,7 @@ class Noticed:
         left_out: files that give no row.
         keyed: columns of JSON objects whose keys are data.
         found: how files were understood, where that is not what their suffixes say.
+        doubts: by columns that are needed, why no other one serves.
     """
 
     links_out: int = 0
@@ -92,6 +93,7 @@ class Noticed:
     left_out: list[LeftOut] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
     keyed: set[str] = field(default_factory=set)
+    doubts: dict[str, str] = field(default_factory=dict)
     _links: list[str] = field(default_factory=list)
     _unread: dict[str, set[str]] = field(default_factory=dict)
 
@@ -127,6 +129,10 @@ class Noticed:
         """
         self.found.append(f"{quoted(posixpath.basename(file) or 'INPUT', 80)} {how}")
 
+    def doubt(self, column: str, why: str) -> None:
+        """Note why no other column serves as one that is needed; the first reason is kept."""
+        self.doubts.setdefault(column, why)
+
     def unread(self, of: str, names: Iterable[str]) -> None:
         """Note fields of a format that no row takes up.
 
@@ -147,6 +153,7 @@ class Noticed:
                 f"columns whose objects have ever other keys stay text (JSON): "
                 f"{listed(sorted(self.keyed), _LISTED)}"
             )
+        notes += self.doubts.values()
         if self.links_out:
             more = " and others" if self.links_out > len(self._links) else ""
             done, remedy = "refused", ""

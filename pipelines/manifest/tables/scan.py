@@ -12,6 +12,7 @@ from pipelines.manifest.tables.noticed import Noticed
 
 LinkPolicy = Literal["follow", "refuse"]
 Suffixes = Literal["known", "all"]
+MadeIds = Literal["", "place", "content"]
 # columns and their types are those of at least so much of a text manifest
 LOOK_CHARACTERS = 1 << 20
 # or at least so many cells, where short rows have many columns
@@ -44,6 +45,10 @@ class Scan:
         links: whether links that lead out of a local INPUT are followed.
         suffixes: files that are audio by a known suffix, or all that are audio by their content.
         dialect: what is given of how tables of text are written.
+        names: columns of INPUT by the names that they are given.
+        ids_from: column whose values are the ids, or "".
+        ids: "place" makes ids of file names and row numbers, "content" of all that rows hold; ""
+            takes them from column `id`, and of the content where there is none.
         characters: of text manifests that are read in any case, so that the columns of all but the
             largest do not depend on `rows`.
         cells: rows times columns after which no more characters are read.
@@ -56,6 +61,9 @@ class Scan:
     links: LinkPolicy = "follow"
     suffixes: Suffixes = "known"
     dialect: Dialect = Dialect()
+    names: Mapping[str, str] = field(default_factory=dict)
+    ids_from: str = ""
+    ids: MadeIds = ""
     characters: int = LOOK_CHARACTERS
     cells: int = LOOK_CELLS
     expected: Mapping[str, pa.DataType] = field(default_factory=dict)

@@ -150,3 +150,28 @@ def test_rules_of_the_input_are_set_beside_an_input_that_is_recorded() -> None:
     assert (job.input, job.input_rules.allow) == ("a.jsonl", ("s3://other/",))
     assert make_job({}, recorded=recorded).input == "a.jsonl"
     assert make_job({}, sets=("input=b.jsonl",), recorded=recorded).input == "b.jsonl"
+
+
+def test_maps_are_added_to_those_of_the_settings_and_make_another_job(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("manifest: {map: {text: sentence}, id: place}\n")
+    job = make_job(GIVEN, str(path), maps=("audio=my path", "text=a=b"))
+    assert job.manifest.names == {"text": "a=b", "audio": "my path"}
+    assert (job.manifest.ids, job.manifest.ids_from) == ("place", "")
+    assert job.identity()["manifest"] == {"map": job.manifest.map, "id": "place"}
+    assert "manifest" not in make_job(GIVEN).identity()
+    assert make_job({}, recorded=job.model_dump(mode="json")).manifest == job.manifest
+
+
+def test_ids_come_from_one_place() -> None:
+    column = make_job(GIVEN, maps=("id=place",)).manifest
+    assert (column.ids, column.ids_from, column.names) == ("", "place", {})
+    assert make_job(GIVEN, sets=("manifest.id=uid",)).manifest.ids_from == "uid"
+    for maps, message in (
+        (("audio",), "must look like audio=path"),
+        (("audio=a", "audio=b"), "given twice"),
+        (("id=a",), "leave one out"),
+        (("_manifest_fault=a",), "no name for a column"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            make_job(GIVEN, sets=("manifest.id=content",) if "leave" in message else (), maps=maps)
