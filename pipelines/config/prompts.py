@@ -126,7 +126,7 @@ def read_examples(
     examples: list[Example] = []
     try:
         scan = Scan(count)
-        needs = needs_of(task) | {"text": n for n in answer_columns(task) if "text" in n}
+        needs = needs_of(task) | {n[-1]: n for n in answer_columns(task) if n[-1] == "text"}
         sources = named_sources(find_sources(uri, scan), uri, needs, scan)
     except (UnknownFileSystem, OSError) as fault:
         raise UsageError(f"examples: {uri}: {fault}; name a manifest that can be read") from fault

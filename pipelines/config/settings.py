@@ -207,7 +207,7 @@ class ManifestConfig(Frozen):
     @property
     def ids(self) -> MadeIds:
         """Ids that are made, see `Scan.ids`."""
-        return self.id if self.id == "place" or self.id == "content" else ""
+        return cast(MadeIds, self.id if self.id in get_args(MadeIds) else "")
 
     @property
     def ids_from(self) -> str:

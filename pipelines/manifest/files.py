@@ -7,6 +7,7 @@ tars; the small text formats are read here, once.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -34,6 +35,21 @@ def full_uri(original: str, path: str) -> str:
     """The address of a path on the file system of another address."""
     protocol, separator, _ = original.partition("://")
     return f"{protocol}://{path}" if separator and protocol != "file" else path
+
+
+def place_of(source: str, uri: str) -> str:
+    """The name of a source that its rows' places begin with: its path below INPUT.
+
+    Args:
+        source: its address.
+        uri: INPUT, a file, a folder or a pattern.
+    """
+    path = split_uri(uri)[1].rstrip("/")
+    for top in (path, posixpath.dirname(re.split(r"[*?[]", path, maxsplit=1)[0])):
+        above = full_uri(uri, top.rstrip("/")) + "/"
+        if source.startswith(above) and source != above:
+            return source[len(above) :].strip("/")
+    return posixpath.basename(source.rstrip("/"))
 
 
 def is_manifest(name: str) -> bool:

@@ -6,7 +6,6 @@ where there is one that can, which is said, and where there are several, none is
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,9 +21,8 @@ from actors.columnar.cells import shown_value
 from actors.columnar.column_names import ID, ColumnNames
 from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import file_batches
-from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
-from pipelines.manifest.files import full_uri
+from pipelines.manifest.files import place_of
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.aliases import aliases_in, can_be, hold_paths
 from pipelines.manifest.tables.scan import Scan
@@ -53,21 +51,6 @@ def named_sources(sources: list[Source], uri: str, needs: Needs, scan: Scan) -> 
     _check_given(sources, uri, scan)
     naming = _Naming(uri, needs, scan)
     return _told_apart([naming.of(source) for source in sources], uri)
-
-
-def place_of(source: str, uri: str) -> str:
-    """The name of a source that its rows' places begin with: its path below INPUT.
-
-    Args:
-        source: its address.
-        uri: INPUT, a file, a folder or a pattern.
-    """
-    path = split_uri(uri)[1].rstrip("/")
-    for top in (path, posixpath.dirname(re.split(r"[*?[]", path, maxsplit=1)[0])):
-        above = full_uri(uri, top.rstrip("/")) + "/"
-        if source.startswith(above) and source != above:
-            return source[len(above) :].strip("/")
-    return posixpath.basename(source.rstrip("/"))
 
 
 def _is_nameless(source: Source) -> bool:

@@ -13,7 +13,7 @@ from actors.batch.schema import FAULT_COLUMN
 from actors.batch.unit import row_ids
 from pipelines.config.settings import InputRules, ManifestConfig
 from pipelines.errors import UsageError
-from pipelines.manifest.naming import place_of
+from pipelines.manifest.files import place_of
 from pipelines.planning.plan import Plan, make_plan
 from uniaudio2.tasks.table import get_task
 
