@@ -59,6 +59,7 @@ class Lease:
         self.heartbeat_s = heartbeat_s
         self.expiry_s = expiry_s
         self.driver = uuid.uuid4().hex
+        self.waited = False
         self.fenced = True
         self._lost = threading.Event()
         self._stop = threading.Event()
@@ -124,6 +125,7 @@ class Lease:
         """
         first = self._read()
         if first is not None and not self._is_dead(first):
+            self.waited = True
             deadline = time.monotonic() + self.expiry_s
             while time.monotonic() < deadline:
                 time.sleep(min(1.0, self.expiry_s / 10))
