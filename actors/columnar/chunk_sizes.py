@@ -65,11 +65,7 @@ def leaf_chunks(
         columns: names of columns or of fields of them, as Parquet's readers take them; None is all.
     """
     paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
-    wanted = [
-        index
-        for index, path in enumerate(paths)
-        if columns is None or any(path == name or path.startswith(f"{name}.") for name in columns)
-    ]
+    wanted = [index for index, path in enumerate(paths) if _is_of(path, columns)]
     chunks = []
     for group in groups:
         row_group = metadata.row_group(group)
@@ -86,6 +82,23 @@ def leaf_chunks(
         known = _dictionaries(uri, metadata.serialized_size, metadata.num_rows, asked)
         found = {facts.offset: bounds for facts, bounds in zip(texts, known, strict=True)}
     return [_leaf(*chunk, *found.get(chunk[-1].offset, (0, False))) for chunk in chunks]
+
+
+def group_sizes(
+    metadata: pq.FileMetaData, group: int, columns: Sequence[str] | None
+) -> tuple[int, int, int]:
+    """Rows of a row group; bytes of some of its columns in the file, and unpacked, as its footer
+    says."""
+    facts = metadata.row_group(group)
+    chunks = [facts.column(index) for index in range(facts.num_columns)]
+    wanted = [chunk for chunk in chunks if _is_of(chunk.path_in_schema, columns)]
+    packed = sum(max(chunk.total_compressed_size, 0) for chunk in wanted)
+    return facts.num_rows, packed, sum(max(chunk.total_uncompressed_size, 0) for chunk in wanted)
+
+
+def _is_of(path: str, columns: Sequence[str] | None) -> bool:
+    """Whether a leaf belongs to one of some columns, or fields of columns."""
+    return columns is None or any(path == name or path.startswith(f"{name}.") for name in columns)
 
 
 @dataclass(frozen=True)

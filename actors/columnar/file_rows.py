@@ -9,17 +9,19 @@ far more memory than their file, are not read at all.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.columnar.arrow_stream import ArrowStream
-from actors.columnar.chunk_sizes import leaf_chunks
+from actors.columnar.chunk_sizes import group_sizes, leaf_chunks
 from actors.columnar.dictionaries import ColumnChunk, Large, replace_large_values
+from actors.columnar.shared_groups import Batches, shared_group
 from actors.columnar.value_bounds import TOO_LARGE, bounded, bounded_table, joined, limit_of
 from actors.columnar.views import plain_batch, plain_schema
 from actors.storage.fetch import require_regular
@@ -27,6 +29,11 @@ from actors.storage.file_systems import split_uri
 
 _BATCH_ROWS = 4096
 _BATCH_BYTES = 256 << 20
+_SHARED_BYTES = 1 << 20  # less is read as fast again as it is looked for
+_BUFFER_BYTES = 8 << 20
+_FOOTERS = 4
+_footers: dict[tuple[str, str | None], pq.FileMetaData] = {}  # of the files that units lie in
+_MARKS = {"ETag", "etag", "mtime", "LastModified", "last_modified", "blob_id"}
 
 
 def open_parquet(uri: str) -> pq.ParquetFile:
@@ -51,7 +58,7 @@ def read_file_rows(
         with ArrowStream(uri) as file:
             table = file.read(start, stop, columns)
             return bounded_table(table.cast(plain_schema(table.schema)), limits)
-    return read_parquet_rows(uri, start, stop, columns, limits, paths_only)
+    return read_parquet_rows(uri, start, stop, columns, limits, paths_only, share=True)
 
 
 def read_parquet_rows(
@@ -61,9 +68,13 @@ def read_parquet_rows(
     columns: list[str] | None = None,
     limits: Mapping[str, int] | None = None,
     paths_only: Sequence[str] = (),
+    share: bool = False,
 ) -> pa.Table:
-    """Rows ``start`` to ``stop`` of a Parquet file, reading only the row groups they lie in."""
-    with _parquet(uri, start, stop, columns, limits, paths_only) as rows:
+    """Rows ``start`` to ``stop`` of a Parquet file, reading only the row groups they lie in.
+
+    With `share` others of this machine will want other rows of these groups, see `shared_groups`.
+    """
+    with _parquet(uri, start, stop, columns, limits, paths_only, share) as rows:
         batches = [bounded(batch, limits, rows.swapped) for batch in rows.batches(_BATCH_ROWS)]
         return joined(batches, rows.schema)
 
@@ -94,9 +105,14 @@ def _parquet(
     columns: list[str] | None,
     limits: Mapping[str, int] | None = None,
     paths_only: Sequence[str] = (),
+    share: bool = False,
 ) -> Iterator[_ParquetRows]:
-    with open_parquet(uri) as file:
-        rows = _ParquetRows(uri, file, start, stop, columns, None, paths_only, limits)
+    raw = _open(uri)
+    state = _state(raw) if share else None
+    with pq.ParquetFile(raw, metadata=_footers.get((uri, state))) as file:
+        if state:
+            _keep_footer((uri, state), file.metadata)
+        rows = _ParquetRows(uri, file, start, stop, columns, None, paths_only, limits, state)
         shared, chunks = rows.shared(), rows.oversized(limits)
         if not shared and not chunks:
             yield rows
@@ -106,12 +122,32 @@ def _parquet(
         yield _ParquetRows(uri, file, start, stop, columns, swapped, paths_only, limits)
 
 
-def _open(uri: str) -> BinaryIO:
+def _open(uri: str, cache: str = "readahead") -> BinaryIO:
     fs, path = split_uri(uri)
     if isinstance(fs, LocalFileSystem):
         require_regular(path)
-    file: BinaryIO = fs.open(path, "rb", cache_type="readahead")
+    file: BinaryIO = fs.open(path, "rb", cache_type=cache)
     return file
+
+
+def _keep_footer(key: tuple[str, str], footer: pq.FileMetaData) -> None:
+    """Remember a footer: it may be larger than what a unit wants of the file."""
+    if key not in _footers:
+        while len(_footers) >= _FOOTERS:
+            _footers.pop(next(iter(_footers)), None)
+        _footers[key] = footer
+
+
+def _state(file: Any) -> str | None:
+    """What tells an open file from another one of its name; None where nothing does."""
+    try:
+        facts = os.fstat(file.fileno())
+        return f"{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
+    except (AttributeError, OSError):
+        details = getattr(file, "details", None)
+    if not isinstance(details, dict) or not _MARKS & details.keys():
+        return None
+    return repr(sorted(details.items()))
 
 
 def _without_sounds(file: pq.ParquetFile, names: Sequence[str]) -> list[str]:
@@ -138,8 +174,10 @@ class _ParquetRows:
         swapped: Mapping[bytes, Large] | None,
         paths_only: Sequence[str],
         limits: Mapping[str, int] | None,
+        state: str | None = None,
     ) -> None:
         self.swapped = swapped or {}
+        self._uri, self._state = uri, state
         if paths_only and "id" in file.schema_arrow.names:
             columns = _without_sounds(file, paths_only)
         self._file, self._start, self._stop, self._columns = file, start, stop, columns
@@ -178,19 +216,35 @@ class _ParquetRows:
                 if leaf.group == group and not (self.swapped and leaf.oversized)
             )
             size = max(1, min(most_rows, _BATCH_BYTES // max(row_bytes, 1)))
-            at = before
             heavy = self._heavy(group)
-            batches = self._file.iter_batches(
-                batch_size=size, row_groups=[group], columns=self._without(heavy)
-            )
-            for read in map(plain_batch, batches):
+            for at, read in self._of_group(group, before, size, self._without(heavy)):
                 batch = self._noted(read, heavy, at) if heavy else read
                 first, last = max(self._start - at, 0), min(self._stop - at, batch.num_rows)
                 if first < last:
                     yield batch.slice(first, last - first)
-                at += batch.num_rows
-                if at >= self._stop:
+                if at + batch.num_rows >= self._stop:
                     return
+
+    def _of_group(self, group: int, before: int, size: int, columns: list[str] | None) -> Batches:
+        """Batches of a group and their first rows; of a shared one those that are wanted."""
+        rows, packed, unpacked = group_sizes(self._file.metadata, group, columns)
+        wanted = min(self._stop, before + rows) - max(self._start, before)
+        found = None
+        if self._state and packed >= _SHARED_BYTES and 2 * wanted <= rows:
+            key = json.dumps([self._uri, self._state, group, size, columns])
+            found = shared_group(key, lambda: self._all(group, size, columns), packed, unpacked)
+        if found is None:
+            batches = group_batches(self._file, group, size, columns)
+        else:
+            batches = found.batches(max(self._start - before, 0))
+        return ((before + at, batch) for at, batch in batches)
+
+    def _all(self, group: int, size: int, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+        """The whole of a group, in the memory of a page of it."""
+        with pq.ParquetFile(
+            _open(self._uri, "none"), metadata=self._file.metadata, buffer_size=_BUFFER_BYTES
+        ) as file:
+            yield from (batch for _, batch in group_batches(file, group, size, columns))
 
     def _heavy(self, group: int) -> dict[str, int]:
         """Columns that are not to be read, and what a row of them takes on average."""
@@ -223,3 +277,24 @@ class _ParquetRows:
         }
         columns[TOO_LARGE] = pa.array(notes, pa.string())
         return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+
+
+def group_batches(
+    file: pq.ParquetFile, group: int, size: int, columns: list[str] | None
+) -> Batches:
+    """Batches of a group in order, and the first row of each."""
+    done = 0
+    while True:
+        at = 0
+        try:
+            for batch in file.iter_batches(size, row_groups=[group], columns=columns):
+                at += batch.num_rows
+                if at > done:
+                    rest = batch.slice(max(done - at + batch.num_rows, 0))
+                    yield done, plain_batch(rest)
+                    done = at
+            return
+        except pa.ArrowNotImplementedError:  # texts and bytes of more than 2 GiB in a batch
+            if size == 1:
+                raise
+            size = max(size // 8, 1)
