@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -9,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from actors.columnar.column_names import ID
 from actors.inputs.channels import NAMED_CHANNELS
+from actors.storage.addresses import LOCAL, local_path, scheme_of
 from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
 from pipelines.config.renamed import current_names
 from pipelines.manifest.tables.scan import Dialect, LinkPolicy, MadeIds, Suffixes
@@ -180,6 +182,8 @@ class ManifestConfig(Frozen):
         id: where ids come from: a column, "place" for the file's name and the row's number in it,
             "content" for a hash of all that the row holds; None takes column `id`, and "content"
             where there is none. A column called place or content is given as ``map: {id: place}``.
+        base: folder that relative audio paths start in, such as the root of the recipe that wrote
+            a Kaldi folder; None is the manifest's own.
     """
 
     suffixes: Suffixes = "known"
@@ -187,6 +191,7 @@ class ManifestConfig(Frozen):
     header: bool | tuple[str, ...] | None = None
     quote: str | None = None
     encoding: str | None = None
+    base: str | None = None
     map: dict[str, str] = {}
     id: str | None = None
 
@@ -234,6 +239,14 @@ class ManifestConfig(Frozen):
                 f"{', '.join(name for name in _CHARACTERS if name.isalpha())}"
             )
         return value
+
+    @field_validator("base")
+    @classmethod
+    def _from_anywhere(cls, value: str | None) -> str | None:
+        """A local folder by its whole path: it is recorded, and read again from elsewhere."""
+        if value is None or scheme_of(value) not in LOCAL:
+            return value and value.rstrip("/")
+        return os.path.abspath(local_path(value))
 
     @field_validator("quote")
     @classmethod

@@ -23,7 +23,7 @@ from pipelines.export.shar import SharExporter
 from pipelines.export.shards import HuggingFaceExporter, WebDatasetExporter
 from pipelines.run_state.commit_log import open_output
 from pipelines.run_state.run_facts import require
-from pipelines.run_state.run_record import recorded_allow, recorded_task
+from pipelines.run_state.run_record import recorded_allow, recorded_base, recorded_task
 from uniaudio2.errors import BadRow
 
 Format = Literal["pt", "huggingface", "webdataset", "lhotse", "shar", "nemo", "kaldi", "jsonl"]
@@ -162,6 +162,8 @@ def _write(rows: Iterator[ExportRow], exporter: Exporter, result: ExportResult) 
 
 def _base(run: dict[str, Any]) -> str | None:
     """The one folder that relative audio paths of the input start at, if it is one."""
+    if given := recorded_base(run):
+        return given
     listed = run["input"]["sources"]
     bases = {posixpath.dirname(source) for source in listed}
     return bases.pop() if len(bases) == 1 and len(listed) == run["input"]["source_count"] else None

@@ -26,7 +26,7 @@ from pipelines.manifest.formats.text_formats import table_of_files
 from pipelines.manifest.listing import Listing, check_files
 from pipelines.manifest.partitions import partitioned
 from pipelines.manifest.shards import alike
-from pipelines.manifest.sources import Source
+from pipelines.manifest.sources import Source, check_base, files_source, with_base
 from pipelines.manifest.tables.scan import Scan
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import shown
@@ -46,6 +46,11 @@ def find_sources(uri: str, scan: Scan | None = None) -> list[Source]:
         UsageError: nothing is there, or its kind is not known.
     """
     scan = scan or Scan()
+    check_base(uri, scan)
+    return [with_base(source, scan) for source in _sources(uri, scan)]
+
+
+def _sources(uri: str, scan: Scan) -> list[Source]:
     fs, path = split_uri(uri)
     is_pattern = any(wildcard in path for wildcard in "*?[")
     if is_pattern and not fs.exists(path):  # a name may hold wildcards itself
@@ -126,7 +131,7 @@ def _audio_table(uri: str, root: str, names: list[str], listing: Listing, scan: 
     if not audio:
         raise UsageError(f"{uri}: no file that it matches is audio; {scan.noticed.left_out[-1]}")
     table = table_of_files(audio, listing.fault)
-    return Source(folder + "/", str(len(audio)), table.num_rows, table.schema, table)
+    return files_source(folder + "/", str(len(audio)), table, scan)
 
 
 def _check_named(uri: str, path: str, scan: Scan) -> None:

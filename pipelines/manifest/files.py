@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import Counter
-from dataclasses import replace
 
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
@@ -20,7 +18,14 @@ from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.formats.text_formats import PARSERS, Parse
 from pipelines.manifest.listing import Listing, check_files
-from pipelines.manifest.sources import Source, arrow_source, identity, parquet_source
+from pipelines.manifest.sources import (
+    Source,
+    arrow_source,
+    files_source,
+    identity,
+    ids_apart,
+    parquet_source,
+)
 from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES, audio_by_content
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import TextFile
@@ -55,7 +60,7 @@ def place_of(source: str, uri: str) -> str:
 def is_manifest(name: str) -> bool:
     """Tell by its name whether a file is read for its rows."""
     suffix = posixpath.splitext(name.lower())[1]
-    is_named = posixpath.basename(name) == kaldi.MARK
+    is_named = kaldi.prefix_of(name) is not None
     return is_named or suffix in (".parquet", ".arrow", ".tar", ".gz") or is_text(name)
 
 
@@ -92,8 +97,8 @@ def file_sources(uri: str, path: str, scan: Scan) -> list[Source]:
     full = full_uri(uri, path)
     if suffix == ".parquet":
         return [parquet_source(full)]
-    if posixpath.basename(path) == kaldi.MARK:
-        return [_kaldi_of(posixpath.dirname(full), scan)]
+    if kaldi.prefix_of(path) is not None:
+        return [_kaldi_of(full, scan)]
     if suffix == ".arrow":
         return [arrow_source(full)]
     if suffix == ".tar":
@@ -103,7 +108,7 @@ def file_sources(uri: str, path: str, scan: Scan) -> list[Source]:
     # whoever names a file itself means it, whatever its suffix
     if suffix in AUDIO_SUFFIXES or any(audio_by_content([full], read_head)):
         table = pa.table({"id": [posixpath.basename(path)], "audio": [posixpath.basename(path)]})
-        return [Source(full, identity(full), 1, table.schema, table)]
+        return [files_source(full, identity(full), table, scan)]
     known = ", ".join([".parquet", ".arrow", ".tar", *PARSERS])
     raise UsageError(
         f"{uri}: kind {suffix!r} is not known, and it does not begin as audio does; "
@@ -137,26 +142,31 @@ def _text_file(uri: str, scan: Scan) -> TextFile:
     )
 
 
-def kaldi_source(uri: str, listing: Listing, scan: Scan) -> Source:
+def kaldi_source(uri: str, listing: Listing, scan: Scan, inside: str = "") -> Source:
     """A data folder of Kaldi.
 
     Args:
-        uri: of the folder.
-        listing: tells which of its files may not be read.
+        uri: of its ``wav.scp``.
+        listing: tells which files of the folder may not be read.
         scan: how many rows suffice.
+        inside: where the folder lies in the listed one, ending in a slash.
 
     Raises:
         UsageError: its files cannot be read.
     """
-    faults = {name: listing.fault(name, is_text=True) for name in kaldi.FILES}
+    prefix = kaldi.prefix_of(uri) or ""
+    folder = posixpath.dirname(uri)
+    where = uri if prefix else folder + "/"
+    faults = {prefix + name: listing.fault(inside + prefix + name, True) for name in kaldi.FILES}
     told = {name: fault for name, fault in faults.items() if fault}
     if told:
-        return refused_source(uri + "/", told)
+        return refused_source(where, told)
 
     def read(name: str) -> TextFile | None:
+        file = f"{folder}/{prefix}{name}"
         try:
-            with open_uri(f"{uri}/{name}", _LIMITS):
-                return _text_file(f"{uri}/{name}", scan)
+            with open_uri(file, _LIMITS):
+                return _text_file(file, scan)
         except BadRow as error:
             if error.kind == "missing_file":
                 return None
@@ -165,16 +175,16 @@ def kaldi_source(uri: str, listing: Listing, scan: Scan) -> Source:
     try:
         table = kaldi.read_kaldi(read, scan)
     except (BadRow, ValueError) as fault:
-        raise UsageError(f"{uri}: {fault}") from fault
-    return Source(uri + "/", str(table.num_rows), table.num_rows, table.schema, table)
+        raise UsageError(f"{folder}: {fault}") from fault
+    return Source(where, str(table.num_rows), table.num_rows, table.schema, table)
 
 
-def _kaldi_of(folder: str, scan: Scan) -> Source:
+def _kaldi_of(uri: str, scan: Scan) -> Source:
     """The data folder of a ``wav.scp`` that INPUT names itself."""
-    fs, path = split_uri(folder)
+    fs, path = split_uri(posixpath.dirname(uri))
     is_local = isinstance(fs, LocalFileSystem)
-    listing = check_files(path, list(kaldi.FILES), scan) if is_local else Listing([])
-    return kaldi_source(folder, listing, scan)
+    names = [(kaldi.prefix_of(uri) or "") + name for name in kaldi.FILES]
+    return kaldi_source(uri, check_files(path, names, scan) if is_local else Listing([]), scan)
 
 
 def tar_sources(uris: list[str], scan: Scan) -> list[Source]:
@@ -190,23 +200,4 @@ def tar_sources(uris: list[str], scan: Scan) -> list[Source]:
         with fs.open(path, "rb", cache_type="readahead") as file:
             table = webdataset.read_tar(file, uri, scan.of_one_file())
         sources.append(Source(uri, identity(uri), table.num_rows, table.schema, table, True))
-    keys = Counter(key for source in sources for key in _keys(source))
-    if not keys or keys.most_common(1)[0][1] == 1:
-        return sources
-    return [_with_shard_names(source) for source in sources]
-
-
-def _keys(source: Source) -> list[str]:
-    """Ids of a tar's rows; one that is damaged from the start has a row, but no ids."""
-    table = source.table
-    return table["id"].to_pylist() if table and "id" in table.column_names else []
-
-
-def _with_shard_names(source: Source) -> Source:
-    keys = _keys(source)
-    if source.table is None or not keys:
-        return source
-    shard = posixpath.splitext(posixpath.basename(source.uri))[0]
-    names = pa.array([f"{shard}/{key}" for key in keys], pa.string())
-    table = source.table.set_column(source.table.column_names.index("id"), "id", names)
-    return replace(source, table=table, schema=table.schema)
+    return ids_apart(sources, [posixpath.splitext(posixpath.basename(uri))[0] for uri in uris])

@@ -22,15 +22,23 @@ from pipelines.manifest.formats.text_formats import parse_jsonl, table_of_files
 from pipelines.manifest.listing import Listing, list_folder, list_remote
 from pipelines.manifest.partitions import is_leftover, partitioned, refuse_logged_tables
 from pipelines.manifest.shards import alike
-from pipelines.manifest.sources import Source, arrow_source, parquet_source
+from pipelines.manifest.sources import (
+    Source,
+    arrow_source,
+    files_source,
+    ids_apart,
+    parquet_source,
+)
 from pipelines.manifest.tables.audio_names import audio_by_content, is_audio_name
 from pipelines.manifest.tables.noticed import HIDDEN, suffix_of
 from pipelines.manifest.tables.row_tables import Row, table_of_dicts
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.toolkits import kaldi, saved_datasets
 from uniaudio2.errors import BadRow
+from uniaudio2.shown import quoted
 
 _MAX_FACTS_BYTES = 16 << 20
+_EXAMPLES = 3
 _MANIFESTS = {
     ".parquet": (".parquet",),
     ".jsonl": (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"),
@@ -93,7 +101,7 @@ def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
         )
     if table is not None:
         count = str(len(listing.names))
-        yield Source(folder + "/", count, table.num_rows, table.schema, table)
+        yield files_source(folder + "/", count, table, scan)
 
 
 def _list(uri: str, scan: Scan) -> Listing:
@@ -140,12 +148,31 @@ def _other_toolkit(uri: str, listing: Listing, scan: Scan) -> list[Source] | Non
             return list(_saved_dataset(uri, listing, scan))
     except BadRow as error:
         raise UsageError(error.message) from error
-    if kaldi.MARK not in names:
-        return None
-    # these have names, not suffixes
-    kinds = [posixpath.basename(name) for name in names - {*kaldi.FILES, *kaldi.IMPLIED}]
+    scps = kaldi.data_folders(names)
+    return _kaldi_folders(uri, scps, listing, scan) if scps else None
+
+
+def _kaldi_folders(uri: str, scps: list[str], listing: Listing, scan: Scan) -> list[Source]:
+    """The data folders that a folder is or holds."""
+    others = set(listing.names)
+    for scp in scps:
+        before = scp.removesuffix(kaldi.MARK)
+        others -= {before + name for name in (*kaldi.FILES, *kaldi.IMPLIED)}
+    # these have names, not suffixes, but for what lies around several folders
+    kinds = [posixpath.basename(n) if len(scps) == 1 else suffix_of(n) for n in others]
     scan.noticed.leave_out("files", kinds, f"of a Kaldi folder {', '.join(kaldi.FILES)} are read")
-    return [kaldi_source(uri, listing, scan)]
+    if len(scps) > 1:
+        some = ", ".join(quoted(scp, 80) for scp in scps[:_EXAMPLES])
+        scan.noticed.understood(
+            uri,
+            f"holds {len(scps)} data folders of Kaldi ({some}); all are read: name one of "
+            "these files as INPUT to read it alone",
+        )
+    found = [
+        kaldi_source(f"{uri}/{scp}", listing, scan, posixpath.join(posixpath.dirname(scp), ""))
+        for scp in scps
+    ]
+    return ids_apart(found, [scp.removesuffix(kaldi.MARK).rstrip("/_") for scp in scps])
 
 
 def _saved_dataset(uri: str, listing: Listing, scan: Scan) -> Iterator[Source]:

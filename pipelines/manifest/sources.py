@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from actors.columnar.arrow_stream import ArrowStream
 from actors.columnar.file_rows import open_parquet
 from actors.columnar.views import plain_schema
+from actors.storage.addresses import LOCAL, scheme_of
 from actors.storage.file_systems import retrying, split_uri
 from pipelines.errors import UsageError
+from pipelines.manifest.tables.scan import Scan
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Source:
         names: what its columns are called in `schema`, and where ids come from, see
             `ColumnNames.text`; a `table` has them by these names.
         pinned: rows point inside the file, so a changed file changes what they mean.
+        audio_base: the folder that relative audio paths start in; "" is the file's own.
     """
 
     uri: str
@@ -40,11 +45,83 @@ class Source:
     pinned: bool = False
     constants: str = ""
     names: str = ""
+    audio_base: str = ""
 
     @property
     def base(self) -> str:
         """The folder that relative audio paths start in."""
-        return posixpath.dirname(self.uri)
+        return self.audio_base or posixpath.dirname(self.uri)
+
+
+def check_base(uri: str, scan: Scan) -> None:
+    """Refuse a folder for relative audio paths that cannot serve an INPUT.
+
+    Raises:
+        UsageError: it is not there, or opens this machine's disks to a manifest from elsewhere.
+    """
+    if not scan.base or scheme_of(scan.base) not in LOCAL:
+        return
+    if not os.path.isdir(scan.base):
+        raise UsageError(f"manifest.base {scan.base}: no such folder; correct the path")
+    if scheme_of(uri) not in LOCAL:
+        raise UsageError(
+            f"manifest.base {scan.base} is a local folder and {uri} is not: what comes from "
+            "elsewhere may not name local files; copy the manifest to this machine first"
+        )
+
+
+def with_base(source: Source, scan: Scan) -> Source:
+    """A source whose relative audio paths start where a scan says; those inside a tar are whole."""
+    return replace(source, audio_base=scan.base) if scan.base and not source.pinned else source
+
+
+def files_source(uri: str, mark: str, table: pa.Table, scan: Scan) -> Source:
+    """The files that INPUT consists of, instead of a manifest of them.
+
+    Args:
+        uri: their folder, ending in a slash, or the one file.
+        mark: see `Source.identity`.
+        table: a row for each.
+        scan: by which they were found.
+
+    Raises:
+        UsageError: their paths are said to start elsewhere.
+    """
+    if scan.base:
+        raise UsageError(
+            f"{uri}: these files are the rows themselves; manifest.base is for manifests that name "
+            "files: leave it out"
+        )
+    return Source(uri, mark, table.num_rows, table.schema, table)
+
+
+def ids_apart(sources: list[Source], names: list[str]) -> list[Source]:
+    """Sources of tables; where an id occurs more than once in them, all begin with their source's
+    name.
+
+    Args:
+        sources: of one INPUT.
+        names: one for each.
+    """
+    keys = Counter(key for source in sources for key in _ids(source))
+    if not keys or keys.most_common(1)[0][1] == 1:
+        return sources
+    return [_named(source, name) for source, name in zip(sources, names, strict=True)]
+
+
+def _ids(source: Source) -> list[str]:
+    """Ids of a table's rows; a tar that is damaged from the start has a row, but no ids."""
+    table = source.table
+    return table["id"].to_pylist() if table and "id" in table.column_names else []
+
+
+def _named(source: Source, name: str) -> Source:
+    ids = _ids(source)
+    if source.table is None or not ids:
+        return source
+    names = pa.array([f"{name}/{row_id}" for row_id in ids], pa.string())
+    table = source.table.set_column(source.table.column_names.index("id"), "id", names)
+    return replace(source, table=table, schema=table.schema)
 
 
 def identity(uri: str) -> str:

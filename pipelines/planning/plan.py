@@ -152,7 +152,7 @@ def make_plan(
     manifest = manifest or ManifestConfig()
     scan = Scan(
         limit, rules.links, manifest.suffixes, manifest.dialect, manifest.names,
-        manifest.ids_from, manifest.ids,
+        manifest.ids_from, manifest.ids, manifest.base or "", rules.allow,
     )  # fmt: skip
     sources = [source for source in find_sources(uri, scan) if source.rows]
     if not sources:

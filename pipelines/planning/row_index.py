@@ -47,7 +47,8 @@ def origin(source: Source) -> bytes:
     read = read_columns(source)
     there = len(source.schema) - len(constants_schema(source.constants))
     unread = source.pinned or (read is not None and len(read) < there)
-    return f"{source.uri}\x00{source.identity if unread else ''}".encode()
+    where = f"{source.uri}\x00{source.identity if unread else ''}"
+    return f"{where}\x00{source.audio_base}".encode() if source.audio_base else where.encode()
 
 
 def index_rows(

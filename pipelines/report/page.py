@@ -35,7 +35,7 @@ from pipelines.report.stages import Timeline
 from pipelines.report.totals import Totals, read_log
 from pipelines.run_state.commit_log import REPORT, open_output
 from pipelines.run_state.run_facts import require
-from pipelines.run_state.run_record import recorded_allow, recorded_task
+from pipelines.run_state.run_record import recorded_allow, recorded_base, recorded_task
 from uniaudio2.shown import shown
 
 _KEPT = "\n\r\t\u200c\u200d"  # lines of texts, and what joins letters of some scripts
@@ -195,8 +195,10 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
     storage = commit_log.storage
     facts = read_rows(storage, totals.data, task.name, totals.trusted if own else None)
     bottleneck = find_bottleneck(timeline, setup) if timeline else None
+    base = recorded_base(run)
+    sources = [f"{base}/"] if base else run["input"]["sources"]
     gallery = Gallery(
-        storage, run["input"]["sources"], totals.addresses, task.output, task.columns,
+        storage, sources, totals.addresses, task.output, task.columns,
         trusted=None if with_input_audio else totals.trusted if own else {},
         allow=recorded_allow(run) if own else (),
     )  # fmt: skip

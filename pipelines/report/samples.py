@@ -101,7 +101,8 @@ class Gallery:
 
     Args:
         storage: OUTPUT.
-        sources: addresses of the manifest's files; relative paths start in their folders.
+        sources: addresses in whose folders relative paths start: of the manifest's files, or of
+            the folder that the job named.
         addresses: where input rows are that hold their sound themselves, by unit.
         output: what the task yields.
         columns: what the task reads.

@@ -76,6 +76,13 @@ def recorded_allow(run: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, allow)) if isinstance(allow, list) else ()
 
 
+def recorded_base(run: Mapping[str, Any]) -> str:
+    """The folder in which a run's relative audio paths start, if it was given; else ""."""
+    rules = run.get("config", {}).get("manifest")
+    base = rules.get("base") if isinstance(rules, Mapping) else None
+    return str(base or "")
+
+
 def _flat(facts: dict[str, Any], above: str = "") -> dict[str, Any]:
     """Groups of facts as dotted keys, so that a difference is named where it is."""
     flat: dict[str, Any] = {}

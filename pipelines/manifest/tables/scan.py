@@ -49,6 +49,8 @@ class Scan:
         ids_from: column whose values are the ids, or "".
         ids: "place" makes ids of file names and row numbers, "content" of all that rows hold; ""
             takes them from column `id`, and of the content where there is none.
+        base: folder that relative audio paths start in; "" is that of each manifest.
+        allow: beginnings of addresses that manifests may name besides, see `AddressPolicy`.
         characters: of text manifests that are read in any case, so that the columns of all but the
             largest do not depend on `rows`.
         cells: rows times columns after which no more characters are read.
@@ -64,6 +66,8 @@ class Scan:
     names: Mapping[str, str] = field(default_factory=dict)
     ids_from: str = ""
     ids: MadeIds = ""
+    base: str = ""
+    allow: tuple[str, ...] = ()
     characters: int = LOOK_CHARACTERS
     cells: int = LOOK_CELLS
     expected: Mapping[str, pa.DataType] = field(default_factory=dict)

@@ -1,15 +1,20 @@
 """Kaldi data folders: `wav.scp` with `segments`, `text` and `utt2spk` where they are.
 
+ESPnet's dumps are such folders, and so are FunASR's pairs of ``train_wav.scp`` and
+``train_text.txt``, whose files share a prefix.
+
 Nothing in them is ever run: an entry that is a shell pipe becomes a row that fails.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
+from pipelines.manifest.tables.audio_names import is_audio_name
 from pipelines.manifest.tables.row_tables import NumberedRows, Row, fault_row, table_of_rows
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import (
@@ -22,9 +27,42 @@ from pipelines.manifest.tables.text_lines import (
 )
 
 MARK = "wav.scp"
-FILES = (MARK, "segments", "text", "utt2spk")
+_TEXTS = ("text", "text.txt")  # the first that is there
+FILES = (MARK, "segments", *_TEXTS, "utt2spk", "utt2lang")
 IMPLIED = ("spk2utt",)  # says what utt2spk says
+_FACTS = {"utt2spk": "speaker", "utt2lang": "language"}
+_BLANKS = re.compile(r"[ \t]+")
 _ARCHIVE = re.compile(r"\.ark:\d+(\[.*\])?$")
+
+
+def prefix_of(name: str) -> str | None:
+    """What stands before ``wav.scp`` in the name of such a file: nothing or ``train_``; None for
+    any other file."""
+    prefix = posixpath.basename(name).removesuffix(MARK)
+    is_one = name.endswith(MARK) and (not prefix or prefix.endswith("_"))
+    return prefix if is_one else None
+
+
+def data_folders(names: Iterable[str]) -> list[str]:
+    """The ``wav.scp`` files of a folder that tell its rows, sorted.
+
+    One right in the folder speaks for all that lies in it: those below a data folder are parts of
+    it, as ``split8/1/wav.scp`` is.
+
+    Args:
+        names: of all files in the folder.
+    """
+    scps = sorted(name for name in names if prefix_of(name) is not None)
+    above = {posixpath.dirname(name) for name in scps}
+    return [name for name in scps if not above.intersection(_folders_above(name))]
+
+
+def _folders_above(name: str) -> Iterator[str]:
+    """Folders that the folder of a file lies in."""
+    folder = posixpath.dirname(name)
+    while folder:
+        folder = posixpath.dirname(folder)
+        yield folder
 
 
 def read_kaldi(
@@ -44,8 +82,10 @@ def read_kaldi(
     if MARK not in files:
         raise ValueError("no wav.scp; a Kaldi data folder has one")
     scan = scan or Scan()
-    texts = dict(_pairs(files.get("text")))
-    speakers = dict(_pairs(files.get("utt2spk")))
+    text, *others = [name for name in _TEXTS if name in files] or [""]
+    scan.noticed.leave_out("files", others, f"{text} is read beside them")
+    told = {"text": dict(_pairs(files.get(text)))}
+    told |= {column: dict(_pairs(files.get(name))) for name, column in _FACTS.items()}
     recordings = dict(_pairs(files[MARK])) if "segments" in files else {}
     used: set[str] = set()
 
@@ -55,7 +95,7 @@ def read_kaldi(
             if "segments" in files
             else _recordings(files[MARK], meter)
         )
-        return enumerate((_with_facts(row, texts, speakers) for row in rows), 1)
+        return enumerate((_with_facts(row, told) for row in rows), 1)
 
     table = table_of_rows(numbered, scan)
     if scan.rows is None:  # else segments need not have been read to their end
@@ -72,8 +112,8 @@ def _pairs(file: TextFile | None) -> Iterator[tuple[str, str]]:
 
 
 def _pair(line: str) -> tuple[str, str]:
-    name, _, rest = line.strip().partition(" ")
-    return name, rest.strip()
+    name, *rest = _BLANKS.split(line.strip(), maxsplit=1)
+    return name, rest[0] if rest else ""
 
 
 def _recordings(file: TextFile, meter: CharacterCount) -> Iterator[Row | str]:
@@ -89,6 +129,13 @@ def _row(name: str, rest: str) -> Row:
         return fault_row(name, "audio in a Kaldi archive; copy it to audio files with wav-copy")
     if not rest:
         return fault_row(name, "an entry without a path; each line is a name and a path")
+    files = rest.split()
+    if len(files) > 1 and all(map(is_audio_name, files)):
+        return fault_row(
+            name,
+            f"{len(files)} files, the channels of one recording; write them into one file, or give "
+            "each a line",
+        )
     return {"id": name, "audio": rest}
 
 
@@ -121,8 +168,9 @@ def _segments(
         yield row
 
 
-def _with_facts(row: Row | str, texts: Mapping[str, str], speakers: Mapping[str, str]) -> Row | str:
+def _with_facts(row: Row | str, told: Mapping[str, Mapping[str, str]]) -> Row | str:
+    """A row with what other files tell of its id, by column."""
     if isinstance(row, str):
         return row
-    facts = {"text": texts.get(row["id"]), "speaker": speakers.get(row["id"])}
+    facts = {column: values.get(row["id"]) for column, values in told.items()}
     return {**row, **{name: value for name, value in facts.items() if value is not None}}

@@ -11,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.batch.schema import FAULT_COLUMN
-from actors.inputs.audio import load_wave
+from actors.inputs.audio import load_audio, load_wave
+from actors.stages.load import Loader
 from actors.storage.addresses import AddressPolicy
+from pipelines.config.settings import ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.toolkits.kaldi import read_kaldi
 from pipelines.planning.plan import make_plan
 from tests.conftest import tone
+from uniaudio2.errors import BadRow
 from uniaudio2.tasks.table import get_task
 
 
@@ -158,3 +161,102 @@ def test_a_line_that_is_too_long_costs_its_row(
     assert source.table is not None
     assert source.table["audio"].to_pylist() == ["a.wav", None, "c.wav"]
     assert "a line of 600003 characters" in source.table[FAULT_COLUMN].to_pylist()[1]
+
+
+def test_words_are_parted_by_tabs_as_well(tmp_path: Path) -> None:
+    data = _folder(
+        tmp_path / "data",
+        wav_scp="rec\ta b.wav\n",
+        segments="u1\trec\t0\t1.5\n",
+        text="u1\tone two\n",
+        utt2spk="u1\tann\n",
+        utt2lang="u1\tde\n",
+    )
+    (source,) = find_sources(data)
+    assert source.table is not None
+    assert source.table.to_pylist() == [
+        {
+            "id": "u1", "audio": "a b.wav", "recording": "rec", "start_s": 0.0, "end_s": 1.5,
+            "text": "one two", "speaker": "ann", "language": "de",
+        }
+    ]  # fmt: skip
+
+
+def test_paths_that_start_at_the_root_of_the_recipe(
+    tmp_path: Path, make_audio: Callable[..., Path]
+) -> None:
+    make_audio("egs/an4/downloads/a.wav", 1.0)
+    root = tmp_path / "egs/an4"
+    (root / "data").mkdir()
+    data = _folder(root / "data/train", wav_scp="u1 downloads/a.wav\n", text="u1 hi\n")
+    asr = get_task("asr")
+    (unit,) = make_plan(data, asr).units
+    with pytest.raises(BadRow, match=r"--set manifest\.base=DIR"):
+        load_audio({"audio": "downloads/a.wav"}, AddressPolicy(unit.base), 60.0)
+    plan = make_plan(data, asr, manifest=ManifestConfig(base=str(root)))
+    loaded = Loader(asr, plan.schema)(plan.units[0].to_table())
+    assert loaded["input_samples"].to_pylist() == [24_000]
+    assert plan.units[0].fingerprint != unit.fingerprint  # its audio is another
+
+
+def test_a_dump_of_espnet(tmp_path: Path, make_audio: Callable[..., Path]) -> None:
+    """``dump/raw`` of an ESPnet recipe: data folders of every set, paths from the recipe's root."""
+    make_audio("dump/raw/dev/data/format.1/a.flac", 0.5)
+    make_audio("dump/raw/train/data/format.1/b.flac", 0.5)
+    for name, utterance in (("dev", "a"), ("train", "b"), ("train/split2/1", "b")):
+        folder = tmp_path / "dump/raw" / name
+        folder.mkdir(exist_ok=True, parents=True)
+        _folder(
+            folder,
+            wav_scp=f"{utterance} dump/raw/{name}/data/format.1/{utterance}.flac\n",
+            text=f"{utterance} WORDS OF {utterance.upper()}\n",
+            utt2spk=f"{utterance} spk\n",
+        )
+        (folder / "utt2num_samples").write_text(f"{utterance} 8000\n")
+        (folder / "feats_type").write_text("raw\n")
+    asr = get_task("asr")
+    plan = make_plan(str(tmp_path / "dump/raw"), asr, manifest=ManifestConfig(base=str(tmp_path)))
+    assert any("holds 2 data folders of Kaldi" in note for note in plan.notes)
+    loaded = [Loader(asr, plan.schema)(unit.to_table()) for unit in plan.units]
+    rows = [row for table in loaded for row in table.to_pylist()]
+    assert [(row["id"], row["input"]["text"], row["input_samples"]) for row in rows] == [
+        ("a", "WORDS OF A", 12_000),
+        ("b", "WORDS OF B", 12_000),
+    ]
+    (alone,) = find_sources(str(tmp_path / "dump/raw/train"))
+    assert alone.rows == 1
+
+
+def test_ids_of_several_folders_that_repeat_begin_with_the_folder(tmp_path: Path) -> None:
+    for name in ("dev", "org/dev"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        _folder(tmp_path / "data" / name, wav_scp="u1 /x.wav\n")
+    plan = make_plan(str(tmp_path / "data"), get_task("tokenize"))
+    tables = [source.table for source in find_sources(str(tmp_path / "data"))]
+    ids = [row_id for table in tables if table for row_id in table["id"].to_pylist()]
+    assert (plan.rows, ids) == (2, ["dev/u1", "org/dev/u1"])
+
+
+def test_funasr_pairs_share_a_prefix(tmp_path: Path) -> None:
+    data = Path(_folder(tmp_path / "list"))
+    for part in ("train", "val"):
+        (data / f"{part}_wav.scp").write_text(f"{part}1 /{part}.wav\n")
+        (data / f"{part}_text.txt").write_text(f"{part}1 words of {part}\n")
+    found = [table.to_pylist()[0] for s in find_sources(str(data)) if (table := s.table)]
+    assert [(row["id"], row["audio"], row["text"]) for row in found] == [
+        ("train1", "/train.wav", "words of train"),
+        ("val1", "/val.wav", "words of val"),
+    ]
+    (alone,) = find_sources(str(data / "val_wav.scp"))
+    assert alone.table is not None
+    assert alone.table.to_pylist() == found[1:]
+    assert alone.base == str(data)
+
+
+def test_columns_of_several_files_are_a_row_that_fails(tmp_path: Path) -> None:
+    data = _folder(tmp_path / "data", wav_scp="u1 CH0.wav CH1.wav\nu2 my take.wav\n")
+    (source,) = find_sources(data)
+    assert source.table is not None
+    one, two = source.table.to_pylist()
+    assert "2 files, the channels of one recording" in one[FAULT_COLUMN]
+    assert two["audio"] == "my take.wav"
