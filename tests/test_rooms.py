@@ -40,6 +40,7 @@ ORDER = (
     "pipelines.manifest.tables",
     "pipelines.manifest.toolkits",
     "pipelines.manifest.formats",
+    "pipelines.manifest.corpora",
     "pipelines.manifest",
     "pipelines.config",
     "pipelines.planning",

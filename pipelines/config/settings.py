@@ -13,6 +13,7 @@ from actors.inputs.channels import NAMED_CHANNELS
 from actors.storage.addresses import LOCAL, local_path, scheme_of
 from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
 from pipelines.config.renamed import current_names
+from pipelines.manifest.corpora.known import NAMES
 from pipelines.manifest.tables.scan import Dialect, LinkPolicy, MadeIds, Suffixes
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
@@ -177,6 +178,8 @@ class ManifestConfig(Frozen):
             line has then.
         quote: the character that encloses cells, or "none" where quotes are text.
         encoding: of text manifests, by a name that Python knows, such as "cp1252" or "utf-16".
+        corpus: "auto" recognises corpora by their files, "none" does not, and the name of one,
+            such as "librispeech", reads INPUT as that one whatever else lies in it.
         map: columns of INPUT by the names that they are to have, ``{"audio": "path"}``; on the
             command line ``--map audio=path``.
         id: where ids come from: a column, "place" for the file's name and the row's number in it,
@@ -192,6 +195,7 @@ class ManifestConfig(Frozen):
     quote: str | None = None
     encoding: str | None = None
     base: str | None = None
+    corpus: str = "auto"
     map: dict[str, str] = {}
     id: str | None = None
 
@@ -254,6 +258,13 @@ class ManifestConfig(Frozen):
         value = "" if value == "none" else value
         if value and (len(value) != 1 or value in "\r\n"):
             raise ValueError(f"quote {quoted(value, 40)}: give one character, or none")
+        return value
+
+    @field_validator("corpus")
+    @classmethod
+    def _known_corpus(cls, value: str) -> str:
+        if value not in NAMES:
+            raise ValueError(f"corpus {quoted(value, 40)}: give one of {', '.join(NAMES)}")
         return value
 
     @field_validator("encoding")

@@ -13,6 +13,7 @@ from actors.storage.block_reader import TimedCalls
 from actors.storage.fetch import why_absent
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
+from pipelines.manifest.corpus_sources import corpus_of_file
 from pipelines.manifest.files import (
     file_sources,
     full_uri,
@@ -66,6 +67,9 @@ def _sources(uri: str, scan: Scan) -> list[Source]:
         return folder_sources(full_uri(uri, path).rstrip("/"), scan)
     if isinstance(fs, LocalFileSystem):
         _check_named(uri, path, scan)
+    corpus = corpus_of_file(full_uri(uri, path), scan)
+    if corpus is not None:
+        return corpus
     sources = file_sources(uri, path, scan)
     if path.endswith(".parquet"):
         return partitioned(sources, posixpath.dirname(full_uri(uri, path)), scan)

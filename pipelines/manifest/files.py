@@ -123,7 +123,7 @@ def small_source(uri: str, parse: Parse, scan: Scan) -> Source:
         UsageError: it cannot be read, or is none.
     """
     try:
-        table = parse(_text_file(uri, scan), scan)
+        table = parse(open_text(uri, scan), scan)
     except BadRow as error:
         large = "; a large manifest is better kept as Parquet" if error.kind == "too_large" else ""
         raise UsageError(f"{error.message}{large}") from error
@@ -132,7 +132,8 @@ def small_source(uri: str, parse: Parse, scan: Scan) -> Source:
     return Source(uri, identity(uri), table.num_rows, table.schema, table)
 
 
-def _text_file(uri: str, scan: Scan) -> TextFile:
+def open_text(uri: str, scan: Scan) -> TextFile:
+    """A text that is read as a scan says."""
     return TextFile(
         lambda: open_uri(uri, _LIMITS, blocks_from=0),
         _MAX_TEXT_BYTES,
@@ -166,7 +167,7 @@ def kaldi_source(uri: str, listing: Listing, scan: Scan, inside: str = "") -> So
         file = f"{folder}/{prefix}{name}"
         try:
             with open_uri(file, _LIMITS):
-                return _text_file(file, scan)
+                return open_text(file, scan)
         except BadRow as error:
             if error.kind == "missing_file":
                 return None

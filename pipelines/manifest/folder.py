@@ -17,6 +17,7 @@ from actors.batch.schema import FAULT_COLUMN
 from actors.storage.fetch import fetch, read_head
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
+from pipelines.manifest.corpus_sources import corpus_sources
 from pipelines.manifest.files import kaldi_source, refused_source, small_source, tar_sources
 from pipelines.manifest.formats.text_formats import parse_jsonl, table_of_files
 from pipelines.manifest.listing import Listing, list_folder, list_remote
@@ -78,7 +79,9 @@ def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
     if refused:
         yield refused_source(folder + "/", refused)
     refuse_logged_tables(folder, [*listing.names, *sorted(listing.marks)])
-    others = _other_toolkit(folder, listing, scan)
+    others = corpus_sources(folder, listing, scan)
+    if others is None:
+        others = _other_toolkit(folder, listing, scan)
     if others is not None:
         yield from others
         return

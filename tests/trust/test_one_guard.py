@@ -25,6 +25,7 @@ MAY = {
     "actors/storage/model_hub.py": "models, which the user names",
     "actors/columnar/arrow_stream.py": "files of INPUT, which the user names",
     "pipelines/manifest/discovery.py": "INPUT, which the user names",
+    "pipelines/manifest/corpus_sources.py": "INPUT, which the user names",
     "pipelines/manifest/files.py": "INPUT, which the user names",
     "pipelines/manifest/folder.py": "INPUT, which the user names",
     "pipelines/manifest/sources.py": "INPUT, which the user names",

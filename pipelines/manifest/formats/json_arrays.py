@@ -54,13 +54,61 @@ def spread_objects(texts: Iterator[str]) -> Iterator[tuple[int, Any]]:
     return iter(_Objects(texts))
 
 
+def objects_of(texts: Iterator[str], key: str) -> Iterator[tuple[int, Any]]:
+    """Values of the array that one large JSON object holds under a key; see `spread_objects`.
+
+    Args:
+        texts: of the file, block by block.
+        key: of the array, near the beginning of the file.
+
+    Raises:
+        ValueError: there is no such array; else as `spread_objects`.
+    """
+    begins = re.compile(rf'"{re.escape(key)}"\s*:\s*\[')
+    head = ""
+    for text in texts:
+        head += text
+        if found := begins.search(head):
+            break
+        if len(head) > LONG_CHARACTERS:
+            break
+    else:
+        found = None
+    if found is None:
+        raise ValueError(f"it begins with no array {key!r}; fetch the file again")
+    line = 1 + head.count("\n", 0, found.end())
+    values = _Objects(itertools.chain([head[found.end() :]], texts), line, is_inside=True)
+    value: Any = None
+    for number, value in values:
+        yield number, value
+    if not values.is_closed and not isinstance(value, BrokenObject):
+        yield values.line, BrokenObject("the file ends before its array does; fetch it again")
+
+
 class _Objects:
-    def __init__(self, texts: Iterator[str]) -> None:
+    """Values of an array.
+
+    Args:
+        texts: of the file, block by block.
+        line: that they begin in.
+        is_inside: the array is inside of an object; what follows it is not read.
+
+    Attributes:
+        is_closed: the end of the array was met.
+    """
+
+    def __init__(self, texts: Iterator[str], line: int = 1, is_inside: bool = False) -> None:
         self._texts = texts
-        self._text, self._at, self._line = "", 0, 1
+        self._text, self._at, self._line = "", 0, line
+        self._is_inside, self.is_closed = is_inside, False
         self._is_ended = False
         self._indent: str | None = ""  # before the value; None where it begins inside of a line
         self._decode = json.JSONDecoder().raw_decode
+
+    @property
+    def line(self) -> int:
+        """The line that was read last."""
+        return self._line
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         while self._reach():
@@ -93,6 +141,9 @@ class _Objects:
         while True:
             found = _BETWEEN.match(self._text, self._at)
             between = found[0] if found else ""
+            if self._is_inside and "]" in between:
+                self.is_closed = True
+                return False
             if "\n" in between:
                 self._indent = between.rpartition("\n")[2].rstrip(",[")
             self._move(self._at + len(between))

@@ -51,6 +51,7 @@ class Scan:
             takes them from column `id`, and of the content where there is none.
         base: folder that relative audio paths start in; "" is that of each manifest.
         allow: beginnings of addresses that manifests may name besides, see `AddressPolicy`.
+        corpus: the corpus that INPUT is; "auto" finds it by its files, "none" looks for none.
         characters: of text manifests that are read in any case, so that the columns of all but the
             largest do not depend on `rows`.
         cells: rows times columns after which no more characters are read.
@@ -68,6 +69,7 @@ class Scan:
     ids: MadeIds = ""
     base: str = ""
     allow: tuple[str, ...] = ()
+    corpus: str = "auto"
     characters: int = LOOK_CHARACTERS
     cells: int = LOOK_CELLS
     expected: Mapping[str, pa.DataType] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from actors.batch.schema import FAULT_COLUMN
 from pipelines.errors import UsageError
 from pipelines.manifest.formats import text_formats
-from pipelines.manifest.formats.json_arrays import is_spread, spread_objects
+from pipelines.manifest.formats.json_arrays import is_spread, objects_of, spread_objects
 from pipelines.manifest.formats.text_formats import parse_jsonl
 from pipelines.manifest.tables import text_lines
 from pipelines.planning.plan import make_plan
@@ -121,3 +122,23 @@ def test_an_array_of_lhotse_cuts() -> None:
 def test_what_is_no_array_of_objects_is_read_by_lines(start: str) -> None:
     assert not is_spread(start)
     assert text_formats.parse_jsonl(start.encode()).num_rows == len(start.split())
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_inside_of_an_object_is_read_bit_by_bit(indent: int | None) -> None:
+    text = json.dumps({"version": "1", "rows": ROWS, "end": {"more": [1]}}, indent=indent)
+    taken = 0
+
+    def blocks() -> Iterator[str]:
+        nonlocal taken
+        for start in range(0, len(text), 50):
+            taken += 50
+            yield text[start : start + 50]
+
+    found = objects_of(blocks(), "rows")
+    line, first = next(found)
+    assert (line, first) == (1 if indent is None else 4, ROWS[0])
+    assert taken < len(text) / 10
+    assert [first, *(value for _, value in found)] == ROWS
+    with pytest.raises(ValueError, match="begins with no array 'others'"):
+        next(objects_of(iter([text]), "others"))
