@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from actors.batch.schema import FAULT_COLUMN
 from actors.batch.unit import UnitSpec, to_stream
+from actors.columnar.column_names import ID
 from actors.columnar.value_bounds import TOO_LARGE
 from actors.inputs.audio import AUDIO_COLUMNS
 from pipelines.config.settings import InputRules, ManifestConfig
@@ -23,7 +24,8 @@ from pipelines.manifest.tables.noticed import LeftOut
 from pipelines.manifest.tables.scan import Scan
 from pipelines.planning.named_addresses import AddressScan
 from pipelines.planning.read_columns import channel_notes, columns_read, unread_notes
-from pipelines.planning.row_index import SeenIds, index_rows, origin, refuse_duplicates
+from pipelines.planning.repeated_ids import refuse_repeated
+from pipelines.planning.row_index import SeenIds, index_rows, origin
 from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks.table import TaskSpec
 
@@ -177,7 +179,7 @@ def make_plan(
         groups = _groups(source, rows, size, longest_s, look)
         units.extend(_cut(source, groups, len(units), seen))
     named.check(uri)
-    refuse_duplicates(sources, counts, seen)
+    refuse_repeated(sources, counts, seen, manifest.ids_from or ID)
     noticed = scan.noticed
     return Plan(
         units,
@@ -232,7 +234,10 @@ def _groups(
     group_s = 0.0
     for row, (name, row_hash, row_s) in enumerate(index_rows(source, rows, look)):
         if name is None or name == "":
-            raise UsageError(f"{source.uri}: row {row} has no id; fill the 'id' column or drop it")
+            raise UsageError(
+                f"{source.uri}: row {row} has no id; fill its column, or --set manifest.id=place "
+                "makes ids of file names and row numbers"
+            )
         if group and (len(group) == size or group_s + row_s > longest_s):
             yield group
             group, group_s = [], 0.0

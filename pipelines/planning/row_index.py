@@ -15,7 +15,6 @@ from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import file_batches
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source, fault_of
-from uniaudio2.shown import quoted
 
 _BATCH_ROWS = 4096
 _BATCH_BYTES = 4 << 20
@@ -66,7 +65,7 @@ def index_rows(
         UsageError: ids of a wrong type, or rows that cannot be read.
     """
     try:
-        for table in _tables(source, rows):
+        for table in row_batches(source, rows):
             if look is not None:
                 look(table, source.base)
             hashes = row_hashes(table)  # which are the ids where no column is
@@ -93,10 +92,17 @@ def _seconds(table: pa.Table) -> list[float]:
     return seconds
 
 
-def _tables(source: Source, rows: int) -> Iterator[pa.Table]:
-    """The first rows, a batch at a time: as Python values they take many times their size."""
+def row_batches(source: Source, rows: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The first rows of a source, a batch at a time: as Python values they take many times their
+    size.
+
+    Args:
+        source: of the manifest.
+        rows: how many of its rows.
+        columns: at least these; None takes what planning reads, see `read_columns`.
+    """
     if source.table is None:
-        columns = read_columns(source)
+        columns = columns or read_columns(source)
         size = _BATCH_ROWS if columns else _WHOLE_BATCH_ROWS
         names, first = ColumnNames.of_text(source.names), 0
         for batch in file_batches(source.uri, rows, names.own(columns), size):
@@ -119,10 +125,10 @@ class SeenIds:
 
     def add(self, ids: list[str]) -> None:
         """Remember ids."""
-        self._blocks.append(np.array([_id_hash(name) for name in ids], dtype=np.uint64))
+        self._blocks.append(np.array([id_hash(name) for name in ids], dtype=np.uint64))
         wholes = [whole for name in ids if (whole := whole_id(name)) != name]
         if wholes:
-            self._wholes.append(np.array([_id_hash(name) for name in wholes], dtype=np.uint64))
+            self._wholes.append(np.array([id_hash(name) for name in wholes], dtype=np.uint64))
 
     def have_channels(self) -> bool:
         """Whether any id is that of another one's channel, as rows of channels are named."""
@@ -130,6 +136,10 @@ class SeenIds:
             return False
         ids, wholes = (np.concatenate(blocks) for blocks in (self._blocks, self._wholes))
         return bool(np.isin(wholes, ids).any())
+
+    def different(self) -> int:
+        """How many different ids there are."""
+        return len(np.unique(np.concatenate(self._blocks))) if self._blocks else 0
 
     def repeated(self) -> set[int]:
         """Hashes that occur more than once."""
@@ -139,33 +149,7 @@ class SeenIds:
         return {int(value) for value in values[counts > 1]}
 
 
-def _id_hash(name: str) -> int:
+def id_hash(name: str) -> int:
+    """64 bits that stand for an id."""
     data = name.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
-
-
-def refuse_duplicates(sources: list[Source], counts: list[int], seen: SeenIds) -> None:
-    """Look at the ids again, only if hashes repeat, and name some that do.
-
-    Raises:
-        UsageError: an id occurs more than once.
-    """
-    repeated = seen.repeated()
-    if not repeated:
-        return
-    found: dict[str, int] = {}
-    for source, rows in zip(sources, counts, strict=True):
-        for name, *_ in index_rows(source, rows):
-            if name is not None and _id_hash(name) in repeated:
-                found[name] = found.get(name, 0) + 1
-    twice = sorted(name for name, count in found.items() if count > 1)
-    if not twice:
-        return
-    examples = ", ".join(quoted(name, 80) for name in twice[:3])
-    has_column = any("id" in source.schema.names for source in sources)
-    remedy = (
-        "make every id unique"
-        if has_column
-        else "these rows are equal in every column: remove the copies or add an 'id' column"
-    )
-    raise UsageError(f"{len(twice)} ids occur more than once, such as {examples}; {remedy}")

@@ -131,19 +131,6 @@ def test_text_serves_where_a_caption_is_absent(tmp_path: Path) -> None:
     assert make_plan(uri, get_task("tta")).rows == 1
 
 
-def test_duplicate_ids_are_refused_with_examples_also_across_files(tmp_path: Path) -> None:
-    write(tmp_path / "a.parquet", pa.table({"id": ["x", "y"], "text": ["a", "b"]}))
-    write(tmp_path / "b.parquet", pa.table({"id": ["z", "y"], "text": ["c", "d"]}))
-    with pytest.raises(UsageError, match=r"1 ids occur more than once, such as 'y'; make every id"):
-        make_plan(str(tmp_path), TTS)
-
-
-def test_equal_rows_without_ids_are_refused_with_the_remedy(tmp_path: Path) -> None:
-    uri = write(tmp_path / "a.parquet", pa.table({"text": ["a", "b", "a"]}))
-    with pytest.raises(UsageError, match="add an 'id' column"):
-        make_plan(uri, TTS)
-
-
 def test_equal_lines_of_a_text_file_are_different_rows(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("yes\nyes\n")
     assert make_plan(str(tmp_path / "a.txt"), TTS).rows == 2
