@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.batch.schema import SPAN_TEXTS_TYPE, SPANS
 from pipelines import JobConfig, run_job
 from pipelines.executor.stages import Stages, make_stages
 from pipelines.planning.pool_sizing import Allocation
@@ -39,7 +40,11 @@ class Answerer:
     def __call__(self, table: pa.Table) -> pa.Table:
         texts = table["input"].combine_chunks().field("text")
         reasons = pa.array(["stop"] * table.num_rows, pa.string())
-        return table.append_column("text", texts).append_column("finish_reason", reasons)
+        spans = pa.nulls(table.num_rows, SPAN_TEXTS_TYPE)
+        answers = {"text": texts, SPANS: spans, "finish_reason": reasons}
+        for name, column in answers.items():
+            table = table.append_column(name, column)
+        return table
 
 
 def answering_stages(

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from actors.batch.schema import ROWS, SPEC
-from actors.columnar.cells import canonical, shown_rows
+from actors.columnar.cells import canonical, id_text, shown_rows
 from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import read_file_rows
@@ -172,7 +172,7 @@ def row_ids(table: pa.Table) -> list[str | None]:
     A null id stays None; the plan refuses it.
 
     Raises:
-        ValueError: the `id` column holds neither text nor whole numbers.
+        ValueError: the `id` column holds neither text nor numbers.
     """
     if "id" in table.column_names:
         return _column_ids(table.column("id"))
@@ -181,13 +181,18 @@ def row_ids(table: pa.Table) -> list[str | None]:
 
 def _column_ids(column: pa.ChunkedArray) -> list[str | None]:
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    known = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_null)
-    if not any(test(kind) for test in known):
+    if not isinstance(kind, pa.UuidType) and not any(test(kind) for test in _ID_KINDS):
         raise ValueError(
-            f"column 'id' has type {kind}; ids are text or whole numbers: convert it, or drop it "
+            f"column 'id' has type {kind}; ids are text or numbers: convert it, or drop it "
             "to get ids from the rows' contents"
         )
     try:
-        return [None if value is None else str(value) for value in column.to_pylist()]
+        return [id_text(value) for value in column.to_pylist()]
     except UnicodeDecodeError as fault:
         raise ValueError("column 'id' is not valid UTF-8; write the ids as UTF-8") from fault
+
+
+_ID_KINDS = (
+    pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
+    pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null,
+)  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -48,6 +50,28 @@ def canonical(value: Any) -> Any:
     if isinstance(value, list):
         return [canonical(item) for item in value]
     return value
+
+
+def id_text(value: Any) -> str | None:
+    """A value of an `id` column as the id: numbers of one value have one id, whatever their type.
+
+    Whole numbers are written as such, for engines make ``12.0`` of 12 where one id is null; other
+    numbers without zeros at their end. None for what is no value: null, NaN, an infinity.
+
+    Raises:
+        UnicodeDecodeError: bytes that are no UTF-8.
+    """
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return "0" if text == "-0" else text
+    return None if value is None else str(value)
 
 
 def shown_value(cell: pa.Scalar) -> Any:

@@ -23,7 +23,7 @@ from actors.columnar.chunk_sizes import group_sizes, leaf_chunks
 from actors.columnar.dictionaries import ColumnChunk, Large, replace_large_values
 from actors.columnar.shared_groups import Batches, shared_group
 from actors.columnar.value_bounds import TOO_LARGE, bounded, bounded_table, joined, limit_of
-from actors.columnar.views import plain_batch, plain_schema
+from actors.columnar.views import plain_batch, plain_schema, plain_table
 from actors.storage.fetch import require_regular
 from actors.storage.file_systems import split_uri
 
@@ -57,7 +57,7 @@ def read_file_rows(
     if uri.endswith(".arrow"):
         with ArrowStream(uri) as file:
             table = file.read(start, stop, columns)
-            return bounded_table(table.cast(plain_schema(table.schema)), limits)
+            return bounded_table(plain_table(table), limits)
     return read_parquet_rows(uri, start, stop, columns, limits, paths_only, share=True)
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from actors.columnar.cells import canonical, shown_value
 from actors.columnar.dictionaries import Large
-from actors.columnar.views import mapped_type
+from actors.columnar.views import column_as, mapped_type
 from uniaudio2.shown import quoted
 
 MAX_VALUE_BYTES = 16 << 20
@@ -216,7 +216,7 @@ def _plain(column: pa.Array, limit: int) -> pa.Array:
         if column.dictionary.nbytes <= limit:
             return column
         return column.cast(kind.value_type).dictionary_encode().cast(kind)
-    return column.cast(mapped_type(kind, _value_type)) if _has_dictionary(kind) else column
+    return column_as(column, mapped_type(kind, _value_type)) if _has_dictionary(kind) else column
 
 
 def _stand_in(column: pa.Array, row: int) -> Any:

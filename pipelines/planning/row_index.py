@@ -36,7 +36,7 @@ def read_columns(source: Source) -> list[str] | None:
     return [
         field.name
         for field in source.schema
-        if field.name not in constant and not _is_binary(field.type)
+        if field.name not in constant and (field.name == "id" or not _is_binary(field.type))
     ]
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,10 +47,29 @@ def test_one_row_of_a_unit() -> None:
     assert single.read()["id"].to_pylist() == ["b"]
 
 
-@pytest.mark.parametrize("ids", [[1.0], [True], [b"a"], [["a"]], [{"a": 1}]])
+@pytest.mark.parametrize("ids", [[True], [b"\xff"], [["a"]], [{"a": 1}], [date(2026, 1, 1)]])
 def test_ids_of_other_kinds_are_refused(ids: list[object]) -> None:
-    with pytest.raises(ValueError, match="text or whole numbers"):
+    with pytest.raises(ValueError, match=r"text or numbers|UTF-8"):
         row_ids(pa.table({"id": ids}))
+
+
+@pytest.mark.parametrize(("ids", "expected"), [
+    (pa.array([12.0, 0.5, None, float("nan"), float("inf"), -0.0]),
+     ["12", "0.5", None, None, None, "0"]),
+    (pa.array([12.0, 0.5, 1e22], pa.float32()), ["12", "0.5", "9999999778196308361216"]),
+    (pa.array([Decimal("12.00"), Decimal("12.50"), None, Decimal("-0.00"), Decimal("100.00")]),
+     ["12", "12.5", None, "0", "100"]),
+    (pa.array([Decimal(f"{'9' * 40}.10")], pa.decimal256(50, 2)), [f"{'9' * 40}.1"]),
+    (pa.array([Decimal(100)], pa.decimal128(20, 0)), ["100"]),
+    (pa.array([b"a", "ä".encode(), None]), ["a", "ä", None]),
+    (pa.array([b"a"], pa.large_binary()), ["a"]),
+    (pa.array([UUID(int=7).bytes], pa.uuid()), ["00000000-0000-0000-0000-000000000007"]),
+    (pa.array(["b", "a", "b"]).dictionary_encode(), ["b", "a", "b"]),
+    (pa.array([2**64 - 1], pa.uint64()), ["18446744073709551615"]),
+], ids=lambda one: str(getattr(one, "type", "")))  # fmt: skip
+def test_ids_are_numbers_or_text(ids: pa.Array, expected: list[str | None]) -> None:
+    """Engines make floats of whole numbers where one is null, and decimals of keys."""
+    assert row_ids(pa.table({"id": ids})) == expected
 
 
 def test_rows_that_python_cannot_hold_have_ids() -> None:

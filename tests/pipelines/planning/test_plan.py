@@ -180,8 +180,14 @@ def test_a_changed_file_changes_its_units(tmp_path: Path) -> None:
 
 
 def test_ids_of_a_wrong_type_are_refused_with_the_file(tmp_path: Path) -> None:
-    uri = write(tmp_path / "a.parquet", pa.table({"id": [1.0], "text": ["a"]}))
-    with pytest.raises(UsageError, match=r"a\.parquet: column 'id' has type double"):
+    uri = write(tmp_path / "a.parquet", pa.table({"id": [True], "text": ["a"]}))
+    with pytest.raises(UsageError, match=r"a\.parquet: column 'id' has type bool"):
+        make_plan(uri, TTS)
+
+
+def test_an_id_that_is_not_a_number_is_none(tmp_path: Path) -> None:
+    uri = write(tmp_path / "a.parquet", pa.table({"id": [1.0, float("nan")], "text": ["a", "b"]}))
+    with pytest.raises(UsageError, match="row 1 has no id"):
         make_plan(uri, TTS)
 
 
