@@ -16,6 +16,7 @@ from actors.batch.schema import FAULT_COLUMN
 from actors.storage.fetch import Limits, open_uri, read_head, require_regular
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
+from pipelines.manifest.archives import archive_of, unpack_first
 from pipelines.manifest.formats.text_formats import PARSERS, Parse
 from pipelines.manifest.listing import Listing, check_files
 from pipelines.manifest.sources import (
@@ -27,9 +28,11 @@ from pipelines.manifest.sources import (
     parquet_source,
 )
 from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES, audio_by_content
+from pipelines.manifest.tables.packing import packing_of, without_packing
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import TextFile
 from pipelines.manifest.toolkits import kaldi, webdataset
+from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
 from uniaudio2.errors import BadRow
 
 _MAX_TEXT_BYTES = 4 << 30
@@ -61,12 +64,13 @@ def is_manifest(name: str) -> bool:
     """Tell by its name whether a file is read for its rows."""
     suffix = posixpath.splitext(name.lower())[1]
     is_named = kaldi.prefix_of(name) is not None
-    return is_named or suffix in (".parquet", ".arrow", ".tar", ".gz") or is_text(name)
+    is_archive = archive_of(name) != "" or packing_of(name) != ""
+    return is_named or suffix in (".parquet", ".arrow", ".tar") or is_archive or is_text(name)
 
 
 def is_text(name: str) -> bool:
     """Tell by its name whether a file is read as text."""
-    return posixpath.splitext(name.lower().removesuffix(".gz"))[1] in PARSERS
+    return posixpath.splitext(without_packing(name.lower()))[1] in PARSERS
 
 
 def refused_source(uri: str, faults: dict[str, str]) -> Source:
@@ -87,13 +91,9 @@ def file_sources(uri: str, path: str, scan: Scan) -> list[Source]:
     Raises:
         UsageError: its kind is not known, or it is damaged.
     """
-    suffix = posixpath.splitext(path)[1].lower()
-    if suffix == ".gz":
-        suffix = posixpath.splitext(path.removesuffix(".gz"))[1].lower()
-        if suffix not in PARSERS:
-            raise UsageError(
-                f"{uri}: a zipped {suffix or 'file'} cannot be read from its middle; unzip it first"
-            )
+    suffix = posixpath.splitext(without_packing(path))[1].lower()
+    if archive_of(path) or (packing_of(path) and suffix not in PARSERS):
+        raise UsageError(f"{uri}: {unpack_first(full_uri(uri, path))}")
     full = full_uri(uri, path)
     if suffix == ".parquet":
         return [parquet_source(full)]
@@ -138,7 +138,7 @@ def open_text(uri: str, scan: Scan) -> TextFile:
         lambda: open_uri(uri, _LIMITS, blocks_from=0),
         _MAX_TEXT_BYTES,
         uri,
-        uri.endswith(".gz"),
+        packing_of(uri),
         scan.dialect.encoding,
     )
 
@@ -199,6 +199,8 @@ def tar_sources(uris: list[str], scan: Scan) -> list[Source]:
         if isinstance(fs, LocalFileSystem):
             require_regular(path)
         with fs.open(path, "rb", cache_type="readahead") as file:
+            if is_pointer(file.read(HEAD_BYTES)):
+                raise UsageError(f"{uri} is {POINTER}")
             table = webdataset.read_tar(file, uri, scan.of_one_file())
         sources.append(Source(uri, identity(uri), table.num_rows, table.schema, table, True))
     return ids_apart(sources, [posixpath.splitext(posixpath.basename(uri))[0] for uri in uris])

@@ -17,6 +17,7 @@ from actors.batch.schema import FAULT_COLUMN
 from actors.storage.fetch import fetch, read_head
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
+from pipelines.manifest.archives import archive_of, unpack_first
 from pipelines.manifest.corpus_sources import corpus_sources
 from pipelines.manifest.files import kaldi_source, refused_source, small_source, tar_sources
 from pipelines.manifest.formats.text_formats import parse_jsonl, table_of_files
@@ -32,6 +33,7 @@ from pipelines.manifest.sources import (
 )
 from pipelines.manifest.tables.audio_names import audio_by_content, is_audio_name
 from pipelines.manifest.tables.noticed import HIDDEN, suffix_of
+from pipelines.manifest.tables.packing import PACKINGS
 from pipelines.manifest.tables.row_tables import Row, table_of_dicts
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.toolkits import kaldi, saved_datasets
@@ -42,7 +44,7 @@ _MAX_FACTS_BYTES = 16 << 20
 _EXAMPLES = 3
 _MANIFESTS = {
     ".parquet": (".parquet",),
-    ".jsonl": (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"),
+    ".jsonl": tuple(f"{kind}{how}" for kind in (".jsonl", ".ndjson") for how in ("", *PACKINGS)),
     ".tar": (".tar",),
 }
 """Files that a folder is read by, the first kind that it has, and their suffixes."""
@@ -79,6 +81,7 @@ def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
     if refused:
         yield refused_source(folder + "/", refused)
     refuse_logged_tables(folder, [*listing.names, *sorted(listing.marks)])
+    _leave_archives(folder, listing, scan)
     others = corpus_sources(folder, listing, scan)
     if others is None:
         others = _other_toolkit(folder, listing, scan)
@@ -97,10 +100,10 @@ def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
             return
     table = _folder_table(folder, listing, scan)
     if table is None and not refused:
-        left_out = scan.noticed.left_out
+        left_out = "; ".join(map(str, scan.noticed.left_out))
         raise UsageError(
             f"{folder}: nothing in it is a row: no .parquet, .jsonl or .tar, no code pairs, no "
-            f"audio; {left_out[-1] if left_out else 'it holds no files'}"
+            f"audio; {left_out or 'it holds no files'}"
         )
     if table is not None:
         count = str(len(listing.names))
@@ -133,6 +136,15 @@ def _manifests(
         yield from partitioned([parquet_source(uri) for uri in uris], folder, scan)
     if faults:
         yield refused_source(folder + "/", faults)
+
+
+def _leave_archives(folder: str, listing: Listing, scan: Scan) -> None:
+    """Take archives out of a listing, and say what unpacks them."""
+    archives = [name for name in listing.names if archive_of(name)]
+    if archives:
+        why = f"{unpack_first(f'{folder}/{archives[0]}')}, or what you unpack all of them to"
+        scan.noticed.leave_out("archives", map(archive_of, archives), why)
+        listing.names = [name for name in listing.names if not archive_of(name)]
 
 
 def _set_aside(listing: Listing, kind: str, scan: Scan) -> None:

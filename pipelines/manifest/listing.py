@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.manifest.tables.noticed import suffix_of
+from pipelines.manifest.tables.packing import without_packing
 from pipelines.manifest.tables.scan import Scan
 from uniaudio2.shown import quoted
 
@@ -132,10 +133,10 @@ def is_inside(path: str, folder: str) -> bool:
 
 def _is_alike(name: str, target: str) -> bool:
     one, other = posixpath.basename(name), posixpath.basename(target)
-    suffix = posixpath.splitext(one.removesuffix(".gz"))[1]
+    suffix = posixpath.splitext(without_packing(one))[1]
     return (
         one == other
-        or bool(suffix and suffix == posixpath.splitext(other.removesuffix(".gz"))[1])
+        or bool(suffix and suffix == posixpath.splitext(without_packing(other))[1])
         or _CONTENT_NAME.fullmatch(other) is not None
     )
 

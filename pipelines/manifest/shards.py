@@ -17,6 +17,7 @@ from pipelines.manifest.formats.text_formats import PARSERS, Parse
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.column_types import merged
 from pipelines.manifest.tables.noticed import Noticed
+from pipelines.manifest.tables.packing import without_packing
 from pipelines.manifest.tables.scan import Scan
 
 
@@ -42,7 +43,7 @@ def alike(sources: list[Source], scan: Scan) -> list[Source]:
 
 
 def _parser_of(source: Source) -> Parse | None:
-    suffix = posixpath.splitext(source.uri.lower().removesuffix(".gz"))[1]
+    suffix = posixpath.splitext(without_packing(source.uri.lower()))[1]
     return PARSERS.get(suffix) if source.table is not None else None
 
 

@@ -6,7 +6,7 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -15,9 +15,12 @@ from actors.columnar.arrow_stream import ArrowStream
 from actors.columnar.file_rows import open_parquet
 from actors.columnar.views import plain_schema
 from actors.storage.addresses import LOCAL, scheme_of
+from actors.storage.fetch import read_head
 from actors.storage.file_systems import retrying, split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.tables.scan import Scan
+from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
+from uniaudio2.errors import BadRow
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,9 @@ def _readable(uri: str, kind: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as fault:
+        with suppress(BadRow, OSError):
+            if is_pointer(read_head(uri, HEAD_BYTES)):
+                raise UsageError(f"{uri} is {POINTER}") from fault
         raise UsageError(f"{uri}: {fault_of(fault)}; a readable {kind} file is needed") from fault
 
 

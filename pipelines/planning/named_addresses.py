@@ -6,6 +6,7 @@ What the plan does not read, such as a path beside audio bytes, is looked at whe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from actors.inputs.audio import AUDIO_COLUMNS
 from actors.inputs.codes import CODE_PATHS
 from actors.storage.addresses import AddressPolicy, refused_names, remedy
 from pipelines.errors import UsageError
+from pipelines.planning.first_files import LOOKED_AT, FirstFiles
 from uniaudio2.shown import quoted
 from uniaudio2.tasks.spec import TaskSpec
 
@@ -23,7 +25,7 @@ _EXAMPLES = 2
 
 @dataclass
 class AddressScan:
-    """Counts the addresses that rows may not name.
+    """Counts the addresses that rows may not name, and looks at the first files that they name.
 
     Args:
         task: decides which columns name files.
@@ -36,6 +38,7 @@ class AddressScan:
     task: TaskSpec
     allow: tuple[str, ...] = ()
     refused: int = 0
+    _first: FirstFiles = field(default_factory=FirstFiles)
     _examples: list[tuple[str, str]] = field(default_factory=list)
     _known: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -50,17 +53,19 @@ class AddressScan:
         known = self._known.setdefault(base, {})
         for name in self._columns():
             if name in table.column_names:
+                self._first.look(_paths(table[name]), policy)
                 for refused in refused_names(_names(table[name], policy), policy, known):
                     self.refused += 1
                     if len(self._examples) < _EXAMPLES:
                         self._examples.append(refused)
 
     def check(self, uri: str) -> None:
-        """Refuse a manifest that names what it may not.
+        """Refuse a manifest that names what it may not, or whose files were not fetched.
 
         Raises:
             UsageError: how many, which, and what would allow them.
         """
+        self._first.check(uri)
         if not self.refused:
             return
         shown = "; ".join(f"{quoted(name)} ({why})" for name, why in self._examples)
@@ -72,6 +77,14 @@ class AddressScan:
     def _columns(self) -> tuple[str, ...]:
         others = (*self.task.other_audio, *CODE_PATHS.values())
         return (*AUDIO_COLUMNS, *others) if "audio" in self.task.columns else others
+
+
+def _paths(column: pa.ChunkedArray) -> list[object]:
+    """The first values of a column that can be paths: a struct may hold the bytes beside them."""
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    with suppress(UnicodeDecodeError):
+        return list(column.slice(0, LOOKED_AT).to_pylist()) if is_text else []
+    return []
 
 
 def _names(column: pa.ChunkedArray, policy: AddressPolicy) -> Iterator[str]:

@@ -128,5 +128,5 @@ def test_no_bytes_of_a_file_that_is_no_audio_are_told(tmp_path: Path) -> None:
     assert result.counts.errors == len(named)
     told = _everything(out)
     assert not any(SECRET[start : start + 4] in told for start in range(len(SECRET) - 4))
-    assert "git-lfs pointer" in told
+    assert "Git LFS pointer" in told
     assert "HTML" in told

@@ -6,8 +6,10 @@ A message must not repeat a file's contents: whoever named the file may not be a
 from __future__ import annotations
 
 HEAD_BYTES = 512
+POINTER = "a Git LFS pointer, not the file itself; run `git lfs pull` in its repository"
+_POINTER_START = b"version https://git-lfs"
 _BEGINNINGS = (
-    (b"version https://git-lfs", "a git-lfs pointer: run `git lfs pull` where it came from"),
+    (_POINTER_START, POINTER),
     (b"\x1f\x8b", "gzip"),
     (b"PK\x03\x04", "a zip archive"),
     (b"BZh", "bzip2"),
@@ -36,6 +38,15 @@ _TEXTS = (
     ((b"<?xml", b"<error"), "XML, as of a store's error"),
     ((b"{", b"["), "JSON"),
 )
+
+
+def is_pointer(head: bytes) -> bool:
+    """Tell the small text that Git LFS leaves in the place of a file that it did not fetch.
+
+    Args:
+        head: the first bytes of the file.
+    """
+    return head.startswith(_POINTER_START)
 
 
 def looks_like(head: bytes) -> str:

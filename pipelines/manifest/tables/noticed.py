@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.manifest.tables.packing import packing_of, without_packing
 from uniaudio2.shown import listed, quoted, shown
 
 HIDDEN = "hidden"
@@ -23,8 +24,7 @@ _LONGEST_SHOWN = 40
 def suffix_of(name: str) -> str:
     """The suffix of a file's name, as files that are left out are counted by: ``.jpg``."""
     base = posixpath.basename(name).lower()
-    zipped = ".gz" if base.endswith(".gz") else ""
-    suffix = posixpath.splitext(base.removesuffix(zipped))[1] + zipped
+    suffix = posixpath.splitext(without_packing(base))[1] + packing_of(base)
     # behind the last dot of a long name there may be anything
     return suffix if 1 < len(suffix) <= _LONGEST_SUFFIX and " " not in suffix else NO_SUFFIX
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 import itertools
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from pipelines.manifest.tables.packing import UnpackError, unpacked
+from uniaudio2.audio.sniff import POINTER, is_pointer
 from uniaudio2.errors import BadRow
 
 MAX_LINE_CHARACTERS = 64 << 20
-_BLOCK_BYTES = 256 << 10
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
@@ -62,14 +61,14 @@ class TextFile:
         open: opens its bytes.
         max_bytes: most that it may unpack to.
         name: of the file, for messages.
-        is_packed: it is gzip.
+        packing: how it is packed, see `packing_of`.
         encoding: of its text; None is UTF-8, or what its first bytes say.
     """
 
     open: Callable[[], AbstractContextManager[BinaryIO]]
     max_bytes: int
     name: str = ""
-    is_packed: bool = False
+    packing: str = ""
     encoding: str | None = None
 
     @staticmethod
@@ -84,9 +83,10 @@ class TextFile:
             BadRow: it is damaged, or unpacks to more than `max_bytes`.
         """
         with self.open() as file:
-            unpacked = gzip.GzipFile(fileobj=file) if self.is_packed else file
             total = 0
-            while block := self._next(unpacked):
+            for block in self._unpacked(file):
+                if not total and is_pointer(block):
+                    raise BadRow("unreadable_file", f"{self.name} is {POINTER}")
                 total += len(block)
                 if total > self.max_bytes:
                     raise BadRow(
@@ -96,15 +96,11 @@ class TextFile:
                     )
                 yield block
 
-    def _next(self, file: BinaryIO | gzip.GzipFile) -> bytes:
+    def _unpacked(self, file: BinaryIO) -> Iterator[bytes]:
         try:
-            return file.read(_BLOCK_BYTES)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as fault:
-            # the library's own words may quote the file
-            how = "it is cut short" if isinstance(fault, EOFError) else "it is damaged or none"
-            raise BadRow(
-                "unreadable_file", f"{self.name}: gzip: {how}; fetch the file again"
-            ) from fault
+            yield from unpacked(file, self.packing)
+        except UnpackError as fault:
+            raise BadRow("unreadable_file", f"{self.name}: {fault}") from fault
 
     def texts(self, meter: CharacterCount | None = None) -> Iterator[str]:
         """Its text, a block at a time.

@@ -217,7 +217,7 @@ def test_a_gzip_file_that_unpacks_to_too_much() -> None:
     packed = gzip.compress(b"x" * 100)
 
     def blocks(most: int) -> bytes:
-        file = TextFile(lambda: nullcontext(io.BytesIO(packed)), most, "m.gz", is_packed=True)
+        file = TextFile(lambda: nullcontext(io.BytesIO(packed)), most, "m.gz", packing=".gz")
         return b"".join(file.blocks())
 
     assert blocks(100) == b"x" * 100

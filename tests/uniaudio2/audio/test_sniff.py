@@ -12,7 +12,7 @@ from uniaudio2.audio import sniff
 @pytest.mark.parametrize(
     ("head", "kind"),
     [
-        (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         (b"\n <!DOCTYPE html><html>", "HTML"),
         (b"<Error><Code>AccessDenied", "XML"),
         (b'{"error": 1}', "JSON"),

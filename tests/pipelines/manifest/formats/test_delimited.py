@@ -10,7 +10,7 @@ import pytest
 from actors.batch.schema import FAULT_COLUMN
 from pipelines.config.job import make_job
 from pipelines.errors import UsageError
-from pipelines.manifest.tables.text_lines import _BLOCK_BYTES
+from pipelines.manifest.tables.packing import BLOCK_BYTES
 from pipelines.planning.plan import Plan, make_plan, passthrough_schema
 from uniaudio2.tasks.table import get_task
 
@@ -175,7 +175,7 @@ def test_unicode_of_every_width(planned: Any, encoding: str) -> None:
     assert notes == ("" if encoding == "utf-8-sig" else f"'a.tsv' is {encoding.upper()}")
 
 
-@pytest.mark.parametrize("before", [1, _BLOCK_BYTES // 8])
+@pytest.mark.parametrize("before", [1, BLOCK_BYTES // 8])
 def test_a_table_of_excel_in_western_europe_is_read_whole(planned: Any, before: int) -> None:
     """Also where the first letter that is not ASCII stands far behind the beginning."""
     spoken = ["plain"] * before + ["Grüße, Øre, crème brûlée", "20 € „gut“"]

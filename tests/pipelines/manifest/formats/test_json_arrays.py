@@ -16,7 +16,7 @@ from pipelines.errors import UsageError
 from pipelines.manifest.formats import text_formats
 from pipelines.manifest.formats.json_arrays import is_spread, objects_of, spread_objects
 from pipelines.manifest.formats.text_formats import parse_jsonl
-from pipelines.manifest.tables import text_lines
+from pipelines.manifest.tables import packing, text_lines
 from pipelines.planning.plan import make_plan
 from uniaudio2.tasks.table import get_task
 
@@ -67,7 +67,7 @@ def test_an_array_and_its_lines_are_the_same_rows(tmp_path: Path) -> None:
 @settings(deadline=None, max_examples=60)
 def test_blocks_of_any_size_give_the_same_rows(layout: str, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_lines, "_BLOCK_BYTES", size)
+        patch.setattr(packing, "BLOCK_BYTES", size)
         texts = text_lines.TextFile.of(LAYOUTS[layout].encode()).texts()
         values = [value for _, value in spread_objects(texts)]
     assert values == ROWS

@@ -21,10 +21,11 @@ from pipelines.manifest.formats.text_formats import (
     parse_lines,
     table_of_files,
 )
-from pipelines.manifest.tables import text_lines
+from pipelines.manifest.tables import packing, text_lines
+from pipelines.manifest.tables.packing import BLOCK_BYTES
 from pipelines.manifest.tables.row_tables import MAX_COLUMNS
 from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.tables.text_lines import _BLOCK_BYTES, TextFile
+from pipelines.manifest.tables.text_lines import TextFile
 
 
 def test_only_line_ends_end_lines() -> None:
@@ -183,7 +184,7 @@ def test_failed_lines_have_ids_wherever_the_first_id_stands() -> None:
 @pytest.mark.parametrize("at", [-2, -1, 0, 1])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_that_end_where_a_block_ends(end: str, at: int) -> None:
-    first = "ä" * ((_BLOCK_BYTES + at) // 2 - len(end)) + "x" * (at % 2)
+    first = "ä" * ((BLOCK_BYTES + at) // 2 - len(end)) + "x" * (at % 2)
     text = f"{first}{end}{end}{first}{end}last"
     rows = parse_lines(text.encode()).to_pylist()
     wanted = [{"line": 1, "text": first}, {"line": 3, "text": first}, {"line": 4, "text": "last"}]
@@ -195,7 +196,7 @@ def test_lines_that_end_where_a_block_ends(end: str, at: int) -> None:
 def test_blocks_of_any_size_give_the_same_lines(text: str, size: int) -> None:
     data = text.encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_lines, "_BLOCK_BYTES", size)
+        patch.setattr(packing, "BLOCK_BYTES", size)
         found = list(TextFile.of(data).lines())
     assert found == list(io.StringIO(text, newline=""))
 
@@ -254,7 +255,7 @@ def test_what_is_wrong_with_a_line_is_said_without_its_contents(bad: str) -> Non
 
 
 def test_lines_are_numbered_after_any_number_of_empty_ones() -> None:
-    empty = 3 * _BLOCK_BYTES + 5
+    empty = 3 * BLOCK_BYTES + 5
     rows = parse_lines(b"a" + b"\n" * empty + b"b\r\n\nc").to_pylist()
     assert rows == [
         {"line": 1, "text": "a"},

@@ -16,7 +16,6 @@ from actors.batch.schema import FAULT_COLUMN
 from actors.inputs.audio import load_wave
 from actors.storage.addresses import AddressPolicy
 from actors.storage.object_store import Storage
-from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.toolkits.webdataset import read_tar, split_name
@@ -161,12 +160,6 @@ def test_no_more_of_a_tar_is_read_than_a_limit_asks_for(tmp_path: Path) -> None:
         assert source.table.equals(full.table.slice(0, source.rows))
     assert some[1].table is not None
     assert some[1].table["id"][0].as_py() == "b/0000.1"
-
-
-def test_a_zipped_tar_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.tar.gz").touch()
-    with pytest.raises(UsageError, match=r"zipped \.tar cannot be read from its middle"):
-        find_sources(str(tmp_path / "a.tar.gz"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""The first local files that rows name, looked at while planning: is their content there at all?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from actors.storage.addresses import LOCAL, AddressPolicy, resolve, scheme_of
+from actors.storage.fetch import fetch
+from pipelines.errors import UsageError
+from uniaudio2.audio.sniff import POINTER, is_pointer
+from uniaudio2.errors import BadRow
+from uniaudio2.shown import quoted
+
+LOOKED_AT = 8
+_POINTER_BYTES = 1024  # a pointer of Git LFS is smaller
+
+
+class FirstFiles:
+    """Looks at the first files of a manifest, and at no more of them than `LOOKED_AT`."""
+
+    def __init__(self) -> None:
+        self.looked_at = 0
+        self._pointers: list[str] = []
+
+    def look(self, names: Iterable[object], policy: AddressPolicy) -> None:
+        """Take in names of files.
+
+        Args:
+            names: as they stand in the manifest.
+            policy: of that manifest.
+        """
+        if policy.is_remote:
+            return
+        for name in names:
+            if self.looked_at == LOOKED_AT:
+                return
+            if not isinstance(name, str) or scheme_of(name) not in LOCAL:
+                continue
+            self.looked_at += 1
+            try:
+                if is_pointer(fetch(resolve(name, policy.base), _POINTER_BYTES, policy)):
+                    self._pointers.append(name)
+            except (BadRow, OSError):  # larger, or a matter of its row
+                continue
+
+    def check(self, uri: str) -> None:
+        """Refuse an INPUT whose audio was not fetched.
+
+        Raises:
+            UsageError: all files that were looked at are pointers of Git LFS.
+        """
+        if self._pointers and len(self._pointers) == self.looked_at:
+            raise UsageError(
+                f"{uri}: the audio of its first {self.looked_at} rows is not there: "
+                f"{quoted(self._pointers[0])} is {POINTER}; `--set input.refused=rows` starts all "
+                "the same"
+            )
