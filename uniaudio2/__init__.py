@@ -1,13 +1,22 @@
 """UniAudio 2.0, rebuilt for bulk work: `UniAudio2` encodes, generates and decodes."""
 
+from typing import TYPE_CHECKING
+
 from uniaudio2.errors import BadRow
-from uniaudio2.tokens.codes import Codes
+
+if TYPE_CHECKING:
+    from uniaudio2.entrypoints.model import UniAudio2
+    from uniaudio2.tokens.codes import Codes
 
 __all__ = ["BadRow", "Codes", "UniAudio2"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the model when it is asked for: reading a task table needs no torch modules."""
+    """Import torch when the model is asked for: looking at tasks and manifests needs none."""
+    if name == "Codes":
+        from uniaudio2.tokens.codes import Codes
+
+        return Codes
     if name == "UniAudio2":
         from uniaudio2.entrypoints.model import UniAudio2
 

@@ -18,9 +18,16 @@ from uniaudio2.config import CODEBOOKS
 
 # what a reader of manifests says of a row that it could not read
 FAULT_COLUMN = "_manifest_fault"
+# what names or holds a row's audio, the first that has a value; the second is NeMo's
+AUDIO_COLUMNS = ("audio", "audio_filepath")
 # which part of a file is a row's audio
 CHANNEL_COLUMNS = ("audio_channel", "channel", "channel_selector")
 SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration", *CHANNEL_COLUMNS)
+# codes in its place, and what names the files of a published pair
+REASON_CODES, RECON_CODES = "reason_codes", "recon_codes"
+CODE_COLUMNS = (REASON_CODES, RECON_CODES)
+CODE_PATHS = {REASON_CODES: "reason_path", RECON_CODES: "recon_path"}
+CODE_SOURCES = (*CODE_PATHS, *CODE_PATHS.values())
 
 # ---- columns of the table that travels --------------------------------------------------------
 
@@ -31,8 +38,6 @@ ID, INPUT = "id", "input"
 ERROR_STAGE, ERROR_KIND, ERROR_MESSAGE = "error_stage", "error_kind", "error_message"
 ERROR_COLUMNS = (ERROR_STAGE, ERROR_KIND, ERROR_MESSAGE)
 WAVE, SOURCE, CUTS, INPUT_SAMPLES = "wave", "source", "cuts", "input_samples"
-REASON_CODES, RECON_CODES = "reason_codes", "recon_codes"
-CODE_COLUMNS = (REASON_CODES, RECON_CODES)
 TEXT, SPANS, FINISH_REASON = "text", "spans", "finish_reason"
 # what is to be known about how a row's audio was read, see docs/audio-formats.md
 INPUT_MIX, INPUT_SHORT_BY_S = "input_mix", "input_short_by_s"

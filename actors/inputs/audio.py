@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from actors.batch.schema import INPUT_SHORT_BY_S
+from actors.batch.schema import AUDIO_COLUMNS, INPUT_SHORT_BY_S
 from actors.inputs.channels import channel_of
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import Limits, looked_for, open_uri
@@ -24,7 +24,6 @@ from uniaudio2.audio.stream import SHORT_S, AudioStream, finite
 from uniaudio2.errors import BadRow
 
 Marks = dict[str, float | bool | str]
-AUDIO_COLUMNS = ("audio", "audio_filepath")
 WHOLE_S = 60.0  # longer audio does not travel between stages
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from actors.batch.schema import REASON_CODES, RECON_CODES
+from actors.batch.schema import CODE_PATHS, REASON_CODES, RECON_CODES
 from actors.columnar.cells import plain_value
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import TIMEOUT_S, fetch, looked_for
@@ -22,9 +22,6 @@ from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
 from uniaudio2.tokens.codes import Codes
 
-# columns of codes, and those that name the files of a published pair in their place
-CODE_PATHS = {REASON_CODES: "reason_path", RECON_CODES: "recon_path"}
-CODE_SOURCES = (*CODE_PATHS, *CODE_PATHS.values())
 MAX_FRAMES = 1_000_000  # 22 hours of reconstruction codes
 _MAX_FILE_BYTES = MAX_FRAMES * CODEBOOKS * 8 + (1 << 20)
 _MAX_PICKLE_BYTES = 1 << 16

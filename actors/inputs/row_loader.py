@@ -10,17 +10,19 @@ import pyarrow as pa
 
 from actors.batch.channel_rows import asked_of, channel_id, channels_asked
 from actors.batch.schema import (
+    AUDIO_COLUMNS,
     CHANNEL_COLUMNS,
     CODE_COLUMNS,
+    CODE_SOURCES,
     FAULT_COLUMN,
     RECON_CODES,
     SPAN_COLUMNS,
 )
 from actors.columnar.cells import plain_value
 from actors.columnar.value_bounds import TOO_LARGE, large_row, too_large_message
-from actors.inputs.audio import AUDIO_COLUMNS, LoadedAudio, load_audio
+from actors.inputs.audio import LoadedAudio, load_audio
 from actors.inputs.channels import channel_of
-from actors.inputs.codes import CODE_SOURCES, has_codes, load_codes
+from actors.inputs.codes import has_codes, load_codes
 from actors.inputs.each_channel import load_channels
 from actors.inputs.text import check_text, read_text
 from actors.storage.addresses import AddressPolicy

@@ -14,6 +14,7 @@ from torch import Tensor
 from actors.batch.intermediate_store import read_kept
 from actors.batch.schema import (
     ALWAYS,
+    AUDIO_COLUMNS,
     CHANNEL_COLUMNS,
     CODE_COLUMNS,
     CUTS,
@@ -30,7 +31,7 @@ from actors.batch.table import mark_errors, set_column, start_table, write_codes
 from actors.batch.unit import UnitSpec, row_ids
 from actors.columnar.cells import shown_value, valid_column
 from actors.columnar.value_bounds import TOO_LARGE
-from actors.inputs.audio import AUDIO_COLUMNS, LoadedAudio, load_wave
+from actors.inputs.audio import LoadedAudio, load_wave
 from actors.inputs.audio_columns import write_loaded
 from actors.inputs.channels import holds_channels
 from actors.inputs.extra_audio import load_extra_audio, wave_of

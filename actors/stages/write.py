@@ -60,7 +60,7 @@ from uniaudio2.audio.files import encode_audio
 from uniaudio2.audio.resampling import SAMPLE_RATE, seconds
 from uniaudio2.seeds import row_seed
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
-from uniaudio2.tokens.codes import PAIR
+from uniaudio2.tokens.streams import PAIR
 
 AudioFormat = Literal["flac", "wav"]
 _SLUG_CHARACTERS = 40

@@ -11,15 +11,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.schema import CODE_COLUMNS, FAULT_COLUMN, SPAN_COLUMNS
+from actors.batch.schema import (
+    AUDIO_COLUMNS,
+    CODE_COLUMNS,
+    CODE_SOURCES,
+    FAULT_COLUMN,
+    SPAN_COLUMNS,
+)
 from actors.batch.unit import row_ids
 from actors.columnar.cells import plain_value
 from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import with_constants
 from actors.columnar.file_rows import read_parquet_rows
 from actors.columnar.value_bounds import TOO_LARGE, too_large_message
-from actors.inputs.audio import AUDIO_COLUMNS
-from actors.inputs.codes import CODE_SOURCES
 from actors.inputs.few_shot import (
     Example,
     answer_columns,

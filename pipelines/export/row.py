@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 import soundfile
 
-from actors.batch.schema import AUDIO_PATH, INPUT_DURATION_S
-from actors.inputs.audio import AUDIO_COLUMNS, span_of
+from actors.batch.schema import AUDIO_COLUMNS, AUDIO_PATH, INPUT_DURATION_S
+from actors.inputs.audio import span_of
 from actors.inputs.channels import channel_of
 from actors.stages.write import AudioFormat, file_stem
 from actors.storage.addresses import AddressPolicy, resolve, tar_of

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.inputs.audio import AUDIO_COLUMNS
-from actors.inputs.codes import CODE_PATHS
+from actors.batch.schema import AUDIO_COLUMNS, CODE_PATHS
 from actors.storage.addresses import AddressPolicy, refused_names, remedy
 from pipelines.errors import UsageError
 from pipelines.planning.first_files import LOOKED_AT, FirstFiles

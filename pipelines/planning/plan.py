@@ -9,11 +9,10 @@ from math import inf
 
 import pyarrow as pa
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.schema import AUDIO_COLUMNS, FAULT_COLUMN
 from actors.batch.unit import UnitSpec, to_stream
 from actors.columnar.column_names import ID
 from actors.columnar.value_bounds import TOO_LARGE
-from actors.inputs.audio import AUDIO_COLUMNS
 from pipelines.config.settings import InputRules, ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources

@@ -11,9 +11,13 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from actors.batch.schema import CHANNEL_COLUMNS, RECON_CODES, SPAN_COLUMNS
-from actors.inputs.audio import AUDIO_COLUMNS
-from actors.inputs.codes import CODE_SOURCES
+from actors.batch.schema import (
+    AUDIO_COLUMNS,
+    CHANNEL_COLUMNS,
+    CODE_SOURCES,
+    RECON_CODES,
+    SPAN_COLUMNS,
+)
 from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 

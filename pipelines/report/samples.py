@@ -13,6 +13,7 @@ from torch import Tensor
 
 from actors.batch.channel_rows import whole_id
 from actors.batch.schema import (
+    AUDIO_COLUMNS,
     AUDIO_PATH,
     CHANNEL_COLUMNS,
     FINISH_REASON,
@@ -24,7 +25,7 @@ from actors.batch.table import read_codes
 from actors.batch.unit import row_ids
 from actors.columnar.cells import plain_value
 from actors.columnar.file_rows import read_parquet_rows
-from actors.inputs.audio import AUDIO_COLUMNS, load_wave
+from actors.inputs.audio import load_wave
 from actors.stages.write import file_mark
 from actors.storage.addresses import AddressPolicy, tar_of
 from actors.storage.audio_files import read_sound

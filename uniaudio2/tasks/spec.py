@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from uniaudio2.frozen import Frozen, known
-from uniaudio2.tokens.codes import PAIR, Stream
+from uniaudio2.tokens.streams import PAIR, Stream
 
 Stage = Literal["load", "encode", "generate", "decode"]
 Output = Literal["codes", "text", "audio"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from uniaudio2.frozen import nearest
 from uniaudio2.tasks.spec import AUDIO, PromptItem, TaskSpec
-from uniaudio2.tokens.codes import PAIR
+from uniaudio2.tokens.streams import PAIR
 
 __all__ = ["TASKS", "PromptItem", "TaskSpec", "check_name_is_free", "get_task"]
 

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
-
-Stream = Literal["reason", "recon"]
-PAIR: tuple[Stream, ...] = ("reason", "recon")
-"""The streams of one sound, in the order in which they are generated."""
 
 
 @dataclass(frozen=True)

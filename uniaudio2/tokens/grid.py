@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from uniaudio2.config import CODEBOOKS, LmConfig
-from uniaudio2.tokens.codes import PAIR, Codes, Stream
+from uniaudio2.tokens.codes import Codes
+from uniaudio2.tokens.streams import PAIR, Stream
 
 PADDING, TEXT, AUDIO = 0, 1, 2
 TEXT_COLUMN = CODEBOOKS

@@ -16,8 +16,8 @@ from uniaudio2.lm.model import LogitsFn, UniAudioLM
 from uniaudio2.lm.sampling.decode_state import DecodeState
 from uniaudio2.lm.sampling.grammar import Grammar, phases_of
 from uniaudio2.lm.sampling.sampling import Sampling, sample_ids
-from uniaudio2.tokens.codes import PAIR, Stream
 from uniaudio2.tokens.grid import AUDIO, COLUMNS, TEXT, TEXT_COLUMN
+from uniaudio2.tokens.streams import PAIR, Stream
 
 ANSWERS: tuple[tuple[Stream, ...], ...] = (PAIR, PAIR, PAIR * 2, ("recon",), ("reason",))
 SAMPLED = Sampling(top_k=8, max_frames=14)

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from tests.uniaudio2.lm.small import CONFIG, IDS, REASON_EOS, SEMANTIC_EOS, codes
-from uniaudio2.tokens.codes import PAIR
 from uniaudio2.tokens.grid import (
     AUDIO,
     PADDING,
@@ -19,6 +18,7 @@ from uniaudio2.tokens.grid import (
     text_positions,
     unconditional,
 )
+from uniaudio2.tokens.streams import PAIR
 
 CARD = CONFIG.reason_card
 

@@ -6,8 +6,8 @@ from uniaudio2.config import LmConfig
 from uniaudio2.lm.engine.request import Request
 from uniaudio2.lm.sampling.grammar import shortest_answer
 from uniaudio2.lm.sampling.sampling import Sampling
-from uniaudio2.tokens.codes import PAIR, Stream
 from uniaudio2.tokens.grid import Prompt
+from uniaudio2.tokens.streams import PAIR, Stream
 
 
 class PromptTooLong(ValueError):

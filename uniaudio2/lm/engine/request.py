@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from uniaudio2.config import CODEBOOKS, LmConfig
-from uniaudio2.tokens.codes import PAIR, Codes, Stream
+from uniaudio2.tokens.codes import Codes
 from uniaudio2.tokens.grid import TEXT_COLUMN, Prompt, parse_answer
+from uniaudio2.tokens.streams import PAIR, Stream
 
 
 @dataclass(frozen=True)

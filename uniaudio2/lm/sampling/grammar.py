@@ -15,7 +15,7 @@ from torch import Tensor
 from uniaudio2.config import CODEBOOKS, LmConfig
 from uniaudio2.lm.sampling.decode_state import REASON, SEMANTIC, DecodeState, Phases
 from uniaudio2.runtime.cuda_graphs import may_sync
-from uniaudio2.tokens.codes import Stream
+from uniaudio2.tokens.streams import Stream
 
 _REASON_SHARE = (2, 7)  # 5 Hz of reasoning for 12.5 Hz of reconstruction: 5 / 17.5
 

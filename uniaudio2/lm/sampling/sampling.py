@@ -15,7 +15,7 @@ from uniaudio2.lm.sampling.counter_rng import exponential
 from uniaudio2.lm.sampling.grammar import shortest_answer
 from uniaudio2.runtime.cuda_graphs import may_sync
 from uniaudio2.tasks.spec import TaskSpec
-from uniaudio2.tokens.codes import PAIR, Stream
+from uniaudio2.tokens.streams import PAIR, Stream
 
 _MAX_TIES = 64  # of 2000 times 12,300 random bf16 logits, none had over ten ties with its 50th
 

@@ -20,8 +20,8 @@ from uniaudio2.lm.engine.generate import generate
 from uniaudio2.lm.engine.request import Request, RequestOutput
 from uniaudio2.lm.sampling.grammar import phases_of
 from uniaudio2.lm.sampling.sampling import Sampling
-from uniaudio2.tokens.codes import PAIR
 from uniaudio2.tokens.grid import Prompt, unconditional
+from uniaudio2.tokens.streams import PAIR
 
 PUBLISHED = Sampling(greedy=True, constrained=False, max_frames=20)
 SAMPLED = Sampling(top_k=8, max_frames=16)
