@@ -54,6 +54,10 @@ def run(
             help="a column of INPUT by the name that is read: audio=path (repeatable)",
         ),
     ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="paths", help="the lines of INPUT are paths of audio"),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="use only the first rows")] = None,
     until: Annotated[
         str | None, typer.Option(help="stop after this stage and keep its codes")
@@ -82,7 +86,8 @@ def run(
         "until": until, "seed": seed, "address": address,
         "max_errors": max_errors, "executor": executor,
     }  # fmt: skip
-    job = make_job(given, config, tuple(sets or ()), maps=tuple(maps or ()))
+    sets = [*(sets or ()), *([f"manifest.format={format_}"] if format_ else ())]
+    job = make_job(given, config, tuple(sets), maps=tuple(maps or ()))
     style = _style(quiet, as_json, verbose)
     return _close(run_job(job, style, fresh, verbose=verbose), style)
 

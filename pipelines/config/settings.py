@@ -14,7 +14,7 @@ from actors.storage.addresses import LOCAL, local_path, scheme_of
 from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
 from pipelines.config.renamed import current_names
 from pipelines.manifest.corpora.known import NAMES
-from pipelines.manifest.tables.scan import Dialect, LinkPolicy, MadeIds, Suffixes
+from pipelines.manifest.tables.scan import Dialect, LinkPolicy, MadeIds, Suffixes, TextFormat
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling.sampling import Sampling
@@ -185,6 +185,7 @@ class ManifestConfig(Frozen):
         id: where ids come from: a column, "place" for the file's name and the row's number in it,
             "content" for a hash of all that the row holds; None takes column `id`, and "content"
             where there is none. A column called place or content is given as ``map: {id: place}``.
+        format: "paths" takes the lines of text files as paths of audio; None goes by suffixes.
         base: folder that relative audio paths start in, such as the root of the recipe that wrote
             a Kaldi folder; None is the manifest's own.
     """
@@ -194,6 +195,7 @@ class ManifestConfig(Frozen):
     header: bool | tuple[str, ...] | None = None
     quote: str | None = None
     encoding: str | None = None
+    format: TextFormat | None = None
     base: str | None = None
     corpus: str = "auto"
     map: dict[str, str] = {}

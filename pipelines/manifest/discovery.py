@@ -15,7 +15,6 @@ from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.corpus_sources import corpus_of_file
 from pipelines.manifest.files import (
-    file_sources,
     full_uri,
     is_manifest,
     is_text,
@@ -29,6 +28,7 @@ from pipelines.manifest.partitions import partitioned
 from pipelines.manifest.shards import alike
 from pipelines.manifest.sources import Source, check_base, files_source, with_base
 from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.toolkit_files import file_sources
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import shown
 
@@ -61,6 +61,11 @@ def _sources(uri: str, scan: Scan) -> list[Source]:
         if not names:
             raise UsageError(f"{uri}: the pattern matches no file; check the path")
         return _pattern_sources(uri, names, scan)
+    if scan.format and fs.isdir(path):
+        raise UsageError(
+            f"{uri} is a folder, and --format {scan.format} is about the lines of a file; name the "
+            "file, or leave the format out"
+        )
     if fs.isdir(path):
         return folder_sources(full_uri(uri, path).rstrip("/"), scan)
     if not fs.exists(path) and _is_folder(fs, path, uri):
@@ -110,7 +115,7 @@ def _pattern_sources(uri: str, names: list[str], scan: Scan) -> list[Source]:
     inner = {name: name[len(root) + 1 :] for name in names}
     is_local = isinstance(fs, LocalFileSystem)
     listing = check_files(root, list(inner.values()), scan) if is_local else Listing([])
-    if root and not any(map(is_manifest, names)):
+    if root and not scan.format and not any(map(is_manifest, names)):
         return [_audio_table(uri, root, list(inner.values()), listing, scan)]
     told = {name: listing.fault(inner[name], is_text(name)) for name in names}
     kept = [name for name in names if not told[name]]

@@ -31,7 +31,7 @@ from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES, audio_by_conte
 from pipelines.manifest.tables.packing import packing_of, without_packing
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import TextFile
-from pipelines.manifest.toolkits import kaldi, webdataset
+from pipelines.manifest.toolkits import kaldi, path_lists, webdataset
 from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
 from uniaudio2.errors import BadRow
 
@@ -70,7 +70,8 @@ def is_manifest(name: str) -> bool:
 
 def is_text(name: str) -> bool:
     """Tell by its name whether a file is read as text."""
-    return posixpath.splitext(without_packing(name.lower()))[1] in PARSERS
+    suffix = posixpath.splitext(without_packing(name.lower()))[1]
+    return suffix in PARSERS or suffix in path_lists.SUFFIXES
 
 
 def refused_source(uri: str, faults: dict[str, str]) -> Source:

@@ -153,7 +153,7 @@ def make_plan(
     manifest = manifest or ManifestConfig()
     scan = Scan(
         limit, rules.links, manifest.suffixes, manifest.dialect, manifest.names,
-        manifest.ids_from, manifest.ids, manifest.base or "", rules.allow,
+        manifest.ids_from, manifest.ids, manifest.format or "", manifest.base or "", rules.allow,
         corpus=manifest.corpus,
     )  # fmt: skip
     sources = [source for source in find_sources(uri, scan) if source.rows]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from pipelines.manifest.formats.json_arrays import (
     is_spread,
     spread_objects,
 )
+from pipelines.manifest.tables.audio_names import is_audio_name
 from pipelines.manifest.tables.row_tables import (
     NumberedRows,
     Row,
@@ -40,7 +42,9 @@ from pipelines.manifest.tables.text_lines import (
     long_line_message,
     text_file,
 )
+from pipelines.manifest.toolkits.json_rows import LAYOUTS, layout_of, named_row, one_file_row
 from pipelines.manifest.toolkits.lhotse import is_lhotse, lhotse_row, unread_fields
+from uniaudio2.shown import listed
 
 Parse = Callable[[TextFile | bytes, Scan | None], pa.Table]
 _SPREAD = "is JSON that is no line a row: the objects of its array are the rows"
@@ -53,7 +57,7 @@ def parse_jsonl(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
     What is no object becomes a row that fails with its line number.
     """
     file, scan = text_file(data), scan or Scan()
-    unread: set[str] = set()
+    objects = _Objects(takes_names=not scan.names and not scan.ids_from)
     found: set[str] = set()
 
     def read(meter: CharacterCount) -> NumberedRows:
@@ -62,21 +66,24 @@ def parse_jsonl(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
         texts = itertools.chain([start], texts)
         if not is_spread(start):
             for number, line in lines_of(file, meter, texts):
-                yield number, _json_row(line, number, unread)
+                yield number, _json_row(line, number, objects)
             return
         found.add(_SPREAD)
         for number, value in spread_objects(texts):
-            yield number, _object_row(value, number, unread)
+            yield number, objects.row(value, number)
 
     table = table_of_rows(read, scan)
     if found:
         scan.noticed.understood(file.name, _SPREAD)
-    scan.noticed.unread("Lhotse cuts", unread)
+    scan.noticed.unread("Lhotse cuts", objects.unread)
+    for layout in sorted(objects.layouts):
+        names = [f"{name} as {column}" for name, column in LAYOUTS[layout].items()]
+        scan.noticed.understood(file.name, f"is {layout}'s, whose {listed(names)} are taken")
     return table
 
 
-def _json_row(line: str | LongLine, number: int, unread: set[str]) -> Row | str:
-    """The object of a line, or what is wrong with it; `unread` takes fields that are not used."""
+def _json_row(line: str | LongLine, number: int, objects: _Objects) -> Row | str:
+    """The object of a line, or what is wrong with it."""
     if isinstance(line, LongLine):
         return long_line_message(line)
     if has_too_many_values(line):
@@ -88,23 +95,47 @@ def _json_row(line: str | LongLine, number: int, unread: set[str]) -> Row | str:
             row = json.loads(line.rstrip(" \t,"))
         except (ValueError, RecursionError):
             return str(fault)
-    return _object_row(row, number, unread)
+    return objects.row(row, number)
 
 
-def _object_row(row: Any, number: int, unread: set[str]) -> Row | str:
-    """An object as a row, or what is wrong with it."""
-    if isinstance(row, BrokenObject):
-        return str(row)
-    if not isinstance(row, dict):
-        return f"a {type(row).__name__}, not an object"
-    if not is_lhotse(row):
-        return row
-    if len(unread) < _MOST_UNREAD:
-        unread.update(unread_fields(row))
-    found = lhotse_row(row)
-    if isinstance(found, str) and row.get("id") and isinstance(row["id"], str):
-        return fault_row(row["id"], f"line {number}: {found}")
-    return found
+@dataclass
+class _Objects:
+    """Makes rows of objects, and knows what was found in them.
+
+    Args:
+        takes_names: fields of known toolkits get the names that are read.
+
+    Attributes:
+        unread: fields that are not used.
+        layouts: toolkits whose objects there were.
+    """
+
+    takes_names: bool
+    unread: set[str] = field(default_factory=set)
+    layouts: set[str] = field(default_factory=set)
+
+    def row(self, value: Any, number: int) -> Row | str:
+        """An object as a row, or what is wrong with it."""
+        if isinstance(value, BrokenObject):
+            return str(value)
+        if not isinstance(value, dict):
+            return f"a {type(value).__name__}, not an object"
+        found = self._read(value)
+        name = value.get("id") or value.get("key")
+        if isinstance(found, str) and name and isinstance(name, str):
+            return fault_row(name, f"line {number}: {found}")
+        return found
+
+    def _read(self, value: Row) -> Row | str:
+        if is_lhotse(value):
+            if len(self.unread) < _MOST_UNREAD:
+                self.unread.update(unread_fields(value))
+            return lhotse_row(value)
+        layout = layout_of(value) if self.takes_names else None
+        if layout is None:
+            return one_file_row(value)
+        self.layouts.add(layout)
+        return named_row(value, layout)
 
 
 def _parse_delimited(usual: str) -> Parse:
@@ -118,10 +149,13 @@ def _parse_delimited(usual: str) -> Parse:
 
 def parse_lines(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
     """A text file: one row a line, blank lines left out, the line number part of the row."""
-    file = text_file(data)
+    file, scan = text_file(data), scan or Scan()
+    others = 0
 
     def read(meter: CharacterCount) -> NumberedRows:
+        nonlocal others
         for number, line in lines_of(file, meter):
+            others += isinstance(line, LongLine) or not is_audio_name(line.rstrip())
             told = (
                 long_line_message(line)
                 if isinstance(line, LongLine)
@@ -129,7 +163,12 @@ def parse_lines(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
             )
             yield number, told
 
-    return table_of_rows(read, scan)
+    table = table_of_rows(read, scan)
+    if table.num_rows and not others:
+        scan.noticed.doubt(
+            "audio", "its lines are paths of audio: --format paths (manifest.format) takes them so"
+        )
+    return table
 
 
 def table_of_files(

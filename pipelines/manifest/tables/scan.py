@@ -11,6 +11,7 @@ import pyarrow as pa
 from pipelines.manifest.tables.noticed import Noticed
 
 LinkPolicy = Literal["follow", "refuse"]
+TextFormat = Literal["paths"]
 Suffixes = Literal["known", "all"]
 MadeIds = Literal["", "place", "content"]
 # columns and their types are those of at least so much of a text manifest
@@ -49,6 +50,7 @@ class Scan:
         ids_from: column whose values are the ids, or "".
         ids: "place" makes ids of file names and row numbers, "content" of all that rows hold; ""
             takes them from column `id`, and of the content where there is none.
+        format: "paths" takes the lines of text files as paths of audio; "" goes by what files are.
         base: folder that relative audio paths start in; "" is that of each manifest.
         allow: beginnings of addresses that manifests may name besides, see `AddressPolicy`.
         corpus: the corpus that INPUT is; "auto" finds it by its files, "none" looks for none.
@@ -67,6 +69,7 @@ class Scan:
     names: Mapping[str, str] = field(default_factory=dict)
     ids_from: str = ""
     ids: MadeIds = ""
+    format: TextFormat | Literal[""] = ""
     base: str = ""
     allow: tuple[str, ...] = ()
     corpus: str = "auto"

@@ -25,6 +25,7 @@ from pipelines.manifest.tables.text_lines import (
     long_line_message,
     text_file,
 )
+from pipelines.manifest.toolkits.json_rows import archive_fault
 
 MARK = "wav.scp"
 _TEXTS = ("text", "text.txt")  # the first that is there
@@ -32,7 +33,6 @@ FILES = (MARK, "segments", *_TEXTS, "utt2spk", "utt2lang")
 IMPLIED = ("spk2utt",)  # says what utt2spk says
 _FACTS = {"utt2spk": "speaker", "utt2lang": "language"}
 _BLANKS = re.compile(r"[ \t]+")
-_ARCHIVE = re.compile(r"\.ark:\d+(\[.*\])?$")
 
 
 def prefix_of(name: str) -> str | None:
@@ -125,8 +125,8 @@ def _row(name: str, rest: str) -> Row:
     """A row for what an entry of ``wav.scp`` names."""
     if rest.startswith("|") or rest.endswith("|"):
         return fault_row(name, "a shell pipe, which is never run here; write the audio to a file")
-    if _ARCHIVE.search(rest):
-        return fault_row(name, "audio in a Kaldi archive; copy it to audio files with wav-copy")
+    if fault := archive_fault(rest):
+        return fault_row(name, fault)
     if not rest:
         return fault_row(name, "an entry without a path; each line is a name and a path")
     files = rest.split()
