@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import posixpath
 
-from fsspec.implementations.local import LocalFileSystem
-
 from actors.storage.addresses import AddressPolicy, resolve
-from actors.storage.file_systems import split_uri
+from actors.storage.fetch import Limits, looked_for, open_uri
 from pipelines.errors import UsageError
 from pipelines.manifest import files
 from pipelines.manifest.files import full_uri, open_text, refused_source, small_source, tar_sources
@@ -18,6 +16,7 @@ from pipelines.manifest.toolkits import path_lists
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import quoted
 
+_LIMITS = Limits(1 << 62)  # a tar is looked at, not read
 _LISTS: dict[str, tuple[Parse, str]] = {
     "objects": (parse_jsonl, "holds JSON objects: each is a row"),
     "spoken": (path_lists.parse_spoken, "is read as GPT-SoVITS's path|speaker|language|text"),
@@ -62,15 +61,11 @@ def _listed_tars(uri: str, scan: Scan) -> list[Source]:
     for name in path_lists.listed_names(open_text(uri, scan)):
         tar = resolve(name, base)
         try:
-            policy.check(tar)
-            fs, path = split_uri(tar)
             if not tar.lower().endswith(".tar"):
                 faults[name] = f"{quoted(name, 80)} is no .tar, as the first line's is"
-            elif not fs.isfile(path):
-                faults[name] = f"{quoted(tar)}: no such file; correct the path, or the folder that "
-                faults[name] += "relative ones start in: --set manifest.base=DIR"
-            else:
-                tars.append(path if isinstance(fs, LocalFileSystem) else tar)
+                continue
+            with looked_for(name, policy), open_uri(tar, _LIMITS, policy, blocks_from=0):
+                tars.append(tar)
         except BadRow as error:
             faults[name] = error.message
     scan.noticed.understood(uri, f"lists tars, whose samples are the rows ({len(tars)} are there)")

@@ -50,7 +50,7 @@ def test_shards_of_wenet(tmp_path: Path) -> None:
     faults = find_sources(str(tmp_path / "data.list"))[-1]
     assert faults.table is not None
     gone, other = faults.table[FAULT_COLUMN].to_pylist()
-    assert "no such file" in gone
+    assert "No such file" in gone
     assert "manifest.base" in gone
     assert "is no .tar" in other
     assert any("lists tars, whose samples are the rows (2 are there)" in n for n in plan.notes)
