@@ -20,6 +20,9 @@ from uniaudio2.config import CODEBOOKS
 FAULT_COLUMN = "_manifest_fault"
 # what names or holds a row's audio, the first that has a value; the second is NeMo's
 AUDIO_COLUMNS = ("audio", "audio_filepath")
+# the sampling rate in Hz of samples that a manifest holds itself
+RATE_COLUMNS = ("sampling_rate", "sample_rate")
+MOST_CHANNELS = 32  # of a file whose channels are rows, and of samples
 # which part of a file is a row's audio
 CHANNEL_COLUMNS = ("audio_channel", "channel", "channel_selector")
 SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration", *CHANNEL_COLUMNS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.batch.sample_arrays import with_digests
 from actors.batch.schema import ROWS, SPEC
 from actors.columnar.cells import canonical, id_text, shown_rows
 from actors.columnar.column_names import ColumnNames
@@ -149,7 +150,7 @@ def to_stream(table: pa.Table, compression: str | None = None) -> bytes:
 
 def row_hashes(table: pa.Table) -> list[str]:
     """A stable hash of all values of every row, whatever the order of its columns."""
-    table = bounded_table(table)
+    table = with_digests(bounded_table(table))
     notes = table.column(TOO_LARGE).to_pylist() if TOO_LARGE in table.column_names else None
     if notes is not None and any(large_row(note) for note in notes):
         table = table.drop_columns([TOO_LARGE])

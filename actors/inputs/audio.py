@@ -11,9 +11,11 @@ from itertools import chain
 from math import inf
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from actors.batch.schema import AUDIO_COLUMNS, INPUT_SHORT_BY_S
+from actors.batch.sample_arrays import encoded_samples
+from actors.batch.schema import AUDIO_COLUMNS, INPUT_SHORT_BY_S, RATE_COLUMNS
 from actors.inputs.channels import channel_of
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import Limits, looked_for, open_uri
@@ -91,8 +93,9 @@ def source_of(
     """What a manifest row names.
 
     Args:
-        row: `audio` is a path, a URI, bytes or ``{"bytes", "path"}``; `channel_of` says which
-            columns choose a channel instead of the mix of all.
+        row: `audio` is a path, a URI, bytes, ``{"bytes", "path"}``, or samples, see
+            `encoded_samples`; `channel_of` says which columns choose a channel instead of the mix
+            of all.
         policy: where the manifest is, and what it may name.
         limits: of bytes and time.
 
@@ -242,19 +245,25 @@ def audio_name(row: Mapping[str, Any]) -> str:
 def _audio_value(row: Mapping[str, Any]) -> bytes | str:
     """What names or holds the audio of a row."""
     value = next((row[name] for name in AUDIO_COLUMNS if row.get(name) is not None), None)
-    if isinstance(value, str) and value.startswith("{"):
+    if isinstance(value, str) and value.startswith(("{", "[")):
         try:  # a column of mixed kinds arrives as JSON
             value = json.loads(value)
         except (ValueError, RecursionError):
             return value
+    rates = row
     if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
+        is_told = any(value.get(name) is not None for name in RATE_COLUMNS)
+        rates = value if is_told else row
+        array = value.get("array")
+        value = value.get("bytes") or (value.get("path") if array is None else array)
+    if isinstance(value, list | np.ndarray):
+        return encoded_samples(value, rates)
     if value is None or value == "":
         raise BadRow("missing_value", "column 'audio' is null or empty; give a path, URI or bytes")
     if not isinstance(value, bytes | str):
         raise BadRow(
             "bad_manifest_row",
-            f"column 'audio' holds a {type(value).__name__}; give a path, a URI, bytes or "
-            "{bytes, path}",
+            f"column 'audio' holds a {type(value).__name__}; give a path, a URI, bytes, "
+            "{bytes, path}, or samples beside their sampling_rate",
         )
     return value

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from actors.batch.schema import MOST_CHANNELS
 from actors.inputs.audio import LoadedAudio, audio_name, load_stream, source_of
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits, looked_for
 from uniaudio2.audio.spans import SpanRule
 from uniaudio2.errors import BadRow
 
-MOST_CHANNELS = 32
 _MOST_WAVES = 2  # a call; of files with more, waves would fill the memory that stages share
 
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 from torch import Tensor
 
+from actors.batch.sample_arrays import audio_cell
 from actors.batch.schema import WAVE
 from actors.batch.table import alive, each_row, mark_errors, read_wave, wave_column, write_codes
-from actors.columnar.cells import plain_value
 from uniaudio2.errors import BadRow
 from uniaudio2.tokens.codes import Codes
 
@@ -38,7 +38,7 @@ def load_extra_audio(
 
         def work(row: int, name: str = name, cells: pa.ChunkedArray = cells) -> Tensor:
             try:
-                return load(plain_value(cells[row]))
+                return load(audio_cell(cells[row]))
             except BadRow as error:
                 raise BadRow(error.kind, f"column {name!r}: {error.message}") from error
 

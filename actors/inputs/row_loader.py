@@ -9,16 +9,17 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from actors.batch.channel_rows import asked_of, channel_id, channels_asked
+from actors.batch.sample_arrays import cell_value
 from actors.batch.schema import (
     AUDIO_COLUMNS,
     CHANNEL_COLUMNS,
     CODE_COLUMNS,
     CODE_SOURCES,
     FAULT_COLUMN,
+    RATE_COLUMNS,
     RECON_CODES,
     SPAN_COLUMNS,
 )
-from actors.columnar.cells import plain_value
 from actors.columnar.value_bounds import TOO_LARGE, large_row, too_large_message
 from actors.inputs.audio import LoadedAudio, load_audio
 from actors.inputs.channels import channel_of
@@ -81,7 +82,7 @@ class RowLoader:
         if "generate" in self.task.stages:
             wanted += ("instruction",)
         if AUDIO in wanted:
-            wanted += (*AUDIO_COLUMNS, *SPAN_COLUMNS, *CODE_SOURCES)
+            wanted += (*AUDIO_COLUMNS, *RATE_COLUMNS, *SPAN_COLUMNS, *CODE_SOURCES)
         if RECON_CODES in wanted:
             wanted += CODE_SOURCES
         return wanted
@@ -130,7 +131,7 @@ class RowLoader:
 
     def _checked(self, cells: Mapping[str, pa.Scalar]) -> dict[str, Any]:
         """The row's values; those that are read as text are checked."""
-        row = {name: cells[name] if name in CODE_COLUMNS else plain_value(cells[name])
+        row = {name: cells[name] if name in CODE_COLUMNS else cell_value(name, cells[name])
                for name in cells}  # fmt: skip
         if row.get(FAULT_COLUMN):
             raise BadRow("bad_manifest_row", str(row[FAULT_COLUMN]))

@@ -186,8 +186,9 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
 def _audio_name(cell: pa.Scalar) -> str | None:
     if pa.types.is_struct(cell.type) and cell.is_valid and "path" in cell:
         cell = cell["path"]
-    # bytes are not copied, only to be dropped
-    value = shown_value(cell) if not _is_bytes(cell.type) else None
+    # bytes and samples are not copied, only to be dropped
+    is_name = not (_is_bytes(cell.type) or pa.types.is_nested(cell.type))
+    value = shown_value(cell) if is_name else None
     return value if isinstance(value, str) else None
 
 

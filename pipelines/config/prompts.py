@@ -11,15 +11,16 @@ from typing import Any
 
 import pyarrow as pa
 
+from actors.batch.sample_arrays import cell_value
 from actors.batch.schema import (
     AUDIO_COLUMNS,
     CODE_COLUMNS,
     CODE_SOURCES,
     FAULT_COLUMN,
+    RATE_COLUMNS,
     SPAN_COLUMNS,
 )
 from actors.batch.unit import row_ids
-from actors.columnar.cells import plain_value
 from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import with_constants
 from actors.columnar.file_rows import read_parquet_rows
@@ -156,8 +157,8 @@ def _examples_of(
         table = ColumnNames.of_text(source.names).table(table)
     answers = [name for names in answer_columns(task) for name in names]
     wanted = {
-        *task.columns, *task.fallback.values(), *answers, *AUDIO_COLUMNS, *SPAN_COLUMNS,
-        *CODE_SOURCES, FAULT_COLUMN, TOO_LARGE, "instruction",
+        *task.columns, *task.fallback.values(), *answers, *AUDIO_COLUMNS, *RATE_COLUMNS,
+        *SPAN_COLUMNS, *CODE_SOURCES, FAULT_COLUMN, TOO_LARGE, "instruction",
     }  # fmt: skip
     names = [name for name in table.column_names if name in wanted]
     policy = AddressPolicy(source.base, allow, source.uri if source.pinned else "")
@@ -181,7 +182,7 @@ def _examples_of(
 def _value(cell: pa.Scalar, name: str) -> Any:
     if name in CODE_COLUMNS:
         return cell if cell.is_valid else None
-    return plain_value(cell)
+    return cell_value(name, cell)
 
 
 def check_prompting(

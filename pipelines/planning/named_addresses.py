@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.batch.sample_arrays import holds_samples
 from actors.batch.schema import AUDIO_COLUMNS, CODE_PATHS
 from actors.storage.addresses import AddressPolicy, refused_names, remedy
 from pipelines.errors import UsageError
@@ -88,6 +89,8 @@ def _paths(column: pa.ChunkedArray) -> list[object]:
 
 def _names(column: pa.ChunkedArray, policy: AddressPolicy) -> Iterator[str]:
     """The names in a column that are worth a look: most of a manifest's lie beside it."""
+    if holds_samples(column.type):
+        return  # the path beside them is where they came from
     if pa.types.is_struct(column.type):
         if column.type.get_field_index("path") < 0:
             return

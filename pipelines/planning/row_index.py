@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from actors.batch.channel_rows import whole_id
+from actors.batch.sample_arrays import holds_samples
+from actors.batch.schema import AUDIO_COLUMNS
 from actors.batch.unit import row_hashes, row_ids
 from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants
@@ -27,6 +29,12 @@ def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
+def _is_sound(field: pa.Field) -> bool:
+    """Whether a column may hold sounds themselves: bytes, or samples where audio is named."""
+    is_array = field.name in AUDIO_COLUMNS and holds_samples(field.type)
+    return is_array or _is_binary(field.type)
+
+
 def read_columns(source: Source) -> list[str] | None:
     """Columns that planning reads: all, but no audio bytes where an `id` tells the rows apart."""
     if source.table is not None or "id" not in source.schema.names:
@@ -36,7 +44,7 @@ def read_columns(source: Source) -> list[str] | None:
     return [
         field.name
         for field in source.schema
-        if field.name not in constant and (field.name == "id" or not _is_binary(field.type))
+        if field.name not in constant and (field.name == "id" or not _is_sound(field))
     ]
 
 

@@ -12,18 +12,19 @@ import pyarrow as pa
 from torch import Tensor
 
 from actors.batch.channel_rows import whole_id
+from actors.batch.sample_arrays import cell_value
 from actors.batch.schema import (
     AUDIO_COLUMNS,
     AUDIO_PATH,
     CHANNEL_COLUMNS,
     FINISH_REASON,
+    RATE_COLUMNS,
     REASON_CODES,
     RECON_CODES,
     SPAN_COLUMNS,
 )
 from actors.batch.table import read_codes
 from actors.batch.unit import row_ids
-from actors.columnar.cells import plain_value
 from actors.columnar.file_rows import read_parquet_rows
 from actors.inputs.audio import load_wave
 from actors.stages.write import file_mark
@@ -47,7 +48,7 @@ _MOST_INPUT_S = 600.0
 _MOST_WAIT_S = 30.0
 _MOST_BASES = 4
 _TEXT_CHARACTERS = 600
-_SOUND_COLUMNS = (*AUDIO_COLUMNS, *SPAN_COLUMNS)
+_SOUND_COLUMNS = (*AUDIO_COLUMNS, *RATE_COLUMNS, *SPAN_COLUMNS)
 _INPUT_TEXTS = ("input_text", "caption", "question", "lyric", "instruction")
 _SHOWN = {
     "id", "text", FINISH_REASON, REASON_CODES, RECON_CODES, *_SOUND_COLUMNS, *_INPUT_TEXTS,
@@ -204,7 +205,7 @@ class Gallery:
         ids, row_id = row_ids(rows), result["id"]
         place = ids.index(row_id if row_id in ids else whole_id(row_id))
         names = [name for name in rows.column_names if name in _SOUND_COLUMNS]
-        row = {name: plain_value(rows[name][place]) for name in names}
+        row = {name: cell_value(name, rows[name][place]) for name in names}
         # which the run may have chosen
         channel = {name: result[name] for name in CHANNEL_COLUMNS if result.get(name) is not None}
         return self._input_wave({**row, **channel}, posixpath.dirname(source))
