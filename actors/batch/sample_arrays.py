@@ -108,9 +108,9 @@ def encoded_samples(value: Any, rates: Mapping[str, Any]) -> bytes:
         samples = np.empty(0, object)
     if samples.dtype == np.uint8 and samples.ndim == 1:
         return samples.tobytes()
-    rate = _rate(rates)
     if samples.dtype.kind not in "iuf" or samples.ndim not in (1, 2):
         raise _unfit("holds lists that are no samples: their lengths differ, or they hold other")
+    rate = _rate(rates)
     samples = np.atleast_2d(samples)  # [C, N]
     if samples.shape[0] > MOST_CHANNELS or samples.shape[0] > max(samples.shape[1], 1):
         raise BadRow(

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from actors.batch.sample_arrays import audio_cell, encoded_samples, holds_samples
+from actors.batch.sample_arrays import encoded_samples, holds_samples
 from actors.batch.table import read_wave
 from actors.batch.unit import row_hashes
 from actors.columnar import file_rows
@@ -187,9 +187,9 @@ def test_samples_that_are_none(tmp_path: Path) -> None:
     })  # fmt: skip
     loaded, _ = _rows(table, tmp_path / "m.parquet")
     assert loaded["error_kind"].to_pylist() == ["non_finite_audio"] * 2 + ["missing_value"]
-    whole = pa.array([[1, None, 2]], pa.list_(pa.int16()))
-    with pytest.raises(BadRow):
-        encoded_samples(audio_cell(whole[0]), {"sampling_rate": RATE})
+    whole = pa.array([[1, None, 2]] * 3, pa.list_(pa.int16()))
+    loaded, _ = _rows(table.set_column(2, "audio", whole), tmp_path / "m.parquet")
+    assert loaded["error_kind"].to_pylist() == ["non_finite_audio"] * 3
 
 
 def test_ragged_lists_cost_their_row(tmp_path: Path) -> None:
