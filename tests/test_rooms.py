@@ -59,6 +59,7 @@ OF_SEVERAL = {
     "tests/uniaudio2/test_devices.py": "every part of the model on a device without numbers",
     "tests/uniaudio2/lm/engine/test_engine_cuda_graphs.py": "the engine with captured steps",
     "tests/pipelines/manifest/formats/test_damage.py": "every reader on damaged files",
+    "tests/pipelines/manifest/corpora/test_damage.py": "every corpus with damaged metadata",
     "tests/pipelines/jobs/test_channels.py": "runs over files of several channels",
     "tests/pipelines/jobs/test_marks.py": "marks from a file to results, records and people",
     "tests/pipelines/jobs/test_faults.py": "runs whose workers, drivers and stages fail",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import shlex
 
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
@@ -25,7 +26,9 @@ from pipelines.manifest.toolkits import kaldi
 _OWN_MANIFESTS = (".parquet", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".tar")
 _OFF = "--set manifest.corpus=none takes its files as if they were no corpus"
 _TRANSCRIPTS = ("transcription", "transcript", "sentence")
-_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".stm")
+_READ = (FILE_NAME, FAULT_COLUMN)
+_NO_NAME = f"no {FILE_NAME}; give the name of the row's file"
+_NAMED = (".tsv", "metadata.csv", "GigaSpeech.json", ".stm")
 
 
 def corpus_sources(folder: str, listing: Listing, scan: Scan) -> list[Source] | None:
@@ -55,6 +58,8 @@ def corpus_sources(folder: str, listing: Listing, scan: Scan) -> list[Source] | 
             )
         return None
     corpus, metadata = found[0]
+    if metadata.packed:
+        _refuse_packed(folder, corpus, metadata)
     if scan.corpus == "auto" and _has_own_manifest(listing, metadata):
         scan.noticed.understood(
             folder,
@@ -77,25 +82,30 @@ def corpus_sources(folder: str, listing: Listing, scan: Scan) -> list[Source] | 
     return sources
 
 
-def corpus_of_file(uri: str, scan: Scan) -> list[Source] | None:
+def corpus_of_file(
+    uri: str, scan: Scan, known: dict[str, bool] | None = None
+) -> list[Source] | None:
     """The sources of a corpus' metadata file that is named itself; None for any other file.
 
     Args:
         uri: of the file.
         scan: how much of it is wanted. Who says how its table is written, which column is the
             audio, or where it lies, means no corpus.
+        known: remembers, for several files, which folders may be those of a corpus.
     """
     is_table = scan.dialect == Dialect(encoding=scan.dialect.encoding)
     is_given = not is_table or scan.base or "audio" in scan.names
-    if scan.corpus == "none" or is_given or not uri.endswith(_SUFFIXES):
+    if scan.corpus == "none" or is_given or not uri.endswith(_NAMED):
         return None
     folder, name = posixpath.split(uri)
     if name.endswith(".stm") and posixpath.basename(folder) == "stm":
         folder, name = posixpath.dirname(folder), f"stm/{name}"
     fs, path = split_uri(folder)
-    corpora = [one for one in CORPORA.values() if scan.corpus in ("auto", one.name)]
-    beside = {one for corpus in corpora for one in corpus.beside}
-    if not any(fs.isdir(posixpath.join(path, one)) for one in beside):
+    known = {} if known is None else known
+    if folder not in known:
+        beside = {one for corpus in CORPORA.values() for one in corpus.beside}
+        known[folder] = any(fs.isdir(posixpath.join(path, one)) for one in sorted(beside))
+    if not known[folder]:
         return None
     is_local = isinstance(fs, LocalFileSystem)
     listing = list_folder(path, scan) if is_local else list_remote(fs, path)
@@ -106,12 +116,28 @@ def corpus_of_file(uri: str, scan: Scan) -> list[Source] | None:
     if not found:
         return None
     corpus, metadata = found[0]
+    if metadata.packed:
+        _refuse_packed(folder, corpus, metadata)
     sources = _read(folder, files, corpus, Found(metadata.names), scan)
     note = _understood(corpus, Found(metadata.names), files)
     scan.noticed.understood(uri, f"{note}; --set manifest.corpus=none reads it as any other file")
     for (kind, why), count in files.skipped.items():
         scan.noticed.leave_out(kind, {why: count}, f"{corpus.title} marks them so")
     return sources
+
+
+def _refuse_packed(folder: str, corpus: Corpus, metadata: Found) -> None:
+    """Say how audio is unpacked that still lies in archives.
+
+    Raises:
+        UsageError: always.
+    """
+    some = posixpath.join(folder, posixpath.dirname(metadata.packed[0]))
+    raise UsageError(
+        f"{folder}: the audio of {corpus.title} is still packed, in {len(metadata.packed)} "
+        f"archives such as {metadata.packed[0]}; unpack them: cd {shlex.quote(some)} && "
+        "for f in *.tar.gz; do tar -xzf $f; done"
+    )
 
 
 def _files(folder: str, listing: Listing, scan: Scan) -> CorpusFiles:
@@ -181,13 +207,16 @@ def _table_of(source: Source, scan: Scan) -> pa.Table:
 def _renamed(table: pa.Table, name: str, files: CorpusFiles) -> pa.Table:
     """A table by our names of columns; a row's id is its file's name in INPUT, if it has none."""
     folder = folder_of(name)
-    sounds = table[FILE_NAME].cast(pa.string()).to_pylist()
-    faults = table[FAULT_COLUMN].to_pylist() if FAULT_COLUMN in table.column_names else []
-    faults = faults or [None] * table.num_rows
+    columns = {one: table[one].to_pylist() for one in _READ if one in table.column_names}
+    nothing = [None] * table.num_rows
+    sounds = [one and str(one) for one in columns.get(FILE_NAME, nothing)]
+    faults = columns.get(FAULT_COLUMN, nothing)
     ids: list[str] = []
     for row, sound in enumerate(sounds):
         ids.append(f"{name}:{row}" if sound is None else folder + sound)
-        if sound is not None:
+        if sound is None:
+            faults[row] = faults[row] or _NO_NAME
+        else:
             faults[row] = faults[row] or files.fault_of(files.file(folder + sound), False)
     names = {FILE_NAME: "audio"}
     spoken = [one for one in _TRANSCRIPTS if one in table.column_names]

@@ -123,7 +123,11 @@ def _pattern_sources(uri: str, names: list[str], scan: Scan) -> list[Source]:
     refused = [refused_source(full_uri(uri, root), faults)] if faults else []
     if all(name.endswith(".tar") for name in names):
         return tar_sources([full_uri(uri, name) for name in kept], scan) + refused
-    found = [source for name in kept for source in file_sources(uri, name, scan)]
+    found: list[Source] = []
+    known: dict[str, bool] = {}
+    for name in kept:
+        corpus = corpus_of_file(full_uri(uri, name), scan, known)
+        found += file_sources(uri, name, scan) if corpus is None else corpus
     if all(name.endswith(".parquet") for name in names):
         found = partitioned(found, full_uri(uri, root), scan)
     return alike(found, scan) + refused

@@ -21,10 +21,12 @@ class Found:
     Attributes:
         names: of its files, those that are read.
         note: what of it is taken, where there is a choice.
+        packed: archives that its audio still lies in, where no names are given.
     """
 
     names: list[str]
     note: str = ""
+    packed: tuple[str, ...] = ()
 
 
 FindMetadata = Callable[[CorpusFiles], Found]

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, takewhile
 
 from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES, is_audio_name
 from pipelines.manifest.tables.row_tables import Row, fault_row, is_unicode
@@ -96,8 +96,15 @@ class CorpusFiles:
     def has_sound(self, folder: str) -> bool:
         """Tell whether a folder, its name with a slash behind it, holds some audio."""
         at = bisect_left(self._names, folder)
-        some = islice(self._names, at, at + _LOOKED_AT_FILES)
+        some = self._names[at : at + _LOOKED_AT_FILES]
         return any(name.startswith(folder) and is_audio_name(name) for name in some)
+
+    def packed(self, folder: str) -> list[str]:
+        """Archives right in a folder, its name with a slash behind it."""
+        at = bisect_left(self._names, folder)
+        some = self._names[at : at + _LOOKED_AT_FILES]
+        inside = takewhile(lambda name: name.startswith(folder), some)
+        return [one for one in inside if one.endswith(".tar.gz") and "/" not in one[len(folder) :]]
 
     def has(self, name: str) -> bool:
         """Tell whether a file is there."""

@@ -68,4 +68,4 @@ def recognised(files: CorpusFiles, wanted: str) -> list[tuple[Corpus, Found]]:
     """
     corpora = list(CORPORA.values()) if wanted == "auto" else [CORPORA[wanted]]
     found = [(corpus, corpus.find(files)) for corpus in corpora]
-    return [(corpus, metadata) for corpus, metadata in found if metadata.names]
+    return [(corpus, metadata) for corpus, metadata in found if metadata.names or metadata.packed]

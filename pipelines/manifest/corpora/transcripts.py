@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from pipelines.manifest.corpora.corpus import Corpus, Found, cells_of, folder_of, key_and_text
 from pipelines.manifest.corpora.corpus_files import CorpusFiles
+from pipelines.manifest.corpora.speakers import speakers_of
 from pipelines.manifest.tables.audio_names import is_audio_name
 from pipelines.manifest.tables.row_tables import Row
 from pipelines.manifest.tables.text_lines import CharacterCount
+from uniaudio2.shown import listed
 
 _SPLITS = ("train", "dev", "test")
 _FEW = 5
@@ -34,6 +36,7 @@ def _find_librispeech(files: CorpusFiles) -> Found:
 
 
 def _librispeech(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Iterator[Row]:
+    speakers = speakers_of(files, meter)
     for name in names:
         folder = folder_of(name)
         split = _split_of(posixpath.dirname(posixpath.dirname(posixpath.dirname(name))))
@@ -43,7 +46,7 @@ def _librispeech(files: CorpusFiles, names: list[str], meter: CharacterCount) ->
             speaker, _, rest = key.partition("-")
             facts = {"speaker": speaker, "chapter": rest.partition("-")[0], "language": "en"}
             return {"id": key, "audio": files.sound(".flac", folder + key), "text": text, **facts,
-                    **split}  # fmt: skip
+                    **split, **speakers.get(speaker, {})}  # fmt: skip
 
         yield from files.rows(name, meter, parse)
 
@@ -57,6 +60,7 @@ def _find_mls(files: CorpusFiles) -> Found:
 
 
 def _mls(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Iterator[Row]:
+    speakers = speakers_of(files, meter)
     for name in names:
         folder = folder_of(name)
         split = _split_of(posixpath.dirname(name))
@@ -68,7 +72,7 @@ def _mls(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Iterato
                 raise ValueError("its name is not SPEAKER_BOOK_NUMBER")
             sound = files.sound(".flac", f"{folder}audio/{speaker}/{book}/{key}")
             return {"id": key, "audio": sound, "text": text.strip(), "speaker": speaker,
-                    "book": book, **split}  # fmt: skip
+                    "book": book, **split, **speakers.get(speaker, {})}  # fmt: skip
 
         yield from files.rows(name, meter, parse)
 
@@ -78,7 +82,9 @@ def _mls(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Iterato
 
 def _find_aishell(files: CorpusFiles) -> Found:
     names = files.called("aishell_transcript_v0.8.txt")
-    return Found([name for name in names if files.has_folder(_wav_folder(name))])
+    heard = [name for name in names if files.has_sound(_wav_folder(name) + "/")]
+    packed = [one for name in names for one in files.packed(_wav_folder(name) + "/")]
+    return Found(heard, packed=() if heard else tuple(packed))
 
 
 def _wav_folder(name: str) -> str:
@@ -86,6 +92,7 @@ def _wav_folder(name: str) -> str:
 
 
 def _aishell(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Iterator[Row]:
+    speakers = speakers_of(files, meter)
     for name in names:
         folder = _wav_folder(name)
 
@@ -97,7 +104,8 @@ def _aishell(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Ite
             split = sound.removeprefix(folder + "/").partition("/")[0]
             return {"id": key, "audio": sound, "text": "".join(words.split()), "words": words,
                     "speaker": speaker, "language": "zh",
-                    "split": split if split in _SPLITS else None}  # fmt: skip
+                    "split": split if split in _SPLITS else None,
+                    **(speakers.get(speaker) or speakers.get(speaker[1:], {}))}  # fmt: skip
 
         yield from files.rows(name, meter, parse)
 
@@ -142,13 +150,20 @@ _FLEURS_CELLS = 7
 
 def _find_fleurs(files: CorpusFiles) -> Found:
     def is_it(name: str) -> bool:
-        if not files.has_folder(_fleurs_folder(name)):
+        if not (files.has_folder(_fleurs_folder(name)) or files.has(_fleurs_archive(name))):
             return False
         cells = [line.split("\t") for line in files.first_lines(name)]
         return any(len(one) == _FLEURS_CELLS and is_audio_name(one[1]) for one in cells)
 
     names = [name for name in files.ending(".tsv") if is_it(name)]
-    return Found(names)
+    heard = [name for name in names if files.has_folder(_fleurs_folder(name))]
+    packed = tuple(_fleurs_archive(name) for name in names if name not in heard)
+    note = f"{listed(packed)} not unpacked and not read" if packed else ""
+    return Found(heard, note, () if heard else packed)
+
+
+def _fleurs_archive(name: str) -> str:
+    return _fleurs_folder(name) + ".tar.gz"
 
 
 def _fleurs_folder(name: str) -> str:

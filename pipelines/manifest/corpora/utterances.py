@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from pipelines.manifest.corpora.corpus import Corpus, Found, cells_of, folder_of
 from pipelines.manifest.corpora.corpus_files import CorpusFiles
+from pipelines.manifest.corpora.speakers import Speakers, speakers_of
 from pipelines.manifest.tables.row_tables import Row, fault_row
 from pipelines.manifest.tables.text_lines import CharacterCount
 
@@ -28,6 +29,7 @@ def _find_libritts(files: CorpusFiles) -> Found:
 
 
 def _libritts(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Iterator[Row]:
+    speakers = speakers_of(files, meter)
     chapters: dict[str, list[str]] = {}
     for name in names:
         chapters.setdefault(folder_of(name), []).append(name)
@@ -39,7 +41,7 @@ def _libritts(files: CorpusFiles, names: list[str], meter: CharacterCount) -> It
             known.add(key)
             stem = folder + key
             files.imply(stem + _NORMALIZED, stem + _ORIGINAL)  # which say the same
-            return _libritts_row(files, stem, text.strip(), original)
+            return _libritts_row(files, stem, text.strip(), original, speakers)
 
         for name in texts:
             if name.endswith(_TABLE):
@@ -54,15 +56,18 @@ def _libritts(files: CorpusFiles, names: list[str], meter: CharacterCount) -> It
                 yield fault_row(posixpath.basename(stem), fault)
             else:
                 original = said.get(stem + _ORIGINAL)
-                yield files.checked(_libritts_row(files, stem, text, original))
+                yield files.checked(_libritts_row(files, stem, text, original, speakers))
 
 
-def _libritts_row(files: CorpusFiles, stem: str, text: str, original: str | None) -> Row:
+def _libritts_row(
+    files: CorpusFiles, stem: str, text: str, original: str | None, speakers: Speakers
+) -> Row:
     key = posixpath.basename(stem)
     speaker, _, rest = key.partition("_")
     split = posixpath.dirname(posixpath.dirname(posixpath.dirname(stem)))
     row = {"id": key, "audio": files.sound(".wav", stem), "text": text, "original_text": original,
-           "speaker": speaker, "chapter": rest.partition("_")[0], "language": "en"}  # fmt: skip
+           "speaker": speaker, "chapter": rest.partition("_")[0], "language": "en",
+           **speakers.get(speaker, {})}  # fmt: skip
     return {**row, "split": posixpath.basename(split)} if split else row
 
 
@@ -87,6 +92,7 @@ def _find_vctk(files: CorpusFiles) -> Found:
 
 
 def _vctk(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Iterator[Row]:
+    speakers = speakers_of(files, meter)
     for name, text, fault in files.contents(names, meter):
         found = _VCTK_TEXT.fullmatch(name)
         if found is None:
@@ -103,7 +109,8 @@ def _vctk(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Iterat
             microphone = row_id.removeprefix(key).removeprefix("_") or None
             yield files.checked(
                 {"id": row_id, "audio": sound, "text": text, "speaker": speaker, "language": "en",
-                 "utterance": key, "microphone": microphone}
+                 "utterance": key, "microphone": microphone,
+                 **(speakers.get(speaker) or speakers.get(speaker.removeprefix("p"), {}))}
             )  # fmt: skip
 
 

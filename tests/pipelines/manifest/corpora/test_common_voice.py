@@ -67,3 +67,7 @@ def test_languages_side_by_side_are_one_manifest(tmp_path: Path) -> None:
         ("common_voice_de_1", "de/clips/common_voice_de_1.mp3"),
         ("common_voice_fr_1", "fr/clips/common_voice_fr_1.mp3"),
     ]
+    plan = planned(f"{tmp_path}/*/validated.tsv")
+    assert [only(row, "id", "text", "split") for row in rows_of(plan)] == [
+        ("common_voice_de_1", "de", "validated"), ("common_voice_fr_1", "fr", "validated"),
+    ]  # fmt: skip

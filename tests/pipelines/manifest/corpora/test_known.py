@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +14,7 @@ from pydantic import ValidationError
 
 from pipelines.config.settings import ManifestConfig
 from pipelines.errors import UsageError
-from tests.pipelines.manifest.corpora.trees import lay_out, only, planned, rows_of
+from tests.pipelines.manifest.corpora.trees import lay_out, only, planned, rows_of, sound
 
 LJ = ({"metadata.csv": "a|one|one\n"}, ["wavs/a.wav", "wavs/b.wav"])
 
@@ -85,3 +87,24 @@ def test_audiofolder_with_any_kind_of_metadata(kind: str, tmp_path: Path) -> Non
     assert {unit.base for unit in plan.units} == {f"{root}/train"}
     assert "1 of its rows name audio that is not there" in plan.notes[0]
     assert plan.left_out[0].kinds == {".wav": 1}
+
+
+EMILIA = {
+    "id": "DE_B00000_S00000_W000029", "wav": "DE_B00000_S00000/mp3/DE_B00000_S00000_W000029.mp3",
+    "text": " Und es gibt auch einen Stadtplan.", "duration": 0.2, "speaker": "DE_B00000_S00000",
+    "language": "de", "dnsmos": 3.3697,
+}  # fmt: skip
+
+
+def test_emilia_in_tars_and_unpacked(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "DE-B000000.tar", "w") as tar:
+        for suffix, data in ((".mp3", sound(".mp3")), (".json", json.dumps(EMILIA).encode())):
+            member = tarfile.TarInfo(EMILIA["id"] + suffix)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    lay_out(tmp_path / "raw", {"DE_B00000.jsonl": json.dumps(EMILIA) + "\n"}, [str(EMILIA["wav"])])
+    names = ("id", "text", "speaker", "language", "dnsmos")
+    for uri in (tmp_path / "DE-B000000.tar", tmp_path / "raw"):
+        (row,) = rows_of(planned(str(uri)))
+        assert only(row, *names) == tuple(EMILIA[name] for name in names)
+    assert row["audio"] == EMILIA["wav"]

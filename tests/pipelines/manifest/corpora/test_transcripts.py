@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from actors.batch.schema import FAULT_COLUMN
+from pipelines.errors import UsageError
 from tests.pipelines.manifest.corpora.trees import lay_out, only, planned, rows_of
 
 
@@ -21,13 +24,13 @@ def test_librispeech_by_its_chapters(tmp_path: Path) -> None:
     )  # fmt: skip
     plan = planned(root)
     first, second, third, bad = rows_of(plan)
-    assert only(first, "id", "text", "speaker", "chapter", "language", "split") == (
-        "84-121123-0000", "GO", "84", "121123", "en", "dev-clean",
+    assert only(first, "id", "text", "speaker", "chapter", "language", "split", "gender") == (
+        "84-121123-0000", "GO", "84", "121123", "en", "dev-clean", "F",
     )  # fmt: skip
     assert first["audio"] == "dev-clean/84/121123/84-121123-0000.flac"
     assert (second["text"], third["split"]) == ("ON NOW", "test-other")
     assert "line 3 of 'test-other/367/130732/367-130732.trans.txt': no name" in bad[FAULT_COLUMN]
-    assert plan.left_out[0].kinds == {".flac": 1, ".txt": 1}
+    assert plan.left_out[0].kinds == {".flac": 1}
     (note,) = plan.notes
     assert "is read as LibriSpeech" in note
     assert note.endswith("--set manifest.corpus=none takes its files as if they were no corpus")
@@ -50,13 +53,16 @@ def test_mls_with_either_kind_of_audio(tmp_path: Path) -> None:
         root = lay_out(
             tmp_path / suffix,
             {"train/transcripts.txt": "1_22_000000\twas ist\n1_22_000001 no tab\n",
+             "metainfo.txt": " SPEAKER |  GENDER | PARTITION |\n 1  |  M   | train |\n",
              "train/segments.txt": "1_22_000000\thttp://example.org/a.mp3\t0.0\t1.0\n"},
             [f"train/audio/1/22/1_22_000000{suffix}"],
         )  # fmt: skip
         plan = planned(root)
         good, bad = rows_of(plan)
-        assert only(good, "id", "audio", "text", "speaker", "book", "split") == (
+        names = ("id", "audio", "text", "speaker", "book", "split", "gender")
+        assert only(good, *names) == (
             "1_22_000000", f"train/audio/1/22/1_22_000000{suffix}", "was ist", "1", "22", "train",
+            "M",
         )  # fmt: skip
         assert "line 2 of 'train/transcripts.txt': 1 cells between tabs" in bad[FAULT_COLUMN]
         assert plan.left_out[0].kinds == {".txt": 1}
@@ -66,15 +72,16 @@ def test_aishell_without_the_spaces_between_its_words(tmp_path: Path) -> None:
     root = lay_out(
         tmp_path,
         {"data_aishell/transcript/aishell_transcript_v0.8.txt":
-         "BAC009S0002W0122 而 对 楼市\nBAC009S0724W0121 广州 市\nBAC009S0724W0122 都 好\n"},
+         "BAC009S0002W0122 而 对 楼市\nBAC009S0724W0121 广州 市\nBAC009S0724W0122 都 好\n",
+         "resource_aishell/speaker.info": "0002 F\n0724 M\n"},
         ["data_aishell/wav/train/S0002/BAC009S0002W0122.wav",
          "data_aishell/wav/dev/S0724/BAC009S0724W0121.wav",
          "data_aishell/wav/test/S0764/BAC009S0764W0121.wav"],
     )  # fmt: skip
     plan = planned(root)
     first, second, gone = rows_of(plan)
-    assert only(first, "id", "text", "words", "speaker", "split", "language") == (
-        "BAC009S0002W0122", "而对楼市", "而 对 楼市", "S0002", "train", "zh",
+    assert only(first, "id", "text", "words", "speaker", "split", "language", "gender") == (
+        "BAC009S0002W0122", "而对楼市", "而 对 楼市", "S0002", "train", "zh", "F",
     )  # fmt: skip
     assert second["audio"] == "data_aishell/wav/dev/S0724/BAC009S0724W0121.wav"
     assert gone["id"] == "BAC009S0724W0122"
@@ -130,3 +137,28 @@ def test_fleurs_has_its_file_names_for_ids(tmp_path: Path) -> None:
         "raw one", "Raw, one.", "FEMALE", "3200",
     )  # fmt: skip
     assert [row["id"] for row in rows_of(planned(f"{root}/train.tsv"))] == ["11", "12"]
+
+
+def test_audio_that_is_still_packed_is_said_with_the_command(tmp_path: Path) -> None:
+    transcript = {"d/transcript/aishell_transcript_v0.8.txt": "BAC009S0002W0122 a b\n"}
+    root = lay_out(tmp_path / "aishell", transcript, [])
+    (tmp_path / "aishell/d/wav").mkdir()
+    (tmp_path / "aishell/d/wav/S0002.tar.gz").write_bytes(b"")
+    with pytest.raises(
+        UsageError, match=rf"AISHELL-1 is still packed.*cd {root}/d/wav && for f in"
+    ):
+        planned(root)
+    line = "7\t{}.wav\tRaw.\traw\tr |\t3200\tMALE\n"
+    texts = {"train.tsv": line.format(1), "dev.tsv": line.format(2)}
+    root = lay_out(tmp_path / "fleurs", texts, [])
+    (tmp_path / "fleurs/audio").mkdir()
+    for split in ("train", "dev"):
+        (tmp_path / f"fleurs/audio/{split}.tar.gz").write_bytes(b"")
+    with pytest.raises(
+        UsageError, match=rf"packed, in 2 archives such as audio/dev.*cd {root}/aud"
+    ):
+        planned(root)
+    lay_out(tmp_path / "fleurs", {}, ["audio/dev/2.wav"])
+    plan = planned(root)
+    assert [row["id"] for row in rows_of(plan)] == ["2"]
+    assert "audio/train.tar.gz not unpacked and not read" in plan.notes[0]

@@ -50,7 +50,8 @@ def test_vctk_has_a_row_for_each_microphone(tmp_path: Path) -> None:
     root = lay_out(
         tmp_path,
         {"txt/p225/p225_001.txt": "Please call Stella.\n", "txt/p280/p280_001.txt": "Ask.\n",
-         "txt/p362/p362_002.txt": "Gone.\n", "speaker-info.txt": "ID  AGE  GENDER\n"},
+         "txt/p362/p362_002.txt": "Gone.\n", "speaker-info.txt":
+         "ID  AGE  GENDER  ACCENTS  REGION\np225  23  F    English    Southern  England\n"},
         [f"{base}/p225/p225_001_mic1.flac", f"{base}/p225/p225_001_mic2.flac",
          f"{base}/p280/p280_001_mic1.flac", f"{base}/p315/p315_001_mic1.flac"],
     )  # fmt: skip
@@ -67,7 +68,8 @@ def test_vctk_has_a_row_for_each_microphone(tmp_path: Path) -> None:
          "p362_002", "en"),
     ]  # fmt: skip
     assert "its two microphones are two rows; 1 of its rows name audio" in plan.notes[0]
-    assert plan.left_out[0].kinds == {".flac": 1, ".txt": 1}
+    assert only(rows_of(plan)[0], "age", "gender", "accent") == ("23", "F", "English")
+    assert plan.left_out[0].kinds == {".flac": 1}
 
 
 def test_the_first_vctk_has_one_microphone(tmp_path: Path) -> None:
