@@ -31,13 +31,16 @@ _NO_NAME = f"no {FILE_NAME}; give the name of the row's file"
 _NAMED = (".tsv", "metadata.csv", "GigaSpeech.json", ".stm")
 
 
-def corpus_sources(folder: str, listing: Listing, scan: Scan) -> list[Source] | None:
+def corpus_sources(
+    folder: str, listing: Listing, scan: Scan, archives: list[str]
+) -> list[Source] | None:
     """The sources of a folder that is a corpus.
 
     Args:
         folder: its address, without a slash at the end.
         listing: of its files.
         scan: how much of it is wanted, and which corpus; it is told what was recognised.
+        archives: names of those in it, which the listing does not have.
 
     Returns:
         None where it is none, or where it also holds a manifest, which is read then.
@@ -47,7 +50,7 @@ def corpus_sources(folder: str, listing: Listing, scan: Scan) -> list[Source] | 
     """
     if scan.corpus == "none" or (scan.corpus == "auto" and scan.base):
         return None
-    files = _files(folder, listing, scan)
+    files = _files(folder, listing, scan, archives)
     found = recognised(files, scan.corpus)
     if not found:
         if scan.corpus != "auto":
@@ -140,9 +143,11 @@ def _refuse_packed(folder: str, corpus: Corpus, metadata: Found) -> None:
     )
 
 
-def _files(folder: str, listing: Listing, scan: Scan) -> CorpusFiles:
+def _files(
+    folder: str, listing: Listing, scan: Scan, archives: list[str] | None = None
+) -> CorpusFiles:
     return CorpusFiles(
-        listing.names,
+        sorted([*listing.names, *archives]) if archives else listing.names,
         lambda name: open_text(f"{folder}/{name}", scan),
         listing.fault,
         lambda name: [] if listing.fault(name) else parquet_source(f"{folder}/{name}").schema.names,

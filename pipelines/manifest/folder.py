@@ -81,8 +81,8 @@ def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
     if refused:
         yield refused_source(folder + "/", refused)
     refuse_logged_tables(folder, [*listing.names, *sorted(listing.marks)])
-    _leave_archives(folder, listing, scan)
-    others = corpus_sources(folder, listing, scan)
+    archives = _leave_archives(folder, listing, scan)
+    others = corpus_sources(folder, listing, scan, archives)
     if others is None:
         others = _other_toolkit(folder, listing, scan)
     if others is not None:
@@ -138,13 +138,14 @@ def _manifests(
         yield refused_source(folder + "/", faults)
 
 
-def _leave_archives(folder: str, listing: Listing, scan: Scan) -> None:
+def _leave_archives(folder: str, listing: Listing, scan: Scan) -> list[str]:
     """Take archives out of a listing, and say what unpacks them."""
     archives = [name for name in listing.names if archive_of(name)]
     if archives:
         why = f"{unpack_first(f'{folder}/{archives[0]}')}, or what you unpack all of them to"
         scan.noticed.leave_out("archives", map(archive_of, archives), why)
         listing.names = [name for name in listing.names if not archive_of(name)]
+    return archives
 
 
 def _set_aside(listing: Listing, kind: str, scan: Scan) -> None:

@@ -23,7 +23,7 @@ from uniaudio2.errors import BadRow
 from uniaudio2.shown import quoted
 
 _TEXT_SUFFIXES = (
-    ".txt", ".TXT", ".tsv", ".csv", ".jsonl", ".parquet", ".json", ".json.gz", ".stm", ".info",
+    ".txt", ".TXT", ".tsv", ".csv", ".jsonl", ".parquet", ".json", ".stm", ".info",
 )  # fmt: skip
 _LOOKED_AT, _LOOKED_AT_FILES = 20, 1000
 _READERS, _READ_TOGETHER = 16, 256
