@@ -44,9 +44,9 @@ def is_pointer(head: bytes) -> bool:
     """Tell the small text that Git LFS leaves in the place of a file that it did not fetch.
 
     Args:
-        head: the first bytes of the file.
+        head: the first `HEAD_BYTES` of the file, or more.
     """
-    return head.startswith(_POINTER_START)
+    return head.startswith(_POINTER_START) and b"\noid " in head
 
 
 def looks_like(head: bytes) -> str:

@@ -1,6 +1,6 @@
 """WebDataset tars as tables: their headers and small texts are read, their audio stays in place.
 
-A sample is the run of members that share a name up to the first dot. Audio becomes an address
+A sample is the members that share a name up to the first dot. Audio becomes an address
 inside the tar (``shard.tar#bytes=START+LENGTH``), so that a unit reads its own rows alone.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,13 +15,23 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from actors.storage.fetch import byte_range
+from actors.storage.addresses import LOCAL, scheme_of
 from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from pipelines.manifest.tables.noticed import HIDDEN, NO_SUFFIX
 from pipelines.manifest.tables.row_tables import NumberedRows, Row, fault_row, table_of_rows
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import CharacterCount
+from pipelines.manifest.toolkits.members import (
+    Archive,
+    DamagedArchive,
+    Member,
+    TarArchive,
+    brought_together,
+    lie_apart,
+    split_name,
+)
 from uniaudio2.audio.content import LOOK_BYTES, holds_audio
+from uniaudio2.shown import quoted
 
 _MAX_MEMBER_BYTES = 4 << 20
 _COLUMNS = ("text", "caption", "question", "lyric", "speaker", "language")
@@ -30,42 +39,70 @@ _TEXTS = {".txt": "text", **{f".{name}": name for name in _COLUMNS}}
 _WHY = "of a sample its audio, .json and texts such as .txt are read"
 _WHY_BY_NAME = f"{_WHY}; --set manifest.suffixes=all also takes what is audio by its content"
 _SECOND = "second sounds"
+_FEW = 2
+_APART = "has members of one sample that do not lie in a row; they were brought together by name"
+_HALF = (
+    "was read no further than --limit asks for; what else of these samples lies further on is "
+    "found by a run of all rows alone"
+)
 
 
-def split_name(name: str) -> tuple[str, str, str]:
-    """Key, part and ending of a member: the file name is cut at its first and its last dot.
-
-    ``a/b.left.wav`` is the ending ``.wav`` of the part ``.left`` of ``a/b``; most have no part.
-    """
-    folder, file = posixpath.split(name)
-    stem, dot, extension = file.partition(".")
-    part, _, ending = (dot + extension).rpartition(".")
-    return posixpath.join(folder, stem), part, (dot + ending).lower()
+class _MembersApartError(Exception):
+    """Members of one key have members of another between them."""
 
 
 def read_tar(file: BinaryIO, uri: str, scan: Scan | None = None) -> pa.Table:
-    """The samples of a tar, in its order.
+    """The samples of a tar, see `read_samples`.
 
     Args:
         file: the tar, seekable.
         uri: its address, which `audio` of every row begins with.
+        scan: how many rows suffice.
+    """
+    return read_samples(TarArchive(file, uri), uri, scan or Scan())
+
+
+def read_samples(archive: Archive, uri: str, scan: Scan) -> pa.Table:
+    """The samples of an archive, in the order of their first members.
+
+    Args:
+        archive: of members whose names tell what belongs together.
+        uri: its address.
         scan: how many rows suffice; headers count as characters, and samples are read whole. It
             is told which members are left out.
 
     Returns:
         `id` (the key), `audio`, `text` of ``.txt``, and the keys of ``.json``; a key with several
-        sounds gives a row for each. A tar that ends too early gives a row that fails after those
-        that could be read.
+        sounds gives a row for each. An archive that ends too early gives a row that fails after
+        those that could be read.
     """
-    scan = scan or Scan()
     left_out = Counter[str]()
+    are_apart = False
 
     def numbered(meter: CharacterCount) -> NumberedRows:
-        file.seek(0)
         left_out.clear()  # of a first reading
-        return enumerate(_Tar(file, uri, scan.suffixes == "all", meter, left_out).samples(), 1)
+        readers.append(_Reader(archive, scan.suffixes == "all", are_apart, meter, left_out))
+        return enumerate(readers[-1].samples(), 1)
 
-    table = table_of_rows(numbered, scan)
+    readers: list[_Reader] = []
+    budget = scan.rows, scan.characters, scan.cells
+    while True:
+        try:
+            table = table_of_rows(numbered, scan)
+        except _MembersApartError:
+            are_apart = True
+            continue
+        if are_apart or not readers[-1].may_be_half():
+            break
+        if scheme_of(uri) not in LOCAL:  # every header would be a request
+            scan.noticed.understood(uri, _HALF)
+            break
+        if not lie_apart(archive.members()):
+            break
+        are_apart = True
+        scan.rows, scan.characters, scan.cells = budget
+    if are_apart:
+        scan.noticed.understood(uri, _APART)
     why = _WHY if scan.suffixes == "all" else _WHY_BY_NAME
     scan.noticed.leave_out("tar members", left_out, why)
     return table
@@ -79,11 +116,13 @@ class _Sample:
         key: what they share.
         sounds: addresses of the audio.
         facts: what texts and JSON say; what is wrong with them is under `fault`.
+        suffixes: of all members, with their parts.
     """
 
     key: str
     sounds: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Row] = field(default_factory=dict)
+    suffixes: set[str] = field(default_factory=set)
     _videos: set[str] = field(default_factory=set)
 
     def hear(self, part: str, ending: str, address: str) -> bool:
@@ -116,93 +155,112 @@ class _Sample:
 
 
 @dataclass
-class _Tar:
-    """A tar as it is read.
+class _Reader:
+    """An archive as it is read.
 
     Args:
-        file: the tar.
-        uri: its address.
+        archive: it.
         by_content: members of other suffixes are audio if they begin as audio does.
+        are_apart: members of a key have others between them, and are brought together first.
         meter: counts what is read.
         left_out: counts members that are not, by suffix.
     """
 
-    file: BinaryIO
-    uri: str
+    archive: Archive
     by_content: bool
+    are_apart: bool
     meter: CharacterCount
     left_out: Counter[str]
+    _seen: set[int] = field(default_factory=set)  # hashes of keys, to be small
+    _shapes: set[frozenset[str]] = field(default_factory=set)
+    _is_ended: bool = False
+
+    def may_be_half(self) -> bool:
+        """Tell whether what was not read may belong to samples that were: not where all of them
+        have the same few members."""
+        (shape,) = self._shapes if len(self._shapes) == 1 else (frozenset[str](),)
+        return not self._is_ended and len(shape) < _FEW
 
     def samples(self) -> Iterator[Row | str]:
-        """A row for each sample, and at the end one that fails where the tar is damaged."""
-        sample: _Sample | None = None
-        try:
-            with tarfile.open(fileobj=self.file, mode="r:") as tar:
-                for member in tar:
-                    tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
-                    self.meter.characters += tarfile.BLOCKSIZE
-                    key, part, ending = split_name(member.name)
-                    # what has no ending belongs to no sample, as for the library
-                    if not member.isfile() or not ending or posixpath.basename(key) == "":
-                        self._leave_out(member, ending)
-                        continue
-                    if sample and sample.key != key:
-                        yield from sample.rows()
-                        sample = None
-                    sample = sample or _Sample(key)
-                    self._add(sample, tar, member, part, ending)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            yield f"{self.uri} cannot be read on: {error}; fetch it again"
-            return
-        if sample:
-            yield from sample.rows()
+        """A row for each sample, and at the end one that fails where the archive is damaged.
 
-    def _add(
-        self, sample: _Sample, tar: tarfile.TarFile, member: tarfile.TarInfo, part: str, ending: str
-    ) -> None:
+        Raises:
+            _MembersApartError: members of a key have others between them.
+        """
+        sample: _Sample | None = None
+        members = self.archive.members()
+        try:
+            for member in brought_together(members) if self.are_apart else members:
+                self.meter.characters += self.archive.header_bytes
+                key, part, ending = split_name(member.name)
+                # what has no ending belongs to no sample, as for the library
+                is_file = member.kind in ("file", "sparse")
+                if not is_file or not ending or posixpath.basename(key) == "":
+                    self._leave_out(member, ending)
+                    continue
+                if sample and sample.key != key:
+                    if len(self._shapes) < _FEW:
+                        self._shapes.add(frozenset(sample.suffixes))
+                    yield from sample.rows()
+                    sample = None
+                if not sample:
+                    sample = _Sample(key)
+                    self._begin(key)
+                self._add(sample, member, part, ending)
+        except DamagedArchive as error:
+            if sample and self.are_apart:  # it is no less whole than others
+                yield from sample.rows()
+            yield str(error)
+        else:
+            if sample:
+                yield from sample.rows()
+        self._is_ended = True
+
+    def _begin(self, key: str) -> None:
+        if not self.are_apart and hash(key) in self._seen:
+            raise _MembersApartError
+        self._seen.add(hash(key))
+
+    def _add(self, sample: _Sample, member: Member, part: str, ending: str) -> None:
         """Take a member into its sample, or count it."""
+        suffix = member.name[len(sample.key) :]
+        if suffix in sample.suffixes:
+            fault = f"{quoted(suffix, 40)} is in the archive more than once; pack it anew"
+            sample.facts.setdefault("", {})["fault"] = fault
+        sample.suffixes.add(suffix)
         is_text = ending == ".json" or ending in _TEXTS
         is_audio = ending in AUDIO_SUFFIXES
-        if member.issparse():
+        if member.kind == "sparse":
             if is_text or is_audio:
-                # a few bytes may stand for any number, and they are not where others are
                 fault = f"{ending} is a sparse member; pack the tar without --sparse"
                 sample.facts.setdefault(part, {})["fault"] = fault
             else:
                 self.left_out[ending] += 1
         elif is_text:
             self.meter.characters += member.size
-            _add_text(sample.facts.setdefault(part, {}), tar, member, ending)
-        elif is_audio or (self.by_content and _is_audio(tar, member)):
-            address = byte_range(self.uri, member.offset_data, member.size)
-            if not sample.hear(part, ending, address):
+            self._add_text(sample.facts.setdefault(part, {}), member, ending)
+        elif is_audio or (self.by_content and holds_audio(self.archive.read(member, LOOK_BYTES))):
+            if not sample.hear(part, ending, self.archive.address(member)):
                 self.left_out[_SECOND] += 1
         else:
             self.left_out[ending] += 1
 
-    def _leave_out(self, member: tarfile.TarInfo, ending: str) -> None:
-        if member.isdir():
-            return
-        if member.islnk() or member.issym():
+    def _leave_out(self, member: Member, ending: str) -> None:
+        if member.kind == "link":
             self.left_out["links"] += 1
-        else:
+        elif member.kind != "folder":
             self.left_out[HIDDEN if ending else NO_SUFFIX] += 1
 
+    def _add_text(self, row: Row, member: Member, extension: str) -> None:
+        """Read a small member into the row; what is wrong with it goes to the key `fault`."""
+        if member.size > _MAX_MEMBER_BYTES:
+            row["fault"] = f"{extension} of {member.size} bytes; at most {_MAX_MEMBER_BYTES}"
+        else:
+            _add_facts(row, self.archive.read(member, member.size), extension)
 
-def _is_audio(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
-    stream = tar.extractfile(member)
-    return stream is not None and holds_audio(stream.read(LOOK_BYTES))
 
-
-def _add_text(row: Row, tar: tarfile.TarFile, member: tarfile.TarInfo, extension: str) -> None:
-    """Read a small member into the row; what is wrong with it goes to the key `fault`."""
-    if member.size > _MAX_MEMBER_BYTES:
-        row["fault"] = f"{extension} of {member.size} bytes; at most {_MAX_MEMBER_BYTES}"
-        return
-    stream = tar.extractfile(member)
-    data = stream.read() if stream else b""
-    if len(data) < member.size:
-        raise EOFError("a member is cut short")
+def _add_facts(row: Row, data: bytes, extension: str) -> None:
+    """Take up what a text or JSON says; what is wrong with it goes to the key `fault`."""
     try:
         text = data.decode("utf-8-sig")
         if extension != ".json":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import random
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from actors.storage.addresses import AddressPolicy
 from actors.storage.object_store import Storage
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.toolkits.webdataset import read_tar, split_name
+from pipelines.manifest.toolkits.webdataset import read_tar
 from pipelines.planning.plan import make_plan
 from tests.conftest import tone, wav_bytes
 from uniaudio2.tasks.table import get_task
@@ -86,15 +88,18 @@ def test_a_cut_tar_and_a_broken_json_cost_their_rows(tmp_path: Path) -> None:
     assert "not an object" in table[1][FAULT_COLUMN]
 
 
-def _rows(members: dict[str, bytes]) -> list[dict[str, Any]]:
+def _packed(members: Iterable[tuple[str, bytes]]) -> bytes:
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w") as tar:
-        for name, data in members.items():
+        for name, data in members:
             header = tarfile.TarInfo(name)
             header.size = len(data)
             tar.addfile(header, io.BytesIO(data))
-    sink.seek(0)
-    return list(read_tar(sink, "t.tar").to_pylist())
+    return sink.getvalue()
+
+
+def _rows(members: dict[str, bytes]) -> list[dict[str, Any]]:
+    return list(read_tar(io.BytesIO(_packed(members.items())), "t.tar").to_pylist())
 
 
 def test_no_sound_is_lost_to_a_dot_in_its_name() -> None:
@@ -114,6 +119,77 @@ def test_no_sound_is_lost_to_a_dot_in_its_name() -> None:
 def test_one_sound_keeps_its_key_and_takes_what_its_name_shares() -> None:
     rows = _rows({"a.b.wav": b"x", "a.b.json": b'{"text": "one"}', "__meta__": b"x", "c.txt": b"y"})
     assert [(row["id"], row["text"]) for row in rows] == [("a", "one"), ("c", "y")]
+
+
+def _apart(order: str, count: int = 50) -> list[tuple[str, bytes]]:
+    """Members of samples in the order of a folder, or as a file system lists it."""
+    texts = [(f"utt{n}.txt", f"text {n}".encode()) for n in range(count)]
+    sounds = [(f"utt{n}.wav", bytes(n)) for n in range(count)]
+    found = {"texts": texts + sounds, "sounds": sounds + texts, "any": texts + sounds}[order]
+    if order == "any":
+        random.Random(0).shuffle(found)
+    return found
+
+
+@pytest.mark.parametrize("order", ["texts", "sounds", "any"])
+@pytest.mark.parametrize("limit", [None, 3])
+def test_members_that_lie_apart_are_joined(
+    order: str, limit: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no more is read than a limit asks for: rows would have lost half of themselves."""
+    if limit is not None:
+        monkeypatch.setattr("pipelines.manifest.tables.scan.LOOK_CHARACTERS", 5000)
+        monkeypatch.setattr("pipelines.manifest.tables.row_tables._BATCH_ROWS", 4)
+    members = _apart(order)
+    (tmp_path / "a.tar").write_bytes(_packed(members))
+    scan = Scan(limit, characters=5000)
+    (source,) = find_sources(f"{tmp_path}/a.tar", scan)
+    assert source.table is not None
+    rows = source.table.to_pylist()
+    first = dict.fromkeys(name.partition(".")[0] for name, _ in members)
+    assert [row["id"] for row in rows] == list(first)[: len(rows)]
+    assert len(rows) == 50 if limit is None else 3 <= len(rows) < 50
+    for row in rows:
+        number = row["id"].removeprefix("utt")
+        assert row["text"] == f"text {number}"
+        assert row["audio"].endswith(f"+{number}")
+    assert "do not lie in a row; they were brought together" in scan.noticed.notes()[0]
+
+
+def test_a_tar_whose_samples_lie_in_a_row_is_read_once(tmp_path: Path) -> None:
+    scan = Scan(1, characters=0)
+    (tmp_path / "a.tar").write_bytes(_tar([f"{n}" for n in range(9)]))
+    find_sources(str(tmp_path), scan)
+    assert scan.noticed.notes() == ()
+
+
+def test_one_name_twice_is_an_error_of_its_sample() -> None:
+    members = [("a.wav", b"1"), ("b.wav", b"2"), ("b.txt", b"b"), ("a.wav", b"3"), ("a.txt", b"a")]
+    rows = read_tar(io.BytesIO(_packed(members)), "t.tar").to_pylist()
+    assert [(row["id"], row["text"]) for row in rows] == [("a", None), ("b", "b")]
+    assert rows[0][FAULT_COLUMN] == "'.wav' is in the archive more than once; pack it anew"
+    assert rows[1][FAULT_COLUMN] is None
+
+
+def test_keys_of_tars_in_any_order_are_told_apart_by_the_tars_names(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.tar").write_bytes(_packed(_apart("texts", 2)))
+    ids = [source.table["id"].to_pylist() for source in find_sources(str(tmp_path))]
+    assert ids == [["a/utt0", "a/utt1"], ["b/utt0", "b/utt1"]]
+
+
+def test_a_cut_tar_of_any_order_loses_no_sample() -> None:
+    data = _packed(_apart("texts", 4))
+    rows = read_tar(io.BytesIO(data[: 7 * 1024]), "t.tar").to_pylist()
+    assert [row["id"] for row in rows][:4] == ["utt0", "utt1", "utt2", "utt3"]
+    assert "cannot be read on" in rows[4][FAULT_COLUMN]
+
+
+def test_joined_tars_are_no_end_of_the_rows() -> None:
+    data = _packed(_apart("texts", 2)) + _packed(_apart("texts", 2))
+    rows = read_tar(io.BytesIO(data), "t.tar").to_pylist()
+    assert [row["id"] for row in rows][:2] == ["utt0", "utt1"]
+    assert "goes on behind its end, as tars that were joined by `cat`" in rows[2][FAULT_COLUMN]
 
 
 def _sparse(name: str, size: int) -> bytes:
@@ -160,19 +236,6 @@ def test_no_more_of_a_tar_is_read_than_a_limit_asks_for(tmp_path: Path) -> None:
         assert source.table.equals(full.table.slice(0, source.rows))
     assert some[1].table is not None
     assert some[1].table["id"][0].as_py() == "b/0000.1"
-
-
-@pytest.mark.parametrize(
-    ("name", "parts"),
-    [
-        ("a/b.c/d.e.wav", ("a/b.c/d", ".e", ".wav")),
-        ("x", ("x", "", "")),
-        ("x.A.b.TXT", ("x", ".A.b", ".txt")),
-        (".hidden", ("", "", ".hidden")),
-    ],
-)
-def test_names(name: str, parts: tuple[str, str, str]) -> None:
-    assert split_name(name) == parts
 
 
 @given(st.binary(max_size=2000))
