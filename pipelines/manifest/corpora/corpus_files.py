@@ -23,7 +23,7 @@ from uniaudio2.errors import BadRow
 from uniaudio2.shown import quoted
 
 _TEXT_SUFFIXES = (
-    ".txt", ".TXT", ".tsv", ".csv", ".jsonl", ".parquet", ".json", ".stm", ".info",
+    ".txt", ".TXT", ".tsv", ".csv", ".jsonl", ".parquet", ".json", ".stm", ".info", ".text",
 )  # fmt: skip
 _LOOKED_AT, _LOOKED_AT_FILES = 20, 1000
 _READERS, _READ_TOGETHER = 16, 256
@@ -138,6 +138,14 @@ class CorpusFiles:
             if found := self.sounds(stem):
                 return found[0]
         return self.file(stems[0] + suffix)
+
+    def sounds_by_name(self, suffix: str) -> dict[str, str]:
+        """Sounds of a suffix, wherever they lie, by their names without folder and suffix."""
+        return {
+            posixpath.basename(name).removesuffix(suffix): name
+            for name in self._names
+            if name.endswith(suffix)
+        }
 
     def imply(self, *names: str) -> None:
         """Count files as read which say what others say."""

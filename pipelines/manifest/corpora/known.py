@@ -9,7 +9,7 @@ import re
 from pipelines.manifest.corpora.common_voice import COMMON_VOICE
 from pipelines.manifest.corpora.corpus import Corpus, Found, folder_of
 from pipelines.manifest.corpora.corpus_files import CorpusFiles
-from pipelines.manifest.corpora.segments import GIGASPEECH, TEDLIUM
+from pipelines.manifest.corpora.segments import GIGASPEECH, SWITCHBOARD, TEDLIUM
 from pipelines.manifest.corpora.transcripts import AISHELL, FLEURS, LIBRISPEECH, LJSPEECH, MLS
 from pipelines.manifest.corpora.utterances import LIBRITTS, VCTK
 
@@ -52,7 +52,7 @@ CORPORA = {
     corpus.name: corpus
     for corpus in (
         COMMON_VOICE, FLEURS, LJSPEECH, LIBRISPEECH, LIBRITTS, MLS, VCTK, AISHELL, GIGASPEECH,
-        TEDLIUM, AUDIOFOLDER,
+        TEDLIUM, SWITCHBOARD, AUDIOFOLDER,
     )
 }  # fmt: skip
 NAMES = ("auto", "none", *CORPORA)

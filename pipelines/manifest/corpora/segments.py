@@ -1,4 +1,4 @@
-"""Corpora whose rows are spans of long recordings: TED-LIUM's `.stm` and GigaSpeech's JSON.
+"""Corpora whose rows are spans of long recordings: TED-LIUM, Switchboard and GigaSpeech.
 
 Source of the line of an ``.stm``: NIST's segment time marks, as TED-LIUM writes them.
 """
@@ -80,6 +80,50 @@ def _stm_row(files: CorpusFiles, name: str, line: str) -> Row | None:
     return row if side is None else {**row, "audio_channel": side}
 
 
+# ---- Switchboard: swb1_d1/data/sw02001.sph, 20/2001/sw2001A-ms98-a-trans.text ------------------
+
+_SIDE = re.compile(r"sw(\d{4})([AB])-ms98-a-trans\.text")
+_SPHERE, _SILENCE = ".sph", "[silence]"
+
+
+def _find_switchboard(files: CorpusFiles) -> Found:
+    names = files.ending("-ms98-a-trans.text")
+    sides = [name for name in names if _SIDE.fullmatch(posixpath.basename(name))]
+    calls = files.sounds_by_name(_SPHERE) if sides else {}
+    return Found(sides if any(_call_of(name) in calls for name in sides) else [])
+
+
+def _call_of(name: str) -> str:
+    """The recording of a side's text, whose number has a zero in front."""
+    found = _SIDE.fullmatch(posixpath.basename(name))
+    return f"sw0{found[1]}" if found else ""
+
+
+def _switchboard(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Iterator[Row]:
+    calls = files.sounds_by_name(_SPHERE)
+    for name in names:
+        call = _call_of(name)
+        speaker = posixpath.basename(name).partition("-")[0]
+        sound = calls.get(call, call + _SPHERE)
+
+        def parse(
+            line: str, call: str = call, speaker: str = speaker, sound: str = sound
+        ) -> Row | None:
+            try:
+                key, start, end, text = line.split(maxsplit=3)
+                start_s, end_s = float(start), float(end)
+            except ValueError:
+                raise ValueError("not: segment, start, end, text") from None
+            if text.strip() == _SILENCE:
+                files.skipped["segments", _SILENCE] += 1
+                return None
+            return {"id": key, "audio": files.file(sound), "start_s": start_s, "end_s": end_s,
+                    "audio_channel": _CHANNELS[speaker[-1]], "text": text.strip(),
+                    "speaker": speaker, "language": "en", "recording": call}  # fmt: skip
+
+        yield from files.rows(name, meter, parse)
+
+
 # ---- GigaSpeech: GigaSpeech.json, audio/podcast/P0000/POD0000000001.opus -----------------------
 
 _GIGASPEECH = "GigaSpeech.json"
@@ -142,6 +186,10 @@ def _segment_row(segment: Mapping[str, Any]) -> Row:
 TEDLIUM = Corpus(
     "tedlium", "TED-LIUM", "*.stm in stm/ and their recordings in sph/",
     _find_tedlium, _tedlium, ("sph",),
+)  # fmt: skip
+SWITCHBOARD = Corpus(
+    "switchboard", "Switchboard", "sw2001A-ms98-a-trans.text and B, and sw02001.sph",
+    _find_switchboard, _switchboard,
 )  # fmt: skip
 GIGASPEECH = Corpus(
     "gigaspeech", "GigaSpeech", "GigaSpeech.json above the recordings that it names",

@@ -32,6 +32,7 @@ from pipelines.manifest.tables.row_tables import table_of_dicts
 from pipelines.manifest.tables.text_lines import TextFile, encoding_of
 from pipelines.planning.plan import make_plan
 from tests.conftest import tone, wav_bytes
+from uniaudio2.audio.sniff import is_pointer
 from uniaudio2.errors import BadRow
 from uniaudio2.tasks.table import get_task
 
@@ -48,7 +49,7 @@ def test_jsonl_with_differing_keys_types_and_a_broken_line() -> None:
 @given(st.binary(max_size=400))
 @settings(deadline=None)
 def test_no_bytes_break_the_jsonl_reader(data: bytes) -> None:
-    assume(encoding_of(data).startswith("utf-8"))
+    assume(encoding_of(data).startswith("utf-8") and not is_pointer(data))
     text = data.decode("utf-8-sig", "surrogateescape")
     lines = [line for line in io.StringIO(text, newline=None) if line.strip()]
     assert parse_jsonl(data).num_rows == len(lines)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from actors.batch.schema import FAULT_COLUMN
 from actors.inputs.audio import load_wave
 from actors.storage.addresses import AddressPolicy
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.tables.scan import Scan
+from tests.conftest import tone
 from tests.pipelines.manifest.corpora.trees import lay_out, only, planned, rows_of
 
 STM = (
@@ -51,6 +54,33 @@ def test_talks_of_two_folders_are_rows_once(tmp_path: Path) -> None:
     plan = planned(root)
     assert [row["audio"] for row in rows_of(plan)] == ["data/sph/Al.sph"]
     assert "1 .stm of talks that another folder has too are not taken" in plan.notes[0]
+
+
+def test_each_side_of_a_switchboard_call_is_its_channel(tmp_path: Path) -> None:
+    side = "swb_ms98_transcriptions/20/2001/sw2001{0}-ms98-a-trans.text"
+    line = "sw2001{0}-ms98-a-000{1} {2} {3} {4}\n"
+    texts = {
+        side.format("A"): line.format("A", 1, 0.0, 0.1, "[silence]")
+        + line.format("A", 2, 0.1, 0.2, "hi [laughter-there]"),
+        side.format("B"): line.format("B", 1, 0.0, 0.2, "yeah") + "sw2001B-ms98-a-0002 x\n",
+    }
+    root = lay_out(tmp_path, texts, [])
+    path = tmp_path / "swb1_d1/data/sw02001.sph"
+    path.parent.mkdir(parents=True)
+    call = np.stack([tone(0.2, 8000), np.zeros(1600, np.float32)], axis=1)
+    soundfile.write(path, call, 8000, format="NIST", subtype="PCM_16")
+    plan = planned(root)
+    first, second, bad = rows_of(plan)
+    assert only(first, "id", "audio", "start_s", "audio_channel", "text", "speaker") == (
+        "sw2001A-ms98-a-0002", "swb1_d1/data/sw02001.sph", 0.1, 0, "hi [laughter-there]",
+        "sw2001A",
+    )  # fmt: skip
+    assert only(second, "audio_channel", "text", "recording") == (1, "yeah", "sw02001")
+    heard = [load_wave(row, AddressPolicy(root), 60.0).abs().max() for row in (first, second)]
+    assert heard[0] > 0.2
+    assert heard[1] == 0
+    assert "not: segment, start, end, text" in bad[FAULT_COLUMN]
+    assert "1 segments left out (1 [silence]): Switchboard marks them so" in str(plan.left_out[0])
 
 
 def giga(recordings: int, segments: int = 1) -> str:
