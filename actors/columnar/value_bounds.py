@@ -232,16 +232,17 @@ def _stand_in(column: pa.Array, row: int) -> Any:
         return _digest(cell.as_buffer())
     if _has_dictionary(kind):
         return _digest(repr([_nested_size(column.slice(row, 1)), len(cell)]).encode())
-    if not pa.types.is_nested(kind) or not _has_bytes(kind):
+    if not pa.types.is_nested(kind) or not has_bytes(kind):
         batch = pa.RecordBatch.from_arrays([column.slice(row, 1)], ["v"])
         return _digest(batch.serialize())
     return _short(canonical(shown_value(cell)))
 
 
-def _has_bytes(kind: pa.DataType) -> bool:
+def has_bytes(kind: pa.DataType) -> bool:
+    """Tell whether bytes stand anywhere in values of a type."""
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return True
-    return any(_has_bytes(kind.field(index).type) for index in range(kind.num_fields))
+    return any(has_bytes(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def _digest(data: Any) -> dict[str, str]:

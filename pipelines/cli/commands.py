@@ -219,12 +219,38 @@ def convert(
 
 @app.command()
 def inspect(
-    model: Annotated[str, typer.Argument(help="bundled model or folder", callback=open_address)],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|INPUT",
+            help="bundled model or model folder; or a manifest or folder of rows",
+            callback=open_address,
+        ),
+    ],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="how INPUT is read: manifest.delimiter=;"),
+    ] = None,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="NAME=COLUMN", help="a column by the name that is read"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> int:
-    """Show a model's parameters, ids, limits and fingerprint; of a published folder, its files."""
-    from pipelines.cli.inspect import describe
+    """Show a model's parameters, ids, limits and fingerprint, or what is understood of an INPUT."""
+    from pipelines.cli.inspect_input import is_input, show_input
 
-    say(describe(model), lines=True)
+    if is_input(source):
+        show_input(source, tuple(sets or ()), tuple(maps or ()), as_json)
+    elif sets or maps:
+        raise UsageError(f"{source}: --set and --map are for an INPUT, and there is none")
+    else:
+        from pipelines.cli.inspect import describe, facts_of
+
+        if as_json:
+            say_json({"event": "model", "facts": facts_of(source)})
+        else:
+            say(describe(source), lines=True)
     return 0
 
 

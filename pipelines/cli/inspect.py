@@ -10,15 +10,13 @@ from torch import nn
 from actors.storage.model_cache import list_folder
 from actors.storage.model_hub import commit_of, pinned
 from actors.storage.model_source import is_remote, local_model
+from pipelines.cli.inspect_input import two_columns
 from pipelines.errors import RunFailed, UsageError
 from uniaudio2.checkpoint.layout import are_published, describe_files, files_of
 from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.lm.model import UniAudioLM
-from uniaudio2.shown import shown
-
-_VALUE_CHARACTERS = 10_000
 
 
 def _millions(module: nn.Module) -> str:
@@ -26,6 +24,11 @@ def _millions(module: nn.Module) -> str:
 
 
 def describe(source: str) -> str:
+    """The facts of a model as text, see `facts_of`."""
+    return two_columns(facts_of(source))
+
+
+def facts_of(source: str) -> list[tuple[str, str]]:
     """Sizes, limits, ids and fingerprint of a model, counted on the meta device; of a published
     folder, which files are there. Of a URL only the listing and the configuration are fetched.
 
@@ -36,7 +39,7 @@ def describe(source: str) -> str:
         source = pinned(source)
         files = _files(source)
         if are_published(files):
-            return _table(_published(source, files))
+            return _published(source, files)
         config = load_config(model_folder(local_model(source, weights=False)))
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
@@ -51,7 +54,7 @@ def describe(source: str) -> str:
     codec, lm = config.codec, config.lm
     if config.codec_only:
         sizes.pop("language model")
-    rows = [
+    return [
         ("model", model_fingerprint(config)),
         *_commit(source),
         ("trained", "yes" if config.trained else "no: its output means nothing"),
@@ -64,7 +67,6 @@ def describe(source: str) -> str:
         ("text ids", f"{lm.text_vocab}, bos {lm.ids.text_bos}, eos {lm.ids.text_eos}"),
         ("tags", ", ".join(f"{name} {pair}" for name, pair in lm.ids.tags.items())),
     ]
-    return _table(rows)
 
 
 def _files(source: str) -> dict[str, int]:
@@ -85,8 +87,3 @@ def _published(source: str, files: dict[str, int]) -> list[tuple[str, str]]:
 def _commit(source: str) -> list[tuple[str, str]]:
     commit = commit_of(source)
     return [("commit", f"{commit}; --model {source} names it")] if commit else []
-
-
-def _table(rows: list[tuple[str, str]]) -> str:
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {shown(value, _VALUE_CHARACTERS)}" for name, value in rows)

@@ -12,17 +12,17 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from actors.inputs.few_shot import Example
+from pipelines.config.assignments import add_map, set_dotted
+from pipelines.config.input_settings import InputRules, ManifestConfig
 from pipelines.config.prompts import find_task, read_examples, read_prompts
-from pipelines.config.renamed import current_name, current_names
+from pipelines.config.renamed import current_names
 from pipelines.config.settings import (
     AudioConfig,
     EncodeConfig,
     ExamplesConfig,
     FlowOptions,
     GenerateConfig,
-    InputRules,
     LoadConfig,
-    ManifestConfig,
     PoolConfig,
     PoolName,
     SamplingOptions,
@@ -214,41 +214,6 @@ class JobConfig(Frozen):
         return facts
 
 
-def _set_dotted(values: dict[str, Any], assignment: str) -> None:
-    key, separator, text = assignment.partition("=")
-    if not separator or not key:
-        raise UsageError(f"--set {assignment!r} must look like key=value, e.g. sampling.top_k=20")
-    *parents, last = current_name(key.strip()).split(".")
-    group = values
-    for parent in parents:
-        inner = group.setdefault(parent, {})
-        if not isinstance(inner, dict):
-            raise UsageError(f"--set {assignment!r}: {parent!r} is a value, not a group of keys")
-        group = inner
-    try:
-        # a sign by itself, such as a delimiter, is none of YAML's
-        is_sign = len(text) == 1 and not text.isalnum() and text != "~"
-        group[last] = text if is_sign else yaml.safe_load(text)
-    except yaml.YAMLError as fault:
-        raise UsageError(f"--set {assignment!r}: {text!r} is not a YAML value") from fault
-
-
-def _add_map(values: dict[str, Any], maps: tuple[str, ...]) -> None:
-    """Add what ``--map`` says to the settings of the manifest."""
-    given: dict[str, str] = {}
-    for assignment in maps:
-        name, separator, column = assignment.partition("=")
-        if not separator or not name.strip() or not column:
-            raise UsageError(f"--map {assignment!r} must look like audio=path: NAME=COLUMN")
-        if given.setdefault(name.strip(), column) != column:
-            raise UsageError(f"--map {name.strip()} is given twice; one column can have that name")
-    if given:
-        manifest = values.setdefault("manifest", {})
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("map", {}), dict):
-            raise UsageError("manifest and manifest.map are groups of settings; correct them")
-        manifest["map"] = {**manifest.get("map", {}), **given}
-
-
 def read_config(path: str) -> dict[str, Any]:
     """Settings from a YAML file.
 
@@ -291,8 +256,8 @@ def make_job(
     if isinstance(values.get("input"), str):
         values["input"] = {"uri": values["input"]}  # so that its rules can be set beside it
     for assignment in sets:
-        _set_dotted(values, assignment)
-    _add_map(values, maps)
+        set_dotted(values, assignment)
+    add_map(values, maps)
     if isinstance(values.get("input"), dict):  # rules by the name that people know
         rules = dict(values.pop("input"))
         if "uri" in rules:

@@ -36,6 +36,8 @@ from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
 from uniaudio2.errors import BadRow
 
 _MAX_TEXT_BYTES = 4 << 30
+_MOST_COUNTED_BYTES = 2 << 30
+_BLOCK_BYTES = 1 << 20
 _LIMITS = Limits(_MAX_TEXT_BYTES)
 
 
@@ -58,6 +60,20 @@ def place_of(source: str, uri: str) -> str:
         if source.startswith(above) and source != above:
             return source[len(above) :].strip("/")
     return posixpath.basename(source.rstrip("/"))
+
+
+def line_count(uri: str) -> int | None:
+    """How many lines a local file of 2 GiB at most has; None for any other file."""
+    fs, path = split_uri(uri)
+    if not isinstance(fs, LocalFileSystem) or fs.size(path) > _MOST_COUNTED_BYTES:
+        return None
+    require_regular(path)
+    lines, last = 0, b""
+    with fs.open(path, "rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            lines += block.count(b"\n")
+            last = block
+    return lines + (last[-1:] not in (b"", b"\n"))
 
 
 def is_manifest(name: str) -> bool:

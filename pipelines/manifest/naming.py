@@ -103,7 +103,7 @@ class _Naming:
         if source.table is None:
             return replace(source, schema=names.schema(source.schema), names=names.text)
         table = _with_ids(names.table(source.table), place)
-        return replace(source, table=table, schema=table.schema)
+        return replace(source, table=table, schema=table.schema, names=names.text)
 
     def _renamed(self, source: Source) -> dict[str, str]:
         """New names of a source's columns: those that are given, then those that serve."""

@@ -13,14 +13,13 @@ from actors.batch.schema import AUDIO_COLUMNS, FAULT_COLUMN
 from actors.batch.unit import UnitSpec, to_stream
 from actors.columnar.column_names import ID
 from actors.columnar.value_bounds import TOO_LARGE
-from pipelines.config.settings import InputRules, ManifestConfig
+from pipelines.config.input_settings import InputRules, ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.naming import named_sources
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.aliases import needs_of, serving
 from pipelines.manifest.tables.noticed import LeftOut
-from pipelines.manifest.tables.scan import Scan
 from pipelines.planning.named_addresses import AddressScan
 from pipelines.planning.read_columns import channel_notes, columns_read, unread_notes
 from pipelines.planning.repeated_ids import refuse_repeated
@@ -151,11 +150,7 @@ def make_plan(
     """
     rules = rules or InputRules()
     manifest = manifest or ManifestConfig()
-    scan = Scan(
-        limit, rules.links, manifest.suffixes, manifest.dialect, manifest.names,
-        manifest.ids_from, manifest.ids, manifest.format or "", manifest.base or "", rules.allow,
-        corpus=manifest.corpus,
-    )  # fmt: skip
+    scan = manifest.scan(rules, limit)
     sources = [source for source in find_sources(uri, scan) if source.rows]
     if not sources:
         raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
@@ -215,7 +210,7 @@ def _cut(
         tar = source.uri if source.pinned else ""
         yield UnitSpec(
             number, where, start, stop, source.base, contents.hexdigest(), data,
-            tar=tar, constants=source.constants, names=source.names,
+            tar=tar, constants=source.constants, names="" if data else source.names,
         )  # fmt: skip
         start = stop
 

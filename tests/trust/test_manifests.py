@@ -15,7 +15,7 @@ import pytest
 
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
-from pipelines.config.settings import InputRules
+from pipelines.config.input_settings import InputRules
 from pipelines.errors import UsageError
 from pipelines.planning.plan import make_plan
 from tests.conftest import tone, wav_bytes

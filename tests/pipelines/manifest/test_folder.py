@@ -13,8 +13,8 @@ import pytest
 
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
+from pipelines.config.input_settings import ManifestConfig
 from pipelines.config.job import make_job
-from pipelines.config.settings import ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.tables.scan import Suffixes
 from pipelines.planning.plan import Plan, make_plan

@@ -11,7 +11,7 @@ import pytest
 
 from actors.batch.schema import FAULT_COLUMN
 from actors.stages.load import Loader
-from pipelines.config.settings import InputRules
+from pipelines.config.input_settings import InputRules
 from pipelines.errors import UsageError
 from pipelines.manifest.tables.scan import LinkPolicy
 from pipelines.planning.plan import Plan, make_plan, passthrough_schema

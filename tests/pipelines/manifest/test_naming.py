@@ -11,7 +11,7 @@ import pytest
 
 from actors.batch.schema import FAULT_COLUMN
 from actors.batch.unit import row_ids
-from pipelines.config.settings import InputRules, ManifestConfig
+from pipelines.config.input_settings import InputRules, ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.files import place_of
 from pipelines.planning.plan import Plan, make_plan

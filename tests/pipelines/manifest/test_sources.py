@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.config.settings import ManifestConfig
+from pipelines.config.input_settings import ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.tables.scan import Scan

@@ -9,7 +9,7 @@ import pytest
 
 from actors.inputs.audio import load_wave
 from actors.storage.addresses import AddressPolicy
-from pipelines.config.settings import InputRules
+from pipelines.config.input_settings import InputRules
 from pipelines.errors import UsageError
 from pipelines.planning.first_files import LOOKED_AT, FirstFiles
 from pipelines.planning.plan import make_plan

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.config.settings import ManifestConfig
+from pipelines.config.input_settings import ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.planning.plan import make_plan
 from uniaudio2.tasks.table import get_task

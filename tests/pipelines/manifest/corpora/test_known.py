@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from pipelines.config.settings import ManifestConfig
+from pipelines.config.input_settings import ManifestConfig
 from pipelines.errors import UsageError
 from tests.pipelines.manifest.corpora.trees import lay_out, only, planned, rows_of, sound
 

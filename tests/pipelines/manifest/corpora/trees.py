@@ -9,7 +9,7 @@ from typing import Any
 
 import soundfile
 
-from pipelines.config.settings import ManifestConfig
+from pipelines.config.input_settings import ManifestConfig
 from pipelines.planning.plan import Plan, make_plan
 from tests.conftest import tone
 from uniaudio2.tasks.table import get_task

@@ -10,7 +10,7 @@ import pytest
 
 from actors.batch.schema import FAULT_COLUMN
 from actors.stages.load import Loader
-from pipelines.config.settings import ManifestConfig
+from pipelines.config.input_settings import ManifestConfig
 from pipelines.manifest.formats.text_formats import parse_jsonl
 from pipelines.manifest.tables.scan import Scan
 from pipelines.planning.plan import make_plan

@@ -14,7 +14,7 @@ from actors.batch.schema import FAULT_COLUMN
 from actors.inputs.audio import load_audio, load_wave
 from actors.stages.load import Loader
 from actors.storage.addresses import AddressPolicy
-from pipelines.config.settings import ManifestConfig
+from pipelines.config.input_settings import ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.toolkits.kaldi import read_kaldi

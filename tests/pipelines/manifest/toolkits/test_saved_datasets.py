@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from actors.batch.unit import to_stream
-from pipelines.config.settings import InputRules
+from pipelines.config.input_settings import InputRules
 from pipelines.errors import UsageError
 from pipelines.planning.plan import make_plan
 from uniaudio2.tasks.table import get_task
