@@ -23,7 +23,6 @@ from pipelines.manifest.sources import Source, files_source, parquet_source
 from pipelines.manifest.tables.scan import Dialect, Scan
 from pipelines.manifest.toolkits import kaldi
 
-_OWN_MANIFESTS = (".parquet", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".tar")
 _OFF = "--set manifest.corpus=none takes its files as if they were no corpus"
 _TRANSCRIPTS = ("transcription", "transcript", "sentence")
 _READ = (FILE_NAME, FAULT_COLUMN)
@@ -32,7 +31,7 @@ _NAMED = (".tsv", "metadata.csv", "GigaSpeech.json", ".stm")
 
 
 def corpus_sources(
-    folder: str, listing: Listing, scan: Scan, archives: list[str]
+    folder: str, listing: Listing, scan: Scan, archives: list[str], manifests: tuple[str, ...]
 ) -> list[Source] | None:
     """The sources of a folder that is a corpus.
 
@@ -41,6 +40,7 @@ def corpus_sources(
         listing: of its files.
         scan: how much of it is wanted, and which corpus; it is told what was recognised.
         archives: names of those in it, which the listing does not have.
+        manifests: suffixes of files that a folder is read by which is no corpus.
 
     Returns:
         None where it is none, or where it also holds a manifest, which is read then.
@@ -63,7 +63,7 @@ def corpus_sources(
     corpus, metadata = found[0]
     if metadata.packed:
         _refuse_packed(folder, corpus, metadata)
-    if scan.corpus == "auto" and _has_own_manifest(listing, metadata):
+    if scan.corpus == "auto" and _has_manifest(listing, metadata, manifests):
         scan.noticed.understood(
             folder,
             f"also holds {corpus.title}; --set manifest.corpus={corpus.name} reads that instead",
@@ -95,7 +95,21 @@ def corpus_of_file(
         scan: how much of it is wanted. Who says how its table is written, which column is the
             audio, or where it lies, means no corpus.
         known: remembers, for several files, which folders may be those of a corpus.
+
+    Raises:
+        UsageError: it is not of the corpus that it is said to be, or cannot be read.
     """
+    found = _corpus_of_file(uri, scan, {} if known is None else known)
+    if found is None and scan.corpus not in ("auto", "none"):
+        title = CORPORA[scan.corpus].title
+        raise UsageError(
+            f"{uri} is no metadata of {title} that can be named by itself; name the folder of the "
+            "corpus, or leave manifest.corpus out"
+        )
+    return found
+
+
+def _corpus_of_file(uri: str, scan: Scan, known: dict[str, bool]) -> list[Source] | None:
     is_table = scan.dialect == Dialect(encoding=scan.dialect.encoding)
     is_given = not is_table or scan.base or "audio" in scan.names
     if scan.corpus == "none" or is_given or not uri.endswith(_NAMED):
@@ -104,7 +118,6 @@ def corpus_of_file(
     if name.endswith(".stm") and posixpath.basename(folder) == "stm":
         folder, name = posixpath.dirname(folder), f"stm/{name}"
     fs, path = split_uri(folder)
-    known = {} if known is None else known
     if folder not in known:
         beside = {one for corpus in CORPORA.values() for one in corpus.beside}
         known[folder] = any(fs.isdir(posixpath.join(path, one)) for one in sorted(beside))
@@ -154,9 +167,9 @@ def _files(
     )
 
 
-def _has_own_manifest(listing: Listing, metadata: Found) -> bool:
+def _has_manifest(listing: Listing, metadata: Found, suffixes: tuple[str, ...]) -> bool:
     """Tell a folder that is read by a manifest which somebody added."""
-    others = {name for name in listing.names if name.lower().endswith(_OWN_MANIFESTS)}
+    others = {name for name in listing.names if name.lower().endswith(suffixes)}
     return bool(kaldi.data_folders(set(listing.names)) or others - {*metadata.names})
 
 

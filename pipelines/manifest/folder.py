@@ -82,7 +82,7 @@ def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
         yield refused_source(folder + "/", refused)
     refuse_logged_tables(folder, [*listing.names, *sorted(listing.marks)])
     archives = _leave_archives(folder, listing, scan)
-    others = corpus_sources(folder, listing, scan, archives)
+    others = corpus_sources(folder, listing, scan, archives, sum(_MANIFESTS.values(), ()))
     if others is None:
         others = _other_toolkit(folder, listing, scan)
     if others is not None:

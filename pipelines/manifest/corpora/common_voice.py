@@ -40,8 +40,8 @@ def _find(files: CorpusFiles) -> Found:
     others = sorted({posixpath.basename(name) for name in splits if name not in taken} - {*kinds})
     note = f"{listed(kinds)} taken"
     if others:
-        note += f" and not {listed(others)}, which overlap with it or failed review; name one "
-        note += "of them as INPUT to have it"
+        note += f" and not {listed(others)}, which overlap with it or are not validated; name "
+        note += "one of them as INPUT to have it"
     return Found(taken, note)
 
 

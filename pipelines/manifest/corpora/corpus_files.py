@@ -25,7 +25,7 @@ from uniaudio2.shown import quoted
 _TEXT_SUFFIXES = (
     ".txt", ".TXT", ".tsv", ".csv", ".jsonl", ".parquet", ".json", ".stm", ".info", ".text",
 )  # fmt: skip
-_LOOKED_AT, _LOOKED_AT_FILES = 20, 1000
+_LOOKED_AT, _LOOKED_AT_FILES, _FEW = 20, 1000, 5
 _READERS, _READ_TOGETHER = 16, 256
 _FILE_CHARACTERS = 512  # what opening a file counts as, besides what is in it
 _LONGEST_TEXT = 1 << 20
@@ -98,6 +98,11 @@ class CorpusFiles:
         at = bisect_left(self._names, folder)
         some = self._names[at : at + _LOOKED_AT_FILES]
         return any(name.startswith(folder) and is_audio_name(name) for name in some)
+
+    def with_sounds(self, texts: list[str]) -> list[str]:
+        """The first of some texts that lie in folders with audio, a few."""
+        heard = (text for text in texts if self.has_sound(text[: text.rfind("/") + 1]))
+        return list(islice(heard, _FEW))
 
     def packed(self, folder: str) -> list[str]:
         """Archives right in a folder, its name with a slash behind it."""

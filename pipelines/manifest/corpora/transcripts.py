@@ -14,7 +14,6 @@ from pipelines.manifest.tables.text_lines import CharacterCount
 from uniaudio2.shown import listed
 
 _SPLITS = ("train", "dev", "test")
-_FEW = 5
 
 
 def _split_of(folder: str) -> Row:
@@ -29,7 +28,7 @@ def _find_librispeech(files: CorpusFiles) -> Found:
     names = files.ending(".trans.txt")
     is_it = any(
         files.sounds(folder_of(name) + line.split(maxsplit=1)[0])
-        for name in names[:_FEW]
+        for name in files.with_sounds(names)
         for line in files.first_lines(name)[:1]
     )
     return Found(names if is_it else [])
@@ -55,8 +54,12 @@ def _librispeech(files: CorpusFiles, names: list[str], meter: CharacterCount) ->
 
 
 def _find_mls(files: CorpusFiles) -> Found:
-    names = files.called("transcripts.txt")
-    return Found([name for name in names if files.has_folder(folder_of(name) + "audio")])
+    def is_it(name: str) -> bool:
+        folder = folder_of(name) + "audio"
+        keys = [line.partition("\t")[0] for line in files.first_lines(name)]
+        return files.has_sound(folder + "/") and any(key.count("_") > 1 for key in keys)
+
+    return Found([name for name in files.called("transcripts.txt") if is_it(name)])
 
 
 def _mls(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Iterator[Row]:

@@ -12,7 +12,6 @@ from pipelines.manifest.corpora.speakers import Speakers, speakers_of
 from pipelines.manifest.tables.row_tables import Row, fault_row
 from pipelines.manifest.tables.text_lines import CharacterCount
 
-_FEW = 5
 _TABLE, _NORMALIZED, _ORIGINAL = ".trans.tsv", ".normalized.txt", ".original.txt"
 
 # ---- LibriTTS: 84/121123/84_121123.trans.tsv, 84/121123/84_121123_000007_000001.normalized.txt -
@@ -22,8 +21,8 @@ def _find_libritts(files: CorpusFiles) -> Found:
     names = files.ending(_TABLE, _NORMALIZED)
     tables = [name for name in names if name.endswith(_TABLE)]
     texts = [name for name in names if not name.endswith(_TABLE)]
-    stems = [name.removesuffix(_NORMALIZED) for name in texts[:_FEW]]
-    for name in tables[:_FEW]:
+    stems = [name.removesuffix(_NORMALIZED) for name in files.with_sounds(texts)]
+    for name in files.with_sounds(tables):
         stems += [folder_of(name) + line.partition("\t")[0] for line in files.first_lines(name)[:1]]
     return Found(names if any(map(files.sounds, stems)) else [])
 

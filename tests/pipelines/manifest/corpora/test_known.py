@@ -44,6 +44,10 @@ def test_two_corpora_are_said(tmp_path: Path) -> None:
 def test_a_corpus_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"Common Voice is known by validated\.tsv .* none is the"):
         planned(lay_out(tmp_path, *LJ), "common_voice")
+    with pytest.raises(
+        UsageError, match=r"metadata\.csv is no metadata of LibriSpeech that can be"
+    ):
+        planned(f"{tmp_path}/metadata.csv", "librispeech")
     with pytest.raises(ValidationError, match="corpus 'libri': give one of auto, none, common_vo"):
         ManifestConfig(corpus="libri")
 
@@ -54,6 +58,7 @@ def test_a_corpus_that_is_not_there_is_refused(tmp_path: Path) -> None:
         {"metadata.csv": "id|text\nother|one\n"},
         {"train.tsv": "path\tsentence\nb.wav\tone\n"},
         {"transcripts.txt": "1_2_3\tone\n"},
+        {"wavs/transcripts.txt": "hello\nworld\n"},
         {"1/2/1-2.trans.txt": "1-2-0 GO\n"},
         {"a.stm": "a 1 a 0 1 one\n"},
         {"GigaSpeech.json": '{"audios": 1}'},

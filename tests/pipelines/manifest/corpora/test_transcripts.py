@@ -162,3 +162,10 @@ def test_audio_that_is_still_packed_is_said_with_the_command(tmp_path: Path) -> 
     plan = planned(root)
     assert [row["id"] for row in rows_of(plan)] == ["2"]
     assert "audio/train.tar.gz not unpacked and not read" in plan.notes[0]
+
+
+def test_what_was_not_downloaded_hides_no_corpus(tmp_path: Path) -> None:
+    texts = {f"a/{n}/1/{n}-1.trans.txt": f"{n}-1-0 GO\n" for n in range(10, 30)}
+    plan = planned(lay_out(tmp_path, texts, ["a/29/1/29-1-0.flac"]))
+    assert len(rows_of(plan)) == 20
+    assert "19 of its rows name audio that is not there" in plan.notes[0]
