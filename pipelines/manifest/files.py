@@ -6,6 +6,7 @@ tars; the small text formats are read here, once.
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 
@@ -32,6 +33,7 @@ from pipelines.manifest.tables.packing import packing_of, without_packing
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import TextFile
 from pipelines.manifest.toolkits import kaldi, path_lists, webdataset
+from pipelines.manifest.toolkits.tar_members import tar_members
 from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
 from uniaudio2.errors import BadRow
 
@@ -146,7 +148,40 @@ def small_source(uri: str, parse: Parse, scan: Scan) -> Source:
         raise UsageError(f"{error.message}{large}") from error
     except ValueError as fault:
         raise UsageError(f"{uri}: {fault}") from fault
-    return Source(uri, identity(uri), table.num_rows, table.schema, table)
+    return Source(
+        uri, identity(uri), table.num_rows, table.schema, table,
+        again=functools.partial(small_source, uri, parse),
+    )  # fmt: skip
+
+
+def beside(uri: str, name: str, scan: Scan) -> str | None:
+    """The address of another file in the folder of one; None where it is not there.
+
+    Args:
+        uri: of the one.
+        name: of the other.
+        scan: whether links are followed.
+
+    Raises:
+        UsageError: it is a link that is not.
+    """
+    folder = posixpath.dirname(uri)
+    fs, path = split_uri(folder)
+    if not fs.isfile(f"{path}/{name}"):
+        return None
+    listing = check_files(path, [name], scan) if isinstance(fs, LocalFileSystem) else Listing([])
+    if fault := listing.fault(name, is_text(name)):
+        raise UsageError(f"{uri}: {fault}")
+    return f"{folder}/{name}"
+
+
+def members_of(uri: str) -> dict[str, str]:
+    """The files in a tar, see `tar_members`."""
+    fs, path = split_uri(uri)
+    if isinstance(fs, LocalFileSystem):
+        require_regular(path)
+    with fs.open(path, "rb", cache_type="readahead") as file:
+        return tar_members(file, uri)
 
 
 def open_text(uri: str, scan: Scan) -> TextFile:

@@ -19,11 +19,10 @@ from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.archives import archive_of, unpack_first
 from pipelines.manifest.corpus_sources import corpus_sources
-from pipelines.manifest.files import kaldi_source, refused_source, small_source, tar_sources
-from pipelines.manifest.formats.text_formats import parse_jsonl, table_of_files
+from pipelines.manifest.files import kaldi_source, refused_source, tar_sources
+from pipelines.manifest.formats.text_formats import table_of_files
 from pipelines.manifest.listing import Listing, list_folder, list_remote
 from pipelines.manifest.partitions import is_leftover, partitioned, refuse_logged_tables
-from pipelines.manifest.shards import alike
 from pipelines.manifest.sources import (
     Source,
     arrow_source,
@@ -36,7 +35,9 @@ from pipelines.manifest.tables.noticed import HIDDEN, suffix_of
 from pipelines.manifest.tables.packing import PACKINGS
 from pipelines.manifest.tables.row_tables import Row, table_of_dicts
 from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.toolkit_files import json_sources
 from pipelines.manifest.toolkits import kaldi, saved_datasets
+from pipelines.manifest.toolkits.lhotse_sets import shar_tar
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import quoted
 
@@ -93,8 +94,9 @@ def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
             _set_aside(listing, kind, scan)
         names = [name for name in listing.names if name.lower().endswith(suffixes)]
         if names:
+            taken = [*names, *filter(None, map(shar_tar, names))]
             scan.noticed.leave_out(
-                "files", listing.left_out(names), f"INPUT is read by its {kind} files; {_BESIDE}"
+                "files", listing.left_out(taken), f"INPUT is read by its {kind} files; {_BESIDE}"
             )
             yield from _manifests(kind, folder, names, listing, scan)
             return
@@ -120,13 +122,7 @@ def _manifests(
 ) -> Iterator[Source]:
     """The sources of a folder's manifests, and rows that fail for those that are not read."""
     if kind == ".jsonl":
-        found = []
-        for name in names:
-            if fault := listing.fault(name, is_text=True):
-                found.append(refused_source(f"{folder}/{name}", {name: fault}))
-            elif not scan.suffices(0, 0):
-                found.append(small_source(f"{folder}/{name}", parse_jsonl, scan))
-        yield from alike(found, scan)
+        yield from json_sources(folder, names, listing, scan)
         return
     faults = {name: fault for name in names if (fault := listing.fault(name))}
     uris = [f"{folder}/{name}" for name in names if name not in faults]

@@ -6,18 +6,14 @@ rows of one file tells nothing of what the next file's lists hold.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable
 from dataclasses import replace
 
 import pyarrow as pa
 
-from pipelines.manifest.files import small_source
-from pipelines.manifest.formats.text_formats import PARSERS, Parse
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.column_types import merged
 from pipelines.manifest.tables.noticed import Noticed
-from pipelines.manifest.tables.packing import without_packing
 from pipelines.manifest.tables.scan import Scan
 
 
@@ -42,17 +38,12 @@ def alike(sources: list[Source], scan: Scan) -> list[Source]:
     return [_read_again(source, again, apart, is_text=False) for source in sources]
 
 
-def _parser_of(source: Source) -> Parse | None:
-    suffix = posixpath.splitext(without_packing(source.uri.lower()))[1]
-    return PARSERS.get(suffix) if source.table is not None else None
-
-
 def _apart(sources: list[Source]) -> dict[str, pa.DataType | None]:
     """Columns whose types do not go together, and the one that those go together in which are no
     text; None where there is none."""
     kinds: dict[str, list[pa.DataType]] = {}
     for source in sources:
-        for field in source.schema if _parser_of(source) else ():
+        for field in source.schema if source.again else ():
             known = kinds.setdefault(field.name, [])
             if field.type not in known:
                 known.append(field.type)
@@ -72,10 +63,9 @@ def _common(kinds: Iterable[pa.DataType]) -> pa.DataType | None:
 
 def _read_again(source: Source, scan: Scan, names: Iterable[str], is_text: bool) -> Source:
     """A source as another scan reads it, where one of some columns is text, or is none."""
-    parse = _parser_of(source)
     found = [source.schema.field(name).type for name in names if name in source.schema.names]
-    if parse is None or not any(pa.types.is_string(kind) == is_text for kind in found):
+    if source.again is None or not any(pa.types.is_string(kind) == is_text for kind in found):
         return source
     # as many rows as before, whatever was read of other files
     rows = None if scan.rows is None else source.rows
-    return small_source(source.uri, parse, replace(scan, rows=rows, characters=0, cells=0))
+    return source.again(replace(scan, rows=rows, characters=0, cells=0))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -37,6 +37,7 @@ class Source:
         names: what its columns are called in `schema`, and where ids come from, see
             `ColumnNames.text`; a `table` has them by these names.
         pinned: rows point inside the file, so a changed file changes what they mean.
+        again: reads a text manifest by another scan; None for all other sources.
         audio_base: the folder that relative audio paths start in; "" is the file's own.
     """
 
@@ -49,6 +50,7 @@ class Source:
     constants: str = ""
     names: str = ""
     audio_base: str = ""
+    again: Callable[[Scan], Source] | None = field(default=None, compare=False, repr=False)
 
     @property
     def base(self) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,13 +52,22 @@ _SPREAD = "is JSON that is no line a row: the objects of its array are the rows"
 _MOST_UNREAD = 1000  # names of fields may be anything
 
 
-def parse_jsonl(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
+def parse_jsonl(
+    data: TextFile | bytes,
+    scan: Scan | None = None,
+    prepare: Callable[[Row], Row] | None = None,
+) -> pa.Table:
     """One JSON object a line, or the objects of a JSON array however it is laid out.
 
     What is no object becomes a row that fails with its line number.
+
+    Args:
+        data: the text.
+        scan: how many rows suffice; it is told what was understood.
+        prepare: makes of an object the one that is to be read.
     """
     file, scan = text_file(data), scan or Scan()
-    objects = _Objects(takes_names=not scan.names and not scan.ids_from)
+    objects = _Objects(not scan.names and not scan.ids_from, prepare)
     found: set[str] = set()
 
     def read(meter: CharacterCount) -> NumberedRows:
@@ -82,6 +92,19 @@ def parse_jsonl(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
     return table
 
 
+def objects_of(file: TextFile) -> Iterator[Any]:
+    """The values of JSON lines or of an array, but for those that are none."""
+    texts = file.texts()
+    start = next(texts)
+    texts = itertools.chain([start], texts)
+    if is_spread(start):
+        yield from (value for _, value in spread_objects(texts) if isinstance(value, dict))
+        return
+    for _, line in lines_of(file, None, texts):
+        with suppress(ValueError, RecursionError):
+            yield json.loads(line.rstrip(" \t,") if isinstance(line, str) else "")
+
+
 def _json_row(line: str | LongLine, number: int, objects: _Objects) -> Row | str:
     """The object of a line, or what is wrong with it."""
     if isinstance(line, LongLine):
@@ -104,6 +127,7 @@ class _Objects:
 
     Args:
         takes_names: fields of known toolkits get the names that are read.
+        prepare: makes of an object the one that is to be read.
 
     Attributes:
         unread: fields that are not used.
@@ -111,6 +135,7 @@ class _Objects:
     """
 
     takes_names: bool
+    prepare: Callable[[Row], Row] | None = None
     unread: set[str] = field(default_factory=set)
     layouts: set[str] = field(default_factory=set)
 
@@ -127,6 +152,7 @@ class _Objects:
         return found
 
     def _read(self, value: Row) -> Row | str:
+        value = self.prepare(value) if self.prepare else value
         if is_lhotse(value):
             if len(self.unread) < _MOST_UNREAD:
                 self.unread.update(unread_fields(value))

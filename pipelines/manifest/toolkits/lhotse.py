@@ -6,12 +6,16 @@ say, a mix or a changed speed, is refused line by line rather than left out.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipelines.manifest.toolkits.lhotse_sets import NO_RECORDING
+from uniaudio2.audio.content import LOOK_BYTES, holds_audio
+
 _CUTS = ("MonoCut", "MultiCut", "MixedCut", "PaddingCut", "Cut")
 _SOURCES = ("file", "url")
-_OTHER_SOURCES = ("command", "memory", "shar", "url")
+_OTHER_SOURCES = ("command",)
 _SUPERVISION_FACTS = ("speaker", "language", "gender")
 _CUT_FIELDS = {
     "type", "id", "start", "duration", "channel", "recording", "supervisions", "custom",
@@ -69,19 +73,73 @@ def _named(kind: Any) -> str:
     return f"of type {kind!r}" if known else "of an unknown type"
 
 
-def _recording_row(recording: Mapping[str, Any]) -> dict[str, Any] | str:
+def _recording_row(
+    recording: Mapping[str, Any], channels: list[Any] | None = None
+) -> dict[str, Any] | str:
+    """A recording as a row; of its `channels` alone, all of them where that is None."""
     if recording.get("transforms"):
         return "recording with transforms; write the changed audio with `save_audios` first"
-    sources = recording["sources"]
-    if len(sources) != 1:
-        return f"recording of {len(sources)} sources; join them with `save_audios` first"
-    kind = sources[0]["type"]
+    source = _source_with(recording["sources"], channels)
+    if isinstance(source, str):
+        return source
+    kind = source["type"]
+    if kind == "memory":
+        return _held(recording["id"], source["source"])
+    if kind == NO_RECORDING:
+        return "a supervision whose recording is not in the file of recordings beside it; add it"
+    if kind == "shar":
+        return (
+            "a cut of Shar whose audio is not in the tar beside it; keep each cuts.NNNNNN.jsonl.gz "
+            "and its recording.NNNNNN.tar together"
+        )
     if kind not in _SOURCES:
         return (
             f"recording source {_named(kind)}, which is never run or unpacked here; "
             f"one of {', '.join(_SOURCES)} can be read: write files with `save_audios` first"
         )
-    return {"id": recording["id"], "audio": sources[0]["source"]}
+    row = {"id": recording["id"], "audio": source["source"]}
+    there = source.get("channels", [0])
+    if channels is not None and len(there) > 1:
+        if len(channels) == 1:
+            row["audio_channel"] = there.index(channels[0])
+        elif set(channels) != set(there):
+            return (
+                f"a cut of {len(channels)} of {len(there)} channels; one can be heard or all: "
+                "write its audio with `save_audios` first"
+            )
+    return row
+
+
+def _source_with(
+    sources: list[Mapping[str, Any]], channels: list[Any] | None
+) -> Mapping[str, Any] | str:
+    """The one source of a recording that holds the channels of a cut, or why there is none."""
+    if len(sources) == 1:
+        return sources[0]
+    holding = [
+        source for source in sources if channels is None or set(source["channels"]) & {*channels}
+    ]
+    if len(holding) == 1:
+        return holding[0]
+    return (
+        f"recording of {len(sources)} files, {len(holding)} of which hold what is to be heard; cut "
+        "it into MonoCuts, each of one channel, or join the files with `save_audios` first"
+    )
+
+
+def _held(name: str, text: Any) -> dict[str, Any] | str:
+    """A recording that holds its sound itself, as text: JSON has no bytes."""
+    for undo in (bytes.fromhex, lambda text: base64.b64decode(text, validate=True)):
+        try:
+            data = undo(text)
+        except (ValueError, TypeError):
+            continue
+        if holds_audio(data[:LOOK_BYTES]):
+            return {"id": name, "audio": data}
+    return (
+        "a recording in memory whose source is neither base64 nor hexadecimal text of a sound; "
+        "write files with `save_audios` first"
+    )
 
 
 def _cut_row(cut: Mapping[str, Any]) -> dict[str, Any] | str:
@@ -90,21 +148,14 @@ def _cut_row(cut: Mapping[str, Any]) -> dict[str, Any] | str:
     recording = cut.get("recording")
     if recording is None:
         return "a cut without a recording; give cuts that hold audio"
-    found = _recording_row(recording)
+    channels = [cut["channel"]] if cut["type"] == "MonoCut" else cut.get("channel")
+    found = _recording_row(recording, channels)
     if isinstance(found, str):
         return found
     start_s = float(cut["start"])
-    row = {**found, "id": cut["id"], "start_s": start_s, "end_s": start_s + float(cut["duration"])}
-    channels = recording["sources"][0].get("channels", [0])
-    if len(channels) > 1:
-        wanted = [cut["channel"]] if cut["type"] == "MonoCut" else cut.get("channel", channels)
-        if len(wanted) == 1:
-            row["audio_channel"] = channels.index(wanted[0])
-        elif set(wanted) != set(channels):
-            return (
-                f"a cut of {len(wanted)} of {len(channels)} channels; one can be heard or all: "
-                "write its audio with `save_audios` first"
-            )
+    end_s = start_s + float(cut["duration"])
+    chosen = {name: found[name] for name in ("audio_channel",) if name in found}
+    row = {"id": cut["id"], "audio": found["audio"], "start_s": start_s, "end_s": end_s, **chosen}
     spoken = cut.get("supervisions") or []
     texts = [part["text"] for part in spoken if part.get("text")]
     if texts:
