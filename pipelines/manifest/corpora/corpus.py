@@ -97,12 +97,6 @@ def cells_of(line: str, delimiter: str, *counts: int) -> list[str]:
 
 
 def key_and_text(line: str) -> tuple[str, str]:
-    """The first word of a line and the rest of it.
-
-    Raises:
-        ValueError: there is no rest.
-    """
-    parts = line.split(maxsplit=1)
-    if len(parts) < 2:
-        raise ValueError("no name and text; a line is the name of a sound and what is said in it")
-    return parts[0], parts[1].strip()
+    """The first word of a line, which names a sound, and the rest of it, which may be empty."""
+    key, *text = line.split(maxsplit=1)
+    return key, text[0].strip() if text else ""

@@ -43,6 +43,8 @@ def _librispeech(files: CorpusFiles, names: list[str], meter: CharacterCount) ->
         def parse(line: str, folder: str = folder, split: Row = split) -> Row:
             key, text = key_and_text(line)
             speaker, _, rest = key.partition("-")
+            if "-" not in rest:
+                raise ValueError("no SPEAKER-CHAPTER-NUMBER and a text")
             facts = {"speaker": speaker, "chapter": rest.partition("-")[0], "language": "en"}
             return {"id": key, "audio": files.sound(".flac", folder + key), "text": text, **facts,
                     **split, **speakers.get(speaker, {})}  # fmt: skip
@@ -102,6 +104,8 @@ def _aishell(files: CorpusFiles, names: list[str], meter: CharacterCount) -> Ite
         def parse(line: str, folder: str = folder) -> Row:
             key, words = key_and_text(line)
             speaker = key[6:11]
+            if not speaker:
+                raise ValueError("no name of a sound, such as BAC009S0002W0122, and a text")
             stems = [f"{folder}/{split}/{speaker}/{key}" for split in _SPLITS]
             sound = files.sound(".wav", *stems, f"{folder}/{speaker}/{key}")
             split = sound.removeprefix(folder + "/").partition("/")[0]

@@ -36,7 +36,7 @@ def is_unicode(value: Any) -> bool:
     if isinstance(value, str):
         return value.isascii() or not _SURROGATES.search(value)
     if isinstance(value, dict):
-        return all(is_unicode(item) for pair in value.items() for item in pair)
+        return all(map(is_unicode, value)) and all(map(is_unicode, value.values()))
     return not isinstance(value, list) or all(map(is_unicode, value))
 
 

@@ -15,7 +15,7 @@ def test_librispeech_by_its_chapters(tmp_path: Path) -> None:
     root = lay_out(
         tmp_path,
         {
-            "dev-clean/84/121123/84-121123.trans.txt": "84-121123-0000 GO\n84-121123-0001 ON NOW\n",
+            "dev-clean/84/121123/84-121123.trans.txt": "84-121123-0000 GO\n84-121123-0001\n",
             "test-other/367/130732/367-130732.trans.txt": "367-130732-0000 LOBSTERS\n\noops\n",
             "SPEAKERS.TXT": "; of all\n84 | F | dev-clean | 8.02 | Christie Nowak\n",
         },
@@ -28,8 +28,11 @@ def test_librispeech_by_its_chapters(tmp_path: Path) -> None:
         "84-121123-0000", "GO", "84", "121123", "en", "dev-clean", "F",
     )  # fmt: skip
     assert first["audio"] == "dev-clean/84/121123/84-121123-0000.flac"
-    assert (second["text"], third["split"]) == ("ON NOW", "test-other")
-    assert "line 3 of 'test-other/367/130732/367-130732.trans.txt': no name" in bad[FAULT_COLUMN]
+    assert (second["text"], third["split"]) == ("", "test-other")  # nothing is said in it
+    assert (
+        "line 3 of 'test-other/367/130732/367-130732.trans.txt': no SPEAKER-CHAPTER-NUMBER"
+        in bad[FAULT_COLUMN]
+    )
     assert plan.left_out[0].kinds == {".flac": 1}
     (note,) = plan.notes
     assert "is read as LibriSpeech" in note
@@ -72,14 +75,15 @@ def test_aishell_without_the_spaces_between_its_words(tmp_path: Path) -> None:
     root = lay_out(
         tmp_path,
         {"data_aishell/transcript/aishell_transcript_v0.8.txt":
-         "BAC009S0002W0122 而 对 楼市\nBAC009S0724W0121 广州 市\nBAC009S0724W0122 都 好\n",
+         "BAC009S0002W0122 而 对 楼市\nBAC009S0724W0121 广州 市\nBAC009S0724W0122 都 好\n不\n",
          "resource_aishell/speaker.info": "0002 F\n0724 M\n"},
         ["data_aishell/wav/train/S0002/BAC009S0002W0122.wav",
          "data_aishell/wav/dev/S0724/BAC009S0724W0121.wav",
          "data_aishell/wav/test/S0764/BAC009S0764W0121.wav"],
     )  # fmt: skip
     plan = planned(root)
-    first, second, gone = rows_of(plan)
+    first, second, gone, bad = rows_of(plan)
+    assert "line 4 of" in bad[FAULT_COLUMN]
     assert only(first, "id", "text", "words", "speaker", "split", "language", "gender") == (
         "BAC009S0002W0122", "而对楼市", "而 对 楼市", "S0002", "train", "zh", "F",
     )  # fmt: skip
