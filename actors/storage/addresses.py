@@ -127,7 +127,8 @@ class AddressPolicy:
         base: folder of the manifest: a local path, or a URL.
         allow: beginnings of addresses that are allowed besides, such as ``s3://other/``,
             ``/data/audio/`` or ``http://10.0.0.5:8000/``.
-        tar: the tar that the rows were read from, whose members they name by byte ranges, or "".
+        tar: the tar or zip that the rows were read from, whose members they name by byte ranges, or
+            "".
     """
 
     base: str = ""
@@ -199,10 +200,10 @@ class AddressPolicy:
 
 
 def tar_of(name: str) -> str:
-    """The tar of an address that our own reader of tars gave to a row, as a result keeps it; ""
+    """The tar or zip of an address that our own reader gave to a row, as a result keeps it; ""
     where it is no such address."""
     tar, found, _ = name.partition("#bytes=")
-    return tar if found and tar.endswith(".tar") else ""
+    return tar if found and tar.lower().endswith((".tar", ".zip")) else ""
 
 
 def remedy(uri: str) -> str:

@@ -1,12 +1,16 @@
-"""Objects that are read where they are asked for, a block at a time, and calls that end in time."""
+"""Objects that are read where they are asked for, a block at a time, calls that end in time, and
+members of zips."""
 
 from __future__ import annotations
 
 import io
 import os
+import struct
+import tempfile
 import time
+import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from fsspec.asyn import AsyncFileSystem, sync
 
@@ -15,6 +19,11 @@ from actors.storage.web_connections import PAUSES, kind_of_status, pause_asked
 from uniaudio2.errors import BadRow
 
 _LIMITING = (429, 503)
+ZIP_HEADER_BYTES = 30
+IN_MEMORY_BYTES = 32 << 20
+_ZIP_HEADER = struct.Struct("<4sHHHHHIIIHH")
+_STORED, _DEFLATED = 0, 8
+_INFLATED_BYTES = 1 << 20
 
 
 class BlockReader(io.RawIOBase):
@@ -113,3 +122,62 @@ class TimedCalls:
         if status in _LIMITING and response is not None:
             PAUSES.begin(self._server, status, pause_asked(status, response.headers))
         return int(status)
+
+
+def member_layout(header: bytes) -> tuple[int, bool]:
+    """Where the bytes of a zip's member begin behind its header, and whether they are deflated.
+
+    Args:
+        header: the first `ZIP_HEADER_BYTES` of the member, see APPNOTE.TXT of PKWARE, 4.3.7.
+
+    Raises:
+        BadRow: `unreadable_file`: no member begins there, or one that is not read.
+    """
+    if len(header) == ZIP_HEADER_BYTES:
+        mark, _, flags, method, *_, name_bytes, extra_bytes = _ZIP_HEADER.unpack(header)
+        if mark == b"PK\3\4" and method in (_STORED, _DEFLATED) and not flags & 1:
+            return ZIP_HEADER_BYTES + name_bytes + extra_bytes, method == _DEFLATED
+    raise BadRow(
+        "unreadable_file",
+        "no member of the zip that can be read begins there; unpack it, or fetch it again",
+    )
+
+
+def inflated(file: BinaryIO, max_bytes: int) -> BinaryIO:
+    """The contents of a deflated member; large ones in a temporary file without a name.
+
+    Args:
+        file: its packed bytes, to their end.
+        max_bytes: most that it may unpack to.
+
+    Raises:
+        BadRow: `unreadable_file` or `too_large`.
+        OSError: storage did not answer.
+    """
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    result = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - the caller's
+    try:
+        while not stream.eof:
+            data = stream.unconsumed_tail or file.read(_INFLATED_BYTES)
+            block = stream.decompress(data, _INFLATED_BYTES)
+            result.write(block)
+            if result.tell() > max_bytes:
+                raise BadRow(
+                    "too_large",
+                    f"it unpacks to more than {max_bytes} bytes, the limit of a file; cut it, or "
+                    "raise load.max_bytes",
+                )
+            if not data and not block and not stream.eof:
+                raise zlib.error("incomplete")
+        result.seek(0)
+    except zlib.error as fault:
+        result.close()
+        raw = file.raw if isinstance(file, io.BufferedReader) else None
+        if isinstance(raw, BlockReader) and raw.fault:
+            raise raw.fault from None
+        message = "a member of the zip is damaged; fetch the zip again"
+        raise BadRow("unreadable_file", message) from fault
+    except BaseException:
+        result.close()
+        raise
+    return cast(BinaryIO, result)

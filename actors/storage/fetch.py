@@ -17,7 +17,13 @@ from typing import Any, BinaryIO
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.storage.addresses import LOCAL, WEB, AddressPolicy, local_path, scheme_of
-from actors.storage.block_reader import BlockReader, TimedCalls
+from actors.storage.block_reader import (
+    ZIP_HEADER_BYTES,
+    BlockReader,
+    TimedCalls,
+    inflated,
+    member_layout,
+)
 from actors.storage.file_systems import split_uri
 from actors.storage.web import open_web
 from uniaudio2.errors import BadRow
@@ -50,7 +56,13 @@ class Limits:
 
 
 def byte_range(uri: str, start: int, length: int) -> str:
-    """The address of some bytes of an object, such as one member of a tar, as `fetch` takes it."""
+    """The address of some bytes of an object, such as one member of a tar, as `fetch` takes it.
+
+    Args:
+        uri: of the object.
+        start: the first byte; of a zip, that of the member's header.
+        length: of the bytes; of a zip, as they are packed there.
+    """
     return f"{uri}#bytes={start}+{length}"
 
 
@@ -106,7 +118,10 @@ def open_uri(
     if policy is not None:
         policy.check(uri)
     try:
-        file = _opened(uri, name, limits, policy, blocks_from, wanted)
+        if wanted and uri.lower().endswith(".zip"):
+            file = _opened_member(uri, name, limits, policy, blocks_from, wanted)
+        else:
+            file = _opened(uri, name, limits, policy, blocks_from, wanted)
     except (OSError, ValueError) as fault:
         raise _bad_row(fault, uri) from fault
     with file:
@@ -189,6 +204,29 @@ def _opened(
     if isinstance(fs, LocalFileSystem):
         return _open_local(path, name, limits.max_bytes, blocks_from, wanted)
     return _open_remote(fs, str(fs._strip_protocol(uri)), name, limits, blocks_from, wanted)
+
+
+def _opened_member(
+    uri: str,
+    name: str,
+    limits: Limits,
+    policy: AddressPolicy | None,
+    blocks_from: int,
+    wanted: tuple[int, int],
+) -> BinaryIO:
+    """A member of a zip, unpacked; what is not packed is read where it lies."""
+    header, length = wanted
+    try:
+        with _opened(uri, name, limits, policy, blocks_from, (header, ZIP_HEADER_BYTES)) as file:
+            skip, is_packed = member_layout(file.read(ZIP_HEADER_BYTES))
+        data = _opened(uri, name, limits, policy, blocks_from, (header + skip, length))
+        if not is_packed:
+            return data
+        with data:
+            return inflated(data, limits.max_bytes)
+    except BadRow as error:
+        told = error.message if name in error.message else f"{name}: {error.message}"
+        raise BadRow(error.kind, told) from error
 
 
 def _open_remote(

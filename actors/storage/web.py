@@ -20,6 +20,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from actors.storage.addresses import WEB, AddressPolicy, scheme_of
+from actors.storage.block_reader import IN_MEMORY_BYTES
 from actors.storage.file_systems import retrying
 from actors.storage.web_connections import (
     PAUSES,
@@ -32,7 +33,6 @@ from actors.storage.web_connections import (
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import shown
 
-IN_MEMORY_BYTES = 32 << 20
 _BLOCK_BYTES = 1 << 16
 _CONNECT_S = 10.0
 _REDIRECTS = 5

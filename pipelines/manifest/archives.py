@@ -17,14 +17,14 @@ _PACKED_TARS = (
 )  # fmt: skip
 _COMMANDS = {
     **dict.fromkeys(_PACKED_TARS, "mkdir -p {folder} && tar -xf {file} -C {folder}"),
-    ".zip": "unzip -q {file} -d {folder}",
+    ".zip": "unzip -q {file} -d {folder}",  # where it is not read
     ".7z": "7z x {file} -o{folder}",
     ".rar": "mkdir -p {folder} && unrar x {file} {folder}/",
 }
 
 
 def archive_of(name: str) -> str:
-    """The suffix of an archive that is not read, by its name: ``.tar.gz``; "" where it is none."""
+    """The suffix of an archive other than a tar, by its name: ``.tar.gz``; "" where it is none."""
     base = posixpath.basename(name).lower()
     return next((suffix for suffix in _COMMANDS if base.endswith(suffix)), "")
 

@@ -15,6 +15,7 @@ from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.corpus_sources import corpus_of_file
 from pipelines.manifest.files import (
+    READ_ARCHIVES,
     full_uri,
     is_manifest,
     is_text,
@@ -121,7 +122,7 @@ def _pattern_sources(uri: str, names: list[str], scan: Scan) -> list[Source]:
     kept = [name for name in names if not told[name]]
     faults = {inner[name]: fault for name in names if (fault := told[name])}
     refused = [refused_source(full_uri(uri, root), faults)] if faults else []
-    if all(name.endswith(".tar") for name in names):
+    if all(name.lower().endswith(READ_ARCHIVES) for name in names):
         return tar_sources([full_uri(uri, name) for name in kept], scan) + refused
     found: list[Source] = []
     known: dict[str, bool] = {}

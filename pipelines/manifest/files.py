@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import posixpath
 import re
+from typing import BinaryIO
 
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
@@ -33,10 +34,13 @@ from pipelines.manifest.tables.packing import packing_of, without_packing
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import TextFile
 from pipelines.manifest.toolkits import kaldi, path_lists, webdataset
+from pipelines.manifest.toolkits.members import DamagedArchive
 from pipelines.manifest.toolkits.tar_members import tar_members
 from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
 from uniaudio2.errors import BadRow
 
+READ_ARCHIVES = (".tar", ".zip")
+"""Archives whose members are rows and are read where they lie."""
 _MAX_TEXT_BYTES = 4 << 30
 _MOST_COUNTED_BYTES = 2 << 30
 _BLOCK_BYTES = 1 << 20
@@ -83,7 +87,9 @@ def is_manifest(name: str) -> bool:
     suffix = posixpath.splitext(name.lower())[1]
     is_named = kaldi.prefix_of(name) is not None
     is_archive = archive_of(name) != "" or packing_of(name) != ""
-    return is_named or suffix in (".parquet", ".arrow", ".tar") or is_archive or is_text(name)
+    return (
+        is_named or suffix in (".parquet", ".arrow", *READ_ARCHIVES) or is_archive or is_text(name)
+    )
 
 
 def is_text(name: str) -> bool:
@@ -111,7 +117,7 @@ def file_sources(uri: str, path: str, scan: Scan) -> list[Source]:
         UsageError: its kind is not known, or it is damaged.
     """
     suffix = posixpath.splitext(without_packing(path))[1].lower()
-    if archive_of(path) or (packing_of(path) and suffix not in PARSERS):
+    if archive_of(path) not in ("", ".zip") or (packing_of(path) and suffix not in PARSERS):
         raise UsageError(f"{uri}: {unpack_first(full_uri(uri, path))}")
     full = full_uri(uri, path)
     if suffix == ".parquet":
@@ -120,7 +126,7 @@ def file_sources(uri: str, path: str, scan: Scan) -> list[Source]:
         return [_kaldi_of(full, scan)]
     if suffix == ".arrow":
         return [arrow_source(full)]
-    if suffix == ".tar":
+    if suffix in READ_ARCHIVES:
         return tar_sources([full], scan)
     if suffix in PARSERS:
         return [small_source(full, PARSERS[suffix], scan)]
@@ -128,7 +134,7 @@ def file_sources(uri: str, path: str, scan: Scan) -> list[Source]:
     if suffix in AUDIO_SUFFIXES or any(audio_by_content([full], read_head)):
         table = pa.table({"id": [posixpath.basename(path)], "audio": [posixpath.basename(path)]})
         return [files_source(full, identity(full), table, scan)]
-    known = ", ".join([".parquet", ".arrow", ".tar", *PARSERS])
+    known = ", ".join([".parquet", ".arrow", *READ_ARCHIVES, *PARSERS])
     raise UsageError(
         f"{uri}: kind {suffix!r} is not known, and it does not begin as audio does; "
         f"one of {known}, audio, or a folder"
@@ -241,9 +247,13 @@ def _kaldi_of(uri: str, scan: Scan) -> Source:
 
 
 def tar_sources(uris: list[str], scan: Scan) -> list[Source]:
-    """WebDataset tars; where their keys repeat, the tars' names become part of the ids.
+    """WebDataset tars, and zips as if they were; where their keys repeat, the names of the files
+    become part of the ids.
 
     Each is looked at as if it were the only one, for ids must not depend on how many rows suffice.
+
+    Raises:
+        UsageError: one is not there, or is a zip that cannot be read.
     """
     sources = []
     for uri in uris:
@@ -253,6 +263,27 @@ def tar_sources(uris: list[str], scan: Scan) -> list[Source]:
         with fs.open(path, "rb", cache_type="readahead") as file:
             if is_pointer(file.read(HEAD_BYTES)):
                 raise UsageError(f"{uri} is {POINTER}")
-            table = webdataset.read_tar(file, uri, scan.of_one_file())
+            if uri.lower().endswith(".zip"):
+                table = _zip_table(file, uri, scan.of_one_file())
+            else:
+                table = webdataset.read_tar(file, uri, scan.of_one_file())
         sources.append(Source(uri, identity(uri), table.num_rows, table.schema, table, True))
     return ids_apart(sources, [posixpath.splitext(posixpath.basename(uri))[0] for uri in uris])
+
+
+def _zip_table(file: BinaryIO, uri: str, scan: Scan) -> pa.Table:
+    """Samples of a zip; what in it can only be read when it is unpacked is told."""
+    before = len(scan.noticed.left_out)
+    try:
+        table = webdataset.read_zip(file, uri, scan)
+    except DamagedArchive as error:
+        raise UsageError(f"{error}; {unpack_first(uri)}") from error
+    unread = {kind for some in scan.noticed.left_out[before:] for kind in some.kinds}
+    inner = sorted(kind for kind in unread if is_manifest(f"a{kind}"))
+    if not table.num_rows:
+        raise UsageError(f"{uri}: nothing in it is a row; {unpack_first(uri)}")
+    if inner:
+        scan.noticed.understood(
+            uri, f"holds {', '.join(inner)} that give no rows; {unpack_first(uri)}"
+        )
+    return table

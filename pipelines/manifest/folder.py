@@ -19,7 +19,7 @@ from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.archives import archive_of, unpack_first
 from pipelines.manifest.corpus_sources import corpus_sources
-from pipelines.manifest.files import kaldi_source, refused_source, tar_sources
+from pipelines.manifest.files import READ_ARCHIVES, kaldi_source, refused_source, tar_sources
 from pipelines.manifest.formats.text_formats import table_of_files
 from pipelines.manifest.listing import Listing, list_folder, list_remote
 from pipelines.manifest.partitions import is_leftover, partitioned, refuse_logged_tables
@@ -82,11 +82,15 @@ def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
     if refused:
         yield refused_source(folder + "/", refused)
     refuse_logged_tables(folder, [*listing.names, *sorted(listing.marks)])
-    archives = _leave_archives(folder, listing, scan)
+    archives = [name for name in listing.names if archive_of(name)]
+    listing.names = [name for name in listing.names if not archive_of(name)]
+    zips = [name for name in archives if archive_of(name) == ".zip"]
+    _leave_archives(folder, [name for name in archives if name not in set(zips)], scan)
     others = corpus_sources(folder, listing, scan, archives, sum(_MANIFESTS.values(), ()))
     if others is None:
         others = _other_toolkit(folder, listing, scan)
     if others is not None:
+        _leave_archives(folder, zips, scan)
         yield from others
         return
     for kind, suffixes in _MANIFESTS.items():
@@ -98,9 +102,14 @@ def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
             scan.noticed.leave_out(
                 "files", listing.left_out(taken), f"INPUT is read by its {kind} files; {_BESIDE}"
             )
+            _leave_archives(folder, zips, scan)
             yield from _manifests(kind, folder, names, listing, scan)
             return
     table = _folder_table(folder, listing, scan)
+    if table is None and zips:
+        yield from _manifests(".zip", folder, zips, listing, scan)
+        return
+    _leave_archives(folder, zips, scan)
     if table is None and not refused:
         left_out = "; ".join(map(str, scan.noticed.left_out))
         raise UsageError(
@@ -126,7 +135,7 @@ def _manifests(
         return
     faults = {name: fault for name in names if (fault := listing.fault(name))}
     uris = [f"{folder}/{name}" for name in names if name not in faults]
-    if kind == ".tar":
+    if kind in READ_ARCHIVES:
         yield from tar_sources(uris, scan)
     else:
         yield from partitioned([parquet_source(uri) for uri in uris], folder, scan)
@@ -134,14 +143,11 @@ def _manifests(
         yield refused_source(folder + "/", faults)
 
 
-def _leave_archives(folder: str, listing: Listing, scan: Scan) -> list[str]:
-    """Take archives out of a listing, and say what unpacks them."""
-    archives = [name for name in listing.names if archive_of(name)]
+def _leave_archives(folder: str, archives: list[str], scan: Scan) -> None:
+    """Say of archives that are not read what unpacks them."""
     if archives:
         why = f"{unpack_first(f'{folder}/{archives[0]}')}, or what you unpack all of them to"
         scan.noticed.leave_out("archives", map(archive_of, archives), why)
-        listing.names = [name for name in listing.names if not archive_of(name)]
-    return archives
 
 
 def _set_aside(listing: Listing, kind: str, scan: Scan) -> None:

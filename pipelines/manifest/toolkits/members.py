@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import posixpath
+import stat
+import struct
 import tarfile
+import zipfile
+import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +18,11 @@ import numpy as np
 from actors.storage.fetch import byte_range
 
 _BEYOND_BYTES = 1 << 20  # behind the end of a tar there are zeros up to the end of a record
-Kind = Literal["file", "sparse", "link", "folder"]
-_FILES: tuple[Kind, ...] = ("file", "sparse")
+_MOST_DIRECTORY_BYTES = 64 << 20  # of a zip, which is held; some 700,000 members
+_ZIP_END = struct.Struct("<4sHHHHIIH")
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+Kind = Literal["file", "odd", "link", "folder"]
+_FILES: tuple[Kind, ...] = ("file", "odd")
 
 
 class DamagedArchive(Exception):
@@ -30,7 +37,7 @@ class Member:
         name: its path there.
         offset: of its first byte in the archive.
         size: of it in bytes.
-        kind: whether its bytes lie there in a row.
+        kind: of it; the bytes of an odd file cannot be read from where they lie.
     """
 
     name: str
@@ -39,8 +46,17 @@ class Member:
     kind: Kind = "file"
 
 
+class UnreadableMember(Exception):
+    """A member that cannot be read, in an archive that can."""
+
+
 class Archive(Protocol):
     """An archive whose members can be read where they lie."""
+
+    @property
+    def odd(self) -> str:
+        """What is wrong with odd files, and what to do about it."""
+        ...
 
     @property
     def header_bytes(self) -> int:
@@ -60,6 +76,7 @@ class Archive(Protocol):
 
         Raises:
             DamagedArchive: it is cut short there.
+            UnreadableMember: this one is damaged.
         """
         ...
 
@@ -87,11 +104,13 @@ class TarArchive:
         file: its bytes, seekable.
         uri: its address.
         header_bytes: of a member.
+        odd: what is wrong with members that are not stored as they are.
     """
 
     file: BinaryIO
     uri: str
     header_bytes: int = tarfile.BLOCKSIZE
+    odd: str = "is a sparse member; pack the tar without --sparse"
 
     def members(self) -> Iterator[Member]:
         self.file.seek(0)
@@ -132,7 +151,70 @@ def _kind(found: tarfile.TarInfo) -> Kind:
     if not found.isfile():
         return "link"
     # a few bytes may stand for any number, and they are not where others are
-    return "sparse" if found.issparse() else "file"
+    return "odd" if found.issparse() else "file"
+
+
+class ZipArchive:
+    """A zip, by the directory at its end.
+
+    Args:
+        file: its bytes, seekable.
+        uri: its address.
+
+    Raises:
+        DamagedArchive: it is none, or has too many members to be read where it is.
+    """
+
+    header_bytes = 100  # about what the directory holds of a member
+    odd = "is encrypted or packed in a way that is not read; unzip the archive"
+
+    def __init__(self, file: BinaryIO, uri: str) -> None:
+        self.uri = uri
+        try:
+            if _directory_bytes(file) > _MOST_DIRECTORY_BYTES:
+                raise DamagedArchive(f"{uri} has too many members to be read where it is")
+            self._zip = zipfile.ZipFile(file)
+        except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+            raise DamagedArchive(f"{uri} is no whole zip; fetch it again") from error
+
+    def members(self) -> Iterator[Member]:
+        return brought_together(map(_zip_member, self._zip.infolist()))
+
+    def read(self, member: Member, size: int) -> bytes:
+        try:
+            with self._zip.open(member.name) as stream:
+                return stream.read(min(size, member.size))
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+            raise UnreadableMember("is damaged; fetch the zip again") from error
+
+    def address(self, member: Member) -> str:
+        packed = self._zip.getinfo(member.name).compress_size
+        return byte_range(self.uri, member.offset, packed)
+
+
+def _directory_bytes(file: BinaryIO) -> int:
+    """Size of a zip's directory as its end tells it; that of a zip of more than 4 GiB is what lies
+    before its end, at most."""
+    size = file.seek(0, 2)
+    file.seek(max(size - _ZIP_END.size - 0xFFFF, 0))
+    tail = file.read()
+    at = tail.rfind(b"PK\5\6")
+    if at < 0 or len(tail) - at < _ZIP_END.size:
+        raise ValueError("no end of a directory")
+    found = int(_ZIP_END.unpack_from(tail, at)[5])
+    if found != 0xFFFFFFFF:
+        return found
+    at = tail.rfind(b"PK\6\6")  # of zip64, which has it at byte 40
+    return int.from_bytes(tail[at + 40 : at + 48], "little") if at >= 0 else size
+
+
+def _zip_member(found: zipfile.ZipInfo) -> Member:
+    if found.is_dir():
+        return Member(found.filename, 0, 0, "folder")
+    is_read = found.compress_type in _METHODS and not found.flag_bits & 1
+    is_link = found.create_system == 3 and stat.S_ISLNK(found.external_attr >> 16)
+    kind: Kind = "link" if is_link else "file" if is_read else "odd"
+    return Member(found.filename, found.header_offset, found.file_size, kind)
 
 
 def lie_apart(members: Iterator[Member]) -> bool:
@@ -163,7 +245,7 @@ def brought_together(members: Iterator[Member]) -> Iterator[Member]:
     """
     keys: dict[str, int] = {}
     suffixes: dict[str, int] = {}
-    of_key, of_suffix, offsets, sizes, sparse = (array("q") for _ in range(5))
+    of_key, of_suffix, offsets, sizes, odd = (array("q") for _ in range(5))
     damage: DamagedArchive | None = None
     try:
         for member in members:
@@ -176,13 +258,13 @@ def brought_together(members: Iterator[Member]) -> Iterator[Member]:
             of_suffix.append(suffixes.setdefault(suffix, len(suffixes)))
             offsets.append(member.offset)
             sizes.append(member.size)
-            sparse.append(member.kind == "sparse")
+            odd.append(member.kind == "odd")
     except DamagedArchive as error:
         damage = error
     names, endings = list(keys), list(suffixes)
     order = np.argsort(np.frombuffer(of_key, np.int64), kind="stable") if of_key else ()
     for place in order:
-        kind: Kind = "sparse" if sparse[place] else "file"
+        kind: Kind = "odd" if odd[place] else "file"
         name = names[of_key[place]] + endings[of_suffix[place]]
         yield Member(name, offsets[place], sizes[place], kind)
     if damage:

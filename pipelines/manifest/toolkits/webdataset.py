@@ -26,6 +26,8 @@ from pipelines.manifest.toolkits.members import (
     DamagedArchive,
     Member,
     TarArchive,
+    UnreadableMember,
+    ZipArchive,
     brought_together,
     lie_apart,
     split_name,
@@ -39,6 +41,7 @@ _TEXTS = {".txt": "text", **{f".{name}": name for name in _COLUMNS}}
 _WHY = "of a sample its audio, .json and texts such as .txt are read"
 _WHY_BY_NAME = f"{_WHY}; --set manifest.suffixes=all also takes what is audio by its content"
 _SECOND = "second sounds"
+_SOUNDLESS = "texts without a sound of their name"
 _FEW = 2
 _APART = "has members of one sample that do not lie in a row; they were brought together by name"
 _HALF = (
@@ -62,7 +65,24 @@ def read_tar(file: BinaryIO, uri: str, scan: Scan | None = None) -> pa.Table:
     return read_samples(TarArchive(file, uri), uri, scan or Scan())
 
 
-def read_samples(archive: Archive, uri: str, scan: Scan) -> pa.Table:
+def read_zip(file: BinaryIO, uri: str, scan: Scan) -> pa.Table:
+    """The samples of a zip, see `read_samples`; where it holds sounds, those without one are left
+    out: corpora have their texts in folders of their own.
+
+    Args:
+        file: the zip, seekable.
+        uri: its address, which `audio` of every row begins with.
+        scan: how many rows suffice.
+
+    Raises:
+        DamagedArchive: it is no zip.
+    """
+    archive = ZipArchive(file, uri)
+    sounds = (split_name(member.name)[2] in AUDIO_SUFFIXES for member in archive.members())
+    return read_samples(archive, uri, scan, any(sounds))
+
+
+def read_samples(archive: Archive, uri: str, scan: Scan, needs_sound: bool = False) -> pa.Table:
     """The samples of an archive, in the order of their first members.
 
     Args:
@@ -70,6 +90,7 @@ def read_samples(archive: Archive, uri: str, scan: Scan) -> pa.Table:
         uri: its address.
         scan: how many rows suffice; headers count as characters, and samples are read whole. It
             is told which members are left out.
+        needs_sound: samples without a sound are left out.
 
     Returns:
         `id` (the key), `audio`, `text` of ``.txt``, and the keys of ``.json``; a key with several
@@ -81,7 +102,8 @@ def read_samples(archive: Archive, uri: str, scan: Scan) -> pa.Table:
 
     def numbered(meter: CharacterCount) -> NumberedRows:
         left_out.clear()  # of a first reading
-        readers.append(_Reader(archive, scan.suffixes == "all", are_apart, meter, left_out))
+        by_content = scan.suffixes == "all"
+        readers.append(_Reader(archive, by_content, are_apart, needs_sound, meter, left_out))
         return enumerate(readers[-1].samples(), 1)
 
     readers: list[_Reader] = []
@@ -104,7 +126,8 @@ def read_samples(archive: Archive, uri: str, scan: Scan) -> pa.Table:
     if are_apart:
         scan.noticed.understood(uri, _APART)
     why = _WHY if scan.suffixes == "all" else _WHY_BY_NAME
-    scan.noticed.leave_out("tar members", left_out, why)
+    what = "zip members" if isinstance(archive, ZipArchive) else "tar members"
+    scan.noticed.leave_out(what, left_out, why)
     return table
 
 
@@ -117,12 +140,14 @@ class _Sample:
         sounds: addresses of the audio.
         facts: what texts and JSON say; what is wrong with them is under `fault`.
         suffixes: of all members, with their parts.
+        is_odd: one of them cannot be read.
     """
 
     key: str
     sounds: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Row] = field(default_factory=dict)
     suffixes: set[str] = field(default_factory=set)
+    is_odd: bool = False
     _videos: set[str] = field(default_factory=set)
 
     def hear(self, part: str, ending: str, address: str) -> bool:
@@ -162,6 +187,7 @@ class _Reader:
         archive: it.
         by_content: members of other suffixes are audio if they begin as audio does.
         are_apart: members of a key have others between them, and are brought together first.
+        needs_sound: samples without a sound are left out.
         meter: counts what is read.
         left_out: counts members that are not, by suffix.
     """
@@ -169,6 +195,7 @@ class _Reader:
     archive: Archive
     by_content: bool
     are_apart: bool
+    needs_sound: bool
     meter: CharacterCount
     left_out: Counter[str]
     _seen: set[int] = field(default_factory=set)  # hashes of keys, to be small
@@ -194,14 +221,14 @@ class _Reader:
                 self.meter.characters += self.archive.header_bytes
                 key, part, ending = split_name(member.name)
                 # what has no ending belongs to no sample, as for the library
-                is_file = member.kind in ("file", "sparse")
+                is_file = member.kind in ("file", "odd")
                 if not is_file or not ending or posixpath.basename(key) == "":
                     self._leave_out(member, ending)
                     continue
                 if sample and sample.key != key:
                     if len(self._shapes) < _FEW:
                         self._shapes.add(frozenset(sample.suffixes))
-                    yield from sample.rows()
+                    yield from self._rows(sample)
                     sample = None
                 if not sample:
                     sample = _Sample(key)
@@ -209,12 +236,18 @@ class _Reader:
                 self._add(sample, member, part, ending)
         except DamagedArchive as error:
             if sample and self.are_apart:  # it is no less whole than others
-                yield from sample.rows()
+                yield from self._rows(sample)
             yield str(error)
         else:
             if sample:
-                yield from sample.rows()
+                yield from self._rows(sample)
         self._is_ended = True
+
+    def _rows(self, sample: _Sample) -> Iterator[Row]:
+        if sample.sounds or sample.is_odd or not self.needs_sound:
+            yield from sample.rows()
+        elif sample.facts:
+            self.left_out[_SOUNDLESS] += 1
 
     def _begin(self, key: str) -> None:
         if not self.are_apart and hash(key) in self._seen:
@@ -230,20 +263,26 @@ class _Reader:
         sample.suffixes.add(suffix)
         is_text = ending == ".json" or ending in _TEXTS
         is_audio = ending in AUDIO_SUFFIXES
-        if member.kind == "sparse":
+        if member.kind == "odd":
             if is_text or is_audio:
-                fault = f"{ending} is a sparse member; pack the tar without --sparse"
-                sample.facts.setdefault(part, {})["fault"] = fault
+                sample.is_odd = True
+                sample.facts.setdefault(part, {})["fault"] = f"{ending} {self.archive.odd}"
             else:
                 self.left_out[ending] += 1
         elif is_text:
             self.meter.characters += member.size
             self._add_text(sample.facts.setdefault(part, {}), member, ending)
-        elif is_audio or (self.by_content and holds_audio(self.archive.read(member, LOOK_BYTES))):
+        elif is_audio or (self.by_content and self._is_audio(member)):
             if not sample.hear(part, ending, self.archive.address(member)):
                 self.left_out[_SECOND] += 1
         else:
             self.left_out[ending] += 1
+
+    def _is_audio(self, member: Member) -> bool:
+        try:
+            return holds_audio(self.archive.read(member, LOOK_BYTES))
+        except UnreadableMember:
+            return False
 
     def _leave_out(self, member: Member, ending: str) -> None:
         if member.kind == "link":
@@ -255,8 +294,11 @@ class _Reader:
         """Read a small member into the row; what is wrong with it goes to the key `fault`."""
         if member.size > _MAX_MEMBER_BYTES:
             row["fault"] = f"{extension} of {member.size} bytes; at most {_MAX_MEMBER_BYTES}"
-        else:
+            return
+        try:
             _add_facts(row, self.archive.read(member, member.size), extension)
+        except UnreadableMember as fault:
+            row["fault"] = f"{extension} {fault}"
 
 
 def _add_facts(row: Row, data: bytes, extension: str) -> None:

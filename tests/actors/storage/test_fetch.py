@@ -6,6 +6,8 @@ import http.server
 import io
 import os
 import threading
+import tracemalloc
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -224,3 +226,45 @@ def test_a_part_is_believed_of_the_tar_that_was_read_alone(tmp_path: Path) -> No
             fetch(f"{secret}#bytes=0+8", policy=beside)
         assert caught.value.kind == "missing_file"  # it is a name like any other
         assert "the secr" not in caught.value.message
+
+
+@pytest.mark.parametrize("blocks_from", [1, 1 << 20])
+@pytest.mark.parametrize("where", ["local", "s3"])
+def test_a_member_of_a_zip(
+    where: str, blocks_from: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Stored and deflated, from a header whose name and extra field have any length."""
+    data = bytes(range(256)) * 40
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("stored", data)
+        archive.writestr("a/deflated", data, zipfile.ZIP_DEFLATED)
+        places = {info.filename: info for info in archive.infolist()}
+    root = str(tmp_path) if where == "local" else request.getfixturevalue("bucket")
+    whole = (tmp_path / "a.zip").read_bytes()
+    Storage(root).put("a.zip", whole)
+    for info in places.values():
+        uri = byte_range(f"{root}/a.zip", info.header_offset, info.compress_size)
+        with open_uri(uri, blocks_from=blocks_from) as file:
+            assert file.read() == data
+            assert file.seek(-5, io.SEEK_END) == len(data) - 5
+        with pytest.raises(BadRow) as caught, open_uri(uri, Limits(len(data) - 1)):
+            pass
+        assert caught.value.kind == "too_large"
+        assert caught.value.message.count(f"{root}/a.zip") == 1
+    packed = places["a/deflated"]
+    for at, size in ((packed.header_offset + 1, 9), (packed.header_offset, 9), (len(whole), 1)):
+        assert kind_of(byte_range(f"{root}/a.zip", at, size), 1 << 20) == "unreadable_file"
+
+
+def test_a_member_that_unpacks_to_more_than_a_file_may_is_no_matter_of_memory(
+    tmp_path: Path,
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(64 << 20))
+    uri = byte_range(str(tmp_path / "a.zip"), 0, archive.getinfo("zeros").compress_size)
+    tracemalloc.start()
+    try:
+        assert kind_of(uri, 4 << 20) == "too_large"
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
