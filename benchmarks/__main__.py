@@ -6,7 +6,20 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import driver, encode, flow, gpu, lm, load, pipeline, plot, record, start, trust
+from benchmarks import (
+    driver,
+    encode,
+    flow,
+    gpu,
+    lm,
+    load,
+    manifests,
+    pipeline,
+    plot,
+    record,
+    start,
+    trust,
+)
 
 BENCHMARKS = {
     "driver": driver.run,
@@ -15,6 +28,7 @@ BENCHMARKS = {
     "gpu": gpu.run,
     "lm": lm.run,
     "load": load.run,
+    "manifests": manifests.run,
     "pipeline": pipeline.run,
     "plot": plot.run,
     "start": start.run,
@@ -34,10 +48,11 @@ def main() -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="load, start, trust: measure another checkout beside this one",
+        help="load, manifests, start, trust: measure another checkout beside this one",
     )
     arguments = parser.parse_args()
-    more = {"against": arguments.against} if arguments.name in ("load", "start", "trust") else {}
+    beside = ("load", "manifests", "start", "trust")
+    more = {"against": arguments.against} if arguments.name in beside else {}
     figures = BENCHMARKS[arguments.name](arguments.quick, **more)
     if arguments.name != "plot":
         record.append(arguments.name, arguments.quick, figures)
