@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 _WORKERS = 2
+_CODES = pa.list_(pa.list_(pa.uint16(), 8))  # [T][8]
 _MADE_BEFORE = {
     "actors.stages.load": "actors.load",
     "pipelines.executor.stages": "pipelines.graph",
@@ -99,10 +100,11 @@ class CountingEncoder:
         with Path(self.path).open("a") as file:
             file.write(f"{table.num_rows}\n")
         for name in ("reason_codes", "recon_codes"):
-            place = table.schema.get_field_index(name)
-            kind = table.schema.field(name).type
-            table = table.set_column(place, name, pa.array([[[1] * 8]] * table.num_rows, kind))
-        return table.drop_columns(["wave", "source"])
+            codes = pa.array([[[1] * 8]] * table.num_rows, _CODES)
+            table = table.drop_columns([name]) if name in table.column_names else table
+            table = table.append_column(name, codes)
+        sounds = [name for name in ("wave", "source") if name in table.column_names]
+        return table.drop_columns(sounds)
 
 
 def recomputed(folder: str, added: str, output: str) -> list[float]:
