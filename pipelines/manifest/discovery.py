@@ -27,11 +27,12 @@ from pipelines.manifest.formats.text_formats import table_of_files
 from pipelines.manifest.listing import Listing, check_files
 from pipelines.manifest.partitions import partitioned
 from pipelines.manifest.shards import alike
-from pipelines.manifest.sources import Source, check_base, files_source, with_base
+from pipelines.manifest.sources import Source, check_base, files_source, ids_apart, with_base
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.toolkit_files import file_sources
+from pipelines.manifest.toolkits.nemo_tarred import expanded
 from uniaudio2.errors import BadRow
-from uniaudio2.shown import shown
+from uniaudio2.shown import quoted, shown
 
 _LOOK_S = 60.0
 _FOLDERS = "a pattern takes files; '**' reaches into folders"
@@ -61,7 +62,17 @@ def _sources(uri: str, scan: Scan) -> list[Source]:
         scan.noticed.leave_out("folders", ["matched"] * (len(found) - len(names)), _FOLDERS)
         if not names:
             raise UsageError(f"{uri}: the pattern matches no file; check the path")
-        return _pattern_sources(uri, names, scan)
+        root = posixpath.dirname(re.split(r"[*?[]", path, maxsplit=1)[0]).rstrip("/")
+        return _pattern_sources(uri, root, names, scan)
+    if (names := expanded(path)) and not fs.exists(path):
+        absent = [name for name in names if not fs.exists(name)]
+        if absent:
+            raise UsageError(
+                f"{uri}: {len(absent)} of the {len(names)} files that it names are not there, such "
+                f"as {quoted(absent[0])}; fetch them, or name fewer"
+            )
+        root = posixpath.commonpath([posixpath.dirname(name) for name in names])
+        return _pattern_sources(uri, root, names, scan)
     if scan.format and fs.isdir(path):
         raise UsageError(
             f"{uri} is a folder, and --format {scan.format} is about the lines of a file; name the "
@@ -103,16 +114,16 @@ def _is_folder(fs: AbstractFileSystem, path: str, uri: str) -> bool:
     return bool(facts["type"] == "directory")
 
 
-def _pattern_sources(uri: str, names: list[str], scan: Scan) -> list[Source]:
+def _pattern_sources(uri: str, root: str, names: list[str], scan: Scan) -> list[Source]:
     """The sources of the files that a glob matches.
 
     Args:
         uri: the glob.
+        root: the folder that it begins in.
         names: paths of files on its file system.
         scan: how much of it is wanted.
     """
-    fs, path = split_uri(uri)
-    root = posixpath.dirname(re.split(r"[*?[]", path, maxsplit=1)[0]).rstrip("/")
+    fs, _ = split_uri(uri)
     inner = {name: name[len(root) + 1 :] for name in names}
     is_local = isinstance(fs, LocalFileSystem)
     listing = check_files(root, list(inner.values()), scan) if is_local else Listing([])
@@ -131,7 +142,10 @@ def _pattern_sources(uri: str, names: list[str], scan: Scan) -> list[Source]:
         found += file_sources(uri, name, scan) if corpus is None else corpus
     if all(name.endswith(".parquet") for name in names):
         found = partitioned(found, full_uri(uri, root), scan)
-    return alike(found, scan) + refused
+    found = alike(found, scan)
+    if all(source.pinned for source in found):  # by manifests in shards, beside their tars
+        found = ids_apart(found, [posixpath.splitext(posixpath.basename(s.uri))[0] for s in found])
+    return found + refused
 
 
 def _audio_table(uri: str, root: str, names: list[str], listing: Listing, scan: Scan) -> Source:

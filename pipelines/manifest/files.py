@@ -15,6 +15,7 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.batch.schema import FAULT_COLUMN
+from actors.storage.addresses import scheme_of
 from actors.storage.fetch import Limits, open_uri, read_head, require_regular
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
@@ -181,10 +182,31 @@ def beside(uri: str, name: str, scan: Scan) -> str | None:
     return f"{folder}/{name}"
 
 
-def members_of(uri: str) -> dict[str, str]:
-    """The files in a tar, see `tar_members`."""
+def tars_beside(uri: str) -> list[str]:
+    """The tars in the folder of a file, or in the folder above where there is none."""
+    folder = posixpath.dirname(uri)
+    for where in (folder, posixpath.dirname(folder)):
+        if scheme_of(where) != scheme_of(folder):  # above a bucket there is nothing
+            break
+        fs, path = split_uri(where)
+        found = [str(name) for name in fs.ls(path, detail=False)]
+        names = sorted(posixpath.basename(name) for name in found if name.endswith(".tar"))
+        if names:
+            return [f"{where}/{name}" for name in names]
+    return []
+
+
+def members_of(uri: str, scan: Scan) -> dict[str, str]:
+    """The files in a tar, see `tar_members`.
+
+    Raises:
+        UsageError: it is a link that is not followed.
+    """
     fs, path = split_uri(uri)
     if isinstance(fs, LocalFileSystem):
+        folder, name = posixpath.split(path)
+        if fault := check_files(folder, [name], scan).fault(name):
+            raise UsageError(f"{uri}: {fault}")
         require_regular(path)
     with fs.open(path, "rb", cache_type="readahead") as file:
         return tar_members(file, uri)

@@ -35,7 +35,7 @@ from pipelines.manifest.tables.noticed import HIDDEN, suffix_of
 from pipelines.manifest.tables.packing import PACKINGS
 from pipelines.manifest.tables.row_tables import Row, table_of_dicts
 from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.toolkit_files import json_sources
+from pipelines.manifest.toolkit_files import json_sources, tarred_sources
 from pipelines.manifest.toolkits import kaldi, saved_datasets
 from pipelines.manifest.toolkits.lhotse_sets import shar_tar
 from uniaudio2.errors import BadRow
@@ -159,13 +159,16 @@ def _set_aside(listing: Listing, kind: str, scan: Scan) -> None:
 
 
 def _other_toolkit(uri: str, listing: Listing, scan: Scan) -> list[Source] | None:
-    """The sources of a folder that `datasets` or Kaldi lays out; None for any other folder."""
+    """The sources of a folder that `datasets`, NeMo or Kaldi lays out; None for any other."""
     names = set(listing.names)
     try:
         if saved_datasets.is_saved(names):
             return list(_saved_dataset(uri, listing, scan))
     except BadRow as error:
         raise UsageError(error.message) from error
+    tarred = tarred_sources(uri, listing, scan)
+    if tarred is not None:
+        return tarred
     scps = kaldi.data_folders(names)
     return _kaldi_folders(uri, scps, listing, scan) if scps else None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
+from collections import Counter
 from dataclasses import replace
 
 import pyarrow as pa
@@ -19,11 +21,12 @@ from pipelines.manifest.files import (
     refused_source,
     small_source,
     tar_sources,
+    tars_beside,
 )
 from pipelines.manifest.formats.text_formats import PARSERS, Parse, objects_of, parse_jsonl
 from pipelines.manifest.listing import Listing
 from pipelines.manifest.shards import alike
-from pipelines.manifest.sources import Source, identity
+from pipelines.manifest.sources import Source, identity, ids_apart
 from pipelines.manifest.tables.noticed import suffix_of
 from pipelines.manifest.tables.packing import without_packing
 from pipelines.manifest.tables.row_tables import Row
@@ -31,9 +34,11 @@ from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import TextFile
 from pipelines.manifest.toolkits import lhotse_sets, path_lists
 from pipelines.manifest.toolkits.lhotse import is_lhotse
+from pipelines.manifest.toolkits.nemo_tarred import Shards, by_shard, member_of, names_shard
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import quoted
 
+_EXAMPLES = 3
 _LIMITS = Limits(1 << 62)  # a tar is looked at, not read
 _LISTS: dict[str, tuple[Parse, str]] = {
     "objects": (parse_jsonl, "holds JSON objects: each is a row"),
@@ -49,8 +54,12 @@ def file_sources(uri: str, path: str, scan: Scan) -> list[Source]:
         return [small_source(full, path_lists.parse_paths, scan)]
     if path.lower().endswith(path_lists.SUFFIXES):
         return _listed(full, scan)
-    together = _lhotse(full, scan) if is_json(path) else None
-    return files.file_sources(uri, path, scan) if together is None else [together]
+    if is_json(path):
+        together = _lhotse(full, scan)
+        found = [together] if together else _tarred(full, scan)
+        if found:
+            return found
+    return files.file_sources(uri, path, scan)
 
 
 def is_json(name: str) -> bool:
@@ -77,6 +86,99 @@ def json_sources(folder: str, names: list[str], listing: Listing, scan: Scan) ->
         elif not scan.suffices(0, 0):
             found.append(_lhotse(uri, scan) or small_source(uri, parse_jsonl, scan))
     return alike(found, scan)
+
+
+def tarred_sources(folder: str, listing: Listing, scan: Scan) -> list[Source] | None:
+    """The sources of a folder that NeMo's tarred manifests lie in; None for any other folder."""
+    tars = [name for name in listing.names if name.endswith(".tar")]
+    places = {posixpath.dirname(name) for name in tars}
+    jsons = [name for name in listing.names if places and is_json(name)]
+    right = [name for name in jsons if posixpath.dirname(name) in places]
+    below = [name for name in jsons if posixpath.dirname(posixpath.dirname(name)) in places]
+    for names in (right, [name for name in below if name not in right]):
+        found = {name: got for name in names if (got := _tarred(f"{folder}/{name}", scan))}
+        if found:
+            break
+    else:
+        return None
+    some = ", ".join(quoted(name, 80) for name in list(found)[:_EXAMPLES])
+    how = f"holds {len(found)} tarred manifests of NeMo ({some}), which are read"
+    scan.noticed.understood(folder, how)
+    others = listing.left_out([*found, *tars])
+    scan.noticed.leave_out("files", others, "the manifests beside the tars name no others")
+    sources = [source for got in found.values() for source in got]
+    return ids_apart(sources, [_stem(source.uri) for source in sources])
+
+
+def _stem(uri: str) -> str:
+    return posixpath.splitext(posixpath.basename(uri))[0]
+
+
+def _tarred(uri: str, scan: Scan) -> list[Source]:
+    """The tars of a tarred manifest of NeMo, a source each, and the entries that fail; none for any
+    other file."""
+    first = _first(uri, scan)
+    shard = names_shard(first, uri)
+    if shard is None:
+        return []
+    tars = by_shard(tars_beside(uri))
+    look = functools.cache(functools.partial(members_of, scan=scan))
+    is_told = "shard_id" in first and bool(tars)
+    if not is_told and (
+        shard not in tars or not member_of(first["audio_filepath"], look(tars[shard]))
+    ):
+        return []
+    shards = Shards(uri, tars, look)
+
+    def parse(data: TextFile | bytes, scan: Scan | None) -> pa.Table:
+        return parse_jsonl(data, scan, shards.row)
+
+    def read(scan: Scan) -> list[Source]:
+        return _by_tar(small_source(uri, parse, scan))
+
+    is_whole = scan.rows is None
+    found = read(scan)
+    if is_whole:
+        scan.noticed.leave_out(
+            "tar members", shards.unused(), "no entry of the manifest names them"
+        )
+    if sum(source.pinned for source in found) == 1:  # else rows are not those of the first tar
+        found[0] = replace(found[0], again=lambda scan: read(scan)[0])
+    return ids_apart(found, [_stem(source.uri) for source in found])
+
+
+def _by_tar(source: Source) -> list[Source]:
+    """The rows of a table by the tars that they are heard in, in order, and those that fail."""
+    table = source.table
+    if table is None or "audio" not in table.column_names:
+        return [source]
+    places: dict[str, list[int]] = {}
+    for place, address in enumerate(table["audio"].to_pylist()):
+        tar = address.rpartition("#bytes=")[0] if isinstance(address, str) else ""
+        places.setdefault(tar, []).append(place)
+    sources = []
+    for tar, rows in sorted(places.items(), key=lambda item: (not item[0], item[1][0])):
+        part = _numbered(table.take(rows))
+        if tar:
+            own = Source(tar, identity(tar), len(rows), part.schema, part, pinned=True)
+        else:
+            own = replace(source, rows=len(rows), table=part, again=None)
+        sources.append(own)
+    return sources
+
+
+def _numbered(table: pa.Table) -> pa.Table:
+    """Rows of one tar; of those that share a name which is their id, all but the first have their
+    number behind it."""
+    if not {"id", "audio_filepath"} <= {*table.column_names}:
+        return table
+    seen = Counter[str]()
+    ids = table["id"].to_pylist()
+    for place, name in enumerate(table["audio_filepath"].to_pylist()):
+        if name and ids[place] == name:
+            seen[name] += 1
+            ids[place] = name if seen[name] == 1 else f"{name}#{seen[name]}"
+    return table.set_column(table.column_names.index("id"), "id", pa.array(ids, pa.string()))
 
 
 def _without_parts(folder: str, names: list[str], listing: Listing, scan: Scan) -> list[str]:
@@ -152,7 +254,7 @@ def _supervised(uri: str, recorded: str, scan: Scan) -> Source:
 def _shar(uri: str, tar: str, scan: Scan) -> Source:
     """Cuts of Shar, whose audio is in a tar under their ids: what their recordings are called is
     that of the whole recording which they were cut from."""
-    fill = lhotse_sets.filled(members_of(tar))
+    fill = lhotse_sets.filled(members_of(tar, scan))
 
     def parse(data: TextFile | bytes, scan: Scan | None) -> pa.Table:
         return parse_jsonl(data, scan, fill)

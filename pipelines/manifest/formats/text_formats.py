@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,7 +92,7 @@ def parse_jsonl(
 
 
 def objects_of(file: TextFile) -> Iterator[Any]:
-    """The values of JSON lines or of an array, but for those that are none."""
+    """The values of JSON lines or of an array; None for those that are none."""
     texts = file.texts()
     start = next(texts)
     texts = itertools.chain([start], texts)
@@ -101,8 +100,10 @@ def objects_of(file: TextFile) -> Iterator[Any]:
         yield from (value for _, value in spread_objects(texts) if isinstance(value, dict))
         return
     for _, line in lines_of(file, None, texts):
-        with suppress(ValueError, RecursionError):
+        try:
             yield json.loads(line.rstrip(" \t,") if isinstance(line, str) else "")
+        except (ValueError, RecursionError):
+            yield None
 
 
 def _json_row(line: str | LongLine, number: int, objects: _Objects) -> Row | str:
