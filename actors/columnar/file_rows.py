@@ -9,10 +9,9 @@ far more memory than their file, are not read at all.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import BinaryIO, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,19 +20,19 @@ from fsspec.implementations.local import LocalFileSystem
 from actors.columnar.arrow_stream import ArrowStream
 from actors.columnar.chunk_sizes import group_sizes, leaf_chunks
 from actors.columnar.dictionaries import ColumnChunk, Large, replace_large_values
-from actors.columnar.shared_groups import Batches, shared_group
+from actors.columnar.shared_groups import Batches, file_state, shared_group
 from actors.columnar.value_bounds import TOO_LARGE, bounded, bounded_table, joined, limit_of
 from actors.columnar.views import plain_batch, plain_schema, plain_table
 from actors.storage.fetch import require_regular
 from actors.storage.file_systems import split_uri
 
+Share = Literal["nothing", "parts", "wholes"]
 _BATCH_ROWS = 4096
 _BATCH_BYTES = 256 << 20
 _SHARED_BYTES = 1 << 20  # less is read as fast again as it is looked for
 _BUFFER_BYTES = 8 << 20
 _FOOTERS = 4
 _footers: dict[tuple[str, str | None], pq.FileMetaData] = {}  # of the files that units lie in
-_MARKS = {"ETag", "etag", "mtime", "LastModified", "last_modified", "blob_id"}
 
 
 def open_parquet(uri: str) -> pq.ParquetFile:
@@ -58,7 +57,7 @@ def read_file_rows(
         with ArrowStream(uri) as file:
             table = file.read(start, stop, columns)
             return bounded_table(plain_table(table), limits)
-    return read_parquet_rows(uri, start, stop, columns, limits, paths_only, share=True)
+    return read_parquet_rows(uri, start, stop, columns, limits, paths_only, "parts")
 
 
 def read_parquet_rows(
@@ -68,11 +67,11 @@ def read_parquet_rows(
     columns: list[str] | None = None,
     limits: Mapping[str, int] | None = None,
     paths_only: Sequence[str] = (),
-    share: bool = False,
+    share: Share = "nothing",
 ) -> pa.Table:
     """Rows ``start`` to ``stop`` of a Parquet file, reading only the row groups they lie in.
 
-    With `share` others of this machine will want other rows of these groups, see `shared_groups`.
+    Groups of which others of this machine want other rows may be shared, see `shared_groups`.
     """
     with _parquet(uri, start, stop, columns, limits, paths_only, share) as rows:
         batches = [bounded(batch, limits, rows.swapped) for batch in rows.batches(_BATCH_ROWS)]
@@ -82,9 +81,13 @@ def read_parquet_rows(
 def file_batches(
     uri: str, stop: int, columns: list[str] | None, most_rows: int = _BATCH_ROWS
 ) -> Iterator[pa.RecordBatch]:
-    """The first ``stop`` rows of a Parquet or Arrow file in order, a batch in memory at a time."""
+    """The first ``stop`` rows of a Parquet or Arrow file in order, a batch in memory at a time.
+
+    Where all columns are read, those who read the rows anew find the first groups shared.
+    """
     if not uri.endswith(".arrow"):
-        with _parquet(uri, 0, stop, columns) as rows:
+        share: Share = "nothing" if columns else "wholes"
+        with _parquet(uri, 0, stop, columns, share=share) as rows:
             for batch in rows.batches(most_rows):
                 yield bounded(batch, None, rows.swapped)
         return
@@ -105,14 +108,14 @@ def _parquet(
     columns: list[str] | None,
     limits: Mapping[str, int] | None = None,
     paths_only: Sequence[str] = (),
-    share: bool = False,
+    share: Share = "nothing",
 ) -> Iterator[_ParquetRows]:
     raw = _open(uri)
-    state = _state(raw) if share else None
+    state = file_state(raw) if share != "nothing" else None
     with pq.ParquetFile(raw, metadata=_footers.get((uri, state))) as file:
         if state:
             _keep_footer((uri, state), file.metadata)
-        rows = _ParquetRows(uri, file, start, stop, columns, None, paths_only, limits, state)
+        rows = _ParquetRows(uri, file, start, stop, columns, None, paths_only, limits, state, share)
         shared, chunks = rows.shared(), rows.oversized(limits)
         if not shared and not chunks:
             yield rows
@@ -136,18 +139,6 @@ def _keep_footer(key: tuple[str, str], footer: pq.FileMetaData) -> None:
         while len(_footers) >= _FOOTERS:
             _footers.pop(next(iter(_footers)), None)
         _footers[key] = footer
-
-
-def _state(file: Any) -> str | None:
-    """What tells an open file from another one of its name; None where nothing does."""
-    try:
-        facts = os.fstat(file.fileno())
-        return f"{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
-    except (AttributeError, OSError):
-        details = getattr(file, "details", None)
-    if not isinstance(details, dict) or not _MARKS & details.keys():
-        return None
-    return repr(sorted(details.items()))
 
 
 def _without_sounds(file: pq.ParquetFile, names: Sequence[str]) -> list[str]:
@@ -175,9 +166,10 @@ class _ParquetRows:
         paths_only: Sequence[str],
         limits: Mapping[str, int] | None,
         state: str | None = None,
+        share: Share = "nothing",
     ) -> None:
         self.swapped = swapped or {}
-        self._uri, self._state = uri, state
+        self._uri, self._state, self._share = uri, state, share
         if paths_only and "id" in file.schema_arrow.names:
             columns = _without_sounds(file, paths_only)
         self._file, self._start, self._stop, self._columns = file, start, stop, columns
@@ -229,14 +221,18 @@ class _ParquetRows:
         """Batches of a group and their first rows; of a shared one those that are wanted."""
         rows, packed, unpacked = group_sizes(self._file.metadata, group, columns)
         wanted = min(self._stop, before + rows) - max(self._start, before)
+        ahead = self._share == "wholes"
+        is_shared = wanted == rows if ahead else 2 * wanted <= rows
         found = None
-        if self._state and packed >= _SHARED_BYTES and 2 * wanted <= rows:
-            key = json.dumps([self._uri, self._state, group, size, columns])
-            found = shared_group(key, lambda: self._all(group, size, columns), packed, unpacked)
+        if self._state and packed >= _SHARED_BYTES and is_shared:
+            key = json.dumps([self._uri, self._state, group, columns])
+            found = shared_group(
+                key, lambda: self._all(group, size, columns), packed, unpacked, ahead
+            )
         if found is None:
             batches = group_batches(self._file, group, size, columns)
         else:
-            batches = found.batches(max(self._start - before, 0))
+            batches = found.batches(max(self._start - before, 0), size)
         return ((before + at, batch) for at, batch in batches)
 
     def _all(self, group: int, size: int, columns: list[str] | None) -> Iterator[pa.RecordBatch]:

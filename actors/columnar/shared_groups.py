@@ -27,7 +27,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -41,6 +41,8 @@ _BEGUN = "begun"  # in the place of a process: what it read may have ended it
 _AGAIN_S = 3600.0
 _SMALL_BYTES = 64 << 20
 _MOST_BYTES = 16 << 30
+
+_MARKS = {"ETag", "etag", "mtime", "LastModified", "last_modified", "blob_id"}
 
 Batches = Iterator[tuple[int, pa.RecordBatch]]
 
@@ -69,19 +71,40 @@ class SharedGroup:
         facts = os.fstat(self._file.fileno())
         return f"{os.getpid()} {self._file.fileno()} {facts.st_dev} {facts.st_ino}"
 
-    def batches(self, start: int) -> Batches:
-        """Batches from the one that holds row `start` on, and the first row of each."""
+    def batches(self, start: int, most_rows: int) -> Batches:
+        """Batches from the one that holds row `start` on, and the first row of each.
+
+        They have at most `most_rows`, however long those are that were written.
+        """
         for first, offset in self._places[max(bisect_right(self._firsts, start) - 1, 0) :]:
             with pa.ipc.open_stream(self._data.slice(offset)) as stream:
-                yield first, stream.read_next_batch()
+                batch = stream.read_next_batch()
+            for begin in range(0, batch.num_rows, most_rows):
+                yield first + begin, batch.slice(begin, most_rows)
 
 
 _held: OrderedDict[str, SharedGroup | None] = OrderedDict()
 _lock = threading.Lock()
 
 
+def file_state(file: Any) -> str | None:
+    """What tells an open file from another one of its name; None where nothing does."""
+    try:
+        facts = os.fstat(file.fileno())
+        return f"{facts.st_dev} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
+    except (AttributeError, OSError):
+        details = getattr(file, "details", None)
+    if not isinstance(details, dict) or not _MARKS & details.keys():
+        return None
+    return repr(sorted(details.items()))
+
+
 def shared_group(
-    key: str, batches: Callable[[], Iterable[pa.RecordBatch]], packed: int, unpacked: int
+    key: str,
+    batches: Callable[[], Iterable[pa.RecordBatch]],
+    packed: int,
+    unpacked: int,
+    in_advance: bool = False,
 ) -> SharedGroup | None:
     """The group that a key stands for, as some process of this machine has written it.
 
@@ -90,6 +113,7 @@ def shared_group(
         batches: reads the group from its beginning; called where no process has it.
         packed: bytes of it in its file.
         unpacked: bytes that it takes, as its file says.
+        in_advance: it is for others, later; so it does not take the place of another one.
 
     Returns:
         None where it cannot be shared; then it is read as it is. So it is where reading it fails:
@@ -97,6 +121,8 @@ def shared_group(
     """
     with _lock:
         if key not in _held:
+            if in_advance and len(_held) >= _HELD:
+                return None
             try:
                 with _slot(key) as slot:
                     _held[key] = _found(slot, key) or _written(

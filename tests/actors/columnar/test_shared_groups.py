@@ -16,10 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from actors.batch.unit import row_ids
 from actors.columnar import file_rows, shared_groups
 from actors.columnar.file_rows import group_batches, read_file_rows, read_parquet_rows
 from actors.columnar.shared_groups import shared_group
+from actors.stages.load import Loader
 from actors.storage.object_store import Storage
+from pipelines.planning.plan import make_plan, passthrough_schema
+from tests.conftest import wav_bytes
+from uniaudio2.tasks.table import get_task
 
 ROWS = 150
 # prints bytes that were read and the sizes of what they gave; waits until it is told to end
@@ -191,7 +196,7 @@ def _batches() -> Iterator[pa.RecordBatch]:
 def _rows(start: int) -> list[int]:
     group = shared_group("key", _batches, 1000, 1000)
     assert group is not None
-    return [row for _, batch in group.batches(start) for row in batch["row"].to_pylist()]
+    return [row for _, batch in group.batches(start, 100) for row in batch["row"].to_pylist()]
 
 
 def test_batches_before_a_row_are_left_out() -> None:
@@ -199,6 +204,46 @@ def test_batches_before_a_row_are_left_out() -> None:
     assert _rows(9) == list(range(30))
     assert _rows(10) == list(range(10, 30))
     assert _rows(29) == list(range(20, 30))
+
+
+def test_batches_are_no_longer_than_asked() -> None:
+    group = shared_group("key", _batches, 1000, 1000)
+    assert group is not None
+    found = [(first, batch.num_rows) for first, batch in group.batches(12, 4)]
+    assert found == [(10, 4), (14, 4), (18, 2), (20, 4), (24, 4), (28, 2)]
+
+
+def test_what_is_shared_in_advance_takes_nobodys_place() -> None:
+    first = [shared_group(name, _batches, 1000, 1000, in_advance=True) for name in "abc"]
+    assert [group is None for group in first] == [False, False, True]
+    assert shared_group("c", _batches, 1000, 1000) is not None
+    assert list(shared_groups._held) == ["b", "c"]
+
+
+def test_rows_without_ids_are_hashed_and_heard_out_of_one_reading(tmp_path: Path) -> None:
+    for name, rows in (("warm", 2), ("m", 200)):
+        draws = np.random.default_rng(0)
+        sounds = [wav_bytes(draws.normal(0, 0.1, 4800)) for _ in range(rows)]
+        pq.write_table(pa.table({"audio": sounds}), tmp_path / f"{name}.parquet")
+    _loaded(tmp_path / "warm.parquet")  # libraries are read, too
+    path = tmp_path / "m.parquet"
+    before = _read_so_far()
+    loaded = _loaded(path)
+    assert _read_so_far() - before < 1.1 * path.stat().st_size
+    assert loaded["input_samples"].to_pylist() == [4800] * 200
+    assert loaded["id"].to_pylist() == row_ids(pq.read_table(path))
+
+
+def _loaded(path: Path) -> pa.Table:
+    task = get_task("tokenize")
+    plan = make_plan(str(path), task)
+    loader = Loader(task, passthrough_schema(plan.schema))
+    return pa.concat_tables(loader(unit.to_table()) for unit in plan.units)
+
+
+def _read_so_far() -> int:
+    facts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(facts["rchar"])
 
 
 def test_who_ended_while_reading_a_group_did_so_for_all(tmp_path: Path) -> None:
