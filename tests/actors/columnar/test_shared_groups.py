@@ -221,7 +221,7 @@ def test_what_is_shared_in_advance_takes_nobodys_place() -> None:
 
 
 def test_rows_without_ids_are_hashed_and_heard_out_of_one_reading(tmp_path: Path) -> None:
-    for name, rows in (("warm", 2), ("m", 200)):
+    for name, rows in (("warm", 2), ("m", 400)):
         draws = np.random.default_rng(0)
         sounds = [wav_bytes(draws.normal(0, 0.1, 4800)) for _ in range(rows)]
         pq.write_table(pa.table({"audio": sounds}), tmp_path / f"{name}.parquet")
@@ -230,7 +230,7 @@ def test_rows_without_ids_are_hashed_and_heard_out_of_one_reading(tmp_path: Path
     before = _read_so_far()
     loaded = _loaded(path)
     assert _read_so_far() - before < 1.1 * path.stat().st_size
-    assert loaded["input_samples"].to_pylist() == [4800] * 200
+    assert loaded["input_samples"].to_pylist() == [4800] * 400
     assert loaded["id"].to_pylist() == row_ids(pq.read_table(path))
 
 
