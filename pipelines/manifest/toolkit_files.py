@@ -134,7 +134,7 @@ def _tarred(uri: str, scan: Scan) -> list[Source]:
         return parse_jsonl(data, scan, shards.row)
 
     def read(scan: Scan) -> list[Source]:
-        return _by_tar(small_source(uri, parse, scan))
+        return _by_tar(small_source(uri, parse, scan), {*tars.values()})
 
     is_whole = scan.rows is None
     found = read(scan)
@@ -147,7 +147,7 @@ def _tarred(uri: str, scan: Scan) -> list[Source]:
     return ids_apart(found, [_stem(source.uri) for source in found])
 
 
-def _by_tar(source: Source) -> list[Source]:
+def _by_tar(source: Source, tars: set[str]) -> list[Source]:
     """The rows of a table by the tars that they are heard in, in order, and those that fail."""
     table = source.table
     if table is None or "audio" not in table.column_names:
@@ -155,7 +155,8 @@ def _by_tar(source: Source) -> list[Source]:
     places: dict[str, list[int]] = {}
     for place, address in enumerate(table["audio"].to_pylist()):
         tar = address.rpartition("#bytes=")[0] if isinstance(address, str) else ""
-        places.setdefault(tar, []).append(place)
+        # a row may say anything, and is believed of no other file
+        places.setdefault(tar if tar in tars else "", []).append(place)
     sources = []
     for tar, rows in sorted(places.items(), key=lambda item: (not item[0], item[1][0])):
         part = _numbered(table.take(rows))

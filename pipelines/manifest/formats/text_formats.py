@@ -133,12 +133,14 @@ class _Objects:
     Attributes:
         unread: fields that are not used.
         layouts: toolkits whose objects there were.
+        held: whether Lhotse's recordings hold their sounds; None before the first.
     """
 
     takes_names: bool
     prepare: Callable[[Row], Row] | None = None
     unread: set[str] = field(default_factory=set)
     layouts: set[str] = field(default_factory=set)
+    held: bool | None = None
 
     def row(self, value: Any, number: int) -> Row | str:
         """An object as a row, or what is wrong with it."""
@@ -157,12 +159,24 @@ class _Objects:
         if is_lhotse(value):
             if len(self.unread) < _MOST_UNREAD:
                 self.unread.update(unread_fields(value))
-            return lhotse_row(value)
+            return self._alike(lhotse_row(value))
         layout = layout_of(value) if self.takes_names else None
         if layout is None:
             return one_file_row(value)
         self.layouts.add(layout)
         return named_row(value, layout)
+
+    def _alike(self, row: Row | str) -> Row | str:
+        """A row, or why it cannot stand with others: a column holds names or sounds, not both."""
+        if isinstance(row, str):
+            return row
+        self.held = isinstance(row["audio"], bytes) if self.held is None else self.held
+        if isinstance(row["audio"], bytes) == self.held:
+            return row
+        return (
+            "a sound in memory among recordings in files, or the other way round; keep either kind "
+            "in a manifest of its own"
+        )
 
 
 def _parse_delimited(usual: str) -> Parse:

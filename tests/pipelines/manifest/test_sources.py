@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines import JobConfig, run_job
 from pipelines.config.input_settings import ManifestConfig
 from pipelines.errors import UsageError
+from pipelines.export.export import export_run
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.tables.scan import Scan
 from pipelines.planning.plan import make_plan
@@ -28,6 +31,23 @@ def test_every_kind_of_manifest_may_start_its_paths_elsewhere(tmp_path: Path) ->
         assert find_sources(uri, Scan(base=str(tmp_path)))[0].base == str(tmp_path)
         plan = make_plan(uri, get_task("tokenize"), manifest=ManifestConfig(base=f"{tmp_path}/"))
         assert plan.units[0].base == str(tmp_path)
+
+
+def test_a_run_its_report_and_its_export_find_the_sounds(
+    tmp_path: Path, make_audio: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = make_audio("egs/wav/a.wav", 0.2)
+    (tmp_path / "egs/data").mkdir()
+    (tmp_path / "egs/data/wav.scp").write_text("a\twav/a.wav\n")
+    monkeypatch.chdir(tmp_path)
+    out = str(tmp_path / "out")
+    given = {"task": "asr", "input": "egs/data", "output": out, "model": "tiny"}
+    job = JobConfig(**given, executor="inline", manifest=ManifestConfig(base="egs"))
+    assert run_job(job, "quiet").exit_code == 0
+    assert "not available" not in (tmp_path / "out/report.html").read_text()
+    monkeypatch.chdir("/")
+    export_run(out, str(tmp_path / "kaldi"), "kaldi")
+    assert (tmp_path / "kaldi/wav.scp").read_text().split()[1] == str(sound)
 
 
 def test_a_base_that_cannot_serve_is_refused(tmp_path: Path, bucket: str) -> None:

@@ -169,13 +169,15 @@ def test_cuts_in_memory(tmp_path: Path, how: str) -> None:
     data = source["source"]
     source["source"] = data.hex() if how == "hex" else base64.b64encode(data).decode()
     torn = json.dumps(cut).replace(source["source"], "%%%")
-    (tmp_path / "cuts.jsonl").write_text(json.dumps(cut) + "\n" + torn)
+    named = json.dumps(next(iter(_meeting(tmp_path))).to_dict())
+    (tmp_path / "cuts.jsonl").write_text("\n".join([json.dumps(cut), torn, named]))
     found = find_sources(str(tmp_path / "cuts.jsonl"))[0]
-    row, broken = _rows(found)
+    row, broken, other = _rows(found)
     assert row["audio"] == data
     assert len(load_wave(row, AddressPolicy(found.base), 9.0)) == 12_000
     assert "neither base64 nor hexadecimal" in broken[FAULT_COLUMN]
     assert "%%%" not in broken[FAULT_COLUMN]
+    assert "keep either kind in a manifest of its own" in other[FAULT_COLUMN]
 
 
 def test_names_that_belong_together() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from actors.batch.schema import FAULT_COLUMN
 from actors.stages.load import Loader
+from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.toolkits.nemo_tarred import by_shard, expanded, member_of, shard_number
@@ -157,3 +158,34 @@ def test_shards_and_members_by_name() -> None:
     assert member_of("a-sub12.wav", members) == "a.wav"
     assert member_of("b-sub2.wav", members) == "b-sub2.wav"  # of a tar that holds the spans
     assert member_of("./c.wav", members) is None
+
+
+def test_a_corpus_in_a_bucket(tmp_path: Path, bucket: str) -> None:
+    text = _lines(_corpus(tmp_path))
+    for name in ("audio_0.tar", "audio_1.tar"):
+        Storage(bucket).put(name, (tmp_path / name).read_bytes())
+    Storage(bucket).put("m.json", text.encode())
+    for uri in (bucket, f"{bucket}/m.json"):
+        assert _heard(make_plan(uri, ASR)) == HEARD
+    assert make_plan(bucket, ASR, limit=1).rows == 1
+
+
+def test_a_tar_that_is_cut_costs_what_lies_behind(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(_lines(_corpus(tmp_path)))
+    data = (tmp_path / "audio_1.tar").read_bytes()
+    (tmp_path / "audio_1.tar").write_bytes(data[:300])
+    found = find_sources(str(tmp_path / "m.json"))
+    assert [source.rows for source in found] == [2, 1]
+    assert found[1].table is not None
+    assert "'b.wav' is no member" in found[1].table[FAULT_COLUMN].to_pylist()[0]
+
+
+def test_a_row_that_claims_a_range_of_another_file_is_not_believed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("x" * 99)
+    entries = _corpus(tmp_path / "in")
+    lying = {**entries[0], "audio": f"{secret}#bytes=0+99"}
+    (tmp_path / "in/m.json").write_text(_lines([*entries, lying]))
+    found = find_sources(str(tmp_path / "in/m.json"))
+    assert [Path(source.uri).name for source in found] == ["audio_0.tar", "audio_1.tar", "m.json"]
+    assert [source.pinned for source in found] == [True, True, False]
