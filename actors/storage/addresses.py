@@ -44,6 +44,11 @@ def scheme_of(uri: str) -> str:
     return scheme.lower() if separator else ""
 
 
+def is_store(uri: str) -> bool:
+    """Tell whether an address is in a store, such as ``s3://``, which knows its users."""
+    return scheme_of(uri) in _STORES
+
+
 def is_public(address: str) -> bool:
     """Tell whether a numeric address is one of the open internet, and not of this machine, its
     network or its cloud.

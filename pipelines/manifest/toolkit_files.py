@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from actors.storage.addresses import AddressPolicy, resolve
+from actors.storage.addresses import LOCAL, AddressPolicy, is_store, resolve, scheme_of
 from actors.storage.fetch import Limits, looked_for, open_uri
 from pipelines.errors import UsageError
 from pipelines.manifest import files
@@ -296,6 +296,9 @@ def _listed_tars(uri: str, scan: Scan) -> list[Source]:
         try:
             if not tar.lower().endswith(".tar"):
                 faults[name] = f"{quoted(name, 80)} is no .tar, as the first line's is"
+                continue
+            if scheme_of(tar) not in LOCAL and not is_store(tar):
+                faults[name] = f"{quoted(tar)}: tars are read from disks and stores; fetch it first"
                 continue
             with looked_for(name, policy), open_uri(tar, _LIMITS, policy, blocks_from=0):
                 tars.append(tar)

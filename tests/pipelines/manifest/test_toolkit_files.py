@@ -38,6 +38,7 @@ def test_shards_of_wenet(tmp_path: Path) -> None:
             **{f"u{shard}__wav": wav, f"u{shard}__txt": b"words %d" % shard},
         )
     lines = ["shards/0.tar", f"{tmp_path}/shards/1.tar", "shards/2.tar", "notes.txt"]
+    lines.append("https://example.org/3.tar")
     (tmp_path / "data.list").write_text("\n".join(lines))
     plan = make_plan(str(tmp_path / "data.list"), get_task("asr"))
     loaded = [Loader(get_task("asr"), plan.schema)(unit.to_table()) for unit in plan.units]
@@ -49,10 +50,11 @@ def test_shards_of_wenet(tmp_path: Path) -> None:
     assert [row["input"]["text"] for row in rows[:2]] == ["words 0", "words 1"]
     faults = find_sources(str(tmp_path / "data.list"))[-1]
     assert faults.table is not None
-    gone, other = faults.table[FAULT_COLUMN].to_pylist()
+    gone, other, web = faults.table[FAULT_COLUMN].to_pylist()
     assert "No such file" in gone
     assert "manifest.base" in gone
     assert "is no .tar" in other
+    assert "fetch it first" in web
     assert any("lists tars, whose samples are the rows (2 are there)" in n for n in plan.notes)
 
 
