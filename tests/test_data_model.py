@@ -112,6 +112,10 @@ def test_kinds_of_error() -> None:
     told = {kind for row in table_rows(PAGE["Kinds of error"]) for kind in re.findall(r"`(\w+)`",
             row[0])}  # fmt: skip
     raised = {"crash", "fault", "out_of_memory"}  # given to rows by the driver, as `store_crash`
+    raised |= {
+        "too_many_requests",
+        "unavailable",
+    }  # named by what a server answers, `kind_of_status`
     for package in ("uniaudio2", "actors", "pipelines"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
