@@ -14,6 +14,7 @@ from actors.batch.schema import ERROR_COLUMNS, ERROR_KIND, ERROR_MESSAGE, ERROR_
 from actors.batch.unit import UnitSpec, row_ids
 from actors.columnar.cells import shown_rows, shown_value
 from actors.columnar.value_bounds import TOO_LARGE
+from uniaudio2.audio.embedded import is_embedded
 
 ERRORS_SCHEMA = pa.schema(
     [
@@ -33,6 +34,8 @@ def json_value(value: Any, longest: int = sys.maxsize) -> Any:
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, str):
+        if is_embedded(value):
+            return f"<audio of {len(value)} characters>"
         cut = len(value) > longest
         return f"{value[:longest]}… <{len(value)} characters>" if cut else value
     if isinstance(value, dict):

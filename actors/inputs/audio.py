@@ -19,6 +19,7 @@ from actors.batch.schema import AUDIO_COLUMNS, INPUT_SHORT_BY_S, RATE_COLUMNS
 from actors.inputs.channels import channel_of
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import Limits, looked_for, open_uri
+from uniaudio2.audio.embedded import embedded_audio, is_embedded
 from uniaudio2.audio.files import whole
 from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample
 from uniaudio2.audio.spans import Levels, SpanRule, Spans, find_spans
@@ -93,9 +94,9 @@ def source_of(
     """What a manifest row names.
 
     Args:
-        row: `audio` is a path, a URI, bytes, ``{"bytes", "path"}``, or samples, see
-            `encoded_samples`; `channel_of` says which columns choose a channel instead of the mix
-            of all.
+        row: `audio` is a path, a URI, bytes, ``{"bytes", "path"}``, samples, see `encoded_samples`,
+            or text that holds audio, see `is_embedded`; `channel_of` says which columns choose a
+            channel instead of the mix of all.
         policy: where the manifest is, and what it may name.
         limits: of bytes and time.
 
@@ -107,6 +108,8 @@ def source_of(
     start_s, end_s = span_of(row)
     wanted = channel_of(row)
     channel = None if wanted == "mix" else wanted
+    if isinstance(value, str) and is_embedded(value):
+        value = embedded_audio(value, limits.max_bytes)
     if isinstance(value, bytes):
         return AudioSource(None, value, start_s, end_s, channel, policy, limits)
     uri = resolve(value, policy.base)
@@ -239,7 +242,7 @@ def audio_name(row: Mapping[str, Any]) -> str:
     value = next((row[name] for name in AUDIO_COLUMNS if row.get(name) is not None), None)
     if isinstance(value, dict):
         value = value.get("path")
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and not is_embedded(value) else ""
 
 
 def _audio_value(row: Mapping[str, Any]) -> bytes | str:
@@ -255,7 +258,10 @@ def _audio_value(row: Mapping[str, Any]) -> bytes | str:
         is_told = any(value.get(name) is not None for name in RATE_COLUMNS)
         rates = value if is_told else row
         array = value.get("array")
-        value = value.get("bytes") or (value.get("path") if array is None else array)
+        held = value.get("bytes")
+        value = held or (value.get("path") if array is None else array)
+        if isinstance(held, str) and held and not is_embedded(held):  # as JSON can hold them
+            value = f"data:;base64,{held}"
     if isinstance(value, list | np.ndarray):
         return encoded_samples(value, rates)
     if value is None or value == "":

@@ -38,6 +38,7 @@ from actors.inputs.extra_audio import load_extra_audio, wave_of
 from actors.inputs.row_loader import LoadedRow, RowLoader
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits
+from uniaudio2.audio.embedded import is_embedded
 from uniaudio2.audio.spans import SpanRule
 from uniaudio2.audio.stream import MAX_DURATION_S
 from uniaudio2.errors import BadRow
@@ -189,7 +190,7 @@ def _audio_name(cell: pa.Scalar) -> str | None:
     # bytes and samples are not copied, only to be dropped
     is_name = not (_is_bytes(cell.type) or pa.types.is_nested(cell.type))
     value = shown_value(cell) if is_name else None
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) and not is_embedded(value) else None
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

@@ -17,6 +17,7 @@ from actors.batch.schema import AUDIO_COLUMNS, CODE_PATHS
 from actors.storage.addresses import AddressPolicy, refused_names, remedy
 from pipelines.errors import UsageError
 from pipelines.planning.first_files import LOOKED_AT, FirstFiles
+from uniaudio2.audio.embedded import is_embedded
 from uniaudio2.shown import quoted
 from uniaudio2.tasks.spec import TaskSpec
 
@@ -105,6 +106,7 @@ def _names(column: pa.ChunkedArray, policy: AddressPolicy) -> Iterator[str]:
             up = pc.or_(pc.starts_with(column, "/"), pc.match_substring(column, ".."))
             far = pc.or_(far, up)
         # a column of mixed kinds arrives as JSON text, whose path is looked at when it is loaded
-        yield from column.filter(pc.fill_null(far, False)).to_pylist()
+        names = column.filter(pc.fill_null(far, False)).to_pylist()
+        yield from (name for name in names if not is_embedded(name))
     except UnicodeDecodeError:
         return  # text that is none is a fault of its row

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from actors.batch.error_rows import errors_table
+from actors.batch.error_rows import errors_table, input_json
 from actors.batch.table import read_codes
 from actors.batch.unit import UnitSpec, to_stream
 from actors.columnar.value_bounds import MAX_VALUE_BYTES
@@ -40,6 +42,40 @@ def kind_of(action: Callable[[], Any]) -> str:
 )
 def test_audio_as_bytes_or_struct(value: object) -> None:
     assert load_audio({"audio": value}, AddressPolicy(""), 60).samples == 6000
+
+
+TEXT = base64.b64encode(GOOD).decode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"data:audio/wav;base64,{TEXT}", TEXT, {"bytes": TEXT, "path": "a.wav"}, {"bytes": TEXT},
+        json.dumps({"bytes": TEXT}),
+    ],
+)  # fmt: skip
+def test_audio_as_text_is_heard_and_does_not_travel(value: object) -> None:
+    """In JSON bytes can only be text; of the rows' names no more than a name is kept."""
+    wanted = load_audio({"audio": GOOD}, AddressPolicy(""), 60).wave
+    for base in ("/data", "s3://mine/set"):
+        found = load_audio({"audio": value}, AddressPolicy(base), 60).wave
+        assert found is not None and wanted is not None and torch.equal(found, wanted)
+    rows = pa.table({"id": ["a"], "audio": [value]})
+    table = Loader(get_task("tokenize"), rows.schema.remove(0))(unit_of(rows))
+    assert table["error_kind"].to_pylist() == [None]
+    (held,) = table["input"].to_pylist()
+    assert TEXT[:40] not in json.dumps(held) or value == json.dumps({"bytes": TEXT})
+
+
+def test_audio_as_text_keeps_to_the_limits_and_is_not_repeated() -> None:
+    rows = pa.table({"id": ["a", "b"], "audio": [TEXT[:401], f"data:audio/wav;base64,{TEXT}"]})
+    loader = Loader(get_task("tokenize"), rows.schema.remove(0), limits=Limits(max_bytes=9_000))
+    table = loader(unit_of(rows))
+    assert table["error_kind"].to_pylist() == ["bad_manifest_row", "too_large"]
+    errors = errors_table(table, [0, 1]).to_pylist()
+    assert all(TEXT[:20] not in json.dumps(row) for row in errors)
+    assert "401 characters" in errors[0]["message"]
+    assert input_json({"audio": TEXT}) == f'{{"audio": "<audio of {len(TEXT)} characters>"}}'
 
 
 def test_audio_as_path_uri_and_span(make_audio: Callable[..., Path], bucket: str) -> None:

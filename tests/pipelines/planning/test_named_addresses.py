@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pyarrow as pa
 import pytest
 
@@ -31,6 +33,15 @@ def test_structs_dictionaries_and_other_types() -> None:
     assert _refused({"audio": pa.array(["/etc/x"] * 3).dictionary_encode()}, "s3://mine/s") == 3
     assert _refused({"audio": pa.array([b"RIFF"])}, "s3://mine/set") == 0
     assert _refused({"audio": pa.array([{"x": "/etc"}])}, "s3://mine/set") == 0
+
+
+def test_audio_that_a_text_holds_is_no_address() -> None:
+    """Base64 of an MP3's frames begins with the slashes of an absolute path."""
+    frame = b"\xff\xfb\x90\x00" + bytes(413)
+    text = base64.b64encode(frame * 4).decode()
+    assert text.startswith("//")
+    assert _refused({"audio": [text, "data:audio/mpeg;base64," + text]}, "s3://mine/set") == 0
+    assert _refused({"audio": ["/" + "a" * 200, "//a/" + "a" * 200]}, "s3://mine/set") == 2
 
 
 def test_one_line_says_how_many_which_and_what_would_allow_them() -> None:
