@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from actors.columnar.column_names import ID
+from actors.columnar.column_names import ID, ColumnNames
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.aliases import ALIASES
@@ -122,12 +122,20 @@ def _of_equal_rows(
 
 def _remedy(sources: list[Source], counts: list[int], column: str) -> str:
     unique = _unique_column(sources, counts, column)
-    if unique is None:
+    own = {_own_name(source, unique) for source in sources} if unique else set()
+    if len(own) != 1:
         return _PLACE
+    name = own.pop()
     return (
-        f"All values of column {quoted(unique)} differ: --set manifest.id={unique} takes them; "
+        f"All values of column {quoted(name)} differ: --set manifest.id={name} takes them; "
         f"or {_PLACE}"
     )
+
+
+def _own_name(source: Source, name: str) -> str:
+    """The name of a column in its file, by which ids are taken from it."""
+    renamed = ColumnNames.of_text(source.names).renamed
+    return {new: old for old, new in renamed.items()}.get(name, name)
 
 
 def _unique_column(sources: list[Source], counts: list[int], column: str) -> str | None:

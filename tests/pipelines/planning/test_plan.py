@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.batch.unit import row_ids
+from actors.stages.load import Loader
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
-from pipelines.planning.plan import idle_stages, make_plan
+from pipelines.planning.plan import idle_stages, make_plan, passthrough_schema
 from pipelines.planning.row_index import index_rows
 from uniaudio2.tasks.table import get_task
 
@@ -141,6 +142,26 @@ def test_absent_ids_are_refused(tmp_path: Path, ids: list[str | None]) -> None:
     uri = write(tmp_path / "a.parquet", pa.table({"id": ids, "text": ["a", "b"]}))
     with pytest.raises(UsageError, match="row 1 has no id"):
         make_plan(uri, TTS)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_columns_that_are_empty_in_one_file_are_of_the_next_one_s_type(
+    tmp_path: Path, order: tuple[int, int]
+) -> None:
+    """Parquet of empty lists is of `list<null>`, and of nulls alone of `null`."""
+    rows = [
+        {"id": "0", "text": "a", "tags": [], "facts": None, "note": None},
+        {"id": "1", "text": "b", "tags": ["x"], "facts": {"k": 1}, "note": "s"},
+    ]
+    for place, number in enumerate(order):
+        write(tmp_path / f"{place}.parquet", pa.Table.from_pylist([rows[number]]))
+    plan = make_plan(str(tmp_path), TTS)
+    loader = Loader(TTS, passthrough_schema(plan.schema))
+    tables = [loader(unit.to_table()) for unit in plan.units]
+    assert [table["error_kind"].to_pylist() for table in tables] == [[None], [None]]
+    for table, number in zip(tables, order, strict=True):
+        wanted = {name: value for name, value in rows[number].items() if name != "id"}
+        assert table["input"].to_pylist() == [wanted]
 
 
 def test_files_that_disagree(tmp_path: Path) -> None:

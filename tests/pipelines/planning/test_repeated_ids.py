@@ -60,6 +60,17 @@ def test_ids_of_sentences_are_told_from_those_of_rows(tmp_path: Path, kind: str)
     assert follow(uri, told) == 100
 
 
+@KINDS
+def test_a_column_that_serves_as_audio_is_offered_by_its_own_name(
+    tmp_path: Path, kind: str
+) -> None:
+    rows: list[dict[str, object]] = [{"id": n % 2, "path": f"{n}.wav"} for n in range(6)]
+    uri = write(tmp_path / f"a.{kind}", rows)
+    with pytest.raises(UsageError, match=r"--set manifest\.id=path takes them"):
+        make_plan(uri, ASR)
+    assert make_plan(uri, ASR, manifest=ManifestConfig(id="path")).rows == 6
+
+
 def test_without_a_column_that_tells_rows_apart_places_do(tmp_path: Path) -> None:
     """Numbers and texts whose values differ by chance are not offered."""
     rows: list[dict[str, object]] = [
