@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import http.server
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,15 @@ import pytest
 
 from actors.batch.unit import UnitSpec
 from actors.storage.object_store import Storage
+from actors.storage.web_connections import PAUSES
 from pipelines import RunFailed, UsageError, run_job
 from pipelines.cli.demo import read_results
+from pipelines.config.input_settings import InputRules
+from pipelines.config.settings import LoadConfig
 from pipelines.jobs.retry import recorded_job, retry_job
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.status import read_status, verify
+from tests.conftest import tone, wav_bytes
 from tests.pipelines.faulty import faulty_stages
 from tests.pipelines.jobs.test_faults import job
 from tests.pipelines.jobs.test_run import read_errors, run
@@ -172,3 +178,46 @@ def test_a_retry_of_nothing_or_of_other_rows(tmp_path: Path, broken: Callable[[s
 
 def test_places_of_rows_are_those_in_the_unit() -> None:
     assert UnitSpec(0, "", 10, 14, "", "f").row_numbers == (0, 1, 2, 3)
+
+
+class _Limits(http.server.BaseHTTPRequestHandler):
+    """Gives each file once it is no longer busy."""
+
+    server: Any
+
+    def do_GET(self) -> None:
+        self.send_response(429 if self.server.is_busy else 200)
+        if self.server.is_busy:
+            self.send_header("Retry-After", "30")
+        self.end_headers()
+        self.wfile.write(b"" if self.server.is_busy else wav_bytes(tone(0.1)))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_rows_of_a_server_that_limits_are_reached_by_their_kind(tmp_path: Path) -> None:
+    server: Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Limits)
+    server.is_busy = True
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    site = f"http://127.0.0.1:{server.server_port}/"
+    rows = [{"id": name, "audio": f"{site}{name}.wav?sig=secret"} for name in ("a", "b")]
+    rows.append({"id": "gone", "audio": "gone.wav"})
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = str(tmp_path / "out")
+    try:
+        result = run(
+            "tokenize", str(tmp_path / "m.jsonl"), out, executor="inline",
+            load=LoadConfig(timeout_s=3), input_rules=InputRules(allow=(site,)),
+        )  # fmt: skip
+        assert result.counts.kinds == {"too_many_requests": 2, "missing_file": 1}
+        (message,) = {row["message"] for row in read_errors(out) if row["id"] == "a"}
+        assert "a.wav?…': its server answers 429 and wants " in message
+        server.is_busy = False
+        PAUSES._pauses.clear()  # as in another process, later
+        retried = retry_job(recorded_job(out, executor="inline"), only="too_many_requests")
+        assert (retried.tried, retried.mended) == (2, 2)
+        assert [row["id"] for row in read_errors(out)] == ["gone"]
+    finally:
+        server.shutdown()
+        server.server_close()
