@@ -15,6 +15,11 @@ FOLDER = "_tokens"
 STAGE_ORDER = ("encode", "generate", "decode")
 
 
+def kept_rows(path: str) -> str:
+    """What tells of a path of kept tokens which rows they are of, whatever their unit's number."""
+    return path.rpartition("-")[2]
+
+
 def kept_path(unit: int, fingerprint: str) -> str:
     """Where a unit's tokens are kept; other input rows make another name."""
     return f"{FOLDER}/{unit:08d}-{fingerprint[:16]}.arrow"

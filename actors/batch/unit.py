@@ -29,7 +29,7 @@ class UnitSpec:
         start: first row inside the source.
         stop: row after the last.
         base: what relative audio paths are relative to.
-        fingerprint: hash of the rows' ids and of the source's identity.
+        fingerprint: hash of the keys of the rows that are to be done.
         rows: the rows themselves as an Arrow stream, for small text manifests.
         row: when set, only this row of the unit (used to find the row that kills a worker).
         only: when set, only these rows of the unit (used to try failed rows again).
@@ -39,6 +39,9 @@ class UnitSpec:
         tar: the tar whose members the rows name by byte ranges, or "".
         constants: columns that are the same in all rows of `source`, see `constants_text`.
         names: what the columns of `source` are called here, and its ids, see `ColumnNames.text`.
+        keys: what makes its rows the same from run to run, 20 bytes a row; this and the next are
+            the driver's, and do not travel.
+        former: the fingerprint that builds gave it which knew no keys.
     """
 
     unit: int
@@ -55,6 +58,8 @@ class UnitSpec:
     constants: str = ""
     wanted: tuple[str, ...] = ()
     names: str = ""
+    keys: bytes = b""
+    former: str = ""
 
     @property
     def row_numbers(self) -> tuple[int, ...]:
@@ -78,7 +83,8 @@ class UnitSpec:
 
     def _facts(self) -> str:
         facts = asdict(self)
-        del facts["rows"]
+        for name in ("rows", "keys", "former"):
+            del facts[name]
         return json.dumps(facts)
 
     @staticmethod
@@ -129,6 +135,11 @@ class UnitSpec:
             table = with_constants(table, self.constants)
         table = names.table(table, self.start)
         return table.select(columns) if columns and self.names else table
+
+
+def unit_fingerprint(keys: bytes) -> str:
+    """The hash of the keys of a unit's rows."""
+    return hashlib.blake2b(keys, digest_size=16).hexdigest()
 
 
 def units_table(units: Sequence[UnitSpec]) -> pa.Table:

@@ -81,6 +81,8 @@ class ManifestConfig(Frozen):
         format: "paths" takes the lines of text files as paths of audio; None goes by suffixes.
         base: folder that relative audio paths start in, such as the root of the recipe that wrote
             a Kaldi folder; None is the manifest's own.
+        check_files: sizes and times of the files that rows name belong to what makes a row the
+            same: one that was replaced is done again.
     """
 
     suffixes: Suffixes = "known"
@@ -91,6 +93,7 @@ class ManifestConfig(Frozen):
     format: TextFormat | None = None
     base: str | None = None
     corpus: str = "auto"
+    check_files: bool = True
     map: dict[str, str] = {}
     id: str | None = None
 

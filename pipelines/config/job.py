@@ -72,6 +72,8 @@ class JobConfig(Frozen):
         address: Ray cluster to join; None starts Ray on this machine for the run.
         executor: ``ray``, or ``inline``: all stages one after the other in this process, without
             Ray, for debugging.
+        removed: what becomes of results whose rows INPUT no longer has: they stay, or go at the
+            end of the run.
         manifest: what of INPUT is taken.
         audio: what of a row's audio is heard.
         load: how input audio is read.
@@ -114,6 +116,7 @@ class JobConfig(Frozen):
     stage_timeout_s: float = Field(3600.0, gt=0)
     address: str | None = None
     executor: Literal["ray", "inline"] = "ray"
+    removed: Literal["keep", "withdraw"] = "keep"
     input_rules: InputRules = InputRules()
     manifest: ManifestConfig = ManifestConfig()
     audio: AudioConfig = AudioConfig()
@@ -151,6 +154,15 @@ class JobConfig(Frozen):
         if self.executor == "inline" and self.address is not None:
             raise ValueError(
                 "executor 'inline' runs in this process and address names a cluster; leave one out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _removed_is_known(self) -> JobConfig:
+        if self.removed == "withdraw" and self.limit is not None:
+            raise ValueError(
+                "removed 'withdraw' takes out what INPUT no longer has, and with limit not all of "
+                "INPUT is read; leave one out"
             )
         return self
 
@@ -196,8 +208,8 @@ class JobConfig(Frozen):
         facts = self.model_dump(
             mode="json",
             include={
-                "input", "seed", "limit", "until", "unit_rows", "audio_format",
-                "audio_layout", "keep", "spans", "flow", "sampling",
+                "input", "seed", "until", "audio_format", "audio_layout", "keep", "spans", "flow",
+                "sampling",
             },
         )  # fmt: skip
         facts["task"] = self.spec.name

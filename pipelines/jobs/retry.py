@@ -8,23 +8,20 @@ is in data or in errors, once, whenever a retry is killed.
 from __future__ import annotations
 
 import sys
-import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.batch.channel_rows import whole_id
-from actors.batch.error_rows import ERRORS_SCHEMA
-from actors.batch.unit import UnitSpec, row_ids
-from actors.stages.write import parquet_bytes, store
+from actors.batch.unit import UnitSpec
 from pipelines.config.job import JobConfig, make_job
 from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.stages import make_stages
+from pipelines.jobs.failed_rows import FailedRows
+from pipelines.jobs.merging import errors_of
 from pipelines.jobs.run import Run, RunResult, StageFactory
 from pipelines.jobs.signals import answered
 from pipelines.planning.plan import Plan, make_plan
@@ -33,8 +30,7 @@ from pipelines.progress.progress import Style
 from pipelines.run_state.commit_log import RESULTS, SWEPT, open_output
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
-from pipelines.run_state.parts import read_errors_part
-from pipelines.run_state.run_facts import require
+from pipelines.run_state.run_facts import require, rows_of
 from uniaudio2.config import ModelConfig
 from uniaudio2.shown import shown
 
@@ -62,74 +58,61 @@ class Retry(Run):
     ) -> None:
         super().__init__(job, plan, model, style, fresh=False, executor=executor)
         self.only = only
-        self.before: dict[int, Commit] = {}
         self.tried = 0
         self.mended = 0
+        self._facts: dict[str, Any] = {}
+        self._names: dict[int, frozenset[str]] = {}
 
     def _headline(self) -> str:
-        return f"{self.job.spec.name}: {self.tried} failed rows again, in {len(self.before)} units"
+        units = {redo.unit for redo in self.committer.redo.values()}
+        return f"{self.job.spec.name}: {self.tried} failed rows again, in {len(units)} units"
 
     def _resume(self) -> list[UnitSpec]:
-        """Units with rows that failed, cut down to these rows."""
+        """The rows that failed, as units of their own."""
         _, recorded = open_output(self.job.output)
-        require(recorded, self.job.output, "state")
+        require(recorded, self.job.output, "state", "input.rows", "input.units")
         self._go_on(recorded)
-        self.state = recorded["state"]
-        planned = {unit.unit: unit for unit in self.plan.units}
-        pending, changed, kinds = [], 0, Counter[str]()
+        self._facts, self.state = recorded, recorded["state"]
+        self.other_rows = rows_of(recorded) - recorded["input"]["rows"]
+        failed = FailedRows(self.plan, self.job.audio.channel == "each")
+        missing, kinds = 0, Counter[str]()
         for commit in self.commit_log.each_commit():
             kinds.update(commit.kinds)
-            if not commit.errors or (self.only and self.only not in commit.kinds):
-                continue
-            number = commit.unit
-            unit = planned.get(number)
-            if unit is None or unit.fingerprint != commit.fingerprint:
-                changed += 1
-                continue
-            self.before[number] = commit
-            pending.append(self._failed_rows(unit, commit))
+            is_wanted = commit.errors and (not self.only or self.only in commit.kinds)
+            missing += failed.add(commit, self._tried(commit) if is_wanted else [])
         self._check_kind(kinds)
-        if changed:
-            raise UsageError(
-                f"the input rows of {changed} units with failed rows are no longer what they were; "
-                "`uniaudio2 run` with the same arguments does those units again"
-            )
-        self.tried = sum(unit.asked for unit in pending)
+        pending = failed.units()
+        self._check_missing(missing, bool(pending))
+        self.committer.keys_of = failed.keys_of
+        self.committer.redo, self._names = failed.redo, failed.names
+        self.tried = sum(map(len, failed.names.values()))
         self.progress.counts = Counts(rows=self.tried, units=len(pending))
         return pending
+
+    def _tried(self, commit: Commit) -> list[str]:
+        """Ids of a unit's rows that are tried again."""
+        errors = errors_of(self.commit_log.storage, commit.error_parts)
+        if self.only is not None:
+            errors = errors.filter(pc.equal(errors["kind"], self.only))
+        names: list[str] = errors["id"].to_pylist()
+        return names
 
     def _check_kind(self, kinds: Counter[str]) -> None:
         if self.only and kinds and self.only not in kinds:
             there = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common())
             raise UsageError(f"no row failed with kind {self.only!r}; there are {there}")
 
-    def _errors(self, paths: tuple[str, ...]) -> pa.Table:
-        """Rows of errors parts."""
-        parts = [read_errors_part(self.commit_log.storage, path) for path in paths]
-        return pa.concat_tables([ERRORS_SCHEMA.empty_table(), *parts])
-
-    def _split(self, errors: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """The rows that are tried again, and those that are left as they are."""
-        if self.only is None:
-            return errors, errors.slice(0, 0)
-        chosen = pc.equal(errors["kind"], self.only)
-        return errors.filter(chosen), errors.filter(pc.invert(chosen))
-
-    def _failed_rows(self, unit: UnitSpec, commit: Commit) -> UnitSpec:
-        tried, _ = self._split(self._errors(commit.error_parts))
-        ids = list(_ids_of(unit))
-        wanted = dict.fromkeys(tried["id"].to_pylist())
-        each = self.job.audio.channel == "each"
-        rows_of = {name: whole_id(name) if each and name not in ids else name for name in wanted}
-        there = [name for name, whole in rows_of.items() if whole in ids]
-        if len(there) != tried.num_rows:
-            raise RunFailed(
-                f"unit {unit.unit}: {tried.num_rows} rows failed and {len(there)} of them are in "
-                "the input; check the input, or run with --fresh"
-            )
-        rows = set(rows_of.values())
-        places = tuple(row for row, name in enumerate(ids) if name in rows)
-        return replace(unit, only=places, wanted=tuple(there) if each else ())
+    def _check_missing(self, missing: int, is_any: bool) -> None:
+        """Say that rows are not tried, or refuse where none is left."""
+        if not missing:
+            return
+        found = (
+            f"{missing} failed rows are no longer in the input as they were; "
+            "`uniaudio2 run` with the same arguments does again what changed"
+        )
+        if not is_any:
+            raise UsageError(found)
+        self.progress.say("changed", found)
 
     def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
         return units  # kept tokens are those of whole units
@@ -137,82 +120,26 @@ class Retry(Run):
     def _commit(self, commit: Commit) -> None:
         """Let the unit's new state hold in the place of the one that is committed."""
         self._check_rows(commit)
-        before = self.before[commit.unit]
-        # what another made of the unit stays another's
-        own = self.commit_log.owns_commit(before)
-        self.commit_log.commit(self._merged(before, commit), own)
-        for path in (*before.error_parts, *commit.error_parts):
-            self.commit_log.storage.delete(path)
+        asked = len(self._names[commit.unit])
+        back = commit.ok + commit.errors - commit.added_rows
+        if back != asked:
+            raise RunFailed(
+                f"{asked} rows were tried, {back} came back; the same command tries them again"
+            )
+        self.committer.commit(commit)
         self.tried += commit.added_rows
         self.mended += commit.ok
         self.progress.committed(commit)
 
-    def _merged(self, before: Commit, tried: Commit) -> Commit:
-        again, left = self._split(self._errors(before.error_parts))
-        back = tried.ok + tried.errors - tried.added_rows
-        if back != again.num_rows:
-            raise RunFailed(
-                f"unit {tried.unit}: {again.num_rows} rows were tried, {back} "
-                "came back; the same command tries them again"
-            )
-        failed = _with_attempts(self._errors(tried.error_parts), again)
-        errors = pa.concat_tables([left, failed])
-        old = {*before.error_parts, *tried.error_parts}
-        files = {
-            path: mark for path, mark in {**before.files, **tried.files}.items() if path not in old
-        }
-        parts: tuple[str, ...] = ()
-        if errors.num_rows:
-            parts = (f"errors/part-{tried.unit:08d}-{uuid.uuid4().hex[:8]}.parquet",)
-            files[parts[0]] = store(self.commit_log.storage, parts[0], parquet_bytes(errors))
-        return replace(
-            tried,
-            ok=before.ok + tried.ok,
-            errors=errors.num_rows,
-            data=(*before.data, *tried.data),
-            error_parts=parts,
-            audio=(*before.audio, *tried.audio),
-            input_s=before.input_s + tried.input_s,
-            output_s=before.output_s + tried.output_s,
-            kinds=dict(Counter(errors["kind"].to_pylist())),
-            files=files,
-            stages=(*before.stages, *tried.stages),
-            generation=before.generation + 1,
-            marks=dict(Counter(before.marks) + Counter(tried.marks)),
-            added_rows=before.added_rows + tried.added_rows,
-        )
-
     def _sweep(self) -> None:
-        """Remove what no commit names, but tokens kept for units that are still to be done."""
-        whole = self.commit_log.units_done() == len(self.plan.units)
-        self.commit_log.sweep(SWEPT if whole else RESULTS)
+        """Remove what no commit names, but tokens kept for rows that are still to be done."""
+        self.commit_log.sweep(SWEPT if self.state == "finished" else RESULTS)
 
     def _counts(self) -> Counts:
-        counts = Counts(rows=self.plan.rows, units=len(self.plan.units))
+        counts = Counts(rows=rows_of(self._facts), units=self._facts["input"]["units"])
         for commit in self.commit_log.each_commit():
             counts.add(commit)
         return counts
-
-
-def _ids_of(unit: UnitSpec) -> Iterator[str]:
-    try:
-        rows = unit.read()
-    except (pa.ArrowException, OSError):
-        rows = unit.read(["id"])  # some other column cannot be read
-    return (str(name) for name in row_ids(rows))
-
-
-def _with_attempts(failed: pa.Table, before: pa.Table) -> pa.Table:
-    """Errors rows with the attempts made so far added to theirs."""
-    earlier = dict(zip(before["id"].to_pylist(), before["attempts"].to_pylist(), strict=True))
-    counts = [
-        attempts + earlier.get(name, earlier.get(whole_id(name), 0))
-        for name, attempts in zip(
-            failed["id"].to_pylist(), failed["attempts"].to_pylist(), strict=True
-        )
-    ]
-    place = failed.column_names.index("attempts")
-    return failed.set_column(place, "attempts", pa.array(counts, pa.int32()))
 
 
 def recorded_job(

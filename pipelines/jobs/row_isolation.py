@@ -12,6 +12,7 @@ from pipelines.errors import RunFailed
 from pipelines.executor.executor import Executor
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation
+from pipelines.planning.row_keys import shown_keys
 from pipelines.run_state.commit_record import Commit, merge_receipts
 from pipelines.run_state.lease import Lease
 
@@ -30,7 +31,14 @@ def merged(unit: UnitSpec, receipts: Sequence[Receipt]) -> Commit:
     added = commit.ok + commit.errors - unit.asked
     if added < 0:
         raise RuntimeError(f"unit {unit.unit}: {-added} of {unit.asked} rows did not come back")
-    return replace(commit, source=unit.source, start=unit.start, added_rows=added)
+    return replace(
+        commit,
+        source=unit.source,
+        start=unit.start,
+        stop=unit.stop if unit.only else 0,
+        added_rows=added,
+        rows=shown_keys(unit.keys),
+    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.intermediate_store import kept_path
+from actors.batch.intermediate_store import kept_path, kept_rows
 from actors.batch.receipt import Fault
 from actors.batch.unit import UnitSpec
 from actors.storage.object_store import Storage
@@ -17,6 +17,8 @@ from pipelines.config.job import JobConfig
 from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.stages import Stages, check_columns, make_stages
+from pipelines.jobs.committer import Committer, Redo
+from pipelines.jobs.pending import Pending, find_pending, known_keys
 from pipelines.jobs.row_isolation import RowIsolation, merged
 from pipelines.jobs.signals import answered, stoppable
 from pipelines.planning.plan import Plan, idle_stages, make_plan, passthrough_schema
@@ -27,6 +29,7 @@ from pipelines.planning.preflight import (
     checked_model,
     pinned_job,
 )
+from pipelines.planning.row_keys import shown_keys
 from pipelines.progress.progress import Progress, Style
 from pipelines.report import Report, write_report
 from pipelines.run_state.commit_log import CommitLog
@@ -90,6 +93,9 @@ class Run:
         self.state: State = "running"
         self.begins: list[float] = []
         self.setup: dict[str, Any] = {}
+        self.committer = Committer(self.commit_log, job.audio.channel == "each")
+        self.other_rows = 0
+        self._removed: dict[int, frozenset[str]] = {}
         self._why: dict[int, str] = {}
         self._unstored = 0
 
@@ -102,10 +108,11 @@ class Run:
             pending = self._resume()
             if pending:
                 self._work(pending, lease, make)
+            self._withdraw()
             self._sweep()
             counts = self._counts()
             elapsed_s = time.monotonic() - begun
-            if counts.units_done == counts.units:
+            if counts.is_complete:
                 self.state = "finished"
             self._record(elapsed_s)
         report = self._report()
@@ -152,7 +159,7 @@ class Run:
         )
 
     def _resume(self) -> list[UnitSpec]:
-        """Units to do: those that no commit names, or whose input rows are no longer the same."""
+        """Units to do: of rows that no commit has, or has of another content."""
         if self.fresh:
             self.commit_log.clear()
         recorded = self.commit_log.read_run()
@@ -160,20 +167,66 @@ class Run:
             self._record()
         else:
             self._go_on(recorded)
-        wanted = {unit.unit: unit.fingerprint for unit in self.plan.units}
-        done, changed = set(), []
-        for commit in self.commit_log.each_commit():
-            if wanted.get(commit.unit) == commit.fingerprint:
-                done.add(commit.unit)
-                self.progress.counts.add(commit)
-            else:
-                changed.append(commit.unit)
-        if changed:
-            self.progress.say(
-                "changed", f"the rows of {len(changed)} committed units changed; doing them again"
+        counts = self.progress.counts
+        found = find_pending(self.plan, self.commit_log.each_commit(), counts.add)
+        planned = {unit.unit: unit for unit in self.plan.units}
+        self.committer.keys_of = lambda commit: shown_keys(known_keys(commit, planned) or b"")
+        self.committer.redo = {
+            unit.unit: Redo(
+                found.supersedes[unit.unit], self.committer.is_of(shown_keys(unit.keys))
             )
-            self.commit_log.withdraw(changed)
-        return self._with_kept([unit for unit in self.plan.units if unit.unit not in done])
+            for unit in found.units
+            if unit.unit in found.supersedes
+        }
+        self._removed = {} if self.job.limit else found.removed
+        self.other_rows = found.removed_rows
+        counts.rows += found.removed_rows
+        counts.units = counts.units_done + len(found.units) - len(found.supersedes)
+        counts.redo = found.changed
+        self._tell(found)
+        if found.unknown:
+            self.commit_log.withdraw(found.unknown)
+        return self._with_kept(found.units)
+
+    def _tell(self, found: Pending) -> None:
+        """Say what is no longer as it was when it was committed."""
+        if found.unknown:
+            self.progress.say(
+                "changed",
+                f"the rows of {len(found.unknown)} committed units changed; doing them again",
+            )
+        if found.changed:
+            self.progress.say(
+                "changed",
+                f"{found.changed} rows, or files that they name, changed since they were done; "
+                "doing them again: what was made of them before holds until then",
+            )
+        if found.removed_rows and not self.job.limit:
+            become = (
+                "they stay (--removed withdraw takes them out)"
+                if self.job.removed == "keep"
+                else "they go when this run ends"
+            )
+            self.progress.say(
+                "removed",
+                f"{found.removed_rows} rows of OUTPUT are no longer in INPUT: {become}",
+            )
+
+    def _withdraw(self) -> None:
+        """Take out what INPUT no longer has, where that is asked for."""
+        if self.job.removed == "keep":
+            return
+        counts = self.progress.counts
+        for unit, keys in self._removed.items():
+            change = self.committer.withdraw(unit, keys)
+            if change.before is not None:
+                counts.take_out(change.before)
+            if change.now is None:
+                counts.units -= 1
+            else:
+                counts.add(change.now)
+            counts.rows -= len(keys)
+            self.other_rows -= len(keys)
 
     def _go_on(self, recorded: dict[str, Any]) -> None:
         """Check that the run that is recorded is this job, and keep what it says of the past."""
@@ -184,27 +237,28 @@ class Run:
 
     def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
         """Point units at the tokens that an earlier attempt kept of them."""
-        kept = self.commit_log.kept()
-        paths = {unit.unit: kept_path(unit.unit, unit.fingerprint) for unit in units}
+        kept = {kept_rows(path): path for path in self.commit_log.kept()}
+        paths = {unit.unit: kept.get(kept_rows(kept_path(unit.unit, unit.fingerprint)), "")
+                 for unit in units}  # fmt: skip
         return [
             replace(unit, kept=self.commit_log.storage.uri(paths[unit.unit]))
-            if paths[unit.unit] in kept and not self.commit_log.storage.is_link(paths[unit.unit])
+            if paths[unit.unit] and not self.commit_log.storage.is_link(paths[unit.unit])
             else unit
             for unit in units
         ]
 
     def _record(self, elapsed_s: float | None = None) -> None:
-        facts = run_record(self.job, self.plan, self.model, self._counts())
+        facts = run_record(self.job, self.plan, self.model, self._counts(), self.other_rows)
         ended = time.time() if self.state == "finished" else None
         times = {"started": self.started, "ended": ended, "last_run_s": elapsed_s}
         facts |= {"setup": self.setup, "begins": self.begins[-_BEGINS_KEPT:]}
         self.commit_log.write_run({"state": self.state, **facts, **times})
 
     def _headline(self) -> str:
-        done = self.progress.counts.units_done
+        done = self.progress.counts.done
         return (
             f"{self.job.spec.name}: {self.plan.rows} rows in {len(self.plan.units)} units"
-            + (f" ({done} of {self.progress.counts.units} units were done before)" if done else "")
+            + (f" ({done} of {self.progress.counts.rows} rows were done before)" if done else "")
             + "".join(f"; {left_out}" for left_out in self.plan.left_out)
         )
 
@@ -280,9 +334,9 @@ class Run:
     def _commit(self, commit: Commit) -> None:
         """Make a unit visible, count it, and stop a job that is past hope."""
         self._check_rows(commit)
-        self.commit_log.commit(commit)
+        change = self.committer.commit(commit)
         self._unstored = 0
-        self.progress.committed(commit)
+        self.progress.committed(commit, change.before, change.now)
         counts = self.progress.counts
         done = counts.ok + counts.errors
         if self.job.exceeds_max_errors(counts.errors, done):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 
 import pyarrow as pa
 
 from actors.batch.schema import AUDIO_COLUMNS, FAULT_COLUMN
-from actors.batch.unit import UnitSpec, to_stream
+from actors.batch.unit import UnitSpec, to_stream, unit_fingerprint
 from actors.columnar.column_names import ID
 from actors.columnar.value_bounds import TOO_LARGE
 from pipelines.config.input_settings import InputRules, ManifestConfig
@@ -20,10 +20,16 @@ from pipelines.manifest.naming import named_sources
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.aliases import needs_of, serving
 from pipelines.manifest.tables.noticed import LeftOut
+<<<<<<< HEAD
+=======
+from pipelines.manifest.tables.scan import Scan
+from pipelines.planning.file_stamps import FileStamps
+>>>>>>> 85b16cd (Rows have an identity: a key of id, columns and file; what is new or changed is done, nothing else)
 from pipelines.planning.named_addresses import AddressScan
 from pipelines.planning.read_columns import channel_notes, columns_read, unread_notes
 from pipelines.planning.repeated_ids import refuse_repeated
-from pipelines.planning.row_index import SeenIds, index_rows, origin
+from pipelines.planning.row_index import IndexedRow, SeenIds, index_rows, unread_identity
+from pipelines.planning.row_keys import row_key
 from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks.table import TaskSpec
 
@@ -169,8 +175,9 @@ def make_plan(
     units: list[UnitSpec] = []
     seen, named = SeenIds(), AddressScan(task, rules.allow)
     look = named.look if rules.refused == "stop" else None
+    stamps = FileStamps(task, rules.allow, manifest.check_files)
     for source, rows in zip(sources, counts, strict=True):
-        groups = _groups(source, rows, size, longest_s, look)
+        groups = _groups(source, index_rows(source, rows, look, stamps), size, longest_s)
         units.extend(_cut(source, groups, len(units), seen))
     named.check(uri)
     refuse_repeated(sources, counts, seen, manifest.ids_from or ID)
@@ -192,16 +199,19 @@ def make_plan(
 
 
 def _cut(
-    source: Source, groups: Iterator[list[tuple[str, str]]], first: int, seen: SeenIds
+    source: Source, groups: Iterator[list[IndexedRow]], first: int, seen: SeenIds
 ) -> Iterator[UnitSpec]:
     """Units of one source; no unit has rows of two sources."""
     start = 0
+    origin = f"{source.uri}\x00{unread_identity(source)}".encode()
+    origin += f"\x00{source.audio_base}".encode() if source.audio_base else b""
     for number, group in enumerate(groups, first):
         stop = start + len(group)
-        seen.add([name for name, _ in group])
-        contents = hashlib.blake2b(origin(source), digest_size=16)
-        for _, row_hash in group:
-            contents.update(row_hash.encode())
+        seen.add([str(row.name) for row in group])
+        former = hashlib.blake2b(origin, digest_size=16)
+        for row in group:
+            former.update(row.content.encode())
+        keys = b"".join(row_key(str(row.name), row.content + source.audio_base, row.stamp) for row in group)
         where, data = source.uri, b""
         if source.table is not None:
             rows_of_unit = source.table.slice(start, len(group))
@@ -209,34 +219,36 @@ def _cut(
             where, data = "", to_stream(rows_of_unit, "zstd" if is_large else None)
         tar = source.uri if source.pinned else ""
         yield UnitSpec(
+<<<<<<< HEAD
             number, where, start, stop, source.base, contents.hexdigest(), data,
             tar=tar, constants=source.constants, names="" if data else source.names,
+=======
+            number, where, start, stop, source.base, unit_fingerprint(keys), data,
+            tar=tar, constants=source.constants, names=source.names, keys=keys,
+            former=former.hexdigest(),
+>>>>>>> 85b16cd (Rows have an identity: a key of id, columns and file; what is new or changed is done, nothing else)
         )  # fmt: skip
         start = stop
 
 
 def _groups(
-    source: Source,
-    rows: int,
-    size: int,
-    longest_s: float,
-    look: Callable[[pa.Table, str], None] | None,
-) -> Iterator[list[tuple[str, str]]]:
-    """Ids and hashes of rows that make a unit: at most `size`, and of `longest_s` seconds in all
-    but where one row alone is longer."""
-    group: list[tuple[str, str]] = []
+    source: Source, rows: Iterator[IndexedRow], size: int, longest_s: float
+) -> Iterator[list[IndexedRow]]:
+    """Rows that make a unit: at most `size`, and of `longest_s` seconds in all but where one row
+    alone is longer."""
+    group: list[IndexedRow] = []
     group_s = 0.0
-    for row, (name, row_hash, row_s) in enumerate(index_rows(source, rows, look)):
-        if name is None or name == "":
+    for place, row in enumerate(rows):
+        if row.name is None or row.name == "":
             raise UsageError(
-                f"{source.uri}: row {row} has no id; fill its column, or --set manifest.id=place "
+                f"{source.uri}: row {place} has no id; fill its column, or --set manifest.id=place "
                 "makes ids of file names and row numbers"
             )
-        if group and (len(group) == size or group_s + row_s > longest_s):
+        if group and (len(group) == size or group_s + row.duration_s > longest_s):
             yield group
             group, group_s = [], 0.0
-        group.append((name, row_hash))
-        group_s += row_s
+        group.append(row)
+        group_s += row.duration_s
     if group:
         yield group
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,8 @@ from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import file_batches
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source, fault_of
+from pipelines.planning.file_stamps import FileStamps
+from pipelines.planning.row_keys import NO_STAMP, file_stamp, id_digest
 
 _BATCH_ROWS = 4096
 _BATCH_BYTES = 4 << 20
@@ -48,39 +50,72 @@ def read_columns(source: Source) -> list[str] | None:
     ]
 
 
-def origin(source: Source) -> bytes:
-    """The beginning of a unit's fingerprint: bytes that are not read while planning are known by
-    their file's size and time alone."""
+def unread_identity(source: Source) -> str:
+    """What stands for bytes that are not read while planning: the size and time of their file; ""
+    where all is read."""
     read = read_columns(source)
     there = len(source.schema) - len(constants_schema(source.constants))
     unread = source.pinned or (read is not None and len(read) < there)
-    where = f"{source.uri}\x00{source.identity if unread else ''}"
-    return f"{where}\x00{source.audio_base}".encode() if source.audio_base else where.encode()
+    return source.identity if unread else ""
+
+
+class IndexedRow(NamedTuple):
+    """What planning keeps of a row.
+
+    Attributes:
+        name: its id.
+        content: hash of its columns.
+        duration_s: seconds of audio where a column tells, else 0.
+        stamp: of the files that it names, see `FileStamps`.
+    """
+
+    name: str | None
+    content: str
+    duration_s: float
+    stamp: bytes
 
 
 def index_rows(
-    source: Source, rows: int, look: Callable[[pa.Table, str], None] | None = None
-) -> Iterator[tuple[str | None, str, float]]:
-    """Id, content hash and seconds of audio, where they are told, of the first `rows` rows of a
-    source, one batch in memory at a time.
+    source: Source,
+    rows: int,
+    look: Callable[[pa.Table, str], None] | None = None,
+    stamps: FileStamps | None = None,
+) -> Iterator[IndexedRow]:
+    """The first `rows` rows of a source as planning keeps them, one batch in memory at a time.
 
     Args:
         source: of the manifest.
         rows: how many of its rows.
         look: is shown every batch and the source's folder.
+        stamps: looks at the files that rows name; None looks at none.
 
     Raises:
         UsageError: ids of a wrong type, or rows that cannot be read.
     """
+    unread = unread_identity(source)
+    whole = file_stamp(unread) if unread else NO_STAMP
     try:
         for table in row_batches(source, rows):
             if look is not None:
                 look(table, source.base)
             hashes = row_hashes(table)  # which are the ids where no column is
             ids = row_ids(table) if "id" in table.column_names else hashes
-            yield from zip(ids, hashes, _seconds(table), strict=True)
+            files = _stamps(table, source, stamps, whole)
+            yield from map(IndexedRow, ids, hashes, _seconds(table), files)
     except (ValueError, pa.ArrowException, OSError, MemoryError) as fault:
         raise UsageError(f"{source.uri}: {fault_of(fault)}") from fault
+
+
+def _stamps(
+    table: pa.Table, source: Source, stamps: FileStamps | None, whole: bytes
+) -> list[bytes]:
+    """Stamps of rows, with that of what is not read of their own file."""
+    if stamps is None or source.pinned:  # what these name is their own file
+        return [whole] * table.num_rows
+    named = stamps.of_rows(table, source.base)
+    if whole == NO_STAMP:
+        return named
+    return [whole if stamp == NO_STAMP else file_stamp(whole, stamp) for stamp in named]
 
 
 def _seconds(table: pa.Table) -> list[float]:
@@ -159,5 +194,4 @@ class SeenIds:
 
 def id_hash(name: str) -> int:
     """64 bits that stand for an id."""
-    data = name.encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+    return int.from_bytes(id_digest(name), "big")

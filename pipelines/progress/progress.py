@@ -87,13 +87,25 @@ class Progress:
             failed=dict(self._failed),
         )
 
-    def committed(self, commit: Commit) -> None:
-        """Count a unit and, now and then, print a line."""
-        self.counts.add(commit)
+    def committed(
+        self, commit: Commit, before: Commit | None = None, after: Commit | None = None
+    ) -> None:
+        """Count a unit and, now and then, print a line.
+
+        Args:
+            commit: what came of it.
+            before: the state of the unit whose rows it did again, before that; None where it is a
+                unit of its own.
+            after: and after it.
+        """
+        if before is not None:
+            self.counts.take_out(before)
+            self.counts.redo -= len(commit.rows)
+        self.counts.add(after or commit)
         self._pace.add(commit)
         self._failed.update({call.stage: call.failed for call in commit.stages})
         now = time.monotonic()
-        last = self.counts.units_done == self.counts.units
+        last = self.counts.is_complete
         if self.style not in ("lines", "json") or (now - self._last < _LINE_EVERY_S and not last):
             return
         self._last = now

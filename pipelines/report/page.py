@@ -34,7 +34,7 @@ from pipelines.report.samples import Gallery
 from pipelines.report.stages import Timeline
 from pipelines.report.totals import Totals, read_log
 from pipelines.run_state.commit_log import REPORT, open_output
-from pipelines.run_state.run_facts import require
+from pipelines.run_state.run_facts import require, rows_of
 from pipelines.run_state.run_record import recorded_allow, recorded_base, recorded_task
 from uniaudio2.shown import shown
 
@@ -208,7 +208,7 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
             "output": output,
             "task": task,
             "totals": totals,
-            "rows_left": run["input"]["rows"] + totals.added_rows - totals.ok - totals.errors,
+            "rows_left": rows_of(run) + totals.added_rows - totals.ok - totals.errors,
             "headline": _headline(totals, timeline, facts),
             "timeline": timeline,
             "bottleneck": bottleneck,

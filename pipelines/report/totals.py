@@ -51,9 +51,9 @@ def read_log(commit_log: CommitLog, asked: bool) -> tuple[Totals, StageLog]:
         own = commit_log.owns_commit(commit)
         if own:
             trusted.update((path, commit.files.get(path, ())) for path in commit.data)
-        if commit.source and (own or asked):
-            stop = commit.start + commit.ok + commit.errors - commit.added_rows
-            addresses[commit.unit] = (sys.intern(commit.source), commit.start, stop)
+        if own or asked:
+            for number, (source, start, stop) in commit.sources.items():
+                addresses[number] = (sys.intern(source), start, stop)
         ok, errors, units = ok + commit.ok, errors + commit.errors, units + 1
         input_s, output_s = input_s + commit.input_s, output_s + commit.output_s
         added += commit.added_rows

@@ -130,14 +130,22 @@ class CommitLog:
         with ThreadPoolExecutor(_READ_THREADS) as pool:
             for start in range(0, len(paths), _READ_AT_ONCE):
                 some = paths[start : start + _READ_AT_ONCE]
-                for path, data in zip(some, pool.map(self._read_record, some), strict=True):
-                    yield Commit.from_bytes(data, path)
+                yield from pool.map(self.read_commit, some)
 
     def _read_record(self, path: str) -> bytes:
         try:
             return _in_one_line(lambda: self.storage.read(path, MOST_RECORD_BYTES))
         except FileNotFoundError as fault:
             raise RunFailed(f"{self.storage.uri(path)} went while it was read; again") from fault
+
+    def holding_paths(self) -> dict[int, str]:
+        """The path of the record that holds, by unit."""
+        return {int(unit.rpartition("/")[2]): records[-1]
+                for unit, records in self._record_paths().items()}  # fmt: skip
+
+    def read_commit(self, path: str) -> Commit:
+        """One record."""
+        return Commit.from_bytes(self._read_record(path), path)
 
     def units_done(self) -> int:
         """How many units are committed."""
@@ -209,10 +217,12 @@ class CommitLog:
         """Objects whose names are ours; a user's own files beside them are never touched."""
         return [path for name in folders for path in self.storage.list(name) if OWN.fullmatch(path)]
 
-    def _orphans(self, folder: str, named: set[str]) -> Iterator[str]:
+    def _orphans(self, folder: str, named: set[str], changed: dict[str, Commit]) -> Iterator[str]:
         """Objects of ours in a folder that are not named; what a named folder holds is not even
-        listed."""
+        listed, but where some of its rows may have been done again."""
         for path in self.storage.children(folder):
+            if path in changed and OWN_FOLDER.fullmatch(path):
+                yield from (own for own in self._own((path,)) if own not in changed[path].files)
             if path in named:
                 continue
             if OWN.fullmatch(path):
@@ -230,8 +240,14 @@ class CommitLog:
         # before the parts that they name
         superseded = [path for records in self._record_paths().values() for path in records[:-1]]
         self.storage.delete_many(superseded)
-        named = {path for c in self.each_commit() for path in (*c.data, *c.error_parts, *c.audio)}
-        orphans = [path for folder in (*folders, LOG) for path in self._orphans(folder, named)]
+        named, changed = set[str](), dict[str, Commit]()
+        for commit in self.each_commit():
+            named.update((*commit.data, *commit.error_parts, *commit.audio))
+            if commit.generation:
+                changed.update(dict.fromkeys(commit.audio, commit))
+        orphans = [
+            path for folder in (*folders, LOG) for path in self._orphans(folder, named, changed)
+        ]
         self.storage.delete_many(orphans)
         return len(orphans)
 

@@ -21,7 +21,7 @@ from uniaudio2.shown import shown
 LOG = "_log"
 UNITS = f"{LOG}/units"
 MOST_RECORD_BYTES = 64 << 20
-FORMAT_VERSION = 1  # of `run.json` and of these records; 1 is also what bears none
+FORMAT_VERSION = 2  # of `run.json` and of these records; 1 had no `rows`, and may bear none
 # Names that this pipeline gives, and what a killed writer leaves of them on a local disk.
 _PLACE = r"\d{8}-[0-9a-f]{8}"
 _DATA, _ERRORS = rf"data/part-{_PLACE}\.parquet", rf"errors/part-{_PLACE}\.parquet"
@@ -40,11 +40,12 @@ _NAMES = {
     "audio": re.compile(rf"audio/{_PLACE}(\.tar)?", re.ASCII),
     "files": re.compile(rf"{_DATA}|{_ERRORS}|{_SOUND}", re.ASCII),
 }
+_KEY = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _WORD = re.compile(r"[\w.:-]{1,64}", re.ASCII)  # a stage, a worker, a kind of error
 _LONGEST_S = 1e12  # of time and of audio; sums of some millions stay finite
 _MOST = 10**15  # rows, bytes, errors
 # what records of earlier builds lack: where there is nothing in it, their seals hold
-_LATER = ("added_rows", "marks")
+_LATER = ("added_rows", "marks", "rows", "stop", "origins")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Commit:
 
     Attributes:
         unit: its number.
-        fingerprint: of the input rows it was computed from.
+        fingerprint: of the input rows it was computed from; records without `rows` are known by it.
         ok: rows in its data parts.
         errors: rows in its errors parts.
         data: paths of data parts.
@@ -70,6 +71,10 @@ class Commit:
         start: the first of them there.
         marks: good rows by the mark that they bear, see docs/audio-formats.md.
         added_rows: rows that it has beyond those of its input, where each channel is a row.
+        rows: keys of its input rows, see `row_keys`; () in records of format 1.
+        stop: the row after the last of them in `source`; 0 where they lie one behind the other.
+        origins: `source`, `start` and `stop` of parts whose name has another unit's number: those
+            of rows that were done again.
         format_version: of the record; a build refuses those of a newer one.
         seal: of the user whose run wrote it, see `seals`; "" when parts of it are another's.
     """
@@ -91,7 +96,10 @@ class Commit:
     start: int = 0
     marks: dict[str, int] = field(default_factory=dict)
     added_rows: int = 0
-    format_version: int = FORMAT_VERSION
+    rows: tuple[str, ...] = ()
+    stop: int = 0
+    origins: dict[int, tuple[str, int, int]] = field(default_factory=dict)
+    format_version: int = 1
     seal: str = field(default="", compare=False)
 
     @property
@@ -99,6 +107,15 @@ class Commit:
         """Where the record is."""
         suffix = f"-{self.generation:04d}" if self.generation else ""
         return f"{UNITS}/{self.unit:08d}{suffix}.json"
+
+    @property
+    def sources(self) -> dict[int, tuple[str, int, int]]:
+        """Where the input rows of its parts are: source, first row and the one after the last, by
+        the number in the parts' names."""
+        if not self.source:
+            return self.origins
+        stop = self.stop or self.start + self.ok + self.errors - self.added_rows
+        return {self.unit: (self.source, self.start, stop), **self.origins}
 
     @property
     def sealed_facts(self) -> dict[str, Any]:
@@ -170,6 +187,7 @@ def _problem(record: Commit) -> str:
     """What a run of ours would never have written; "" when there is nothing."""
     counts = [
         record.unit, record.ok, record.errors, record.start, record.generation, record.added_rows,
+        record.stop, *record.origins, *(at for _, *span in record.origins.values() for at in span),
         *record.kinds.values(), *record.marks.values(), *(call.rows for call in record.stages),
         *(call.failed for call in record.stages),
     ]  # fmt: skip
@@ -189,6 +207,10 @@ def _problem(record: Commit) -> str:
     for what, names in _NAMES.items():
         if not all(names.fullmatch(path) for path in getattr(record, what)):
             return f"{what} names what no run writes"
+    if not all(map(_KEY.fullmatch, record.rows)):
+        return "a key of a row is none"
+    if record.rows and len(record.rows) != record.ok + record.errors - record.added_rows:
+        return "its rows are not as many as it counts"
     marks = record.files.values()
     if not all(len(mark) == 2 and isinstance(mark[0], int) for mark in marks):
         return "a mark of a file is none"
@@ -211,4 +233,5 @@ def merge_receipts(unit: int, fingerprint: str, receipts: Sequence[Receipt]) -> 
         marks=dict(sum((Counter(receipt.marks) for receipt in receipts), Counter())),
         files={path: mark for receipt in receipts for path, mark in receipt.files.items()},
         stages=tuple(call for receipt in receipts for call in receipt.stages),
+        format_version=FORMAT_VERSION,
     )

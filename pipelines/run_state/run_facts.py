@@ -56,6 +56,7 @@ class _Input(_Facts):
     source_count: Count = 0
     rows: Count = 0
     units: Count = 0
+    other_rows: Count = 0
     columns: list[str] = []
     columns_read: list[str] | None = None
     left_out: list[_LeftOut] = []
@@ -87,6 +88,12 @@ class _Run(_Facts):
     ended: Moment | None = None
     versions: dict[str, str] = {}
     seal: str = ""
+
+
+def rows_of(facts: Mapping[str, Any]) -> int:
+    """How many rows an OUTPUT will hold: those of INPUT, and committed ones that are none of it."""
+    rows, others = facts["input"]["rows"], facts["input"].get("other_rows", 0)
+    return int(rows) + int(others)
 
 
 def parse_run(data: bytes) -> dict[str, Any]:

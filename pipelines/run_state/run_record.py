@@ -25,6 +25,8 @@ State = Literal["running", "finished"]
 _PACKAGES = ("uniaudio2-batch", "ray", "torch", "torchaudio", "transformers", "pyarrow")
 _SOURCES_LISTED = 100
 _SHOWN_CHARACTERS = 100
+# in records of builds that knew units by their places
+_NOT_ANOTHER_JOB = ("limit", "unit_rows")
 
 
 def identity(job: JobConfig, model: ModelConfig) -> dict[str, Any]:
@@ -38,7 +40,9 @@ def check_same_job(recorded: dict[str, Any], wanted: dict[str, Any], output: str
     Raises:
         UsageError: names every field that differs.
     """
-    old, new = _flat(recorded["job"]), _flat(wanted)
+    old, new = (_flat(dict(facts)) for facts in (recorded["job"], wanted))
+    for key in _NOT_ANOTHER_JOB:
+        old.pop(key, None)
     differing = [
         f"{key} {_short(old.get(key))} there, {_short(new.get(key))} now"
         for key in sorted({*old, *new})
@@ -96,8 +100,18 @@ def _short(value: Any) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
-def run_record(job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts) -> dict[str, Any]:
-    """The facts of ``run.json``, all but state and times."""
+def run_record(
+    job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts, other_rows: int = 0
+) -> dict[str, Any]:
+    """The facts of ``run.json``, all but state and times.
+
+    Args:
+        job: that is run.
+        plan: of its INPUT.
+        model: that it takes.
+        counts: of the whole job.
+        other_rows: committed rows that are none of the plan.
+    """
     return {
         "job": identity(job, model),
         "config": job.model_dump(mode="json"),
@@ -106,7 +120,8 @@ def run_record(job: JobConfig, plan: Plan, model: ModelConfig, counts: Counts) -
             "sources": plan.sources[:_SOURCES_LISTED],
             "source_count": len(plan.sources),
             "rows": plan.rows,
-            "units": len(plan.units),
+            "units": counts.units,
+            "other_rows": other_rows,
             "columns": plan.schema.names,
             "columns_read": list(plan.columns_read),
             "left_out": [left_out.record() for left_out in plan.left_out],

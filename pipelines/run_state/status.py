@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.run_state.commit_log import open_output
 from pipelines.run_state.counts import Counts
-from pipelines.run_state.run_facts import require
+from pipelines.run_state.run_facts import require, rows_of
 from uniaudio2.shown import shown
 
 
@@ -18,7 +18,7 @@ class Status:
         state: ``running`` (or stopped before its end) or ``finished``.
         task: name of the task.
         model: fingerprint of the model.
-        rows: rows of the input.
+        rows: rows of the input, and committed ones that it no longer has.
         ok: rows committed with a result.
         errors: rows committed to the errors table.
         units: units of the input.
@@ -56,7 +56,7 @@ def read_status(output: str) -> Status:
     """
     commit_log, facts = open_output(output)
     require(facts, output, "state", "job.task", "job.model", "input.rows", "input.units")
-    counts = Counts(rows=facts["input"]["rows"], units=facts["input"]["units"])
+    counts = Counts(rows=rows_of(facts), units=facts["input"]["units"])
     for commit in commit_log.each_commit():
         counts.add(commit)
     return Status(

@@ -94,9 +94,11 @@ def test_mended_rows_leave_the_errors_table(tmp_path: Path, broken: Callable[[st
     assert "gone-1" in (tmp_path / "out/report.html").read_text()
     after = {row["id"]: row["recon_codes"] for row in read_results(out)}
     assert {name: after[name] for name in before} == before
-    # the run itself finds nothing to do, and takes nothing back
-    assert run("tokenize", str(tmp_path / "m.jsonl"), out, unit_rows=3).counts.ok == 5
-    assert ids(out)[1] == ["gone-1", "null", "text"]
+    # the run itself does again what failed and whose file is another now, and nothing else
+    result = run("tokenize", str(tmp_path / "m.jsonl"), out, unit_rows=3)
+    assert (result.counts.ok, result.counts.rows) == (6, 8)
+    assert ids(out)[1] == ["gone-1", "null"]
+    files_are_those_of_the_records(out)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,12 @@ def test_a_retry_of_nothing_or_of_other_rows(tmp_path: Path, broken: Callable[[s
         retry_job(recorded_job(out, ("seed=3",), executor="inline"))
     lines = (tmp_path / "m.jsonl").read_text().replace("in/gone-1", "in/other")
     (tmp_path / "m.jsonl").write_text(lines)
-    with pytest.raises(UsageError, match="the input rows of 1 units with failed rows are no long"):
+    # a row that is another one now is not tried; where there is no other, that is refused
+    result = retry_job(recorded_job(out, executor="inline"))
+    assert (result.tried, result.mended, result.counts.errors) == (4, 0, 5)
+    manifest = "".join(json.dumps({"id": name, "audio": "in/other.wav"}) + "\n" for name in NAMES)
+    (tmp_path / "m.jsonl").write_text(manifest)
+    with pytest.raises(UsageError, match="5 failed rows are no longer in the input as they were"):
         retry_job(recorded_job(out, executor="inline"))
     assert ids(out)[1] == ["gone-0", "gone-1", "gone-2", "null", "text"]
     mended = "".join(json.dumps({"id": name, "audio": "in/good-0.wav"}) + "\n" for name in NAMES)

@@ -94,10 +94,10 @@ def test_no_message_holds_bytes_of_a_file() -> None:
 def test_a_record_of_a_newer_build_is_refused_and_says_so(shape: str) -> None:
     facts = {"unit": 0, "units": []}
     if shape == "today's":
-        facts = json.loads(Commit(0, "f", 0, 0, (), (), (), 0.0, 0.0, {}, {}).to_bytes())
-        assert facts["format_version"] == 1
-    data = json.dumps({**facts, "format_version": 2}).encode()
-    with pytest.raises(RunFailed, match="written by a newer build, in format 2"):
+        facts = json.loads(merge_receipts(0, "f", [Receipt(0, 0, 0, {}, {})]).to_bytes())
+        assert facts["format_version"] == 2
+    data = json.dumps({**facts, "format_version": 3}).encode()
+    with pytest.raises(RunFailed, match="written by a newer build, in format 3"):
         Commit.from_bytes(data, "_log/units/00000000.json")
 
 

@@ -42,7 +42,7 @@ def place(folder: Path, name: str) -> str:
         record = folder / name / f"_log/units/{unit.unit:08d}.json"
         # where the manifest is belongs to what a unit is known by
         record.write_text(
-            json.dumps({**json.loads(record.read_text()), "fingerprint": unit.fingerprint})
+            json.dumps({**json.loads(record.read_text()), "fingerprint": unit.former})
         )
     return str(folder / name)
 

@@ -1,0 +1,119 @@
+"""Makes what came of units visible: as commits of their own, or as the next state of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from actors.batch.channel_rows import whole_id
+from pipelines.jobs.merging import IsOut, next_state
+from pipelines.planning.row_keys import ID_DIGITS, id_digest
+from pipelines.run_state.commit_log import CommitLog
+from pipelines.run_state.commit_record import Commit
+
+KeysOf = Callable[[Commit], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Redo:
+    """Rows of a committed unit that another unit does again.
+
+    Attributes:
+        unit: the committed one.
+        is_out: tells by its id whether a row is one of them.
+        adds_attempts: those that fail again keep count of how often they were tried.
+    """
+
+    unit: int
+    is_out: IsOut
+    adds_attempts: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a commit changed.
+
+    Attributes:
+        before: the record that held; None where there was none.
+        now: the one that holds; None where none does.
+    """
+
+    before: Commit | None
+    now: Commit | None
+
+
+@dataclass
+class Committer:
+    """Writes the records of a run.
+
+    Attributes:
+        commit_log: of OUTPUT.
+        each_channel: ids of results may be those of a row's channels.
+        redo: what a unit does again, by its number.
+        keys_of: the keys of a record's rows, also of one that holds none.
+    """
+
+    commit_log: CommitLog
+    each_channel: bool
+    redo: Mapping[int, Redo] = field(default_factory=dict)
+    keys_of: KeysOf = lambda commit: commit.rows
+    _paths: dict[int, str] | None = None
+
+    def is_of(self, keys: Iterable[str]) -> IsOut:
+        """What tells by its id whether a row of a part has one of some keys, see `row_keys`."""
+        ids = {bytes.fromhex(key[:ID_DIGITS]) for key in keys}
+
+        def is_out(name: str) -> bool:
+            return id_digest(name) in ids or (self.each_channel and id_digest(whole_id(name)) in ids)
+
+        return is_out
+
+    def commit(self, commit: Commit) -> Change:
+        """Make a unit visible.
+
+        Raises:
+            RunFailed: another driver has committed it.
+        """
+        redo = self.redo.get(commit.unit)
+        if redo is None:
+            self.commit_log.commit(commit)
+            return Change(None, commit)
+        before = self._holding(redo.unit)
+        fresh = {key[:ID_DIGITS]: key for key in commit.rows}
+        rows = tuple(fresh.get(key[:ID_DIGITS], key) for key in self.keys_of(before))
+        storage = self.commit_log.storage
+        now = next_state(storage, before, redo.is_out, commit, rows, redo.adds_attempts)
+        self._put(before, now, commit.files)
+        return Change(before, now)
+
+    def withdraw(self, unit: int, keys: frozenset[str]) -> Change:
+        """Take rows out of a unit.
+
+        Args:
+            unit: that is committed.
+            keys: of these rows.
+        """
+        before = self._holding(unit)
+        rows = tuple(key for key in self.keys_of(before) if key not in keys)
+        if not rows:
+            self.commit_log.withdraw([unit])
+            return Change(before, None)
+        now = next_state(self.commit_log.storage, before, self.is_of(keys), None, rows)
+        self._put(before, now, {})
+        return Change(before, now)
+
+    def _holding(self, unit: int) -> Commit:
+        """The record of a unit that holds."""
+        if self._paths is None:
+            self._paths = self.commit_log.holding_paths()
+        return self.commit_log.read_commit(self._paths[unit])
+
+    def _put(self, before: Commit, now: Commit, files: Mapping[str, object]) -> None:
+        """Write the next record of a unit; then what it no longer names goes.
+
+        What another made of the unit stays another's.
+        """
+        self.commit_log.commit(now, self.commit_log.owns_commit(before))
+        if self._paths is not None:
+            self._paths[now.unit] = now.path
+        self.commit_log.storage.delete_many(sorted({*before.files, *files} - now.files.keys()))

@@ -1,0 +1,138 @@
+"""What is to be done of a plan: rows that an OUTPUT does not hold, or holds of other content.
+
+Rows have an identity, units do not: a row is known by its key (`row_keys`), wherever it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.batch.unit import UnitSpec, unit_fingerprint
+from pipelines.planning.plan import Plan
+from pipelines.planning.row_keys import KEY_BYTES, key_array, match, read_keys
+from pipelines.run_state.commit_record import Commit
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass
+class Pending:
+    """What a run finds to do.
+
+    Attributes:
+        units: to do, with numbers that no commit has.
+        supersedes: the committed unit whose rows a unit does again, by the number of the latter.
+        removed: keys of committed rows that INPUT no longer has, by unit.
+        unknown: committed units of format 1 whose input is not what the plan has in their place.
+        same: rows that are done.
+        changed: rows that are done again.
+    """
+
+    units: list[UnitSpec] = field(default_factory=list)
+    supersedes: dict[int, int] = field(default_factory=dict)
+    removed: dict[int, frozenset[str]] = field(default_factory=dict)
+    unknown: list[int] = field(default_factory=list)
+    same: int = 0
+    changed: int = 0
+
+    @property
+    def removed_rows(self) -> int:
+        """How many committed rows INPUT no longer has."""
+        return sum(map(len, self.removed.values()))
+
+
+def part_of(unit: UnitSpec, number: int, rows: Places) -> UnitSpec:
+    """Some rows of a unit as a unit of their own.
+
+    Args:
+        unit: of a plan.
+        number: of the new one.
+        rows: places in `unit`, ascending, ``[N]``.
+    """
+    if len(rows) == unit.stop - unit.start:
+        return replace(unit, unit=number)
+    keys = b"".join(unit.keys[KEY_BYTES * row : KEY_BYTES * (row + 1)] for row in rows.tolist())
+    only = tuple(rows.tolist())
+    return replace(unit, unit=number, only=only, keys=keys, fingerprint=unit_fingerprint(keys))
+
+
+def known_keys(commit: Commit, planned: Mapping[int, UnitSpec]) -> bytes | None:
+    """The keys of a committed unit's rows; None where they are not known.
+
+    Args:
+        commit: of the unit; records of format 1 hold no keys, and stand for those of the plan's
+            unit of their number while its rows are what they were.
+        planned: units of the plan by number.
+    """
+    if commit.rows or not commit.ok + commit.errors:
+        return read_keys(commit.rows)
+    unit = planned.get(commit.unit)
+    if unit is None or commit.fingerprint != unit.former:
+        return None
+    keys = key_array([unit.keys]).copy()
+    keys["files"] = 0  # nobody looked at them
+    data: bytes = keys.tobytes()
+    return data
+
+
+def find_pending(plan: Plan, commits: Iterable[Commit], known: Callable[[Commit], None]) -> Pending:
+    """Compare a plan with what is committed.
+
+    Args:
+        plan: of the run.
+        commits: that hold.
+        known: is given every commit whose rows are known, once.
+    """
+    planned = {unit.unit: unit for unit in plan.units}
+    found, there, numbers = Pending(), list[bytes](), list[int]()
+    for commit in commits:
+        keys = known_keys(commit, planned)
+        if keys is None:
+            found.unknown.append(commit.unit)
+            continue
+        known(commit)
+        there.append(keys)
+        numbers.extend([commit.unit] * (len(keys) // KEY_BYTES))
+    committed, unit_of = key_array(there), np.array(numbers, np.int64)
+    same, other = match(key_array(unit.keys for unit in plan.units), committed)
+    _cut(found, plan, same, other, unit_of)
+    is_gone = np.ones(len(committed), bool)
+    is_gone[same[same >= 0]] = False
+    is_gone[other[other >= 0]] = False
+    for number in np.unique(unit_of[is_gone]).tolist():
+        places = np.flatnonzero(is_gone & (unit_of == number))
+        found.removed[number] = frozenset(committed[at].tobytes().hex() for at in places)
+    found.same, found.changed = int((same >= 0).sum()), int((other >= 0).sum())
+    return found
+
+
+def _cut(found: Pending, plan: Plan, same: Places, other: Places, unit_of: Places) -> None:
+    """Units of the rows that are new, and of those that are done again."""
+    used = set(np.unique(unit_of).tolist())
+    free = max([len(plan.units) - 1, *used, *found.unknown]) + 1
+    start = 0
+    for unit in plan.units:
+        stop = start + unit.stop - unit.start
+        is_new = (same[start:stop] < 0) & (other[start:stop] < 0)
+        if is_new.any():
+            number = unit.unit
+            if number in used or not is_new.all():
+                number, free = free, free + 1
+            found.units.append(part_of(unit, number, np.flatnonzero(is_new)))
+        before = _units_of(other[start:stop], unit_of)
+        for old in np.unique(before[before >= 0]).tolist():
+            found.units.append(part_of(unit, free, np.flatnonzero(before == old)))
+            found.supersedes[free] = old
+            free += 1
+        start = stop
+
+
+def _units_of(places: Places, unit_of: Places) -> Places:
+    """The units of committed rows by their places, ``[N]``; -1 where there is none."""
+    if not len(unit_of):
+        return places
+    return np.where(places >= 0, unit_of[np.maximum(places, 0)], -1)

@@ -1,0 +1,184 @@
+"""Sizes and times of the files that a manifest's rows name, so that a replaced one is noticed."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.inputs.audio import AUDIO_COLUMNS
+from actors.inputs.codes import CODE_PATHS
+from actors.storage.addresses import (
+    LOCAL,
+    AddressPolicy,
+    is_store,
+    local_path,
+    resolve,
+    scheme_of,
+)
+from actors.storage.file_systems import split_uri
+from pipelines.planning.row_keys import NO_STAMP, file_stamp
+from uniaudio2.tasks.spec import TaskSpec
+
+_THREADS = 16
+_LISTED_FROM = 16  # files of a folder in a store; fewer are asked for one by one
+_FOLDERS_KEPT = 8
+_LONGEST_NAME = 4096
+_MISSING = file_stamp("missing")
+
+_Facts = Mapping[str, Any]
+
+
+class FileStamps:
+    """Looks at the files of rows; what cannot be looked at, or may not be named, has no stamp.
+
+    Local files are asked for their size and time, those in a store as their folder lists them. Web
+    servers are not asked.
+
+    Args:
+        task: decides which columns name files.
+        allow: what rows may name besides, see `AddressPolicy`.
+        is_on: look at all.
+    """
+
+    def __init__(self, task: TaskSpec, allow: tuple[str, ...] = (), is_on: bool = True) -> None:
+        others = (*task.other_audio, *CODE_PATHS.values())
+        names = (*AUDIO_COLUMNS, *others) if "audio" in task.columns else others
+        self._columns = names if is_on else ()
+        self._allow = allow
+        self._listed: OrderedDict[str, dict[str, _Facts]] = OrderedDict()
+
+    def of_rows(self, table: pa.Table, base: str) -> list[bytes]:
+        """A stamp for each row.
+
+        Args:
+            table: rows of a manifest.
+            base: its folder.
+        """
+        stamps = [NO_STAMP] * table.num_rows
+        policy = AddressPolicy(base, self._allow)
+        for name in self._columns:
+            names = _paths(table, name)
+            if names is None:
+                continue
+            for row, stamp in enumerate(self._of_names(names, policy)):
+                if stamp != NO_STAMP:
+                    stamps[row] = (
+                        stamp if stamps[row] == NO_STAMP else file_stamp(stamps[row], stamp)
+                    )
+        return stamps
+
+    def _of_names(self, names: Sequence[str | None], policy: AddressPolicy) -> list[bytes]:
+        """A stamp for each name."""
+        stamps = [NO_STAMP] * len(names)
+        local: list[tuple[int, str]] = []
+        stored: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for row, name in enumerate(names):
+            if not name or len(name) > _LONGEST_NAME:
+                continue
+            address = resolve(name.partition("#bytes=")[0], policy.base)
+            if scheme_of(address) in LOCAL:
+                if not policy.is_remote or policy.allows(address):
+                    local.append((row, local_path(address)))
+            elif is_store(address) and not policy.refusal(address):
+                stored[posixpath.dirname(address)].append((row, address))
+        for row, stamp in _of_local(local):
+            stamps[row] = stamp
+        for folder, found in stored.items():
+            facts = self._in_store(folder, [address for _, address in found])
+            for row, address in found:
+                stamps[row] = _stamp_of(facts.get(posixpath.basename(address)))
+        return stamps
+
+    def _in_store(self, folder: str, addresses: Sequence[str]) -> dict[str, _Facts]:
+        """Facts of files by their names; {} where the store does not tell."""
+        if folder in self._listed:
+            self._listed.move_to_end(folder)
+            return self._listed[folder]
+        fs, path = split_uri(folder)
+        try:
+            if len(addresses) < _LISTED_FROM:
+                with ThreadPoolExecutor(_THREADS) as pool:
+                    single = pool.map(lambda address: _info(fs, split_uri(address)[1]), addresses)
+                    return {
+                        posixpath.basename(a): f for a, f in zip(addresses, single, strict=True)
+                    }
+            facts = {posixpath.basename(entry["name"]): entry for entry in fs.ls(path, detail=True)}
+        except OSError:
+            return {}  # the row's own fetch tells why
+        self._listed[folder] = facts
+        while len(self._listed) > _FOLDERS_KEPT:
+            self._listed.popitem(last=False)
+        return facts
+
+
+def _info(fs: Any, path: str) -> _Facts:
+    try:
+        facts: _Facts = fs.info(path)
+    except FileNotFoundError:
+        return {}
+    return facts
+
+
+def _stamp_of(facts: _Facts | None) -> bytes:
+    """The stamp of a file in a store: its ETag, or its time, and its size."""
+    if facts is None:
+        return NO_STAMP
+    if not facts:
+        return _MISSING
+    when = facts.get("ETag") or facts.get("LastModified") or facts.get("mtime") or ""
+    return file_stamp(facts.get("size"), str(when))
+
+
+def _of_local(rows: Sequence[tuple[int, str]]) -> list[tuple[int, bytes]]:
+    """The stamps of local files; threads, for a disk may be a network's."""
+    if len(rows) < _LISTED_FROM:
+        return [_stat(row) for row in rows]
+    step = -(-len(rows) // _THREADS)
+    parts = [rows[at : at + step] for at in range(0, len(rows), step)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return [
+            stamp for part in pool.map(lambda some: list(map(_stat, some)), parts) for stamp in part
+        ]
+
+
+def _stat(row: tuple[int, str]) -> tuple[int, bytes]:
+    place, path = row
+    try:
+        facts = os.stat(path)
+    except FileNotFoundError:
+        return place, _MISSING
+    except (OSError, ValueError):
+        return place, NO_STAMP
+    return place, file_stamp(facts.st_size, facts.st_mtime_ns)
+
+
+def _paths(table: pa.Table, name: str) -> Sequence[str | None] | None:
+    """The names in a column; None where it has none."""
+    if name not in table.column_names:
+        return None
+    column = table[name]
+    if pa.types.is_struct(column.type):
+        if column.type.get_field_index("path") < 0:
+            return None
+        if column.type.get_field_index("bytes") >= 0:  # a name alone beside bytes
+            is_held = pc.is_valid(pc.struct_field(column, "bytes"))
+            paths = pc.struct_field(column, "path")
+            column = pc.if_else(is_held, pa.scalar(None, paths.type), paths)
+        else:
+            column = pc.struct_field(column, "path")
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return None
+    try:
+        names: list[str | None] = column.to_pylist()
+    except UnicodeDecodeError:
+        return None  # text that is none is a fault of its row
+    return names

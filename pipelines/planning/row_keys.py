@@ -1,0 +1,88 @@
+"""What makes a row the same one from run to run: its id, its columns, and the file that it names.
+
+A key has 20 bytes: eight of a hash of the id, eight of one of the columns, four of the size and
+time of the files that the row names. Four zeros there mean that nothing was looked at, and agree
+with whatever is found another time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+KEY_BYTES = 20
+ID_DIGITS = 16  # of a key that is shown, those of the id
+NO_STAMP = bytes(4)
+KeyArray = npt.NDArray[np.void]
+_KEY = np.dtype([("id", ">u8"), ("columns", ">u8"), ("files", ">u4")])
+
+
+def id_digest(name: str) -> bytes:
+    """Eight bytes that stand for an id."""
+    return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def row_key(name: str, content: str, stamp: bytes = NO_STAMP) -> bytes:
+    """The key of a row.
+
+    Args:
+        name: its id.
+        content: hash of its columns.
+        stamp: of the files that it names, four bytes.
+    """
+    return id_digest(name) + hashlib.blake2b(content.encode(), digest_size=8).digest() + stamp
+
+
+def file_stamp(*facts: Any) -> bytes:
+    """Four bytes that stand for what is known of a file; never those that stand for nothing."""
+    stamp = hashlib.blake2b(repr(facts).encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    return stamp if stamp != NO_STAMP else b"\x00\x00\x00\x01"
+
+
+def key_array(keys: Iterable[bytes]) -> KeyArray:
+    """Keys, each of one row or of several one behind the other, as an array of records ``[N]``."""
+    return np.frombuffer(b"".join(keys), dtype=_KEY)
+
+
+def shown_keys(keys: bytes) -> tuple[str, ...]:
+    """The keys of rows one behind the other, as a commit record holds them: 40 hexadecimal digits
+    each."""
+    return tuple(keys[at : at + KEY_BYTES].hex() for at in range(0, len(keys), KEY_BYTES))
+
+
+def read_keys(rows: Iterable[str]) -> bytes:
+    """Undo `shown_keys`."""
+    return b"".join(map(bytes.fromhex, rows))
+
+
+def match(wanted: KeyArray, there: KeyArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Find the rows of a plan among those of an OUTPUT.
+
+    Args:
+        wanted: keys of the plan's rows, ``[N]``.
+        there: keys of the rows that are committed, ``[M]``; an id occurs once.
+
+    Returns:
+        for each wanted row the place in `there` of the same row, and of another row of the same
+        id, ``[N]`` both, int64, -1 where there is none. A row that is there for one wanted row is
+        none for another.
+    """
+    none = np.full(len(wanted), -1, np.int64)
+    if not len(there) or not len(wanted):
+        return none, none.copy()
+    order = np.argsort(there["id"], kind="stable")
+    ids = there["id"][order]
+    at = np.minimum(np.searchsorted(ids, wanted["id"]), len(ids) - 1)
+    place = np.where(ids[at] == wanted["id"], order[at], -1)
+    found = there[np.maximum(place, 0)]
+    agree = found["columns"] == wanted["columns"]
+    agree &= (found["files"] == wanted["files"]) | (found["files"] == 0) | (wanted["files"] == 0)
+    same = np.where((place >= 0) & agree, place, -1)
+    is_taken = np.zeros(len(there), bool)
+    is_taken[same[same >= 0]] = True
+    other = np.where((place >= 0) & (same < 0) & ~is_taken[np.maximum(place, 0)], place, -1)
+    return same, other
