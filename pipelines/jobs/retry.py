@@ -30,7 +30,7 @@ from pipelines.progress.progress import Style
 from pipelines.run_state.commit_log import RESULTS, SWEPT, open_output
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
-from pipelines.run_state.run_facts import require, rows_of
+from pipelines.run_state.run_facts import has_former_ids, require, rows_of
 from uniaudio2.config import ModelConfig
 from uniaudio2.shown import shown
 
@@ -219,7 +219,8 @@ def retry_job(
         model = checked_model(job)
         # rows that may not be read failed before, and fail again
         rules = job.input_rules.model_copy(update={"refused": "rows"})
-        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit, rules, job.manifest)
+        former = has_former_ids(open_output(job.output)[1])
+        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit, rules, job.manifest, former)
         executor = executor or executor_for(job, verbose)
         retry = Retry(job, plan, model, style, only, executor)
         # what is kept of a unit is kept of all its rows: a retry keeps nothing

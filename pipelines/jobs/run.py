@@ -36,6 +36,7 @@ from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
 from pipelines.run_state.lease import Lease
+from pipelines.run_state.run_facts import has_former_ids
 from pipelines.run_state.run_record import State, check_same_job, identity, run_record, setup_record
 from uniaudio2.config import ModelConfig
 
@@ -55,6 +56,7 @@ class RunResult:
         elapsed_s: wall time of this run.
         exit_code: 0 when every row succeeded, 3 when some are in the errors table.
         report: where ``report.html`` is and what it found; None when it could not be made.
+        computed: rows that this run did, of those in `counts`.
         tried: rows that a retry ran again; None for a run.
         mended: how many of these succeeded.
     """
@@ -64,6 +66,7 @@ class RunResult:
     elapsed_s: float
     exit_code: int
     report: Report | None = None
+    computed: int = 0
     tried: int | None = None
     mended: int = 0
 
@@ -94,7 +97,7 @@ class Run:
         self.begins: list[float] = []
         self.setup: dict[str, Any] = {}
         self.committer = Committer(self.commit_log, job.audio.channel == "each")
-        self.other_rows = 0
+        self.other_rows = self.computed = 0
         self._removed: dict[int, frozenset[str]] = {}
         self._why: dict[int, str] = {}
         self._unstored = 0
@@ -117,7 +120,12 @@ class Run:
             self._record(elapsed_s)
         report = self._report()
         return RunResult(
-            self.job.output, counts, elapsed_s, 3 if counts.errors else 0, report=report
+            self.job.output,
+            counts,
+            elapsed_s,
+            3 if counts.errors else 0,
+            report=report,
+            computed=self.computed,
         )
 
     def _sweep(self) -> None:
@@ -336,6 +344,7 @@ class Run:
         self._check_rows(commit)
         change = self.committer.commit(commit)
         self._unstored = 0
+        self.computed += commit.ok + commit.errors
         self.progress.committed(commit, change.before, change.now)
         counts = self.progress.counts
         done = counts.ok + counts.errors
@@ -394,8 +403,9 @@ def run_job(
     model = checked_model(job)
     with answered():
         check_output_outside_input(job)
+        former = not fresh and has_former_ids(CommitLog(Storage(job.output)).read_run())
         plan = make_plan(
-            job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest
+            job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest, former
         )
         check_columns(job, idle_stages(job.spec, plan.schema))
         check_channel_ids(job, plan)

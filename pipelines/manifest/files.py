@@ -20,7 +20,7 @@ from actors.storage.fetch import Limits, open_uri, read_head, require_regular
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.archives import archive_of, unpack_first
-from pipelines.manifest.formats.text_formats import PARSERS, Parse
+from pipelines.manifest.formats.text_formats import PARSERS, Parse, parse_lines
 from pipelines.manifest.listing import Listing, check_files
 from pipelines.manifest.sources import (
     Source,
@@ -155,8 +155,9 @@ def small_source(uri: str, parse: Parse, scan: Scan) -> Source:
         raise UsageError(f"{error.message}{large}") from error
     except ValueError as fault:
         raise UsageError(f"{uri}: {fault}") from fault
+    places = ("line",) if parse is parse_lines and "id" in table.column_names else ()
     return Source(
-        uri, identity(uri), table.num_rows, table.schema, table,
+        uri, identity(uri), table.num_rows, table.schema, table, places=places,
         again=functools.partial(small_source, uri, parse),
     )  # fmt: skip
 

@@ -39,6 +39,7 @@ class Source:
         pinned: rows point inside the file, so a changed file changes what they mean.
         again: reads a text manifest by another scan; None for all other sources.
         audio_base: the folder that relative audio paths start in; "" is the file's own.
+        places: columns that say where a row stands, which is no part of what makes it the same.
     """
 
     uri: str
@@ -48,6 +49,7 @@ class Source:
     table: pa.Table | None = None
     pinned: bool = False
     constants: str = ""
+    places: tuple[str, ...] = ()
     names: str = ""
     audio_base: str = ""
     again: Callable[[Scan], Source] | None = field(default=None, compare=False, repr=False)

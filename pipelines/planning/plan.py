@@ -20,11 +20,7 @@ from pipelines.manifest.naming import named_sources
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.aliases import needs_of, serving
 from pipelines.manifest.tables.noticed import LeftOut
-<<<<<<< HEAD
-=======
-from pipelines.manifest.tables.scan import Scan
 from pipelines.planning.file_stamps import FileStamps
->>>>>>> 85b16cd (Rows have an identity: a key of id, columns and file; what is new or changed is done, nothing else)
 from pipelines.planning.named_addresses import AddressScan
 from pipelines.planning.read_columns import channel_notes, columns_read, unread_notes
 from pipelines.planning.repeated_ids import refuse_repeated
@@ -53,6 +49,7 @@ class Plan:
         notes: what a user should know of INPUT before it is run, a line each.
         left_out: files of INPUT that give no row, by why.
         columns_read: those of the columns that the task reads.
+        has_former_ids: rows of text files have the ids of earlier builds, see `Scan`.
         has_channel_ids: some id is that of another one's channel, see `channel_rows`.
     """
 
@@ -64,6 +61,7 @@ class Plan:
     left_out: tuple[LeftOut, ...] = ()
     columns_read: tuple[str, ...] = ()
     has_channel_ids: bool = False
+    has_former_ids: bool = False
 
 
 def check_columns(
@@ -136,6 +134,7 @@ def make_plan(
     limit: int | None = None,
     rules: InputRules | None = None,
     manifest: ManifestConfig | None = None,
+    has_former_ids: bool = False,
 ) -> Plan:
     """Find the manifest, check it and cut it into units.
 
@@ -149,6 +148,7 @@ def make_plan(
             columns there are does not depend on the rest.
         rules: what the input may name, and where its links may lead.
         manifest: how the input is read.
+        has_former_ids: of rows of text files, see `Scan`.
 
     Raises:
         UsageError: nothing found, no rows, a column missing, ids null or repeated, addresses that
@@ -157,6 +157,7 @@ def make_plan(
     rules = rules or InputRules()
     manifest = manifest or ManifestConfig()
     scan = manifest.scan(rules, limit)
+    scan.has_former_ids = has_former_ids
     sources = [source for source in find_sources(uri, scan) if source.rows]
     if not sources:
         raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
@@ -195,6 +196,7 @@ def make_plan(
         tuple(noticed.left_out),
         columns_read(schema.names, task),
         seen.have_channels(),
+        has_former_ids,
     )
 
 
@@ -210,8 +212,10 @@ def _cut(
         seen.add([str(row.name) for row in group])
         former = hashlib.blake2b(origin, digest_size=16)
         for row in group:
-            former.update(row.content.encode())
-        keys = b"".join(row_key(str(row.name), row.content + source.audio_base, row.stamp) for row in group)
+            former.update(row.former.encode())
+        keys = b"".join(
+            row_key(str(row.name), row.content + source.audio_base, row.stamp) for row in group
+        )
         where, data = source.uri, b""
         if source.table is not None:
             rows_of_unit = source.table.slice(start, len(group))
@@ -219,14 +223,9 @@ def _cut(
             where, data = "", to_stream(rows_of_unit, "zstd" if is_large else None)
         tar = source.uri if source.pinned else ""
         yield UnitSpec(
-<<<<<<< HEAD
-            number, where, start, stop, source.base, contents.hexdigest(), data,
-            tar=tar, constants=source.constants, names="" if data else source.names,
-=======
             number, where, start, stop, source.base, unit_fingerprint(keys), data,
-            tar=tar, constants=source.constants, names=source.names, keys=keys,
+            tar=tar, constants=source.constants, names="" if data else source.names, keys=keys,
             former=former.hexdigest(),
->>>>>>> 85b16cd (Rows have an identity: a key of id, columns and file; what is new or changed is done, nothing else)
         )  # fmt: skip
         start = stop
 

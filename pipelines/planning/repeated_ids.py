@@ -68,9 +68,9 @@ def refuse_repeated(
         return
     found = _Repeated()
     for number, (source, rows) in enumerate(zip(sources, counts, strict=True)):
-        for name, content, *_ in index_rows(source, rows):
-            if name is not None and id_hash(name) in repeated:
-                found.add(name, content, number, source.pinned)
+        for row in index_rows(source, rows):
+            if row.name is not None and id_hash(row.name) in repeated:
+                found.add(row.name, row.content, number, source.pinned)
     names = found.names()
     if not names:
         return

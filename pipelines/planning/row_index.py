@@ -64,13 +64,15 @@ class IndexedRow(NamedTuple):
 
     Attributes:
         name: its id.
-        content: hash of its columns.
+        content: hash of its columns, but for those of its place.
+        former: hash of all its columns.
         duration_s: seconds of audio where a column tells, else 0.
         stamp: of the files that it names, see `FileStamps`.
     """
 
     name: str | None
     content: str
+    former: str
     duration_s: float
     stamp: bytes
 
@@ -98,10 +100,11 @@ def index_rows(
         for table in row_batches(source, rows):
             if look is not None:
                 look(table, source.base)
-            hashes = row_hashes(table)  # which are the ids where no column is
-            ids = row_ids(table) if "id" in table.column_names else hashes
+            former = row_hashes(table)  # which are the ids where no column is
+            ids = row_ids(table) if "id" in table.column_names else former
+            hashes = row_hashes(table.drop_columns(source.places)) if source.places else former
             files = _stamps(table, source, stamps, whole)
-            yield from map(IndexedRow, ids, hashes, _seconds(table), files)
+            yield from map(IndexedRow, ids, hashes, former, _seconds(table), files)
     except (ValueError, pa.ArrowException, OSError, MemoryError) as fault:
         raise UsageError(f"{source.uri}: {fault_of(fault)}") from fault
 

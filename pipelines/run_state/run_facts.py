@@ -57,6 +57,7 @@ class _Input(_Facts):
     rows: Count = 0
     units: Count = 0
     other_rows: Count = 0
+    former_ids: bool = False
     columns: list[str] = []
     columns_read: list[str] | None = None
     left_out: list[_LeftOut] = []
@@ -94,6 +95,13 @@ def rows_of(facts: Mapping[str, Any]) -> int:
     """How many rows an OUTPUT will hold: those of INPUT, and committed ones that are none of it."""
     rows, others = facts["input"]["rows"], facts["input"].get("other_rows", 0)
     return int(rows) + int(others)
+
+
+def has_former_ids(facts: Mapping[str, Any] | None) -> bool:
+    """Whether the rows of text files have the ids of a build that wrote format 1 in an OUTPUT."""
+    if facts is None:
+        return False
+    return facts.get("format_version", 1) < 2 or bool(facts.get("input", {}).get("former_ids"))
 
 
 def parse_run(data: bytes) -> dict[str, Any]:

@@ -122,6 +122,7 @@ def run_record(
             "rows": plan.rows,
             "units": counts.units,
             "other_rows": other_rows,
+            "former_ids": plan.has_former_ids,
             "columns": plan.schema.names,
             "columns_read": list(plan.columns_read),
             "left_out": [left_out.record() for left_out in plan.left_out],

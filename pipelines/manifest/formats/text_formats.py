@@ -34,6 +34,7 @@ from pipelines.manifest.tables.row_tables import (
     table_of_rows,
 )
 from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.tables.text_ids import with_text_ids
 from pipelines.manifest.tables.text_lines import (
     CharacterCount,
     LongLine,
@@ -189,7 +190,11 @@ def _parse_delimited(usual: str) -> Parse:
 
 
 def parse_lines(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
-    """A text file: one row a line, blank lines left out, the line number part of the row."""
+    """A text file: one row a line, blank lines left out, with the number of the line.
+
+    A line that is put in front changes the numbers of all, so a row's id is made of its text and of
+    how often that came before.
+    """
     file, scan = text_file(data), scan or Scan()
     others = 0
 
@@ -209,7 +214,8 @@ def parse_lines(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
         scan.noticed.doubt(
             "audio", "its lines are paths of audio: --format paths (manifest.format) takes them so"
         )
-    return table
+    is_given = scan.ids or scan.ids_from or scan.has_former_ids
+    return table if is_given else with_text_ids(table, scan.texts)
 
 
 def table_of_files(

@@ -9,6 +9,7 @@ from typing import Literal
 import pyarrow as pa
 
 from pipelines.manifest.tables.noticed import Noticed
+from pipelines.manifest.tables.text_ids import TextIds
 
 LinkPolicy = Literal["follow", "refuse"]
 TextFormat = Literal["paths"]
@@ -54,6 +55,9 @@ class Scan:
         base: folder that relative audio paths start in; "" is that of each manifest.
         allow: beginnings of addresses that manifests may name besides, see `AddressPolicy`.
         corpus: the corpus that INPUT is; "auto" finds it by its files, "none" looks for none.
+        has_former_ids: rows of text files have the ids that they had when the number of their line
+            was part of them.
+        texts: those of the text files that were read so far.
         characters: of text manifests that are read in any case, so that the columns of all but the
             largest do not depend on `rows`.
         cells: rows times columns after which no more characters are read.
@@ -73,6 +77,8 @@ class Scan:
     base: str = ""
     allow: tuple[str, ...] = ()
     corpus: str = "auto"
+    has_former_ids: bool = False
+    texts: TextIds = field(default_factory=TextIds)
     characters: int = LOOK_CHARACTERS
     cells: int = LOOK_CELLS
     expected: Mapping[str, pa.DataType] = field(default_factory=dict)
