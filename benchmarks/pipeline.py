@@ -30,7 +30,7 @@ from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
 from pipelines.cli.demo import EXAMPLES
 from pipelines.executor.stages import Stages, make_stages
-from pipelines.jobs.run import StageFactory
+from pipelines.jobs.driver import StageFactory
 from pipelines.planning.plan import make_plan
 from pipelines.planning.pool_sizing import Allocation, fit_pools
 from pipelines.run_state.commit_log import CommitLog

@@ -6,7 +6,8 @@ from pipelines.errors import RunFailed, UsageError
 
 if TYPE_CHECKING:
     from pipelines.config.job import JobConfig
-    from pipelines.jobs.run import RunResult, run_job
+    from pipelines.jobs.result import RunResult
+    from pipelines.jobs.run import run_job
 
 __all__ = ["JobConfig", "RunFailed", "RunResult", "UsageError", "run_job"]
 

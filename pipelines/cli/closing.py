@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from pipelines.jobs.run import RunResult
+from pipelines.jobs.result import RunResult
 from pipelines.progress.live_view import format_duration
 from uniaudio2.shown import MESSAGE_CHARACTERS, shown
 

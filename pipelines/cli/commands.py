@@ -18,7 +18,7 @@ from pipelines.errors import RunFailed, UsageError
 from uniaudio2.terminal import print_libraries_too, say, say_json
 
 if TYPE_CHECKING:
-    from pipelines.jobs.run import RunResult
+    from pipelines.jobs.result import RunResult
     from pipelines.progress.progress import Style
 
 DEMO_OUTPUT = "demo-output"
@@ -59,6 +59,12 @@ def run(
         typer.Option("--format", metavar="paths", help="the lines of INPUT are paths of audio"),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="use only the first rows")] = None,
+    removed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="keep|withdraw", help="results whose rows INPUT no longer has stay, or go"
+        ),
+    ] = None,
     until: Annotated[
         str | None, typer.Option(help="stop after this stage and keep its codes")
     ] = None,
@@ -83,6 +89,7 @@ def run(
 
     given = {
         "task": task, "input": source, "output": output, "model": model, "limit": limit,
+        "removed": removed,
         "until": until, "seed": seed, "address": address,
         "max_errors": max_errors, "executor": executor,
     }  # fmt: skip

@@ -15,7 +15,8 @@ from rich.text import Text
 from actors.batch.schema import AUDIO_PATH, FINISH_REASON, INPUT_DURATION_S
 from actors.storage.object_store import Storage
 from pipelines.config.job import JobConfig
-from pipelines.jobs.run import RunResult, run_job
+from pipelines.jobs.result import RunResult
+from pipelines.jobs.run import run_job
 from pipelines.progress.terminal import Terminal, cell
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.parts import read_part

@@ -64,7 +64,9 @@ class Committer:
         ids = {bytes.fromhex(key[:ID_DIGITS]) for key in keys}
 
         def is_out(name: str) -> bool:
-            return id_digest(name) in ids or (self.each_channel and id_digest(whole_id(name)) in ids)
+            return id_digest(name) in ids or (
+                self.each_channel and id_digest(whole_id(name)) in ids
+            )
 
         return is_out
 

@@ -5,15 +5,17 @@ Rows have an identity, units do not: a row is known by its key (`row_keys`), whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from actors.batch.intermediate_store import kept_path, kept_rows
 from actors.batch.unit import UnitSpec, unit_fingerprint
 from pipelines.planning.plan import Plan
 from pipelines.planning.row_keys import KEY_BYTES, key_array, match, read_keys
+from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
 
 Places = npt.NDArray[np.int64]
@@ -43,6 +45,48 @@ class Pending:
     def removed_rows(self) -> int:
         """How many committed rows INPUT no longer has."""
         return sum(map(len, self.removed.values()))
+
+    def notes(self, removed: str, is_whole: bool) -> Iterator[tuple[str, str]]:
+        """What is no longer as it was when it was committed: events, and texts for people.
+
+        Args:
+            removed: what becomes of rows that INPUT no longer has, ``"keep"`` or ``"withdraw"``.
+            is_whole: all rows of INPUT are in the plan.
+        """
+        if self.unknown:
+            yield (
+                "changed",
+                f"the rows of {len(self.unknown)} committed units changed; doing them again",
+            )
+        if self.changed:
+            yield (
+                "changed",
+                f"{self.changed} rows, or files that they name, changed since they were done; "
+                "doing them again: what was made of them before holds until then",
+            )
+        if self.removed and is_whole:
+            become = (
+                "they stay (--removed withdraw takes them out)"
+                if removed == "keep"
+                else "they go when this run ends"
+            )
+            yield (
+                "removed",
+                f"{self.removed_rows} rows of OUTPUT are no longer in INPUT: {become}",
+            )
+
+
+def with_kept(units: list[UnitSpec], commit_log: CommitLog) -> list[UnitSpec]:
+    """Units that point at the tokens which an earlier attempt kept of their rows."""
+    kept = {kept_rows(path): path for path in commit_log.kept()}
+    found = []
+    for unit in units:
+        path = kept.get(kept_rows(kept_path(unit.unit, unit.fingerprint)))
+        is_there = path is not None and not commit_log.storage.is_link(path)
+        found.append(
+            replace(unit, kept=commit_log.storage.uri(path)) if path and is_there else unit
+        )
+    return found
 
 
 def part_of(unit: UnitSpec, number: int, rows: Places) -> UnitSpec:

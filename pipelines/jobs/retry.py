@@ -20,9 +20,10 @@ from pipelines.config.job import JobConfig, make_job
 from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.stages import make_stages
+from pipelines.jobs.driver import Run, StageFactory
 from pipelines.jobs.failed_rows import FailedRows
 from pipelines.jobs.merging import errors_of
-from pipelines.jobs.run import Run, RunResult, StageFactory
+from pipelines.jobs.result import RunResult
 from pipelines.jobs.signals import answered
 from pipelines.planning.plan import Plan, make_plan
 from pipelines.planning.preflight import checked_model

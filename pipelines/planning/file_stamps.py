@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.inputs.audio import AUDIO_COLUMNS
-from actors.inputs.codes import CODE_PATHS
+from actors.batch.schema import AUDIO_COLUMNS, CODE_PATHS
 from actors.storage.addresses import (
     LOCAL,
     AddressPolicy,

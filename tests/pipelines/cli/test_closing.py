@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from pipelines.cli.closing import closing_facts, closing_lines
-from pipelines.jobs.run import RunResult
+from pipelines.jobs.result import RunResult
 from pipelines.report import Report
 from pipelines.report.bottleneck import Bottleneck
 from pipelines.run_state.counts import Counts

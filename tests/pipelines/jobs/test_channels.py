@@ -19,8 +19,8 @@ from actors.stages.load import Loader
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, UsageError, run_job
 from pipelines.cli.demo import read_results
+from pipelines.jobs.result import RunResult
 from pipelines.jobs.retry import recorded_job, retry_job
-from pipelines.jobs.run import RunResult
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.status import read_status, verify
 from tests.conftest import tone

@@ -181,20 +181,18 @@ def test_changed_rows_take_the_place_of_what_was_made_of_them(tmp_path: Path, la
     is_consistent(out, ["r1", "r2", "r3", "r4", "r5"])
 
 
-@pytest.mark.parametrize("layout", ["files", "tar"])
 @pytest.mark.parametrize(
-    ("owner", "method", "lives"),
+    ("owner", "method", "lives", "layout"),
     [
-        (CommitLog, "commit", 0),
-        (CommitLog, "commit", 1),
-        (CommitLog, "withdraw", 0),
-        (Storage, "delete_many", 0),
-        (Storage, "delete_many", 1),
-        (Storage, "put", 3),
-        (Storage, "put", 6),
-        (Storage, "put", 9),
+        (CommitLog, "commit", 0, "files"),
+        (CommitLog, "commit", 1, "tar"),
+        (CommitLog, "withdraw", 0, "files"),
+        (Storage, "delete_many", 0, "tar"),
+        (Storage, "delete_many", 1, "files"),
+        (Storage, "put", 6, "tar"),
+        (Storage, "put", 9, "files"),
     ],
-)  # fmt: skip
+)
 def test_a_run_that_is_killed_while_rows_change_loses_and_doubles_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

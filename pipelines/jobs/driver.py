@@ -1,0 +1,292 @@
+"""The driver of a job: resume, stream, commit, and an honest account at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from actors.batch.receipt import Fault
+from actors.batch.unit import UnitSpec
+from actors.storage.object_store import Storage
+from pipelines.config.job import JobConfig
+from pipelines.errors import RunFailed, UsageError
+from pipelines.executor.executor import Executor
+from pipelines.executor.stages import Stages, make_stages
+from pipelines.jobs.committer import Committer, Redo
+from pipelines.jobs.pending import find_pending, known_keys, with_kept
+from pipelines.jobs.result import RunResult
+from pipelines.jobs.row_isolation import RowIsolation, merged
+from pipelines.jobs.signals import stoppable
+from pipelines.planning.plan import Plan, idle_stages, passthrough_schema
+from pipelines.planning.pool_sizing import Allocation
+from pipelines.planning.row_keys import shown_keys
+from pipelines.progress.progress import Progress, Style
+from pipelines.report import Report, write_report
+from pipelines.run_state.commit_log import CommitLog
+from pipelines.run_state.commit_record import Commit
+from pipelines.run_state.counts import Counts
+from pipelines.run_state.lease import Lease
+from pipelines.run_state.run_record import State, check_same_job, identity, run_record, setup_record
+from uniaudio2.config import ModelConfig
+
+_BEGINS_KEPT = 1000
+_UNSTORED_UNITS = 3
+
+StageFactory = Callable[[JobConfig, Allocation, pa.Schema, ModelConfig], Stages]
+
+
+class Run:
+    """One run of a job: owns the plan, the commit log and the progress; `execute` does the work."""
+
+    hopeless_units = 3  # when so many fail and no other arrives, it is not for their rows
+
+    def __init__(
+        self,
+        job: JobConfig,
+        plan: Plan,
+        model: ModelConfig,
+        style: Style,
+        fresh: bool,
+        executor: Executor,
+    ) -> None:
+        self.job = job
+        self.executor = executor
+        self.plan = plan
+        self.model = model
+        self.commit_log = CommitLog(Storage(job.output))
+        self.progress = Progress(Counts(rows=plan.rows, units=len(plan.units)), style)
+        self.fresh = fresh
+        self.started = time.time()
+        self.state: State = "running"
+        self.begins: list[float] = []
+        self.setup: dict[str, Any] = {}
+        self.committer = Committer(self.commit_log, job.audio.channel == "each")
+        self.other_rows = self.computed = 0
+        self._removed: dict[int, frozenset[str]] = {}
+        self._why: dict[int, str] = {}
+        self._unstored = 0
+
+    def execute(self, make: StageFactory = make_stages) -> RunResult:
+        """Do what is not yet committed, then clean up and write the account."""
+        begun = time.monotonic()
+        with self._hold() as lease, self.progress:
+            if not lease.fenced:
+                self._warn_unfenced()
+            pending = self._resume()
+            if pending:
+                self._work(pending, lease, make)
+            self._withdraw()
+            self._sweep()
+            counts = self._counts()
+            elapsed_s = time.monotonic() - begun
+            if counts.is_complete:
+                self.state = "finished"
+            self._record(elapsed_s)
+        report = self._report()
+        return RunResult(
+            self.job.output,
+            counts,
+            elapsed_s,
+            3 if counts.errors else 0,
+            report=report,
+            computed=self.computed,
+        )
+
+    def _sweep(self) -> None:
+        """Remove what no commit names."""
+        self.commit_log.sweep()
+
+    def _counts(self) -> Counts:
+        """Those of the whole job."""
+        return self.progress.counts
+
+    def _report(self) -> Report | None:
+        """Make ``report.html``; a run whose rows are all committed does not fail for its report."""
+        try:
+            return write_report(self.job.output)
+        except Exception as fault:  # whatever it is, the results are there
+            self.progress.say(
+                "warning",
+                f"no report: {type(fault).__name__}: {fault}; try `uniaudio2 report "
+                f"{self.job.output}`",
+            )
+            return None
+
+    def _hold(self) -> Lease:
+        """Take OUTPUT for this run; the first write, so it also proves that one can write."""
+        self.commit_log.refuse_links()
+        try:
+            return Lease(self.commit_log.storage).acquire()
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as fault:
+            raise UsageError(
+                f"{self.job.output} cannot be written: {fault}; check the path, the bucket and "
+                "the permissions"
+            ) from fault
+
+    def _warn_unfenced(self) -> None:
+        self.progress.say(
+            "warning",
+            f"{self.job.output}: this storage does no conditional writes, so it stops no second "
+            "run that starts at the same moment; see that there is one at a time",
+        )
+
+    def _resume(self) -> list[UnitSpec]:
+        """Units to do: of rows that no commit has, or has of another content."""
+        if self.fresh:
+            self.commit_log.clear()
+        recorded = self.commit_log.read_run()
+        if recorded is None:
+            self._record()
+        else:
+            self._go_on(recorded)
+        counts = self.progress.counts
+        found = find_pending(self.plan, self.commit_log.each_commit(), counts.add)
+        planned = {unit.unit: unit for unit in self.plan.units}
+        self.committer.keys_of = lambda commit: shown_keys(known_keys(commit, planned) or b"")
+        self.committer.redo = {
+            unit.unit: Redo(
+                found.supersedes[unit.unit], self.committer.is_of(shown_keys(unit.keys))
+            )
+            for unit in found.units
+            if unit.unit in found.supersedes
+        }
+        self._removed = {} if self.job.limit else found.removed
+        self.other_rows = found.removed_rows
+        counts.rows += found.removed_rows
+        counts.units = counts.units_done + len(found.units) - len(found.supersedes)
+        counts.redo = found.changed
+        for event, note in found.notes(self.job.removed, self.job.limit is None):
+            self.progress.say(event, note)
+        if found.unknown:
+            self.commit_log.withdraw(found.unknown)
+        return self._with_kept(found.units)
+
+    def _withdraw(self) -> None:
+        """Take out what INPUT no longer has, where that is asked for."""
+        if self.job.removed == "keep":
+            return
+        counts = self.progress.counts
+        for unit, keys in self._removed.items():
+            change = self.committer.withdraw(unit, keys)
+            if change.before is not None:
+                counts.take_out(change.before)
+            if change.now is None:
+                counts.units -= 1
+            else:
+                counts.add(change.now)
+            counts.rows -= len(keys)
+            self.other_rows -= len(keys)
+
+    def _go_on(self, recorded: dict[str, Any]) -> None:
+        """Check that the run that is recorded is this job, and keep what it says of the past."""
+        check_same_job(recorded, identity(self.job, self.model), self.job.output)
+        self.started = recorded.get("started", self.started)
+        self.setup = recorded.get("setup", {})
+        self.begins = recorded.get("begins", [])
+
+    def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
+        """Point units at the tokens that an earlier attempt kept of them."""
+        return with_kept(units, self.commit_log)
+
+    def _record(self, elapsed_s: float | None = None) -> None:
+        facts = run_record(self.job, self.plan, self.model, self._counts(), self.other_rows)
+        ended = time.time() if self.state == "finished" else None
+        times = {"started": self.started, "ended": ended, "last_run_s": elapsed_s}
+        facts |= {"setup": self.setup, "begins": self.begins[-_BEGINS_KEPT:]}
+        self.commit_log.write_run({"state": self.state, **facts, **times})
+
+    def _headline(self) -> str:
+        done = self.progress.counts.done
+        return (
+            f"{self.job.spec.name}: {self.plan.rows} rows in {len(self.plan.units)} units"
+            + (f" ({done} of {self.progress.counts.rows} rows were done before)" if done else "")
+            + "".join(f"; {left_out}" for left_out in self.plan.left_out)
+        )
+
+    def _work(self, pending: list[UnitSpec], lease: Lease, make: StageFactory) -> None:
+        self.progress.begin(self._headline())
+        for note in self.plan.notes:
+            self.progress.say("input", note)
+        if not self.model.trained:
+            self.progress.say(
+                "warning",
+                f"model {self.model.name!r} is untrained: its tokens, text and sound mean nothing",
+            )
+        self.executor.start()
+        resources = self.executor.resources()
+        allocation = self.executor.allocate(self.job, idle_stages(self.job.spec, self.plan.schema))
+        self.setup = setup_record(allocation, resources)
+        self.begins.append(time.time())
+        self._record()
+        for note in allocation.notes:
+            self.progress.say("note", note)
+        fields = passthrough_schema(self.plan.schema)
+        stages = make(self.job, allocation, fields, self.model)
+        # stoppable again: Ray puts its own handler in place when it starts
+        with self.executor.session(self.job.stage_timeout_s), stoppable():
+            for _ in range(self.job.max_attempts):
+                pending = self._pass(pending, stages, allocation, lease)
+                if not pending:
+                    return
+                pending = self._with_kept(pending)
+            alone = RowIsolation(
+                self.job.output, self.job.max_attempts, self.executor, stages, allocation, lease
+            )
+            for commit in alone.commits(pending):
+                self._commit(commit)
+
+    def _pass(
+        self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
+    ) -> list[UnitSpec]:
+        """Stream units once and commit those that arrive; returns the others."""
+        left = {unit.unit: unit for unit in pending}
+        for outcome in self.executor.stream(pending, stages, allocation):
+            lease.check()
+            if isinstance(outcome, Fault):
+                self._why[outcome.unit] = outcome.message
+                self._give_up_if_nothing_is_stored(outcome)
+            elif outcome.unit in left:
+                unit = left.pop(outcome.unit)
+                self._commit(merged(unit, [outcome]))
+        if left:
+            reasons = {self._why.get(number, "a worker died") for number in left}
+            if len(left) == len(pending) >= self.hopeless_units:
+                raise RunFailed(f"all {len(left)} units failed: {'; '.join(sorted(reasons)[:3])}")
+            self.progress.say(
+                "retry",
+                f"{len(left)} units did not arrive ({'; '.join(sorted(reasons)[:2])}); again",
+            )
+        return list(left.values())
+
+    def _give_up_if_nothing_is_stored(self, fault: Fault) -> None:
+        """End a run whose results storage no longer takes, before it computes more of them."""
+        self._unstored += fault.kind == "storage"
+        if self._unstored >= _UNSTORED_UNITS:
+            raise RunFailed(
+                f"storage takes no results: {fault.message}; make room or repair it, then the same "
+                "command goes on where it was"
+            )
+
+    def _check_rows(self, commit: Commit) -> None:
+        """Refuse rows that nobody asked for."""
+        if commit.added_rows and self.job.audio.channel != "each":
+            raise RuntimeError(f"unit {commit.unit} came back with {commit.added_rows} rows more")
+
+    def _commit(self, commit: Commit) -> None:
+        """Make a unit visible, count it, and stop a job that is past hope."""
+        self._check_rows(commit)
+        change = self.committer.commit(commit)
+        self._unstored = 0
+        self.computed += commit.ok + commit.errors
+        self.progress.committed(commit, change.before, change.now)
+        counts = self.progress.counts
+        done = counts.ok + counts.errors
+        if self.job.exceeds_max_errors(counts.errors, done):
+            kinds = ", ".join(f"{n} {kind}" for kind, n in counts.kinds.most_common(5))
+            raise RunFailed(
+                f"{counts.errors} of {done} rows failed ({kinds}), more than max_errors "
+                f"{self.job.max_errors}; look at {self.job.output}/errors, correct the input, go on"
+            )
