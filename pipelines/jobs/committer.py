@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from actors.batch.channel_rows import whole_id
-from pipelines.jobs.merging import IsOut, next_state
+from pipelines.jobs.merging import IsOut, next_state, taken_over
 from pipelines.planning.row_keys import ID_DIGITS, id_digest
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
@@ -84,7 +84,10 @@ class Committer:
         fresh = {key[:ID_DIGITS]: key for key in commit.rows}
         rows = tuple(fresh.get(key[:ID_DIGITS], key) for key in self.keys_of(before))
         storage = self.commit_log.storage
-        now = next_state(storage, before, redo.is_out, commit, rows, redo.adds_attempts)
+        if fresh.keys() >= {key[:ID_DIGITS] for key in rows} and not redo.adds_attempts:
+            now = taken_over(before, commit)
+        else:
+            now = next_state(storage, before, redo.is_out, commit, rows, redo.adds_attempts)
         self._put(before, now, commit.files)
         return Change(before, now)
 

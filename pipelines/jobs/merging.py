@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.batch.channel_rows import whole_id
 from actors.batch.error_rows import ERRORS_SCHEMA
@@ -21,6 +22,7 @@ from actors.batch.schema import AUDIO_PATH, DURATION_S, INPUT_DURATION_S
 from actors.stages.write import file_mark, parquet_bytes, store
 from actors.storage.audio_files import audio_objects, read_members
 from actors.storage.object_store import Storage
+from pipelines.errors import RunFailed
 from pipelines.run_state.commit_record import FORMAT_VERSION, Commit
 from pipelines.run_state.parts import part_bytes, read_errors_part, read_part, table_of
 
@@ -60,7 +62,25 @@ def errors_of(storage: Storage, paths: Iterable[str]) -> pa.Table:
 def split(table: pa.Table, is_out: IsOut) -> tuple[pa.Table, pa.Table]:
     """The rows of a table whose ids are out, and the others."""
     chosen = pa.array([is_out(name) for name in table["id"].to_pylist()], pa.bool_())
-    return table.filter(chosen), table.filter(pa.compute.invert(chosen))
+    return table.filter(chosen), table.filter(pc.invert(chosen))
+
+
+def taken_over(before: Commit, after: Commit) -> Commit:
+    """The record that holds in the place of a unit's last one when all its rows were done again.
+
+    Args:
+        before: the record that holds.
+        after: what came of its rows.
+    """
+    return replace(
+        after,
+        unit=before.unit,
+        generation=before.generation + 1,
+        source="",
+        start=0,
+        stop=0,
+        origins=after.sources,
+    )
 
 
 def next_state(
@@ -80,6 +100,9 @@ def next_state(
         after: what came of rows that were done again; None where they only leave.
         rows: keys of all input rows that it has then.
         adds_attempts: rows that fail again keep count of how often they were tried.
+
+    Raises:
+        RunFailed: rows are missing, or there are some that nobody asked for.
     """
     out, left = split(errors_of(storage, before.error_parts), is_out)
     failed = errors_of(storage, after.error_parts if after else ())
@@ -92,9 +115,10 @@ def next_state(
         files.pop(path, None)
     parts: tuple[str, ...] = ()
     if errors.num_rows:
-        parts = (_new_path("errors/part", before.unit, ".parquet"),)
+        parts = (f"errors/part-{_place(before.unit)}.parquet",)
         files[parts[0]] = store(storage, parts[0], parquet_bytes(errors))
     ok, count = before.ok - kept.ok + (after.ok if after else 0), errors.num_rows
+    _check_count(before, after, ok + count, len(rows))
     channels = before.added_rows + (after.added_rows if after else 0)
     return replace(
         before,
@@ -112,14 +136,25 @@ def next_state(
         marks=dict(Counter(before.marks) - kept.marks + Counter(after.marks if after else {})),
         added_rows=max(ok + count - len(rows), 0) if rows else channels,
         rows=rows,
-        stop=before.stop or (before.start + len(rows) if before.source else 0),
+        stop=before.sources[before.unit][2] if before.source else 0,
         origins={**before.origins, **(after.sources if after else {})},
         format_version=FORMAT_VERSION,
     )
 
 
-def _new_path(begin: str, unit: int, end: str) -> str:
-    return f"{begin}-{unit:08d}-{uuid.uuid4().hex[:8]}{end}"
+def _check_count(before: Commit, after: Commit | None, found: int, rows: int) -> None:
+    """Refuse a state that has fewer rows than its unit, or more where channels are no rows."""
+    has_channels = before.added_rows or (after is not None and after.added_rows)
+    if rows and (found < rows or (found > rows and not has_channels)):
+        raise RunFailed(
+            f"unit {before.unit}: its parts and what was done again hold {found} rows in the place "
+            f"of {rows}; `uniaudio2 status --verify` tells whether a part is not what was written"
+        )
+
+
+def _place(unit: int) -> str:
+    """A name that no other part has."""
+    return f"{unit:08d}-{uuid.uuid4().hex[:8]}"
 
 
 def _without(storage: Storage, before: Commit, is_out: IsOut) -> Kept:
@@ -137,7 +172,7 @@ def _without(storage: Storage, before: Commit, is_out: IsOut) -> Kept:
         _count(kept, before, out)
         left = _without_sounds(storage, before.unit, kept, out, left)
         if left.num_rows:
-            place = _new_path("data/part", before.unit, ".parquet")
+            place = f"data/part-{_place(before.unit)}.parquet"
             kept.files[place] = store(storage, place, parquet_bytes(left))
             kept.data.append(place)
     return kept
@@ -196,8 +231,7 @@ def _other_tar(storage: Storage, unit: int, kept: Kept, tar: str, left: pa.Table
         return left
     members = read_members(storage, tar)
     sounds = {name: data for name, data in members.items() if name in wanted}
-    place = posixpath.basename(_new_path("", unit, ""))[1:]
-    folder, objects = audio_objects(place, sounds, "tar")
+    folder, objects = audio_objects(_place(unit), sounds, "tar")
     for path, data in objects.items():
         kept.files[path] = store(storage, path, data)
         kept.audio.append(path)

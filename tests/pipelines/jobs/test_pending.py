@@ -164,14 +164,15 @@ def test_changed_rows_take_the_place_of_what_was_made_of_them(tmp_path: Path, la
     source = write_lines(manifest, rows)
     assert run("tts", source, out, **settings).computed == 6
     before = {row["id"]: row for row in read_results(out)}
-    rows[1]["text"], rows[4]["text"] = "changed", " "  # the last of which fails
+    rows[1]["text"] = "changed"
+    rows[4]["text"], rows[5]["text"] = " ", "all of a unit"  # the first of which fails
     write_lines(manifest, rows)
     result = run("tts", source, out, **settings)
-    assert (result.computed, result.counts.ok, result.counts.errors) == (2, 5, 1)
+    assert (result.computed, result.counts.ok, result.counts.errors) == (3, 5, 1)
     is_consistent(out, [row["id"] for row in rows])
     after = {row["id"]: row for row in read_results(out)}
-    assert after["r1"]["text"] == "changed"
-    for name in ("r0", "r2", "r3", "r5"):
+    assert (after["r1"]["text"], after["r5"]["text"]) == ("changed", "all of a unit")
+    for name in ("r0", "r2", "r3"):
         kept = {key: value for key, value in after[name].items() if key != "audio_path"}
         assert kept == {key: before[name][key] for key in kept}
     rows[4]["text"] = "mended"
