@@ -75,3 +75,8 @@ def _is_printable(letter: str) -> bool:
 
 def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, such as ``1 row`` or ``2 rows``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

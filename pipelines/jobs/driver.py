@@ -31,6 +31,7 @@ from pipelines.run_state.counts import Counts
 from pipelines.run_state.lease import Lease
 from pipelines.run_state.run_record import State, check_same_job, identity, run_record, setup_record
 from uniaudio2.config import ModelConfig
+from uniaudio2.shown import counted
 
 _BEGINS_KEPT = 1000
 _UNSTORED_UNITS = 3
@@ -198,16 +199,16 @@ class Run:
         facts |= {"setup": self.setup, "begins": self.begins[-_BEGINS_KEPT:]}
         self.commit_log.write_run({"state": self.state, **facts, **times})
 
-    def _headline(self) -> str:
-        done = self.progress.counts.done
+    def _headline(self, pending: list[UnitSpec]) -> str:
+        done, rows = self.progress.counts.done, sum(unit.asked for unit in pending)
         return (
-            f"{self.job.spec.name}: {self.plan.rows} rows in {len(self.plan.units)} units"
-            + (f" ({done} of {self.progress.counts.rows} rows were done before)" if done else "")
+            f"{self.job.spec.name}: {counted(rows, 'row')} in {counted(len(pending), 'unit')}"
+            + (f" ({done} of {self.progress.counts.rows} were done before)" if done else "")
             + "".join(f"; {left_out}" for left_out in self.plan.left_out)
         )
 
     def _work(self, pending: list[UnitSpec], lease: Lease, make: StageFactory) -> None:
-        self.progress.begin(self._headline())
+        self.progress.begin(self._headline(pending))
         for note in self.plan.notes:
             self.progress.say("input", note)
         if not self.model.trained:

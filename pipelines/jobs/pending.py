@@ -17,6 +17,7 @@ from pipelines.planning.plan import Plan
 from pipelines.planning.row_keys import KEY_BYTES, key_array, match, read_keys
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
+from uniaudio2.shown import counted
 
 Places = npt.NDArray[np.int64]
 
@@ -56,13 +57,14 @@ class Pending:
         if self.unknown:
             yield (
                 "changed",
-                f"the rows of {len(self.unknown)} committed units changed; doing them again",
+                f"the rows of {counted(len(self.unknown), 'committed unit')} changed; doing them "
+                "again",
             )
         if self.changed:
             yield (
                 "changed",
-                f"{self.changed} rows, or files that they name, changed since they were done; "
-                "doing them again: what was made of them before holds until then",
+                f"{counted(self.changed, 'row')}, or files that they name, changed since they were "
+                "done; doing them again: what was made of them before holds until then",
             )
         if self.removed and is_whole:
             become = (
@@ -72,7 +74,7 @@ class Pending:
             )
             yield (
                 "removed",
-                f"{self.removed_rows} rows of OUTPUT are no longer in INPUT: {become}",
+                f"{counted(self.removed_rows, 'row')} of OUTPUT no longer in INPUT: {become}",
             )
 
 

@@ -33,7 +33,7 @@ from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
 from pipelines.run_state.run_facts import has_former_ids, require, rows_of
 from uniaudio2.config import ModelConfig
-from uniaudio2.shown import shown
+from uniaudio2.shown import counted, shown
 
 # what lets a run reach further than it could by itself; each user says so anew
 _WIDENING = ("input_rules", "address")
@@ -64,9 +64,9 @@ class Retry(Run):
         self._facts: dict[str, Any] = {}
         self._names: dict[int, frozenset[str]] = {}
 
-    def _headline(self) -> str:
-        units = {redo.unit for redo in self.committer.redo.values()}
-        return f"{self.job.spec.name}: {self.tried} failed rows again, in {len(units)} units"
+    def _headline(self, pending: list[UnitSpec]) -> str:
+        tried, units = counted(self.tried, "failed row"), counted(len(pending), "unit")
+        return f"{self.job.spec.name}: {tried} again, in {units}"
 
     def _resume(self) -> list[UnitSpec]:
         """The rows that failed, as units of their own."""

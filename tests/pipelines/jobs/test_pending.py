@@ -254,7 +254,7 @@ def test_what_is_no_longer_there_is_told_and_may_go(
     write_lines(manifest, rows[:1])
     job = JobConfig(task="tts", input=source, output=out, model="tiny", **SPEAK)
     run_job(job, style="lines")
-    assert "2 rows of OUTPUT are no longer in INPUT: they stay (--removed withdraw" in (
+    assert "2 rows of OUTPUT no longer in INPUT: they stay (--removed withdraw" in (
         capsys.readouterr().out
     )
     with pytest.raises((UsageError, ValueError), match="with limit not all of INPUT is read"):

@@ -213,7 +213,7 @@ def test_the_first_line_the_record_and_the_report_tell_it(
     job = JobConfig(**given, executor="inline")
     assert run_job(job, "lines").exit_code == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert first.startswith("tokenize: 1 rows in 1 units; 2 files left out (1 ")
+    assert first.startswith("tokenize: 1 row in 1 unit; 2 files left out (1 ")
     assert first.endswith("--set manifest.suffixes=all takes those that hold audio")
     record = json.loads((tmp_path / "out/run.json").read_text())["input"]
     assert record["left_out"][0]["by_suffix"] == {".txt": 1, ".<b>": 1}
