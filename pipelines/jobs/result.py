@@ -18,9 +18,9 @@ class RunResult:
         elapsed_s: wall time of this run.
         exit_code: 0 when every row succeeded, 3 when some are in the errors table.
         report: where ``report.html`` is and what it found; None when it could not be made.
-        computed: rows that this run did, of those in `counts`.
         tried: rows that a retry ran again; None for a run.
         mended: how many of these succeeded.
+        computed: rows that this run did, of those in `counts`.
     """
 
     output: str
@@ -28,6 +28,6 @@ class RunResult:
     elapsed_s: float
     exit_code: int
     report: Report | None = None
-    computed: int = 0
     tried: int | None = None
     mended: int = 0
+    computed: int = 0

@@ -68,7 +68,9 @@ def run_job(
     model = checked_model(job)
     with answered():
         check_output_outside_input(job)
-        former = not fresh and has_former_ids(CommitLog(Storage(job.output)).read_run())
+        commit_log = CommitLog(Storage(job.output))
+        commit_log.refuse_links()
+        former = not fresh and has_former_ids(commit_log.read_run())
         plan = make_plan(
             job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest, former
         )

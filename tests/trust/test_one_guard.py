@@ -31,6 +31,7 @@ MAY = {
     "pipelines/manifest/sources.py": "INPUT, which the user names",
     "actors/columnar/file_rows.py": "files of INPUT, which the user names",
     "actors/columnar/chunk_sizes.py": "files of INPUT, which the user names",
+    "pipelines/planning/file_stamps.py": "asks the policy for every address",
     "pipelines/export/card.py": "makes a card's head of what it is given, without the hub",
     "pipelines/export/row.py": "behind the policy's check",
 }

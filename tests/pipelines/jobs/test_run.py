@@ -208,8 +208,9 @@ def test_another_job_is_refused_and_other_rows_are_done_again(tmp_path: Path) ->
     before = {row["line"]: row for row in read_results(out)}
     with pytest.raises(UsageError, match=r"another job: seed 0 there, 1 now"):
         run("tts", str(manifest), out, **settings, seed=1)
-    manifest.write_text("one\nfour\n")  # a row changed, and one went
-    assert run("tts", str(manifest), out, **settings).counts.ok == 2
+    manifest.write_text("one\nfour\n")  # two rows went, and one is new
+    result = run("tts", str(manifest), out, removed="withdraw", **settings)
+    assert (result.computed, result.counts.ok) == (1, 2)
     after = {row["line"]: row for row in read_results(out)}
     assert [after[line]["text"] for line in (1, 2)] == ["one", "four"]
     assert after[1]["audio_path"] == before[1]["audio_path"]  # not computed again
