@@ -23,6 +23,7 @@ from actors.storage.addresses import (
 )
 from actors.storage.file_systems import split_uri
 from pipelines.planning.row_keys import NO_STAMP, file_stamp
+from uniaudio2.audio.embedded import is_embedded
 from uniaudio2.tasks.spec import TaskSpec
 
 _THREADS = 16
@@ -79,7 +80,7 @@ class FileStamps:
         local: list[tuple[int, str]] = []
         stored: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for row, name in enumerate(names):
-            if not name or len(name) > _LONGEST_NAME:
+            if not name or len(name) > _LONGEST_NAME or is_embedded(name):
                 continue
             address = resolve(name.partition("#bytes=")[0], policy.base)
             if scheme_of(address) in LOCAL:
