@@ -24,6 +24,7 @@ from actors.batch.schema import (
 )
 from actors.stages.write import file_mark
 from actors.storage.object_store import Storage
+from pipelines.report.words import words_of
 from pipelines.run_state.parts import errors_table_of, part_bytes, plain_rows, table_of
 
 MOST_PARTS = 1500
@@ -149,12 +150,15 @@ def rank_of(row_id: str) -> float:
 
 
 def word_errors(wanted: Any, heard: Any) -> tuple[int, int] | None:
-    """Words wrong and words wanted; None without a reference."""
-    if not isinstance(wanted, str) or not wanted.strip() or not isinstance(heard, str):
+    """Words wrong and words wanted, see `words_of`; None without a reference."""
+    if not isinstance(wanted, str) or not isinstance(heard, str):
         return None
     if max(len(wanted), len(heard)) > _LONGEST_TEXT:
         return None  # it would take minutes
-    found = jiwer.process_words(wanted, heard)
+    words = words_of(wanted)
+    if not words:
+        return None
+    found = jiwer.process_words(" ".join(words), " ".join(words_of(heard)))
     wrong = found.substitutions + found.deletions + found.insertions
     return wrong, found.substitutions + found.deletions + found.hits
 
