@@ -43,6 +43,19 @@ class Executor(Protocol):
         """
         ...
 
+    def probe(self, output: str, needed: Sequence[str]) -> None:
+        """Refuse places that not everything which will work sees; it costs a moment.
+
+        Args:
+            output: OUTPUT of the run, which is there.
+            needed: local files and folders of INPUT that are read where stages run.
+
+        Raises:
+            UsageError: names the node, the place and what to do.
+            RunFailed: a node does not answer.
+        """
+        ...
+
     def session(self, timeout_s: float) -> AbstractContextManager[None]:
         """Surrounds all streams of a run; gives back whatever it changes in this process.
 
@@ -78,11 +91,17 @@ def executor_for(job: JobConfig, verbose: bool = False) -> Executor:
     Args:
         job: `executor` and `address` decide.
         verbose: let Ray print what it has to say.
+
+    Raises:
+        UsageError: what Ray runs would put OUTPUT where it is removed.
     """
     if job.executor == "inline":
         from pipelines.executor.inline_executor import InlineExecutor
 
         return InlineExecutor()
+    from pipelines.executor.cluster import check_stays, is_submitted
     from pipelines.executor.ray_executor import RayExecutor
 
-    return RayExecutor(job.address, verbose)
+    check_stays(job.output)
+    # a submitted job runs on the cluster that it was sent to
+    return RayExecutor(job.address or ("auto" if is_submitted() else None), verbose)

@@ -17,7 +17,7 @@ from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import FaultBoundary
 from pipelines.config.job import JobConfig
 from pipelines.errors import RunFailed
-from pipelines.executor.cluster import start_ray
+from pipelines.executor.cluster import probe_nodes, start_ray
 from pipelines.executor.ray_internals import end_actors
 from pipelines.executor.ray_settings import own_data_context, quiet
 from pipelines.executor.stage_monitor import BOARD
@@ -57,6 +57,12 @@ class RayExecutor:
     def allocate(self, job: JobConfig, idle: Collection[str] = ()) -> Allocation:
         """Fit the pools to the resources; a cluster may grow, this machine does not."""
         return fit_pools(job, self.resources(), elastic=self.address is not None, idle=idle)
+
+    def probe(self, output: str, needed: Sequence[str]) -> None:
+        """Have every node that may work look at what is on disks."""
+        if self.address is not None:
+            with _told():
+                probe_nodes(output, needed)
 
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:

@@ -34,6 +34,7 @@ from uniaudio2.config import ModelConfig
 from uniaudio2.shown import counted
 
 _BEGINS_KEPT = 1000
+_PROBED_SOURCES = 64
 _UNSTORED_UNITS = 3
 
 StageFactory = Callable[[JobConfig, Allocation, pa.Schema, ModelConfig], Stages]
@@ -217,6 +218,7 @@ class Run:
                 f"model {self.model.name!r} is untrained: its tokens, text and sound mean nothing",
             )
         self.executor.start()
+        self.executor.probe(self.job.output, self.plan.sources[:_PROBED_SOURCES])
         resources = self.executor.resources()
         allocation = self.executor.allocate(self.job, idle_stages(self.job.spec, self.plan.schema))
         self.setup = setup_record(allocation, resources)
