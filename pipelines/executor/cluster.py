@@ -9,6 +9,7 @@ import re
 import socket
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -31,6 +32,7 @@ _SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _JOBS_FOLDER = "working_dir_files"  # of a Ray session, which a job starts below
 _HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:/@]+):(\d{1,5})")
 _ANSWER_S = 10.0
+_JOINS_S = 20.0
 _PROBE_S = 60.0  # a worker's start on a busy node included
 
 
@@ -145,7 +147,7 @@ def probe_nodes(output: str, needed: Sequence[str]) -> None:
     if not paths and not log:
         return
     sizes = {path: _size(path) for path in paths}
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
+    nodes = _working_nodes()
     # named as what a driver leaves there that dies: the next run removes it
     names = [os.path.join(log, f"fence-{uuid.uuid4().hex}") if log else "" for _ in (None, *nodes)]
     asked, *answers = names
@@ -163,6 +165,16 @@ def probe_nodes(output: str, needed: Sequence[str]) -> None:
     finally:
         for name in filter(None, names):
             Path(name).unlink(missing_ok=True)
+
+
+def _working_nodes() -> list[dict[str, Any]]:
+    """Nodes that give CPUs; where there is none yet, it may be about to join."""
+    until = time.monotonic() + _JOINS_S
+    while True:
+        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        if nodes or time.monotonic() > until:
+            return nodes
+        time.sleep(0.5)
 
 
 def _looked_at(place: str) -> list[str]:

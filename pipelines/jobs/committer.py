@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from actors.batch.channel_rows import whole_id
+from pipelines.errors import RunFailed
 from pipelines.jobs.merging import IsOut, next_state, taken_over
 from pipelines.planning.row_keys import ID_DIGITS, id_digest
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
 
+_ARRIVES_S = 10.0
 KeysOf = Callable[[Commit], tuple[str, ...]]
 
 
@@ -74,8 +77,9 @@ class Committer:
         """Make a unit visible.
 
         Raises:
-            RunFailed: another driver has committed it.
+            RunFailed: another driver has committed it, or what a worker wrote is not here.
         """
+        self._require_files(commit)
         redo = self.redo.get(commit.unit)
         if redo is None:
             self.commit_log.commit(commit)
@@ -90,6 +94,22 @@ class Committer:
             now = next_state(storage, before, redo.is_out, commit, rows, redo.adds_attempts)
         self._put(before, now, commit.files)
         return Change(before, now)
+
+    def _require_files(self, commit: Commit) -> None:
+        """Refuse parts on a local disk that is a worker's alone: a node may have joined late."""
+        storage = self.commit_log.storage
+        if not storage.is_local:
+            return
+        until = time.monotonic() + _ARRIVES_S  # a disk of a network may take a moment
+        for path in commit.files:
+            while not storage.exists(path):
+                if time.monotonic() > until:
+                    raise RunFailed(
+                        f"{storage.uri(path)} was written by a worker and is not here: its node "
+                        "has another folder of that name; give an OUTPUT that all nodes share, or "
+                        "a store such as s3://bucket/folder"
+                    )
+                time.sleep(0.2)
 
     def withdraw(self, unit: int, keys: frozenset[str]) -> Change:
         """Take rows out of a unit.
