@@ -110,8 +110,8 @@ class FileStamps:
                         posixpath.basename(a): f for a, f in zip(addresses, single, strict=True)
                     }
             facts = {posixpath.basename(entry["name"]): entry for entry in fs.ls(path, detail=True)}
-        except OSError:
-            return {}  # the row's own fetch tells why
+        except Exception:  # stores raise what they like; the row's own fetch tells why
+            return {}
         self._listed[folder] = facts
         while len(self._listed) > _FOLDERS_KEPT:
             self._listed.popitem(last=False)

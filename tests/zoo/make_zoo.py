@@ -113,10 +113,13 @@ def _odd_files(folder: Path) -> Iterator[Specimen]:
 def _addresses(folder: Path) -> Iterator[Specimen]:
     none = frozenset({"missing_file", "unreadable_file"})
     for uri in ("nosuch://x/y.wav", "github://a/b.wav", "s3://Not A Bucket!/x.wav", "file://",
-                "file:///nowhere.wav", "file:///", "://x", "x://", "data:audio/wav;base64,UklGRg==",
+                "file:///nowhere.wav", "file:///", "://x", "x://",
                 "simplecache::file:///etc/hostname", "zip://x", "ftp://", "memory://nothing",
                 "C:\\x.wav", "$HOME/x.wav", "|ls", "`id`", " ", "\n", "http://[::1"):  # fmt: skip
         yield Specimen(f"uri-{uri}", {"audio": uri}, none)
+    yield Specimen(
+        "uri-data", {"audio": "data:audio/wav;base64,UklGRg=="}, frozenset({"unreadable_audio"})
+    )
     yield Specimen("uri-good", {"audio": f"file://{folder}/plain.wav"}, OK)
     yield Specimen("uri-local", {"audio": f"local://{folder}/plain.wav"}, OK)
     for number, value in enumerate((None, "")):

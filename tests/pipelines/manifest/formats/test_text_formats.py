@@ -186,7 +186,7 @@ def test_failed_lines_have_ids_wherever_the_first_id_stands() -> None:
 def test_lines_that_end_where_a_block_ends(end: str, at: int) -> None:
     first = "ä" * ((BLOCK_BYTES + at) // 2 - len(end)) + "x" * (at % 2)
     text = f"{first}{end}{end}{first}{end}last"
-    rows = parse_lines(text.encode()).to_pylist()
+    rows = parse_lines(text.encode()).drop_columns(["id"]).to_pylist()
     wanted = [{"line": 1, "text": first}, {"line": 3, "text": first}, {"line": 4, "text": "last"}]
     assert rows == wanted
 
@@ -256,7 +256,7 @@ def test_what_is_wrong_with_a_line_is_said_without_its_contents(bad: str) -> Non
 
 def test_lines_are_numbered_after_any_number_of_empty_ones() -> None:
     empty = 3 * BLOCK_BYTES + 5
-    rows = parse_lines(b"a" + b"\n" * empty + b"b\r\n\nc").to_pylist()
+    rows = parse_lines(b"a" + b"\n" * empty + b"b\r\n\nc").drop_columns(["id"]).to_pylist()
     assert rows == [
         {"line": 1, "text": "a"},
         {"line": empty + 1, "text": "b"},
