@@ -38,7 +38,7 @@ test: setup lint
 
 # Under two minutes on two quiet cores: no Ray, nothing that is slow by itself.
 test-fast: setup
-	$(BIN)/python -m pytest -m "not ray and not slow"
+	$(BIN)/python -m pytest -n 2 -m "not ray and not slow"
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
