@@ -181,7 +181,7 @@ def _without(storage: Storage, before: Commit, is_out: IsOut) -> Kept:
 def _count(kept: Kept, before: Commit, out: pa.Table) -> None:
     """Take rows that go out of a unit's sums."""
     kept.ok += out.num_rows
-    if before.input_s and INPUT_DURATION_S in out.column_names:
+    if before.input_s and pa.field(INPUT_DURATION_S, pa.float64()) in list(out.schema):
         kept.input_s += sum(filter(None, out[INPUT_DURATION_S].to_pylist()))
     for name in before.marks:
         if name in out.column_names:
@@ -189,12 +189,14 @@ def _count(kept: Kept, before: Commit, out: pa.Table) -> None:
 
 
 def _sound_columns(table: pa.Table) -> list[str]:
-    """Columns that name sounds, each with the one of their seconds."""
+    """Columns that name sounds, each with one of their seconds, of the types that runs write."""
+    kinds = {field.name: field.type for field in table.schema}
     return [
         name
-        for name in table.column_names
+        for name, kind in kinds.items()
         if name == AUDIO_PATH or name.startswith(f"{AUDIO_PATH}_")
-        if f"{DURATION_S}{name.removeprefix(AUDIO_PATH)}" in table.column_names
+        if pa.types.is_string(kind)
+        and kinds.get(f"{DURATION_S}{name.removeprefix(AUDIO_PATH)}") == pa.float64()
     ]
 
 

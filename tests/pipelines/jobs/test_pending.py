@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from actors.storage.audio_files import read_members
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, RunFailed, RunResult, UsageError, run_job
 from pipelines.cli.demo import read_results
@@ -41,8 +42,10 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> str:
 
 
 def is_consistent(output: str, expected: Iterable[str]) -> None:
-    """Every id once, also for a bare glob; the files are those of the records; sums agree."""
-    good = [row["id"] for row in read_results(output)]
+    """Every id once, also for a bare glob; the files are those of the records, and the sounds
+    those of the rows; sums agree."""
+    results = read_results(output)
+    good = [row["id"] for row in results]
     bad = [row["id"] for row in read_errors(output)]
     assert sorted(good + bad) == sorted(expected)
     folder, commits = Path(output), list(CommitLog(Storage(output)).each_commit())
@@ -53,6 +56,11 @@ def is_consistent(output: str, expected: Iterable[str]) -> None:
         if path.is_file()
     }
     assert there == {path for commit in commits for path in commit.files}
+    sounds = {path for path in there if path.startswith("audio/")}
+    for tar in [path for path in sounds if path.endswith(".tar")]:
+        members = read_members(Storage(output), tar)
+        sounds = {*sounds, *(f"{tar}/{name}" for name in members)} - {tar}
+    assert sounds == {row["audio_path"] for row in results if "audio_path" in row}
     assert verify(output) == []
     status = read_status(output)
     assert (status.ok, status.errors, status.left) == (len(good), len(bad), 0)
