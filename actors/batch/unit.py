@@ -10,13 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.sample_arrays import with_digests
+from actors.batch.row_hashes import row_hashes
 from actors.batch.schema import ROWS, SPEC
-from actors.columnar.cells import canonical, id_text, shown_rows
+from actors.columnar.cells import id_text
 from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import read_file_rows
-from actors.columnar.value_bounds import TOO_LARGE, bounded_table, large_row
 
 
 @dataclass(frozen=True, slots=True)  # a large manifest has a million of them
@@ -157,25 +156,6 @@ def to_stream(table: pa.Table, compression: str | None = None) -> bytes:
         writer.write_table(table)
     data: bytes = sink.getvalue().to_pybytes()
     return data
-
-
-def row_hashes(table: pa.Table) -> list[str]:
-    """A stable hash of all values of every row, whatever the order of its columns."""
-    table = with_digests(bounded_table(table))
-    notes = table.column(TOO_LARGE).to_pylist() if TOO_LARGE in table.column_names else None
-    if notes is not None and any(large_row(note) for note in notes):
-        table = table.drop_columns([TOO_LARGE])
-    else:
-        notes = None
-    hashes = []
-    for place, row in enumerate(shown_rows(table)):
-        values = canonical(row)
-        if notes is not None:
-            values |= {name: stand_in for name, (_, stand_in) in large_row(notes[place]).items()}
-        text = json.dumps(values, sort_keys=True, default=str)
-        data = text.encode("utf-8", "surrogatepass")
-        hashes.append(hashlib.blake2b(data, digest_size=10).hexdigest())
-    return hashes
 
 
 def row_ids(table: pa.Table) -> list[str | None]:

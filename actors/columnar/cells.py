@@ -86,13 +86,14 @@ def shown_value(cell: pa.Scalar) -> Any:
 
 def shown_rows(table: pa.Table) -> list[dict[str, Any]]:
     """The rows of a table, with a text in the place of every cell that cannot be read."""
-    columns = {name: _shown_values(table.column(name)) for name in table.column_names}
+    columns = {name: shown_values(table.column(name)) for name in table.column_names}
     return [
         {name: values[row] for name, values in columns.items()} for row in range(table.num_rows)
     ]
 
 
-def _shown_values(column: pa.ChunkedArray) -> list[Any]:
+def shown_values(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column, with a text in the place of every one that cannot be read."""
     try:
         values: list[Any] = column.to_pylist()
     except _UNREADABLE:

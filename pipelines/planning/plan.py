@@ -24,8 +24,7 @@ from pipelines.planning.file_stamps import FileStamps
 from pipelines.planning.named_addresses import AddressScan
 from pipelines.planning.read_columns import channel_notes, columns_read, unread_notes
 from pipelines.planning.repeated_ids import refuse_repeated
-from pipelines.planning.row_index import IndexedRow, SeenIds, index_rows, unread_identity
-from pipelines.planning.row_keys import row_key
+from pipelines.planning.row_index import IndexedRows, SeenIds, index_rows, unread_identity
 from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks.table import TaskSpec
 
@@ -178,8 +177,8 @@ def make_plan(
     look = named.look if rules.refused == "stop" else None
     stamps = FileStamps(task, rules.allow, manifest.check_files)
     for source, rows in zip(sources, counts, strict=True):
-        groups = _groups(source, index_rows(source, rows, look, stamps), size, longest_s)
-        units.extend(_cut(source, groups, len(units), seen))
+        batches = map(seen.noted, index_rows(source, rows, look, stamps))
+        units.extend(_cut(source, _groups(batches, size, longest_s), len(units)))
     named.check(uri)
     refuse_repeated(sources, counts, seen, manifest.ids_from or ID)
     noticed = scan.noticed
@@ -200,22 +199,15 @@ def make_plan(
     )
 
 
-def _cut(
-    source: Source, groups: Iterator[list[IndexedRow]], first: int, seen: SeenIds
-) -> Iterator[UnitSpec]:
+def _cut(source: Source, groups: Iterator[IndexedRows], first: int) -> Iterator[UnitSpec]:
     """Units of one source; no unit has rows of two sources."""
     start = 0
     origin = f"{source.uri}\x00{unread_identity(source)}".encode()
     origin += f"\x00{source.audio_base}".encode() if source.audio_base else b""
     for number, group in enumerate(groups, first):
         stop = start + len(group)
-        seen.add([str(row.name) for row in group])
-        former = hashlib.blake2b(origin, digest_size=16)
-        for row in group:
-            former.update(row.former.encode())
-        keys = b"".join(
-            row_key(str(row.name), row.content + source.audio_base, row.stamp) for row in group
-        )
+        former = hashlib.blake2b(origin + group.former.hex().encode(), digest_size=16)
+        keys = group.keys.tobytes()
         where, data = source.uri, b""
         if source.table is not None:
             rows_of_unit = source.table.slice(start, len(group))
@@ -230,26 +222,29 @@ def _cut(
         start = stop
 
 
-def _groups(
-    source: Source, rows: Iterator[IndexedRow], size: int, longest_s: float
-) -> Iterator[list[IndexedRow]]:
+def _groups(batches: Iterator[IndexedRows], size: int, longest_s: float) -> Iterator[IndexedRows]:
     """Rows that make a unit: at most `size`, and of `longest_s` seconds in all but where one row
     alone is longer."""
-    group: list[IndexedRow] = []
-    group_s = 0.0
-    for place, row in enumerate(rows):
-        if row.name is None or row.name == "":
-            raise UsageError(
-                f"{source.uri}: row {place} has no id; fill its column, or --set manifest.id=place "
-                "makes ids of file names and row numbers"
-            )
-        if group and (len(group) == size or group_s + row.duration_s > longest_s):
-            yield group
-            group, group_s = [], 0.0
-        group.append(row)
-        group_s += row.duration_s
-    if group:
-        yield group
+    left: IndexedRows | None = None
+    for batch in batches:
+        rows = batch if left is None else left.before(batch)
+        start = 0
+        for stop in _ends(rows.seconds.tolist(), size, longest_s):
+            yield rows.slice(start, stop)
+            start = stop
+        left = rows.slice(start, len(rows))
+    if left is not None and len(left):
+        yield left
+
+
+def _ends(seconds: list[float], size: int, longest_s: float) -> Iterator[int]:
+    """Where units end that are followed by another row."""
+    start, group_s = 0, 0.0
+    for row, row_s in enumerate(seconds):
+        if row > start and (row - start == size or group_s + row_s > longest_s):
+            yield row
+            start, group_s = row, 0.0
+        group_s += row_s
 
 
 def passthrough_schema(schema: pa.Schema) -> pa.Schema:

@@ -16,7 +16,8 @@ from actors.columnar.column_names import ID, ColumnNames
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.aliases import ALIASES
-from pipelines.planning.row_index import SeenIds, id_hash, index_rows, read_columns, row_batches
+from pipelines.planning.row_index import SeenIds, named_contents, read_columns, row_batches
+from pipelines.planning.row_keys import id_digest
 from uniaudio2.shown import quoted
 
 _EXAMPLES = 3
@@ -35,11 +36,11 @@ class _Repeated:
         tars: those that are keys of a tar's members.
     """
 
-    contents: dict[str, Counter[str]] = field(default_factory=dict)
+    contents: dict[str, Counter[bytes]] = field(default_factory=dict)
     sources: dict[str, Counter[int]] = field(default_factory=dict)
     tars: set[str] = field(default_factory=set)
 
-    def add(self, name: str, content: str, source: int, is_tar: bool) -> None:
+    def add(self, name: str, content: bytes, source: int, is_tar: bool) -> None:
         self.contents.setdefault(name, Counter())[content] += 1
         self.sources.setdefault(name, Counter())[source] += 1
         if is_tar:
@@ -68,9 +69,9 @@ def refuse_repeated(
         return
     found = _Repeated()
     for number, (source, rows) in enumerate(zip(sources, counts, strict=True)):
-        for row in index_rows(source, rows):
-            if row.name is not None and id_hash(row.name) in repeated:
-                found.add(row.name, row.content, number, source.pinned)
+        for name, content in named_contents(source, rows):
+            if name is not None and int.from_bytes(id_digest(name), "big") in repeated:
+                found.add(name, content, number, source.pinned)
     names = found.names()
     if not names:
         return

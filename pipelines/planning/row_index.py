@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from actors.batch.channel_rows import whole_id
+from actors.batch.row_hashes import DIGEST_BYTES, row_digests
 from actors.batch.sample_arrays import holds_samples
 from actors.batch.schema import AUDIO_COLUMNS
-from actors.batch.unit import row_hashes, row_ids
+from actors.batch.unit import row_ids
 from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import file_batches
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source, fault_of
 from pipelines.planning.file_stamps import FileStamps
-from pipelines.planning.row_keys import NO_STAMP, file_stamp, id_digest
+from pipelines.planning.row_keys import NO_STAMP, KeyArray, file_stamp, id_numbers, row_keys
 
 _BATCH_ROWS = 4096
 _BATCH_BYTES = 4 << 20
 _WHOLE_BATCH_ROWS = 64
+_NONE = np.zeros(0, np.uint64)
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -59,22 +62,79 @@ def unread_identity(source: Source) -> str:
     return source.identity if unread else ""
 
 
-class IndexedRow(NamedTuple):
-    """What planning keeps of a row.
+@dataclass(frozen=True)
+class IndexedRows:
+    """What planning keeps of rows that lie one behind the other.
 
     Attributes:
-        name: its id.
-        content: hash of its columns, but for those of its place.
-        former: hash of all its columns.
-        duration_s: seconds of audio where a column tells, else 0.
-        stamp: of the files that it names, see `FileStamps`.
+        keys: of the rows, ``[N]``, see `row_keys`.
+        former: hashes of all their columns, `DIGEST_BYTES` a row, by which records of format 1
+            know them.
+        seconds: of audio where a column tells, else 0, ``[N]``, float64.
+        wholes: digests of the ids of which ids are channels, ``[M]``, see `whole_id`.
     """
 
-    name: str | None
-    content: str
-    former: str
-    duration_s: float
-    stamp: bytes
+    keys: KeyArray
+    former: bytes
+    seconds: npt.NDArray[np.float64]
+    wholes: npt.NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def slice(self, start: int, stop: int) -> IndexedRows:
+        """Some of the rows, without their `wholes`."""
+        former = self.former[DIGEST_BYTES * start : DIGEST_BYTES * stop]
+        return IndexedRows(self.keys[start:stop], former, self.seconds[start:stop], _NONE)
+
+    def before(self, rows: IndexedRows) -> IndexedRows:
+        """These rows and others behind them."""
+        return IndexedRows(
+            # their bytes are the keys, and NumPy would turn them about
+            np.concatenate([self.keys, rows.keys], dtype=self.keys.dtype),
+            self.former + rows.former,
+            np.concatenate([self.seconds, rows.seconds]),
+            _NONE,
+        )
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Rows as they are read.
+
+    Attributes:
+        table: their columns.
+        names: their ids, ``[N]``.
+        contents: hashes of their columns but those of their places, ``[N]``.
+        former: of all their columns, ``[N]``.
+    """
+
+    table: pa.Table
+    names: Sequence[str | None]
+    contents: list[bytes]
+    former: list[bytes]
+
+
+def _batches(
+    source: Source, rows: int, look: Callable[[pa.Table, str], None] | None = None
+) -> Iterator[_Batch]:
+    """The first `rows` rows of a source, hashed, one batch in memory at a time.
+
+    Raises:
+        UsageError: ids of a wrong type, or rows that cannot be read.
+    """
+    try:
+        for table in row_batches(source, rows):
+            if look is not None:
+                look(table, source.base)
+            former = row_digests(table)  # which are the ids where no column is
+            names: Sequence[str | None] = (
+                row_ids(table) if "id" in table.column_names else [one.hex() for one in former]
+            )
+            own = table.drop_columns(list(source.places)) if source.places else None
+            yield _Batch(table, names, former if own is None else row_digests(own), former)
+    except (ValueError, pa.ArrowException, OSError, MemoryError) as fault:
+        raise UsageError(f"{source.uri}: {fault_of(fault)}") from fault
 
 
 def index_rows(
@@ -82,7 +142,7 @@ def index_rows(
     rows: int,
     look: Callable[[pa.Table, str], None] | None = None,
     stamps: FileStamps | None = None,
-) -> Iterator[IndexedRow]:
+) -> Iterator[IndexedRows]:
     """The first `rows` rows of a source as planning keeps them, one batch in memory at a time.
 
     Args:
@@ -92,21 +152,38 @@ def index_rows(
         stamps: looks at the files that rows name; None looks at none.
 
     Raises:
-        UsageError: ids of a wrong type, or rows that cannot be read.
+        UsageError: ids of a wrong type or none, or rows that cannot be read.
     """
     unread = unread_identity(source)
     whole = file_stamp(unread) if unread else NO_STAMP
-    try:
-        for table in row_batches(source, rows):
-            if look is not None:
-                look(table, source.base)
-            former = row_hashes(table)  # which are the ids where no column is
-            ids = row_ids(table) if "id" in table.column_names else former
-            hashes = row_hashes(table.drop_columns(source.places)) if source.places else former
-            files = _stamps(table, source, stamps, whole)
-            yield from map(IndexedRow, ids, hashes, former, _seconds(table), files)
-    except (ValueError, pa.ArrowException, OSError, MemoryError) as fault:
-        raise UsageError(f"{source.uri}: {fault_of(fault)}") from fault
+    place = 0
+    for batch in _batches(source, rows, look):
+        names = [name for name in batch.names if name]
+        if len(names) < len(batch.names):
+            place += next(row for row, name in enumerate(batch.names) if not name)
+            raise UsageError(
+                f"{source.uri}: row {place} has no id; fill its column, or --set manifest.id=place "
+                "makes ids of file names and row numbers"
+            )
+        files = _stamps(batch.table, source, stamps, whole)
+        channels = [one for name in names if "/ch" in name and (one := whole_id(name)) != name]
+        yield IndexedRows(
+            row_keys(names, batch.contents, source.audio_base, files),
+            b"".join(batch.former),
+            _seconds(batch.table),
+            id_numbers(channels),
+        )
+        place += len(names)
+
+
+def named_contents(source: Source, rows: int) -> Iterator[tuple[str | None, bytes]]:
+    """Id and hash of the columns of each of the first `rows` rows of a source.
+
+    Raises:
+        UsageError: as `index_rows`.
+    """
+    for batch in _batches(source, rows):
+        yield from zip(batch.names, batch.contents, strict=True)
 
 
 def _stamps(
@@ -121,7 +198,7 @@ def _stamps(
     return [whole if stamp == NO_STAMP else file_stamp(whole, stamp) for stamp in named]
 
 
-def _seconds(table: pa.Table) -> list[float]:
+def _seconds(table: pa.Table) -> npt.NDArray[np.float64]:
     """Seconds of audio of each row by its columns; 0 where they do not tell."""
 
     def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -134,8 +211,7 @@ def _seconds(table: pa.Table) -> list[float]:
     with np.errstate(invalid="ignore"):
         span_s = column("end_s") - np.nan_to_num(column("start_s"))
         told_s = np.where(np.isnan(span_s), column("duration"), span_s)
-        seconds: list[float] = np.where(np.isfinite(told_s) & (told_s > 0), told_s, 0.0).tolist()
-    return seconds
+        return np.where(np.isfinite(told_s) & (told_s > 0), told_s, 0.0)
 
 
 def row_batches(source: Source, rows: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -166,15 +242,15 @@ class SeenIds:
     """Ids seen so far as 64-bit hashes: eight bytes an id, whatever its length."""
 
     def __init__(self) -> None:
-        self._blocks: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
-        self._wholes: list[np.ndarray[tuple[int], np.dtype[np.uint64]]] = []
+        self._blocks: list[npt.NDArray[np.uint64]] = []
+        self._wholes: list[npt.NDArray[np.uint64]] = []
 
-    def add(self, ids: list[str]) -> None:
-        """Remember ids."""
-        self._blocks.append(np.array([id_hash(name) for name in ids], dtype=np.uint64))
-        wholes = [whole for name in ids if (whole := whole_id(name)) != name]
-        if wholes:
-            self._wholes.append(np.array([id_hash(name) for name in wholes], dtype=np.uint64))
+    def noted(self, rows: IndexedRows) -> IndexedRows:
+        """The rows themselves, whose ids are remembered."""
+        self._blocks.append(rows.keys["id"].astype(np.uint64))
+        if len(rows.wholes):
+            self._wholes.append(rows.wholes)
+        return rows
 
     def have_channels(self) -> bool:
         """Whether any id is that of another one's channel, as rows of channels are named."""
@@ -193,8 +269,3 @@ class SeenIds:
             return set()
         values, counts = np.unique(np.concatenate(self._blocks), return_counts=True)
         return {int(value) for value in values[counts > 1]}
-
-
-def id_hash(name: str) -> int:
-    """64 bits that stand for an id."""
-    return int.from_bytes(id_digest(name), "big")

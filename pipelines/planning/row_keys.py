@@ -8,7 +8,7 @@ with whatever is found another time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,37 @@ def row_key(name: str, content: str, stamp: bytes = NO_STAMP) -> bytes:
         stamp: of the files that it names, four bytes.
     """
     return id_digest(name) + hashlib.blake2b(content.encode(), digest_size=8).digest() + stamp
+
+
+def row_keys(
+    names: Sequence[str], contents: Sequence[bytes], base: str, stamps: Sequence[bytes]
+) -> KeyArray:
+    """The keys of rows, ``[N]``, as `row_key` makes each.
+
+    Args:
+        names: their ids, ``[N]``.
+        contents: hashes of their columns, as bytes, ``[N]``.
+        base: the folder that their paths start in, where it is not the manifest's own.
+        stamps: of the files that they name, ``[N]``.
+    """
+    blake2b = hashlib.blake2b
+    columns = [
+        blake2b((content.hex() + base).encode(), digest_size=8).digest() for content in contents
+    ]
+    keys = np.empty(len(names), _KEY)
+    keys["id"] = id_numbers(names)
+    keys["columns"] = np.frombuffer(b"".join(columns), ">u8")
+    keys["files"] = np.frombuffer(b"".join(stamps), ">u4")
+    return keys
+
+
+def id_numbers(names: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """The digests of ids as numbers, ``[N]``."""
+    blake2b = hashlib.blake2b
+    digests = [
+        blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in names
+    ]
+    return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)
 
 
 def file_stamp(*facts: Any) -> bytes:

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from actors.batch.row_hashes import row_hashes
 from actors.batch.sample_arrays import encoded_samples, holds_samples
 from actors.batch.table import read_wave
-from actors.batch.unit import row_hashes
 from actors.columnar import file_rows
 from actors.inputs.audio import AudioSource
 from actors.stages.load import Loader

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.batch.unit import row_hashes
+from actors.batch.row_hashes import row_hashes
 from actors.columnar.views import plain_batch, plain_schema
 from actors.stages.load import Loader
 from pipelines.planning.plan import make_plan, passthrough_schema

@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from actors.batch.unit import row_hashes
+from actors.batch.row_hashes import row_hashes
 from actors.stages.load import Loader
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job

@@ -20,7 +20,7 @@ from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.planning.plan import idle_stages, make_plan, passthrough_schema
-from pipelines.planning.row_index import index_rows
+from pipelines.planning.row_index import named_contents
 from uniaudio2.tasks.table import get_task
 
 TTS = get_task("tts")
@@ -359,7 +359,8 @@ def test_hashes_of_rows_stay_what_they_were(tmp_path: Path) -> None:
     found = []
     for name in ("a.jsonl", "a.csv"):
         (source,) = find_sources(str(tmp_path / name))
-        found.append([row.content for row in index_rows(source, source.rows)])
+        contents = named_contents(source, source.rows)
+        found.append([content.hex() for _, content in contents])
     assert found == [
         ["9e5b949d191a476077db", "5b213d519993990ea42e", "6be70b96724afecec9f2"],
         ["b44a279425f857f8c322", "0be5da820a7236615856"],
