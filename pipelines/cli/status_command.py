@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from pipelines.cli.arguments import EXIT_FAILED, open_address
+from pipelines.errors import UsageError
 from uniaudio2.terminal import say, say_json
+
+EXIT_LEFT = 130  # as shells have it of what Ctrl-C ended
 
 
 def status(
@@ -18,10 +22,19 @@ def status(
     verify: Annotated[
         bool, typer.Option("--verify", help="read every committed object again and compare")
     ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="show it until the run ends, wherever it is driven"),
+    ] = False,
 ) -> int:
     """Tell what is committed, failed and left, from storage alone."""
     from pipelines.run_state import status as state
 
+    if follow and verify:
+        raise UsageError("--verify is for what does not change any more; follow the run first")
+    ended = _followed(output, as_json) if follow else 0
+    if follow and (as_json or ended == EXIT_LEFT):
+        return ended
     facts = state.read_status(output)
     problems = state.verify(output) if verify else []
     code = EXIT_FAILED if problems else 0
@@ -42,4 +55,15 @@ def status(
         say("verify every committed object matches its record")
     for problem in problems:
         say(f"verify {problem}")
-    return code
+    return code or ended
+
+
+def _followed(output: str, as_json: bool) -> int:
+    """Follow a run to its end, or until the user has seen enough."""
+    from pipelines.progress.follow import follow
+
+    try:
+        return follow(output, "json" if as_json else "live" if sys.stdout.isatty() else "lines")
+    except KeyboardInterrupt:
+        say("left; the run goes on", error=True)
+        return EXIT_LEFT

@@ -33,6 +33,7 @@ class ProgressSnapshot:
         left_s: until the end; None when nothing is known yet.
         stages: what each is doing; empty when it cannot be seen.
         failed: rows that each stage gave up.
+        driver: in words, where the run is looked at from another process; "" in its own.
     """
 
     rows: int
@@ -46,6 +47,7 @@ class ProgressSnapshot:
     left_s: float | None
     stages: tuple[StageState, ...]
     failed: Mapping[str, int]
+    driver: str = ""
 
     def line(self) -> str:
         """All of it but the stages in one line."""
@@ -72,6 +74,8 @@ def render_view(snapshot: ProgressSnapshot) -> RenderableType:
     parts: list[RenderableType] = []
     if snapshot.stages:
         parts.append(_stages(snapshot))
+    elif snapshot.driver:
+        parts.append(Text.assemble(cell(snapshot.driver), style="dim"))
     else:
         parts.append(Text(f"starting, {format_duration(snapshot.elapsed_s)}", style="dim"))
     bar = Table.grid(padding=(0, 1))

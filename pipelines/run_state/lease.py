@@ -49,6 +49,34 @@ def _machine() -> str:
         return socket.gethostname()
 
 
+def read_holder(storage: Storage) -> dict[str, Any] | None:
+    """What the lease of an OUTPUT says of the driver at work there; None where there is none.
+
+    Any file may lie there: of its values nothing is known.
+    """
+    try:
+        facts = json.loads(storage.read(PATH, _MOST_BYTES))
+    except ForeignPath:
+        raise
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def is_dead(holder: dict[str, Any]) -> bool:
+    """Whether a driver is known to be gone: only of one of this machine can that be told."""
+    if holder.get("machine") != _machine():
+        return False
+    pid = holder.get("pid")
+    if not isinstance(pid, int):
+        return False
+    start = _process_start(pid)
+    if start == "" or start != holder.get("process_start"):
+        return True
+    # of this process, but its lease could not be given back: storage was away
+    return pid == os.getpid() and holder.get("driver") not in _HELD
+
+
 class Lease:
     """Hold OUTPUT for this process: `acquire`, then use as a context manager."""
 
@@ -77,28 +105,6 @@ class Lease:
             }
         ).encode()
 
-    def _read(self) -> dict[str, Any] | None:
-        try:
-            facts = json.loads(self.storage.read(PATH, _MOST_BYTES))
-        except ForeignPath:
-            raise
-        except (FileNotFoundError, ValueError, RecursionError):
-            return None
-        return facts if isinstance(facts, dict) else None
-
-    @staticmethod
-    def _is_dead(holder: dict[str, Any]) -> bool:
-        if holder.get("machine") != _machine():
-            return False
-        pid = holder.get("pid")
-        if not isinstance(pid, int):
-            return False
-        start = _process_start(pid)
-        if start == "" or start != holder.get("process_start"):
-            return True
-        # of this process, but its lease could not be given back: storage was away
-        return pid == os.getpid() and holder.get("driver") not in _HELD
-
     def acquire(self) -> Lease:
         """Take the lease and begin to renew it.
 
@@ -123,13 +129,13 @@ class Lease:
 
         Silence is judged by this clock alone: the beat must not change for `expiry_s`.
         """
-        first = self._read()
-        if first is not None and not self._is_dead(first):
+        first = read_holder(self.storage)
+        if first is not None and not is_dead(first):
             self.waited = True
             deadline = time.monotonic() + self.expiry_s
             while time.monotonic() < deadline:
                 time.sleep(min(1.0, self.expiry_s / 10))
-                holder = self._read()
+                holder = read_holder(self.storage)
                 if holder is None:
                     break
                 if repr(holder.get("beat")) != repr(first.get("beat")):  # NaN is not itself
@@ -139,7 +145,7 @@ class Lease:
                     )
         self.storage.put(PATH, self._mine())
         time.sleep(min(0.2, self.heartbeat_s))
-        holder = self._read()
+        holder = read_holder(self.storage)
         if holder is None or holder.get("driver") != self.driver:
             raise UsageError(
                 f"another run has just taken {self.storage.root}; choose another OUTPUT"
@@ -148,7 +154,7 @@ class Lease:
     def _beat(self) -> None:
         while not self._stop.wait(self.heartbeat_s):
             try:
-                holder = self._read()
+                holder = read_holder(self.storage)
                 if holder is None or holder.get("driver") != self.driver:
                     self._lost.set()
                     return
