@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 DEMO_OUTPUT ?= demo-output
 export DEMO_OUTPUT
 
-.PHONY: setup demo test test-fast docs chaos lint format clean
+.PHONY: setup demo test test-all test-fast docs chaos lint format clean
 
 setup: $(READY)
 
@@ -33,8 +33,15 @@ export DROP_CUDA_EXTENSIONS
 demo: setup
 	$(BIN)/uniaudio2 demo -- "$$DEMO_OUTPUT"
 
+# Two processes, one of which has all tests of the shared Ray; tests/conftest.py groups them.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
 test: setup lint
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not nightly"
+
+# Also whole matrices of which `test` takes a part.
+test-all: setup lint
+	$(PYTEST)
 
 # Under two minutes on two quiet cores: no Ray, nothing that is slow by itself.
 test-fast: setup
