@@ -17,6 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/python -c "$$DROP_CUDA_EXTENSIONS"
+	$(BIN)/python -c "$$ADD_CLUSTER"
 	touch $(READY)
 
 # torchaudio's wheel is built for CUDA; on a torch without it, its compiled extensions cannot be
@@ -29,6 +30,22 @@ if torch.version.cuda is None:
         extension.unlink()
 endef
 export DROP_CUDA_EXTENSIONS
+
+# What `.[cluster]` adds, in a folder of its own for the tests of job servers: among the packages it
+# would change every Ray that a test starts, which then serves its metrics to the whole network.
+define ADD_CLUSTER
+import json, os, shutil, subprocess, sys, tomllib
+with open("pyproject.toml", "rb") as file:
+    extra = tomllib.load(file)["project"]["optional-dependencies"]["cluster"]
+folder = os.path.join(sys.prefix, "cluster")
+pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+asked = [*pip, "--dry-run", "--report", "-", "-c", "constraints.txt", *extra]
+report = json.loads(subprocess.run(asked, check=True, stdout=subprocess.PIPE).stdout)
+pins = ["{name}=={version}".format(**one["metadata"]) for one in report["install"]]
+shutil.rmtree(folder, ignore_errors=True)
+if pins: subprocess.run([*pip, "--no-deps", "--target", folder, *pins], check=True)
+endef
+export ADD_CLUSTER
 
 demo: setup
 	$(BIN)/uniaudio2 demo -- "$$DEMO_OUTPUT"

@@ -37,6 +37,7 @@ MARKS: dict[str, tuple[str, ...]] = {
     "tests/pipelines/executor/test_private_ray.py": ("ray",),
     "tests/pipelines/executor/test_ray_internals.py": ("ray",),
     "tests/pipelines/executor/test_worker_path.py": ("ray",),
+    "tests/pipelines/job_server/test_detach.py": ("ray", "slow"),
     "tests/pipelines/jobs/test_faults.py": ("ray",),
     "tests/pipelines/jobs/test_retry.py": ("slow",),
     "tests/pipelines/jobs/test_storage_faults.py": ("slow",),

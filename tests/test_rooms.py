@@ -50,6 +50,7 @@ ORDER = (
     "pipelines.report",
     "pipelines.export",
     "pipelines.jobs",
+    "pipelines.job_server",
     "pipelines.cli",
 )
 # packages whose `__init__` re-exports, for users, what stands above it; our own code does without

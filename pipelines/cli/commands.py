@@ -18,6 +18,7 @@ from pipelines.errors import RunFailed, UsageError
 from uniaudio2.terminal import print_libraries_too, say, say_json
 
 if TYPE_CHECKING:
+    from pipelines.config.job import JobConfig
     from pipelines.jobs.result import RunResult
     from pipelines.progress.progress import Style
 
@@ -79,6 +80,12 @@ def run(
         str | None,
         typer.Option(metavar="ray|inline", help="inline: in this process, without Ray, to debug"),
     ] = None,
+    detached: Annotated[
+        bool, typer.Option("--detach", help="as a job of the cluster at --address; returns at once")
+    ] = False,
+    working_dir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="with --detach: a folder to send along")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print only errors")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
@@ -90,13 +97,33 @@ def run(
     given = {
         "task": task, "input": source, "output": output, "model": model, "limit": limit,
         "removed": removed,
-        "until": until, "seed": seed, "address": address,
+        "until": until, "seed": seed, "address": None if detached else address,
         "max_errors": max_errors, "executor": executor,
     }  # fmt: skip
     sets = [*(sets or ()), *([f"manifest.format={format_}"] if format_ else ())]
     job = make_job(given, config, tuple(sets), maps=tuple(maps or ()))
     style = _style(quiet, as_json, verbose)
+    if detached:
+        return _detach(job, address, config, working_dir, style)
+    if working_dir is not None:
+        raise UsageError("--working-dir is sent along with a job: give --detach, too")
     return _close(run_job(job, style, fresh, verbose=verbose), style)
+
+
+def _detach(
+    job: JobConfig, address: str | None, config: str | None, working_dir: str | None, style: Style
+) -> int:
+    from pipelines.job_server.detach import detach
+
+    sent = detach(job, sys.argv[1:], address or job.address, config, working_dir)
+    if style == "json":
+        facts = {"job": sent.job.job_id, "server": sent.job.server, "output": job.output}
+        say_json({"event": "submitted", **facts, "follow": sent.follow, "stop": sent.stop})
+    elif style != "quiet":
+        say(f"job     {sent.job.job_id} at {sent.job.server}")
+        say(f"follow  {sent.follow}")
+        say(f"stop    {sent.stop}")
+    return 0
 
 
 def _style(quiet: bool, as_json: bool, verbose: bool) -> Style:

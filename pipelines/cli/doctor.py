@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines.errors import RunFailed
 from uniaudio2.shown import shown
 from uniaudio2.terminal import say
 
@@ -108,19 +109,35 @@ def check_ray(address: str | None) -> list[Check]:
 
 def check_ports(address: str | None) -> Check:
     """List the ports that Ray has open, and tell whether they ask for a token."""
+    import ray
+
     from pipelines.executor.ports import ray_ports
     from pipelines.executor.ray_internals import asks_for_token
 
     ports = sorted({(port.process, port.is_open_to_others) for port in ray_ports()})
     names = ", ".join(f"{name} ({'all' if others else 'loopback'})" for name, others in ports)
     found = f"open ports by process and interface: {names or 'not visible from here'}"
+    metrics = any(node.get("MetricsExportPort", -1) > 0 for node in ray.nodes())
     if asks_for_token():
-        return Check("ports", f"{found}; each asks for the token")
+        pages = ", but for pages of metrics, which [cluster] brings" if metrics else ""
+        return Check("ports", f"{found}; each asks for the token{pages}")
     remedy = (
         f"whoever reaches a port of {address or 'this Ray'} runs code as its user: start the "
         "cluster with RAY_AUTH_MODE=token on every node, inside a private network"
     )
     return Check("ports", f"{found}; no token is asked for", remedy)
+
+
+def check_job_server(address: str) -> Check:
+    """The cluster takes jobs: its head was started with what that needs."""
+    from pipelines.job_server.client import REMEDY, check_answers, find_server
+
+    try:
+        server = find_server(address)
+    except RunFailed as fault:
+        return Check("job server", str(fault).removesuffix(REMEDY), REMEDY)
+    check_answers(server)
+    return Check("job server", f"{server}: takes `run --detach` and `ray job submit`")
 
 
 def check_model(source: str | None = None) -> Check:
@@ -165,6 +182,7 @@ _REMEDIES = {
     "torchaudio": "run `make setup`: it matches torchaudio to torch and to this machine's CUDA",
     "ray": "see that the cluster runs, that --address is its address, and that both sides have "
     "the same RAY_AUTH_MODE and token",
+    "job server": "see that the head runs and that its port 8265 is open to this machine",
     "model": "`uniaudio2 inspect MODEL` tells what its folder lacks",
     "storage": "check the address, the endpoint (AWS_ENDPOINT_URL), the credentials and the "
     "permissions to list, read, write and delete",
@@ -173,13 +191,16 @@ _REMEDIES = {
 
 def run_checks(model: str | None, storages: list[str], address: str | None) -> Iterator[Check]:
     """Run every check; one that raises counts as failed."""
+    takes_jobs = (address or "").lower().startswith(("http://", "https://"))
     checks: list[tuple[str, Callable[[], Check | list[Check]]]] = [
         ("python", check_python),
         ("torch", check_torch),
         ("torchaudio", check_torchaudio),
-        ("ray", lambda: check_ray(address)),
+        ("ray", lambda: check_ray(None if takes_jobs else address)),
         ("model", lambda: check_model(model)),
     ]
+    if address is not None:
+        checks.insert(4, ("job server", lambda: check_job_server(address)))
     checks += [("storage", lambda uri=uri: check_storage(uri)) for uri in storages]  # type: ignore[misc]
     for name, check in checks:
         try:

@@ -62,7 +62,13 @@ def check_reachable(address: str) -> None:
 
     Raises:
         RunFailed: says which.
+        UsageError: it is the address of a job server, which takes jobs and lets nobody join.
     """
+    if address.lower().startswith(("http://", "https://")):
+        raise UsageError(
+            f"--address {shown(address)} is a job server's: hand the run over with --detach, or "
+            "join the cluster itself, HOST:6379"
+        )
     found = _HOST_AND_PORT.fullmatch(address.removeprefix("ray://"))
     if found is None:
         return

@@ -47,6 +47,27 @@ def asks_for_token() -> bool:
     return bool(is_token_auth_enabled())
 
 
+def published_job_server(address: str) -> str | None:
+    """Where a cluster says that its job server is, asked once; None where it names none.
+
+    A head without `ray[default]` names one, too, and nothing listens there. Ray's own client asks
+    twenty times, two seconds apart.
+
+    Args:
+        address: of the cluster, or ``auto``.
+
+    Raises:
+        ConnectionError | RayError: no cluster answers.
+    """
+    from ray._private import ray_constants, services
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    gcs = GcsClient(address=services.canonicalize_bootstrap_address_or_die(address))
+    key, room = ray_constants.DASHBOARD_ADDRESS, ray_constants.KV_NAMESPACE_DASHBOARD
+    found: bytes | None = gcs.internal_kv_get(key.encode(), room)
+    return f"http://{found.decode()}" if found else None
+
+
 def set_search_path(job_config: Any, folders: list[str]) -> None:
     """Folders that workers of a job search first, in the place of the driver's own."""
     job_config._py_driver_sys_path = folders[::-1]  # a worker puts each before those before it

@@ -32,6 +32,7 @@ def test_a_machine_that_is_ready(
     said = capsys.readouterr().out
     for name in ("python", "torch", "torchaudio", "ray", "model"):
         assert f"ok     {name}" in said
+    assert "; each asks for the token\n" in said  # also of what serves metrics, for nothing does
     assert said.count("reads, writes, conditional writes") == 2
     assert said.endswith("all checks passed\n")
     assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ from pipelines.executor.ray_internals import (
     add_backpressure,
     free_of_cpus,
     is_splitter,
+    published_job_server,
     set_search_path,
     stage_operators,
     stage_state,
@@ -172,3 +174,15 @@ def test_no_other_module_knows_a_private_name_of_ray() -> None:
         if path != home and (names := private_names(path.read_text()))
     }
     assert known == {}
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_cluster_names_its_job_server_also_where_none_listens() -> None:
+    node = ray._private.worker._global_node  # type: ignore[attr-defined]
+    named = published_job_server(node.gcs_address) or ""
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", named)
+    with (
+        pytest.raises(OSError),
+        socket.create_connection(("127.0.0.1", int(named.rpartition(":")[2])), 5),
+    ):
+        pass
