@@ -32,13 +32,16 @@ _MOST_ROWS = 4096
 _AT_ONCE = 64 << 20
 
 
-def check_sizes(data: bytes, file: pq.ParquetFile, columns: Sequence[str]) -> None:
+def check_sizes(
+    data: bytes, file: pq.ParquetFile, columns: Sequence[str], groups: Sequence[int] | None = None
+) -> None:
     """Make sure that some columns of a file can be read in bounded memory.
 
     Args:
         data: contents of the file.
         file: the same, opened.
         columns: those that will be read.
+        groups: row groups that will be read together; None for all.
 
     Raises:
         ValueError: they cannot: more than `MOST_BYTES`, more than `MOST_CODES` numbers in columns
@@ -49,12 +52,13 @@ def check_sizes(data: bytes, file: pq.ParquetFile, columns: Sequence[str]) -> No
     pages_left = _MOST_PAGES
     longest: dict[str, int] = {}
     schema, metadata = file.metadata.schema, file.metadata
+    groups = range(metadata.num_row_groups) if groups is None else groups
     for index in range(metadata.num_columns):
         path = schema.column(index).path
         if not any(path == name or path.startswith(f"{name}.") for name in columns):
             continue
         width = max(schema.column(index).length or 0, _WIDTH)
-        for group in range(metadata.num_row_groups):
+        for group in groups:
             chunk = metadata.row_group(group).column(index)
             pages = _pages(data, chunk, pages_left)
             pages_left -= len(pages)
@@ -75,7 +79,7 @@ def check_sizes(data: bytes, file: pq.ParquetFile, columns: Sequence[str]) -> No
         )
     _check_total(unpacked)
     if unpacked + meant.total() > MAX_VALUE_BYTES:
-        _check_values(data, longest, meant, columns)
+        _check_values(data, longest, meant, columns, groups)
 
 
 def _check_total(size: int) -> None:
@@ -127,7 +131,11 @@ def _longest(data: bytes, chunk: pq.ColumnChunkMetaData, pages: Sequence[PageHea
 
 
 def _check_values(
-    data: bytes, longest: Mapping[str, int], meant: Mapping[str, int], columns: Sequence[str]
+    data: bytes,
+    longest: Mapping[str, int],
+    meant: Mapping[str, int],
+    columns: Sequence[str],
+    groups: Sequence[int],
 ) -> None:
     """Measure what rows mean, with values that they share in memory once.
 
@@ -136,6 +144,7 @@ def _check_values(
         longest: of the values that rows may share, by leaf.
         meant: most bytes that all rows of a leaf may mean.
         columns: those that will be read.
+        groups: row groups that will be.
     """
     total = 0
     with pq.ParquetFile(pa.BufferReader(data), read_dictionary=sorted(longest)) as file:
@@ -147,7 +156,8 @@ def _check_values(
                 _check_total(total := total + sum(meant[path] for path in leaves))
                 continue
             rows = max(1, _AT_ONCE // max(1, *(longest[path] for path in leaves)))
-            for batch in file.iter_batches(batch_size=min(rows, _MOST_ROWS), columns=[name]):
+            size = min(rows, _MOST_ROWS)
+            for batch in file.iter_batches(size, row_groups=list(groups), columns=[name]):
                 for column in batch.columns:
                     sizes = large_values(column, -1).values()
                     if max(sizes, default=0) > MAX_VALUE_BYTES:

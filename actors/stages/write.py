@@ -7,14 +7,12 @@ a commit record names.
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import uuid
 from collections import Counter
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from actors.batch.error_rows import crash_table, errors_table
 from actors.batch.receipt import FileMark, Receipt
@@ -54,6 +52,7 @@ from actors.batch.table import (
     sound_suffixes,
 )
 from actors.batch.unit import UnitSpec
+from actors.stages.part_file import parquet_bytes, store
 from actors.storage.audio_files import AudioLayout, audio_objects
 from actors.storage.object_store import Storage
 from uniaudio2.audio.files import encode_audio
@@ -114,24 +113,6 @@ def travelling_names(result: list[str], travelling: list[str]) -> dict[str, str]
             taken.add(new)
         names[name] = new
     return names
-
-
-def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as a complete Parquet file in memory, so that it can be stored with one PUT."""
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
-
-
-def file_mark(data: bytes) -> FileMark:
-    """Size and hash of an object's contents, for the commit record."""
-    return [len(data), hashlib.blake2b(data, digest_size=16).hexdigest()]
-
-
-def store(storage: Storage, path: str, data: bytes) -> FileMark:
-    """Write an object and return its mark."""
-    storage.put(path, data)
-    return file_mark(data)
 
 
 class Writer:

@@ -23,6 +23,7 @@ from pipelines.config.settings import (
     FlowOptions,
     GenerateConfig,
     LoadConfig,
+    PartsConfig,
     PoolConfig,
     PoolName,
     SamplingOptions,
@@ -76,6 +77,7 @@ class JobConfig(Frozen):
             end of the run.
         manifest: what of INPUT is taken.
         audio: what of a row's audio is heard.
+        parts: sizes of the files that results are in.
         load: how input audio is read.
         encode: actor pool of the codec's encoders.
         generate: actor pool of the language model.
@@ -120,6 +122,7 @@ class JobConfig(Frozen):
     input_rules: InputRules = InputRules()
     manifest: ManifestConfig = ManifestConfig()
     audio: AudioConfig = AudioConfig()
+    parts: PartsConfig = PartsConfig()
     load: LoadConfig = LoadConfig()
     encode: EncodeConfig = EncodeConfig()
     generate: GenerateConfig = GenerateConfig()

@@ -95,6 +95,18 @@ class LoadConfig(Frozen):
         return Limits(self.max_bytes, self.timeout_s)
 
 
+class PartsConfig(Frozen):
+    """The Parquet files that results are in.
+
+    Attributes:
+        merge: make large ones of many small ones while a run goes on.
+        target_bytes: size of those that are made.
+    """
+
+    merge: bool = True
+    target_bytes: int = Field(128 << 20, ge=1, le=512 << 20)
+
+
 class AudioConfig(Frozen):
     """What of a row's audio is heard.
 

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from actors.batch.receipt import Outcome
 from actors.batch.unit import UnitSpec
 from pipelines.config.job import JobConfig
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation
+
+T = TypeVar("T")
+Result = TypeVar("Result", covariant=True)
+
+
+class Underway(Protocol[Result]):
+    """A call that is made beside the stages."""
+
+    def is_done(self) -> bool:
+        """Whether `result` would not wait."""
+        ...
+
+    def result(self) -> Result:
+        """What the call returns, or raises.
+
+        Raises:
+            RunFailed: its worker died.
+        """
+        ...
 
 
 class Executor(Protocol):
@@ -64,6 +83,15 @@ class Executor(Protocol):
 
         Raises:
             RunFailed: what runs the stages gave up.
+        """
+        ...
+
+    def submit(self, call: Callable[..., T], *arguments: Any) -> Underway[T]:
+        """Make a call where there is room, within `session`.
+
+        Args:
+            call: a function of a module; it may be made again where a worker dies.
+            arguments: of the call.
         """
         ...
 

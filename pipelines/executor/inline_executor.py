@@ -4,8 +4,11 @@ but those of the stages. For debugging (a breakpoint in a stage works) and for t
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import torch
@@ -15,8 +18,11 @@ from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import FaultBoundary
 from pipelines.config.job import JobConfig
+from pipelines.executor.executor import Underway
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import POOLS, Allocation, Pool
+
+T = TypeVar("T")
 
 
 class InlineExecutor:
@@ -52,6 +58,15 @@ class InlineExecutor:
         del timeout_s  # the boundary of each stage has it
         yield
 
+    def submit(self, call: Callable[..., T], *arguments: Any) -> Underway[T]:
+        """The call is made at once."""
+        made: Future[T] = Future()
+        try:
+            made.set_result(call(*arguments))
+        except Exception as fault:
+            made.set_exception(fault)
+        return _Made(made)
+
     def stream(
         self, units: Sequence[UnitSpec], stages: Stages, allocation: Allocation, alone: bool = False
     ) -> Iterator[Outcome]:
@@ -65,6 +80,17 @@ class InlineExecutor:
         boundaries = {name: stages.boundary(name) for name in calls}
         for unit in units:
             yield from outcomes(_through(unit, calls, boundaries))
+
+
+@dataclass(frozen=True)
+class _Made(Generic[T]):
+    future: Future[T]
+
+    def is_done(self) -> bool:
+        return True
+
+    def result(self) -> T:
+        return self.future.result()
 
 
 def _through(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import ray
 import ray.data
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from actors.batch.receipt import Outcome, outcomes
 from actors.batch.table import Stage
@@ -18,6 +19,7 @@ from actors.stages.fault_boundary import FaultBoundary
 from pipelines.config.job import JobConfig
 from pipelines.errors import RunFailed
 from pipelines.executor.cluster import probe_nodes, start_ray
+from pipelines.executor.executor import Underway
 from pipelines.executor.ray_internals import end_actors
 from pipelines.executor.ray_settings import own_data_context, quiet
 from pipelines.executor.stage_monitor import BOARD
@@ -29,6 +31,7 @@ BLOCKS_WAITING = 1
 # so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
 CALLS_AT_ONCE = 2
 _TASK_RETRIES = 1
+T = TypeVar("T")
 
 
 class RayExecutor:
@@ -70,6 +73,12 @@ class RayExecutor:
         with _told(), quiet(self.verbose), own_data_context(timeout_s):
             yield
 
+    def submit(self, call: Callable[..., T], *arguments: Any) -> Underway[T]:
+        """A task without a CPU of its own: pools may hold all of them."""
+        task = ray.remote(num_cpus=0, max_retries=_TASK_RETRIES)(call)
+        with _told():
+            return _Task(task.remote(*arguments))
+
     def stream(
         self, units: Sequence[UnitSpec], stages: Stages, allocation: Allocation, alone: bool = False
     ) -> Iterator[Outcome]:
@@ -102,6 +111,25 @@ def _told() -> Iterator[None]:
     except RayError as fault:
         reason = str(fault).strip().splitlines()
         raise RunFailed(f"Ray: {reason[-1] if reason else type(fault).__name__}") from fault
+
+
+@dataclass(frozen=True)
+class _Task(Generic[T]):
+    reference: Any
+
+    def is_done(self) -> bool:
+        ready, _ = ray.wait([self.reference], timeout=0)
+        return bool(ready)
+
+    def result(self) -> T:
+        with _told():
+            try:
+                made: T = ray.get(self.reference)
+            except RayTaskError as fault:
+                if isinstance(fault.cause, Exception):
+                    raise fault.cause from None
+                raise
+        return made
 
 
 class PoolActor:

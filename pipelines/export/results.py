@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from actors.batch.schema import CODE_COLUMNS
 from actors.batch.table import read_codes
-from actors.stages.write import file_mark
+from actors.stages.part_file import file_mark
 from pipelines.export.row import ExportRow, Sounds
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
-from pipelines.run_state.parts import BadPart, part_bytes, plain_rows, table_of
+from pipelines.run_state.parts import BadPart, part_bytes, plain_rows, tables_of
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import shown
 from uniaudio2.tokens.codes import Codes
@@ -78,14 +78,14 @@ class Results:
             last = commit if commit.data else last
             for path in commit.data if schema is None else ():
                 try:
-                    schema = schema or self._table(commit, path)[0].schema
+                    schema = schema or self._schema(commit, path)
                 except BadPart as fault:
                     problem = problem or fault
         if schema is None and problem:
             raise problem
         if schema is not None and last is not None:
             with suppress(BadPart):
-                for field in self._table(last, last.data[-1])[0].schema:
+                for field in self._schema(last, last.data[-1]):
                     schema = schema if field.name in schema.names else schema.append(field)
         return schema
 
@@ -94,18 +94,20 @@ class Results:
         for commit in self.commit_log.each_commit():
             for path in commit.data:
                 try:
-                    table, own = self._table(commit, path)
+                    for table, own in self._tables(commit, path):
+                        yield from _rows_of(table, sounds, self.asked or own, result)
                 except BadPart as fault:
                     result.skip_part(fault)
-                    continue
-                yield from _rows_of(table, sounds, self.asked or own, result)
 
-    def _table(self, commit: Commit, path: str) -> tuple[pa.Table, bool]:
-        """A part, and whether a run of this user wrote exactly its bytes."""
+    def _schema(self, commit: Commit, path: str) -> pa.Schema:
+        return next(self._tables(commit, path))[0].schema
+
+    def _tables(self, commit: Commit, path: str) -> Iterator[tuple[pa.Table, bool]]:
+        """The rows of a part, and whether a run of this user wrote exactly its bytes."""
         data = part_bytes(self.commit_log.storage, path)
         own = self.own and self.commit_log.owns_commit(commit)
         own = own and commit.files.get(path) == file_mark(data)
-        return table_of(data, path, own=own), own
+        return ((table, own) for table in tables_of(data, path, own=own))
 
 
 def _rows_of(

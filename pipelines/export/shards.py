@@ -12,7 +12,7 @@ from torch import Tensor
 from actors.batch.error_rows import json_value
 from actors.batch.schema import AUDIO_PATH, REASON_CODES, RECON_CODES
 from actors.batch.table import codes_column
-from actors.stages.write import parquet_bytes
+from actors.stages.part_file import parquet_bytes
 from actors.storage.object_store import Storage
 from pipelines.export.card import dataset_card
 from pipelines.export.fields import checked_suffix

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from actors.batch.channel_rows import whole_id
 from pipelines.errors import RunFailed
 from pipelines.jobs.merging import IsOut, next_state, taken_over
-from pipelines.planning.row_keys import ID_DIGITS, id_digest
+from pipelines.planning.row_keys import id_number, ids_of, is_among, key_array, with_fresh
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
+from pipelines.run_state.records import UnitRuns
 
 _ARRIVES_S = 10.0
-KeysOf = Callable[[Commit], tuple[str, ...]]
+KeysOf = Callable[[Commit], bytes]
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,23 @@ class Committer:
         commit_log: of OUTPUT.
         each_channel: ids of results may be those of a row's channels.
         redo: what a unit does again, by its number.
-        keys_of: the keys of a record's rows, also of one that holds none.
+        keys_of: the keys of a record's rows, one behind the other, also of one that holds none.
     """
 
     commit_log: CommitLog
     each_channel: bool
     redo: Mapping[int, Redo] = field(default_factory=dict)
-    keys_of: KeysOf = lambda commit: commit.rows
+    keys_of: KeysOf = lambda commit: commit.row_keys
     _paths: dict[int, str] | None = None
+    _merged: dict[int, UnitRuns] = field(default_factory=dict)
 
-    def is_of(self, keys: Iterable[str]) -> IsOut:
+    def is_of(self, keys: bytes) -> IsOut:
         """What tells by its id whether a row of a part has one of some keys, see `row_keys`."""
-        ids = {bytes.fromhex(key[:ID_DIGITS]) for key in keys}
+        ids = ids_of(keys)
 
         def is_out(name: str) -> bool:
-            return id_digest(name) in ids or (
-                self.each_channel and id_digest(whole_id(name)) in ids
+            return id_number(name) in ids or (
+                self.each_channel and id_number(whole_id(name)) in ids
             )
 
         return is_out
@@ -82,18 +84,15 @@ class Committer:
         self._require_files(commit)
         redo = self.redo.get(commit.unit)
         if redo is None:
-            self.commit_log.commit(commit)
-            return Change(None, commit)
+            return Change(None, self.commit_log.commit(commit))
         before = self._holding(redo.unit)
-        fresh = {key[:ID_DIGITS]: key for key in commit.rows}
-        rows = tuple(fresh.get(key[:ID_DIGITS], key) for key in self.keys_of(before))
+        keys = with_fresh(self.keys_of(before), commit.row_keys)
         storage = self.commit_log.storage
-        if fresh.keys() >= {key[:ID_DIGITS] for key in rows} and not redo.adds_attempts:
+        if is_among(keys, commit.row_keys).all() and not redo.adds_attempts:
             now = taken_over(before, commit)
         else:
-            now = next_state(storage, before, redo.is_out, commit, rows, redo.adds_attempts)
-        self._put(before, now, commit.files)
-        return Change(before, now)
+            now = next_state(storage, before, redo.is_out, commit, keys, redo.adds_attempts)
+        return Change(before, self._put(before, now, commit.files))
 
     def _require_files(self, commit: Commit) -> None:
         """Refuse parts on a local disk that is a worker's alone: a node may have joined late."""
@@ -111,34 +110,44 @@ class Committer:
                     )
                 time.sleep(0.2)
 
-    def withdraw(self, unit: int, keys: frozenset[str]) -> Change:
+    def withdraw(self, unit: int, keys: bytes) -> Change:
         """Take rows out of a unit.
 
         Args:
             unit: that is committed.
-            keys: of these rows.
+            keys: of these rows, one behind the other.
         """
         before = self._holding(unit)
-        rows = tuple(key for key in self.keys_of(before) if key not in keys)
-        if not rows:
-            self.commit_log.withdraw([unit])
+        there = key_array([self.keys_of(before)])
+        left = there[~is_among(there.tobytes(), keys)].tobytes()
+        if not left:
+            self.commit_log.withdraw([before.unit])
             return Change(before, None)
-        now = next_state(self.commit_log.storage, before, self.is_of(keys), None, rows)
-        self._put(before, now, {})
-        return Change(before, now)
+        now = next_state(self.commit_log.storage, before, self.is_of(keys), None, left)
+        return Change(before, self._put(before, now, {}))
 
     def _holding(self, unit: int) -> Commit:
-        """The record of a unit that holds."""
+        """The record that holds for a unit, which may be that of many."""
+        records = self.commit_log.records
         if self._paths is None:
-            self._paths = self.commit_log.holding_paths()
-        return self.commit_log.read_commit(self._paths[unit])
+            self._paths = {number: paths[-1] for number, paths in records.paths().items()}
+        for number, replaced in self._merged.items():
+            unit = number if unit in replaced else unit
+        return records.read(self._paths[unit])
 
-    def _put(self, before: Commit, now: Commit, files: Mapping[str, object]) -> None:
+    def merged(self, record: Commit) -> None:
+        """From now on a record holds in the place of others, see `Commit.replaces`."""
+        self._merged[record.unit] = UnitRuns(record.replaces)
+        if self._paths is not None:
+            self._paths[record.unit] = record.path
+
+    def _put(self, before: Commit, now: Commit, files: Mapping[str, object]) -> Commit:
         """Write the next record of a unit; then what it no longer names goes.
 
         What another made of the unit stays another's.
         """
-        self.commit_log.commit(now, self.commit_log.owns_commit(before))
+        now = self.commit_log.commit(now, self.commit_log.owns_commit(before))
         if self._paths is not None:
             self._paths[now.unit] = now.path
         self.commit_log.storage.delete_many(sorted({*before.files, *files} - now.files.keys()))
+        return now

@@ -16,13 +16,14 @@ from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.executor import Executor
 from pipelines.executor.stages import Stages, make_stages
 from pipelines.jobs.committer import Committer, Redo
+from pipelines.jobs.compaction import Compaction
 from pipelines.jobs.pending import find_pending, known_keys, with_kept
 from pipelines.jobs.result import RunResult
 from pipelines.jobs.row_isolation import RowIsolation, merged
 from pipelines.jobs.signals import stoppable
 from pipelines.planning.plan import Plan, idle_stages, passthrough_schema
 from pipelines.planning.pool_sizing import Allocation
-from pipelines.planning.row_keys import shown_keys
+from pipelines.planning.row_keys import KEY_BYTES
 from pipelines.progress.progress import Progress, Style
 from pipelines.report import Report, write_report
 from pipelines.run_state.commit_log import CommitLog
@@ -67,9 +68,10 @@ class Run:
         self.setup: dict[str, Any] = {}
         self.committer = Committer(self.commit_log, job.audio.channel == "each")
         self.other_rows = self.computed = 0
-        self._removed: dict[int, frozenset[str]] = {}
+        self._removed: dict[int, bytes] = {}
         self._why: dict[int, str] = {}
         self._unstored = 0
+        self.compaction: Compaction | None = None
 
     def execute(self, make: StageFactory = make_stages) -> RunResult:
         """Do what is not yet committed, then clean up and write the account."""
@@ -145,13 +147,18 @@ class Run:
         else:
             self._go_on(recorded)
         counts = self.progress.counts
-        found = find_pending(self.plan, self.commit_log.each_commit(), counts.add)
+        compaction = self._compaction()
+
+        def known(commit: Commit) -> None:
+            counts.add(commit)
+            if compaction:
+                compaction.found(commit)
+
+        found = find_pending(self.plan, self.commit_log.each_commit(), known)
         planned = {unit.unit: unit for unit in self.plan.units}
-        self.committer.keys_of = lambda commit: shown_keys(known_keys(commit, planned) or b"")
+        self.committer.keys_of = lambda commit: known_keys(commit, planned) or b""
         self.committer.redo = {
-            unit.unit: Redo(
-                found.supersedes[unit.unit], self.committer.is_of(shown_keys(unit.keys))
-            )
+            unit.unit: Redo(found.supersedes[unit.unit], self.committer.is_of(unit.keys))
             for unit in found.units
             if unit.unit in found.supersedes
         }
@@ -166,6 +173,15 @@ class Run:
             self.commit_log.withdraw(found.unknown)
         return self._with_kept(found.units)
 
+    def _compaction(self) -> Compaction | None:
+        """Merges small parts, where the job lets it."""
+        if self.job.parts.merge:
+            self.compaction = Compaction(
+                self.commit_log, self.committer, self.executor, self.job.parts.target_bytes,
+                self.progress.say,
+            )  # fmt: skip
+        return self.compaction
+
     def _withdraw(self) -> None:
         """Take out what INPUT no longer has, where that is asked for."""
         if self.job.removed == "keep":
@@ -175,12 +191,11 @@ class Run:
             change = self.committer.withdraw(unit, keys)
             if change.before is not None:
                 counts.take_out(change.before)
-            if change.now is None:
-                counts.units -= 1
-            else:
+                counts.units -= 0 if change.now else change.before.units
+            if change.now is not None:
                 counts.add(change.now)
-            counts.rows -= len(keys)
-            self.other_rows -= len(keys)
+            counts.rows -= len(keys) // KEY_BYTES
+            self.other_rows -= len(keys) // KEY_BYTES
 
     def _go_on(self, recorded: dict[str, Any]) -> None:
         """Check that the run that is recorded is this job, and keep what it says of the past."""
@@ -230,16 +245,24 @@ class Run:
         stages = make(self.job, allocation, fields, self.model)
         # stoppable again: Ray puts its own handler in place when it starts
         with self.executor.session(self.job.stage_timeout_s), stoppable():
-            for _ in range(self.job.max_attempts):
-                pending = self._pass(pending, stages, allocation, lease)
-                if not pending:
-                    return
-                pending = self._with_kept(pending)
-            alone = RowIsolation(
-                self.job.output, self.job.max_attempts, self.executor, stages, allocation, lease
-            )
-            for commit in alone.commits(pending):
-                self._commit(commit)
+            self._passes(pending, stages, allocation, lease)
+            if self.compaction is not None:
+                self.compaction.finish()
+
+    def _passes(
+        self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
+    ) -> None:
+        """Stream units until each has come through, or its rows have been tried alone."""
+        for _ in range(self.job.max_attempts):
+            pending = self._pass(pending, stages, allocation, lease)
+            if not pending:
+                return
+            pending = self._with_kept(pending)
+        alone = RowIsolation(
+            self.job.output, self.job.max_attempts, self.executor, stages, allocation, lease
+        )
+        for commit in alone.commits(pending):
+            self._commit(commit)
 
     def _pass(
         self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
@@ -282,6 +305,8 @@ class Run:
         """Make a unit visible, count it, and stop a job that is past hope."""
         self._check_rows(commit)
         change = self.committer.commit(commit)
+        if self.compaction is not None:
+            self.compaction.changed(change)
         self._unstored = 0
         self.computed += commit.ok + commit.errors
         self.progress.committed(commit, change.before, change.now)

@@ -13,10 +13,9 @@ from actors.batch.unit import UnitSpec
 from pipelines.jobs.committer import Redo
 from pipelines.jobs.pending import known_keys, part_of
 from pipelines.planning.plan import Plan
-from pipelines.planning.row_keys import ID_DIGITS, id_digest, key_array, shown_keys
-from pipelines.run_state.commit_record import Commit
-
-_CONTENT_DIGITS = 2 * ID_DIGITS  # not of the file: one that was mended is what a retry is for
+from pipelines.planning.row_keys import id_number, key_array
+from pipelines.run_state.commit_record import FIRST_MERGED, Commit
+from pipelines.run_state.records import UnitRuns
 
 
 class FailedRows:
@@ -42,11 +41,11 @@ class FailedRows:
         self._ids = ids[self._order]
         self._starts = np.cumsum([0, *(unit.stop - unit.start for unit in plan.units)])
         self._found: dict[tuple[int, int], dict[int, list[str]]] = {}
-        self._highest = len(plan.units) - 1
+        self._used = UnitRuns([(0, len(plan.units))])
 
-    def keys_of(self, commit: Commit) -> tuple[str, ...]:
-        """The keys of a record's rows."""
-        return shown_keys(known_keys(commit, self._planned) or b"")
+    def keys_of(self, commit: Commit) -> bytes:
+        """The keys of a record's rows, one behind the other."""
+        return known_keys(commit, self._planned) or b""
 
     def add(self, commit: Commit, names: Sequence[str]) -> int:
         """Take in failed rows of a unit.
@@ -58,8 +57,9 @@ class FailedRows:
         Returns:
             how many of them the plan does not have as they were.
         """
-        self._highest = max(self._highest, commit.unit)
-        keys = {key[:ID_DIGITS]: key for key in self.keys_of(commit)} if names else {}
+        self._used.add([(commit.unit, commit.unit), *commit.replaces])
+        there = key_array([self.keys_of(commit) if names else b""])
+        keys = dict(zip(there["id"].tolist(), there["columns"].tolist(), strict=True))
         missing = 0
         for name in names:
             place = self._place(name, keys)
@@ -70,26 +70,26 @@ class FailedRows:
                 rows[place[1]].append(name)
         return missing
 
-    def _place(self, name: str, keys: Mapping[str, str]) -> tuple[int, int] | None:
+    def _place(self, name: str, keys: Mapping[int, int]) -> tuple[int, int] | None:
         """The unit of the plan that a row is in, by its index, and its place there."""
         for row_id in dict.fromkeys([name, whole_id(name)] if self._each_channel else [name]):
-            digest = id_digest(row_id)
-            number = int.from_bytes(digest, "big")
+            number = id_number(row_id)
             at = int(np.searchsorted(self._ids, number))
             if at == len(self._ids) or int(self._ids[at]) != number:
                 continue
             row = int(self._order[at])
             index = int(np.searchsorted(self._starts, row, side="right")) - 1
             inside = row - int(self._starts[index])
-            key = shown_keys(self._units[index].keys)[inside]
-            before = keys.get(digest.hex(), "")
-            return (index, inside) if before[:_CONTENT_DIGITS] == key[:_CONTENT_DIGITS] else None
+            # not of the file: one that was mended is what a retry is for
+            columns = int(key_array([self._units[index].keys])["columns"][inside])
+            return (index, inside) if keys.get(number) == columns else None
         return None
 
     def units(self) -> list[UnitSpec]:
         """Units of the rows, with numbers that no commit has; `redo` and `names` tell of them."""
         made = []
-        for number, ((committed, index), rows) in enumerate(self._found.items(), self._highest + 1):
+        free = max(last for _, last in self._used.runs if last < FIRST_MERGED) + 1
+        for number, ((committed, index), rows) in enumerate(self._found.items(), free):
             places = sorted(rows)
             unit = part_of(self._units[index], number, np.array(places, np.int64))
             names = tuple(name for place in places for name in rows[place])

@@ -10,21 +10,30 @@ from __future__ import annotations
 import posixpath
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.batch.channel_rows import whole_id
 from actors.batch.error_rows import ERRORS_SCHEMA
 from actors.batch.schema import AUDIO_PATH, DURATION_S, INPUT_DURATION_S
-from actors.stages.write import file_mark, parquet_bytes, store
+from actors.stages.part_file import Units, file_mark, parquet_bytes, store
 from actors.storage.audio_files import audio_objects, read_members
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
-from pipelines.run_state.commit_record import FORMAT_VERSION, Commit
-from pipelines.run_state.parts import part_bytes, read_errors_part, read_part, table_of
+from pipelines.planning.row_keys import KEY_BYTES
+from pipelines.run_state.commit_record import FORMAT_VERSION, Commit, shown_keys
+from pipelines.run_state.parts import (
+    part_bytes,
+    read_errors_part,
+    read_part,
+    table_of,
+    units_merged,
+)
 
 IsOut = Callable[[str], bool]
 _TAR = ".tar"
@@ -80,6 +89,7 @@ def taken_over(before: Commit, after: Commit) -> Commit:
         start=0,
         stop=0,
         origins=after.sources,
+        replaces=before.replaces,
     )
 
 
@@ -88,7 +98,7 @@ def next_state(
     before: Commit,
     is_out: IsOut,
     after: Commit | None,
-    rows: tuple[str, ...],
+    keys: bytes,
     adds_attempts: bool = False,
 ) -> Commit:
     """The record that holds in the place of a unit's last one; its new parts are written.
@@ -98,7 +108,7 @@ def next_state(
         before: the record that holds.
         is_out: tells by its id whether a row leaves it.
         after: what came of rows that were done again; None where they only leave.
-        rows: keys of all input rows that it has then.
+        keys: of all input rows that it has then, one behind the other.
         adds_attempts: rows that fail again keep count of how often they were tried.
 
     Raises:
@@ -118,7 +128,8 @@ def next_state(
         parts = (f"errors/part-{_place(before.unit)}.parquet",)
         files[parts[0]] = store(storage, parts[0], parquet_bytes(errors))
     ok, count = before.ok - kept.ok + (after.ok if after else 0), errors.num_rows
-    _check_count(before, after, ok + count, len(rows))
+    rows = len(keys) // KEY_BYTES
+    _check_count(before, after, ok + count, rows)
     channels = before.added_rows + (after.added_rows if after else 0)
     return replace(
         before,
@@ -134,8 +145,9 @@ def next_state(
         stages=(*before.stages, *(after.stages if after else ())),
         generation=before.generation + 1,
         marks=dict(Counter(before.marks) - kept.marks + Counter(after.marks if after else {})),
-        added_rows=max(ok + count - len(rows), 0) if rows else channels,
-        rows=rows,
+        added_rows=max(ok + count - rows, 0) if rows else channels,
+        rows=(),
+        keys=shown_keys(keys),
         stop=before.sources[before.unit][2] if before.source else 0,
         origins={**before.origins, **(after.sources if after else {})},
         format_version=FORMAT_VERSION,
@@ -173,9 +185,17 @@ def _without(storage: Storage, before: Commit, is_out: IsOut) -> Kept:
         left = _without_sounds(storage, before.unit, kept, out, left)
         if left.num_rows:
             place = f"data/part-{_place(before.unit)}.parquet"
-            kept.files[place] = store(storage, place, parquet_bytes(left))
+            units = _units_left(units_merged(data), [not is_out(name) for name in names])
+            kept.files[place] = store(storage, place, parquet_bytes(left, units))
             kept.data.append(place)
     return kept
+
+
+def _units_left(units: Units, stay: Sequence[bool]) -> Units:
+    """The units of those rows of a merged part that stay."""
+    numbers = np.repeat(*np.array(units, np.int64).reshape(-1, 2).T)[np.array(stay)]
+    ends = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+    return [(int(numbers[a]), b - a) for a, b in pairwise(ends)] if len(numbers) else []
 
 
 def _count(kept: Kept, before: Commit, out: pa.Table) -> None:

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from actors.batch.intermediate_store import kept_path, kept_rows
 from actors.batch.unit import UnitSpec, unit_fingerprint
 from pipelines.planning.plan import Plan
-from pipelines.planning.row_keys import KEY_BYTES, key_array, match, read_keys
+from pipelines.planning.row_keys import KEY_BYTES, key_array, match
 from pipelines.run_state.commit_log import CommitLog
-from pipelines.run_state.commit_record import Commit
+from pipelines.run_state.commit_record import FIRST_MERGED, Commit
+from pipelines.run_state.records import UnitRuns
 from uniaudio2.shown import counted
 
 Places = npt.NDArray[np.int64]
@@ -29,23 +30,25 @@ class Pending:
     Attributes:
         units: to do, with numbers that no commit has.
         supersedes: the committed unit whose rows a unit does again, by the number of the latter.
-        removed: keys of committed rows that INPUT no longer has, by unit.
+        removed: keys of committed rows that INPUT no longer has, one behind the other, by unit.
         unknown: committed units of format 1 whose input is not what the plan has in their place.
+        replaced: units in whose place others hold, whose numbers are not free either.
         same: rows that are done.
         changed: rows that are done again.
     """
 
     units: list[UnitSpec] = field(default_factory=list)
     supersedes: dict[int, int] = field(default_factory=dict)
-    removed: dict[int, frozenset[str]] = field(default_factory=dict)
+    removed: dict[int, bytes] = field(default_factory=dict)
     unknown: list[int] = field(default_factory=list)
+    replaced: UnitRuns = field(default_factory=UnitRuns)
     same: int = 0
     changed: int = 0
 
     @property
     def removed_rows(self) -> int:
         """How many committed rows INPUT no longer has."""
-        return sum(map(len, self.removed.values()))
+        return sum(map(len, self.removed.values())) // KEY_BYTES
 
     def notes(self, removed: str, is_whole: bool) -> Iterator[tuple[str, str]]:
         """What is no longer as it was when it was committed: events, and texts for people.
@@ -114,8 +117,8 @@ def known_keys(commit: Commit, planned: Mapping[int, UnitSpec]) -> bytes | None:
             unit of their number while its rows are what they were.
         planned: units of the plan by number.
     """
-    if commit.rows or not commit.ok + commit.errors:
-        return read_keys(commit.rows)
+    if commit.keys or commit.rows or not commit.ok + commit.errors:
+        return commit.row_keys
     unit = planned.get(commit.unit)
     if unit is None or commit.fingerprint != unit.former:
         return None
@@ -134,7 +137,7 @@ def find_pending(plan: Plan, commits: Iterable[Commit], known: Callable[[Commit]
         known: is given every commit whose rows are known, once.
     """
     planned = {unit.unit: unit for unit in plan.units}
-    found, there, numbers = Pending(), list[bytes](), list[int]()
+    found, there, numbers = Pending(), list[bytes](), list[tuple[int, int]]()
     for commit in commits:
         keys = known_keys(commit, planned)
         if keys is None:
@@ -142,16 +145,19 @@ def find_pending(plan: Plan, commits: Iterable[Commit], known: Callable[[Commit]
             continue
         known(commit)
         there.append(keys)
-        numbers.extend([commit.unit] * (len(keys) // KEY_BYTES))
-    committed, unit_of = key_array(there), np.array(numbers, np.int64)
+        numbers.append((commit.unit, len(keys) // KEY_BYTES))
+        found.replaced.add(commit.replaces)
+    committed = key_array(there)
+    unit_of = np.repeat(*np.array(numbers, np.int64).reshape(-1, 2).T)
     same, other = match(key_array(unit.keys for unit in plan.units), committed)
     _cut(found, plan, same, other, unit_of)
     is_gone = np.ones(len(committed), bool)
     is_gone[same[same >= 0]] = False
     is_gone[other[other >= 0]] = False
-    for number in np.unique(unit_of[is_gone]).tolist():
-        places = np.flatnonzero(is_gone & (unit_of == number))
-        found.removed[number] = frozenset(committed[at].tobytes().hex() for at in places)
+    gone = np.flatnonzero(is_gone)  # rows of a unit lie side by side
+    changes = np.flatnonzero(np.diff(unit_of[gone])) + 1
+    for places in np.split(gone, changes) if len(gone) else ():
+        found.removed[int(unit_of[places[0]])] = committed[places].tobytes()
     found.same, found.changed = int((same >= 0).sum()), int((other >= 0).sum())
     return found
 
@@ -159,14 +165,16 @@ def find_pending(plan: Plan, commits: Iterable[Commit], known: Callable[[Commit]
 def _cut(found: Pending, plan: Plan, same: Places, other: Places, unit_of: Places) -> None:
     """Units of the rows that are new, and of those that are done again."""
     used = set(np.unique(unit_of).tolist())
-    free = max([len(plan.units) - 1, *used, *found.unknown]) + 1
+    found.replaced.add((number, number) for number in (*used, *found.unknown))
+    highest = [last for _, last in found.replaced.runs if last < FIRST_MERGED]
+    free = max([len(plan.units) - 1, *highest]) + 1
     start = 0
     for unit in plan.units:
         stop = start + unit.stop - unit.start
         is_new = (same[start:stop] < 0) & (other[start:stop] < 0)
         if is_new.any():
             number = unit.unit
-            if number in used or not is_new.all():
+            if number in found.replaced or not is_new.all():
                 number, free = free, free + 1
             found.units.append(part_of(unit, number, np.flatnonzero(is_new)))
         before = _units_of(other[start:stop], unit_of)

@@ -12,8 +12,7 @@ from pipelines.errors import RunFailed
 from pipelines.executor.executor import Executor
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation
-from pipelines.planning.row_keys import shown_keys
-from pipelines.run_state.commit_record import Commit, merge_receipts
+from pipelines.run_state.commit_record import Commit, merge_receipts, shown_keys
 from pipelines.run_state.lease import Lease
 
 ISOLATED_ATTEMPTS = 2
@@ -37,7 +36,7 @@ def merged(unit: UnitSpec, receipts: Sequence[Receipt]) -> Commit:
         start=unit.start,
         stop=unit.stop if unit.only else 0,
         added_rows=added,
-        rows=shown_keys(unit.keys),
+        keys=shown_keys(unit.keys),
     )
 
 

@@ -17,7 +17,7 @@ from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.aliases import ALIASES
 from pipelines.planning.row_index import SeenIds, named_contents, read_columns, row_batches
-from pipelines.planning.row_keys import id_digest
+from pipelines.planning.row_keys import id_number
 from uniaudio2.shown import quoted
 
 _EXAMPLES = 3
@@ -70,7 +70,7 @@ def refuse_repeated(
     found = _Repeated()
     for number, (source, rows) in enumerate(zip(sources, counts, strict=True)):
         for name, content in named_contents(source, rows):
-            if name is not None and int.from_bytes(id_digest(name), "big") in repeated:
+            if name is not None and id_number(name) in repeated:
                 found.add(name, content, number, source.pinned)
     names = found.names()
     if not names:

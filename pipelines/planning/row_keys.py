@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 KEY_BYTES = 20
-ID_DIGITS = 16  # of a key that is shown, those of the id
 NO_STAMP = bytes(4)
 KeyArray = npt.NDArray[np.void]
 _KEY = np.dtype([("id", ">u8"), ("columns", ">u8"), ("files", ">u4")])
@@ -79,15 +78,32 @@ def key_array(keys: Iterable[bytes]) -> KeyArray:
     return np.frombuffer(b"".join(keys), dtype=_KEY)
 
 
-def shown_keys(keys: bytes) -> tuple[str, ...]:
-    """The keys of rows one behind the other, as a commit record holds them: 40 hexadecimal digits
-    each."""
-    return tuple(keys[at : at + KEY_BYTES].hex() for at in range(0, len(keys), KEY_BYTES))
+def ids_of(keys: bytes) -> frozenset[int]:
+    """What stands in keys for the ids of their rows, see `id_number`."""
+    return frozenset(key_array([keys])["id"].tolist())
 
 
-def read_keys(rows: Iterable[str]) -> bytes:
-    """Undo `shown_keys`."""
-    return b"".join(map(bytes.fromhex, rows))
+def id_number(name: str) -> int:
+    """`id_digest` as a number."""
+    return int.from_bytes(id_digest(name), "big")
+
+
+def is_among(keys: bytes, others: bytes) -> npt.NDArray[np.bool_]:
+    """Whether each of some keys has the id of one of the others, ``[N]``."""
+    return np.isin(key_array([keys])["id"], key_array([others])["id"])
+
+
+def with_fresh(keys: bytes, fresh: bytes) -> bytes:
+    """Keys in their order, with fresh ones in the place of those that have their ids."""
+    mixed, new = key_array([keys]).copy(), key_array([fresh])
+    if len(new):
+        order = np.argsort(new["id"], kind="stable")
+        at = np.minimum(np.searchsorted(new["id"][order], mixed["id"]), len(new) - 1)
+        found = new[order[at]]
+        is_fresh = found["id"] == mixed["id"]
+        mixed[is_fresh] = found[is_fresh]
+    data: bytes = mixed.tobytes()
+    return data
 
 
 def match(wanted: KeyArray, there: KeyArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -100,7 +100,7 @@ class Progress:
         """
         if before is not None:
             self.counts.take_out(before)
-            self.counts.redo -= len(commit.rows)
+            self.counts.redo -= commit.known_rows
         self.counts.add(after or commit)
         self._pace.add(commit)
         self._failed.update({call.stage: call.failed for call in commit.stages})

@@ -115,7 +115,7 @@ def _speed(totals: Totals, timeline: Timeline | None) -> str:
 
 
 def _error_groups(storage: Storage, totals: Totals, output: str) -> list[dict[str, Any]]:
-    examples = read_errors(storage, totals.error_parts)
+    examples = read_errors(storage, totals.error_parts, totals.sizes)
     retry = f"uniaudio2 retry {shlex.quote(output)}"
     return [
         {
@@ -193,7 +193,9 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
     timeline = log.timeline(setup, run.get("begins", ()))
     task = recorded_task(run)
     storage = commit_log.storage
-    facts = read_rows(storage, totals.data, task.name, totals.trusted if own else None)
+    facts = read_rows(
+        storage, totals.data, task.name, totals.trusted if own else None, totals.sizes
+    )
     bottleneck = find_bottleneck(timeline, setup) if timeline else None
     base = recorded_base(run)
     sources = [f"{base}/"] if base else run["input"]["sources"]

@@ -22,12 +22,14 @@ from actors.batch.schema import (
     REASON_CODES,
     RECON_CODES,
 )
-from actors.stages.write import file_mark
+from actors.stages.part_file import file_mark
 from actors.storage.object_store import Storage
 from pipelines.report.words import words_of
-from pipelines.run_state.parts import errors_table_of, part_bytes, plain_rows, table_of
+from pipelines.run_state.parts import errors_tables_of, part_bytes, plain_rows, tables_of
 
 MOST_PARTS = 1500
+MOST_BYTES = 1 << 30
+_MOST_AHEAD_BYTES = 256 << 20
 SAMPLES = 8
 WORST_SAMPLES = 4
 EXAMPLES_PER_KIND = 3
@@ -97,8 +99,14 @@ class RowFacts:
         worst = [pick for pick in sorted(self._worst) if (pick.part, pick.row) not in known]
         return picked + worst[:WORST_SAMPLES]
 
-    def add(self, part: str, table: pa.Table) -> None:
-        """Take in the rows of a data part."""
+    def add(self, part: str, table: pa.Table, first: int = 0) -> None:
+        """Take in rows of a data part.
+
+        Args:
+            part: its path.
+            table: the rows.
+            first: the number of the first of them in the part.
+        """
         self.read += table.num_rows
         names = set(table.column_names)
         kinds = {field.name: field.type for field in table.schema}
@@ -119,14 +127,16 @@ class RowFacts:
                 if row and row[FINISH_REASON] is not None
             )
         ranks = [rank_of(str(name)) for name in table.column("id").to_pylist()]
-        self._keep(self._picked, SAMPLES, (Pick(r, part, row) for row, r in enumerate(ranks)))
+        self._keep(
+            self._picked, SAMPLES, (Pick(r, part, row) for row, r in enumerate(ranks, first))
+        )
         if self.reference in names:
-            self._judge(part, table, str(self.reference))
+            self._judge(part, table, str(self.reference), first)
 
-    def _judge(self, part: str, table: pa.Table, reference: str) -> None:
+    def _judge(self, part: str, table: pa.Table, reference: str, first: int) -> None:
         worst = []
         names = [name for name in (reference, "text") if name in table.column_names]
-        for row, texts in enumerate(plain_rows(table.select(names))):
+        for row, texts in enumerate(plain_rows(table.select(names)), first):
             judged = word_errors(texts.get(reference), texts.get("text")) if texts else None
             if judged is None:
                 continue
@@ -163,17 +173,22 @@ def word_errors(wanted: Any, heard: Any) -> tuple[int, int] | None:
     return wrong, found.substitutions + found.deletions + found.hits
 
 
-def _each_part(storage: Storage, parts: list[str]) -> Iterator[tuple[str, bytes]]:
-    """At most `MOST_PARTS` parts as they are stored; the next ones are on their way meanwhile.
+def _each_part(
+    storage: Storage, parts: list[str], sizes: Mapping[str, int]
+) -> Iterator[tuple[str, bytes]]:
+    """At most `MOST_PARTS` parts and about `MOST_BYTES` of them, as they are stored; the next ones
+    are on their way meanwhile.
 
     They are unpacked one by one, for each may take much memory.
     """
-    paths = evenly_spaced(parts, MOST_PARTS)
+    average = sum(sizes.get(path, 0) for path in parts) // max(len(parts), 1)
+    paths = evenly_spaced(parts, max(min(MOST_PARTS, MOST_BYTES // max(average, 1)), 1))
+    ahead = max(min(_READ_THREADS, _MOST_AHEAD_BYTES // max(average, 1)), 1)
     with ThreadPoolExecutor(_READ_THREADS) as pool:
         coming: deque[tuple[str, Future[bytes]]] = deque()
         for path in paths:
             coming.append((path, pool.submit(part_bytes, storage, path)))
-            if len(coming) > _READ_THREADS:
+            if len(coming) > ahead:
                 done, data = coming.popleft()
                 yield done, data.result()
         while coming:
@@ -193,21 +208,26 @@ def read_rows(
     parts: list[str],
     task: str,
     trusted: Mapping[str, Sequence[int | str]] | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> RowFacts:
-    """Read data parts, few in memory at a time, at most `MOST_PARTS` of them.
+    """Read data parts, few in memory at a time, see `_each_part`.
 
     Args:
         storage: OUTPUT.
         parts: paths of its data parts.
         task: says which column `text` should equal.
         trusted: size and hash of parts that a run of this user wrote, by their paths.
+        sizes: bytes of parts by their paths.
     """
     facts = RowFacts(REFERENCES.get(task))
     text = ("text", facts.reference) if facts.reference else ()
     columns = ("id", FINISH_REASON, *_NUMBERS, *_LENGTHS, *text)
-    for path, data in _each_part(storage, parts):
+    for path, data in _each_part(storage, parts, sizes or {}):
         own = list((trusted or {}).get(path, ())) == file_mark(data)
-        facts.add(path, table_of(data, path, columns, own))
+        first = 0
+        for table in tables_of(data, path, columns, own):
+            facts.add(path, table, first)
+            first += table.num_rows
     return facts
 
 
@@ -222,11 +242,18 @@ class ErrorExample:
     input: str
 
 
-def read_errors(storage: Storage, parts: list[str]) -> dict[str, list[ErrorExample]]:
-    """A few examples of each kind of error, from at most `MOST_PARTS` errors parts."""
+def read_errors(
+    storage: Storage, parts: list[str], sizes: Mapping[str, int] | None = None
+) -> dict[str, list[ErrorExample]]:
+    """A few examples of each kind of error, from errors parts, see `_each_part`."""
     found: dict[str, list[tuple[float, ErrorExample]]] = {}
-    for path, data in _each_part(storage, parts):
-        for row in filter(None, plain_rows(errors_table_of(data, path))):
+    tables = (
+        table
+        for path, data in _each_part(storage, parts, sizes or {})
+        for table in errors_tables_of(data, path)
+    )
+    for table in tables:
+        for row in filter(None, plain_rows(table)):
             example = ErrorExample(
                 truncate(row["id"], 120), row["stage"], truncate(row["message"], 400),
                 row["attempts"], truncate(row["input"], 300),

@@ -27,14 +27,14 @@ from actors.batch.table import read_codes
 from actors.batch.unit import row_ids
 from actors.columnar.file_rows import read_parquet_rows
 from actors.inputs.audio import load_wave
-from actors.stages.write import file_mark
+from actors.stages.part_file import file_mark
 from actors.storage.addresses import AddressPolicy, tar_of
 from actors.storage.audio_files import read_sound
 from actors.storage.fetch import Limits
 from actors.storage.object_store import Storage
 from pipelines.report.pictures import data_uri, spectrogram_image, tokens_image, waveform_path
 from pipelines.report.rows import Pick, RowFacts, truncate, word_errors
-from pipelines.run_state.parts import part_bytes, plain_rows, table_of
+from pipelines.run_state.parts import part_bytes, plain_rows, table_around, units_merged
 from uniaudio2.audio.files import decode_audio, encode_audio
 from uniaudio2.audio.resampling import SAMPLE_RATE
 from uniaudio2.errors import BadRow
@@ -125,25 +125,26 @@ class Gallery:
     allow: tuple[str, ...] = ()
     left_out: bool = False
     _left: int = MOST_MEDIA_BYTES
-    _parts: dict[str, tuple[pa.Table, bool]] = field(default_factory=dict)
+    _parts: dict[str, tuple[bytes, bool]] = field(default_factory=dict)
 
     def samples(self, facts: RowFacts) -> list[Sample]:
         """The rows that `facts` has picked; a row that cannot be understood is left out."""
         made = (self._sample(pick, facts.reference) for pick in facts.samples)
         return [sample for sample in made if sample]
 
-    def _part(self, path: str) -> tuple[pa.Table, bool]:
-        """A part, and whether its addresses may be followed; the last one is kept."""
+    def _part(self, path: str) -> tuple[bytes, bool]:
+        """A part's contents, and whether its addresses may be followed; the last one is kept."""
         if path not in self._parts:
             data = part_bytes(self.storage, path)
             sealed = list((self.trusted or {}).get(path, ())) == file_mark(data)
-            table = table_of(data, path, _is_shown, own=sealed)
-            self._parts = {path: (table, sealed or self.trusted is None)}
+            self._parts = {path: (data, sealed)}
         return self._parts[path]
 
     def _sample(self, pick: Pick, reference: str | None) -> Sample | None:
-        table, own = self._part(pick.part)
-        single = table.slice(pick.row, 1)
+        data, sealed = self._part(pick.part)
+        own = sealed or self.trusted is None
+        table, place = table_around(data, pick.part, pick.row, _is_shown, sealed)
+        single = table.slice(place, 1)
         plain = [name for name in single.column_names if "_codes" not in name]
         row = plain_rows(single.select(plain))[0]
         if row is None:
@@ -158,7 +159,9 @@ class Gallery:
             row_id=truncate(row["id"], 120),
             texts=self._texts(row, reference),
             word_errors=word_errors(row.get(reference), row.get("text")) if reference else None,
-            sound_in=self._sound_in(row, pick.part) if hears and own else None,
+            sound_in=self._sound_in(row, unit_of(pick.part, data, pick.row))
+            if hears and own
+            else None,
             sounds_out=tuple(
                 self._sound_out(row[name])
                 for name in plain
@@ -184,9 +187,9 @@ class Gallery:
             texts.append(("result", str(row.get("text") or "")))
         return tuple((label, truncate(text, _TEXT_CHARACTERS)) for label, text in texts)
 
-    def _sound_in(self, row: Mapping[str, Any], part: str) -> Sound:
+    def _sound_in(self, row: Mapping[str, Any], unit: int) -> Sound:
         if not any(isinstance(row.get(name), str) for name in AUDIO_COLUMNS):
-            return self._shown(lambda: self._held(row, part))
+            return self._shown(lambda: self._held(row, unit))
         wanted = {name: row.get(name) for name in _SOUND_COLUMNS}
         bases = list(dict.fromkeys(posixpath.dirname(source) for source in self.sources))
         found = Sound()
@@ -196,9 +199,9 @@ class Gallery:
                 break
         return found
 
-    def _held(self, result: Mapping[str, Any], part: str) -> Tensor:
+    def _held(self, result: Mapping[str, Any], unit: int) -> Tensor:
         """The sound of a row whose manifest holds it, instead of its name."""
-        source, start, stop = self.addresses.get(unit_of(part), ("", 0, 0))
+        source, start, stop = self.addresses.get(unit, ("", 0, 0))
         if not source:
             raise KeyError("the manifest holds the sound itself")
         rows = read_parquet_rows(source, start, stop)
@@ -248,6 +251,16 @@ def _is_shown(name: str) -> bool:
     return name in _SHOWN or name.startswith(AUDIO_PATH)
 
 
-def unit_of(part: str) -> int:
-    """The number of the unit that a part belongs to, from its name."""
+def unit_of(part: str, data: bytes, row: int) -> int:
+    """The number of the unit that a row was done in: a part's name tells, or a merged part itself.
+
+    Args:
+        part: path of the part.
+        data: its contents.
+        row: its number there.
+    """
+    for unit, rows in units_merged(data):
+        if row < rows:
+            return unit
+        row -= rows
     return int(posixpath.basename(part).split("-")[1])

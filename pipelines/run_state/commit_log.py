@@ -4,35 +4,36 @@
 readers. A record is created only if it is absent, so a second driver can never commit a unit
 again; resuming is the set difference between the plan's units and the records. A retry of failed
 rows writes ``00000007-0001.json``, the whole state of unit 7 after it: of a unit's records the last
-one holds, and those before it go when the retry has ended.
+one holds, and those before it go when the retry has ended. Where parts are merged, one record
+replaces many, see `Records`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from actors.batch.intermediate_store import FOLDER
-from actors.stages.write import file_mark
+from actors.stages.part_file import file_mark
 from actors.storage.file_systems import UnknownFileSystem
 from actors.storage.local_folder import ForeignPath
 from actors.storage.object_store import ObjectExists, Storage
 from pipelines.errors import RunFailed, UsageError
 from pipelines.run_state.commit_record import (
+    FIRST_MERGED,
     FORMAT_VERSION,
     LOG,
-    MOST_RECORD_BYTES,
     NEWER,
     OWN,
     OWN_FOLDER,
-    RECORD_NAME,
     UNITS,
     Commit,
 )
+from pipelines.run_state.records import Records, UnitRuns, in_one_line
 from pipelines.run_state.run_facts import MOST_BYTES, parse_run
 from pipelines.run_state.seals import is_sealed, seal
 
@@ -43,26 +44,6 @@ RESULTS = ("data", "errors", "audio")
 SWEPT = (*RESULTS, FOLDER)
 _SEALED = ("job", "config", "input")
 _READ_THREADS = 16
-_READ_AT_ONCE = 256
-_T = TypeVar("_T")
-
-
-def _in_one_line(look: Callable[[], _T]) -> _T:
-    """Look into OUTPUT; what cannot be a run's place is refused.
-
-    Raises:
-        UsageError: what is there is no run's, or this user may not read it.
-        RunFailed: storage did not answer.
-        FileNotFoundError: nothing is there.
-    """
-    try:
-        return look()
-    except FileNotFoundError:
-        raise
-    except OSError as fault:
-        if isinstance(fault, ForeignPath | NotADirectoryError | PermissionError):
-            raise UsageError(f"{fault}; give the OUTPUT of a run") from fault
-        raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault
 
 
 class CommitLog:
@@ -70,6 +51,7 @@ class CommitLog:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self.records = Records(storage)
 
     def read_run(self) -> dict[str, Any] | None:
         """``run.json``, or None when OUTPUT has none.
@@ -78,7 +60,7 @@ class CommitLog:
             UsageError: the file is not ours.
         """
         try:
-            return parse_run(_in_one_line(lambda: self.storage.read(RUN, MOST_BYTES)))
+            return parse_run(in_one_line(lambda: self.storage.read(RUN, MOST_BYTES)))
         except FileNotFoundError:
             return None
         except ValueError as fault:
@@ -115,44 +97,12 @@ class CommitLog:
                     "all of OUTPUT the link"
                 )
 
-    def _record_paths(self) -> dict[str, list[str]]:
-        """Paths of the commit records by unit, the one that holds last."""
-        found: dict[str, list[str]] = {}
-        paths = _in_one_line(lambda: self.storage.list(UNITS))
-        names = [path[:-5] for path in paths if RECORD_NAME.fullmatch(path)]
-        for name in sorted(names):  # without the suffix, generations are in their order
-            found.setdefault(name.partition("-")[0], []).append(f"{name}.json")
-        return found
-
     def each_commit(self) -> Iterator[Commit]:
-        """The commit record that holds of every unit, in order, few in memory at a time."""
-        paths = [records[-1] for records in self._record_paths().values()]
-        with ThreadPoolExecutor(_READ_THREADS) as pool:
-            for start in range(0, len(paths), _READ_AT_ONCE):
-                some = paths[start : start + _READ_AT_ONCE]
-                yield from pool.map(self.read_commit, some)
+        """Every commit record that holds, few in memory at a time, see `Records.holding`."""
+        return self.records.holding()
 
-    def _read_record(self, path: str) -> bytes:
-        try:
-            return _in_one_line(lambda: self.storage.read(path, MOST_RECORD_BYTES))
-        except FileNotFoundError as fault:
-            raise RunFailed(f"{self.storage.uri(path)} went while it was read; again") from fault
-
-    def holding_paths(self) -> dict[int, str]:
-        """The path of the record that holds, by unit."""
-        return {int(unit.rpartition("/")[2]): records[-1]
-                for unit, records in self._record_paths().items()}  # fmt: skip
-
-    def read_commit(self, path: str) -> Commit:
-        """One record."""
-        return Commit.from_bytes(self._read_record(path), path)
-
-    def units_done(self) -> int:
-        """How many units are committed."""
-        return len(self._record_paths())
-
-    def commit(self, record: Commit, own: bool = True) -> None:
-        """Make a unit's parts visible, once.
+    def commit(self, record: Commit, own: bool = True) -> Commit:
+        """Make a unit's parts visible, once; returns the record as it is stored.
 
         Args:
             record: of the unit.
@@ -163,8 +113,7 @@ class CommitLog:
         """
         if own:
             record = Commit.from_bytes(record.to_bytes())  # as it will be read: numbers of one kind
-            facts = record.sealed_facts
-            record = replace(record, seal=seal(facts, self.storage.address))
+            record = replace(record, seal=seal(record.sealed_facts, self.storage.address))
         else:
             record = replace(record, seal="")
         try:
@@ -174,11 +123,19 @@ class CommitLog:
                 f"unit {record.unit} was committed by another run into {self.storage.root}; "
                 "this run stops, nothing is lost or doubled"
             ) from fault
+        return record
 
     def withdraw(self, units: list[int]) -> None:
-        """Take back the commits of units whose input rows changed; their parts become orphans."""
-        records = self._record_paths()
-        self._delete_records([records.get(f"{UNITS}/{unit:08d}", []) for unit in units])
+        """Take back the commits of units, whose input rows changed or went; their parts become
+        orphans."""
+        found = self.records.paths()
+        replaced = UnitRuns()
+        for unit in units:
+            if unit >= FIRST_MERGED and unit in found:
+                replaced.add(self.records.read(found[unit][-1]).replaces)
+        gone = [number for number in found if number in replaced]
+        self._delete_records([found[number] for number in gone])
+        self._delete_records([found[unit] for unit in units if unit in found])
 
     def _delete_records(self, of_units: list[list[str]]) -> None:
         """Remove all records of units, the one that holds last: what was before it must never hold
@@ -238,8 +195,7 @@ class CommitLog:
             folders: where to look.
         """
         # before the parts that they name
-        superseded = [path for records in self._record_paths().values() for path in records[:-1]]
-        self.storage.delete_many(superseded)
+        self.storage.delete_many(self.records.superseded())
         named, changed = set[str](), dict[str, Commit]()
         for commit in self.each_commit():
             named.update((*commit.data, *commit.error_parts, *commit.audio))
@@ -256,7 +212,10 @@ class CommitLog:
         if self.read_run() is None:
             return
         # records before the parts that they name: a kill between must leave no promise behind
-        self._delete_records(list(self._record_paths().values()))
+        found = self.records.paths()
+        self._delete_records([paths for unit, paths in found.items() if unit < FIRST_MERGED])
+        for unit in sorted(n for n in found if n >= FIRST_MERGED):  # behind what it replaces
+            self._delete_records([found[unit]])
         self.storage.delete_many([*self._own((*SWEPT, LOG)), REPORT])
         self.storage.delete(RUN)
 

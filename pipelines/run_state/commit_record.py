@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from collections import Counter
@@ -21,7 +23,10 @@ from uniaudio2.shown import shown
 LOG = "_log"
 UNITS = f"{LOG}/units"
 MOST_RECORD_BYTES = 64 << 20
-FORMAT_VERSION = 2  # of `run.json` and of these records; 1 had no `rows`, and may bear none
+# of `run.json` and of these records; 1 had no keys of rows, and may bear none; 2 had them as `rows`
+FORMAT_VERSION = 3
+# the number of the first record that holds in the place of several others, see `Commit.replaces`
+FIRST_MERGED = 90_000_000
 # Names that this pipeline gives, and what a killed writer leaves of them on a local disk.
 _PLACE = r"\d{8}-[0-9a-f]{8}"
 _DATA, _ERRORS = rf"data/part-{_PLACE}\.parquet", rf"errors/part-{_PLACE}\.parquet"
@@ -45,7 +50,8 @@ _WORD = re.compile(r"[\w.:-]{1,64}", re.ASCII)  # a stage, a worker, a kind of e
 _LONGEST_S = 1e12  # of time and of audio; sums of some millions stay finite
 _MOST = 10**15  # rows, bytes, errors
 # what records of earlier builds lack: where there is nothing in it, their seals hold
-_LATER = ("added_rows", "marks", "rows", "stop", "origins")
+_LATER = ("added_rows", "marks", "rows", "stop", "origins", "keys", "replaces")
+_KEY_BYTES = 20
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,13 @@ class Commit:
         start: the first of them there.
         marks: good rows by the mark that they bear, see docs/audio-formats.md.
         added_rows: rows that it has beyond those of its input, where each channel is a row.
-        rows: keys of its input rows, see `row_keys`; () in records of format 1.
+        rows: keys of its input rows as records of format 2 hold them; () in others.
         stop: the row after the last of them in `source`; 0 where they lie one behind the other.
         origins: `source`, `start` and `stop` of parts whose name has another unit's number: those
             of rows that were done again.
+        keys: of its input rows, 20 bytes each as `row_keys` makes them, in base64.
+        replaces: the units in whose place it holds, first and last number of each run of them;
+            records of theirs hold no longer, whether they are still there or not.
         format_version: of the record; a build refuses those of a newer one.
         seal: of the user whose run wrote it, see `seals`; "" when parts of it are another's.
     """
@@ -99,6 +108,8 @@ class Commit:
     rows: tuple[str, ...] = ()
     stop: int = 0
     origins: dict[int, tuple[str, int, int]] = field(default_factory=dict)
+    keys: str = ""
+    replaces: tuple[tuple[int, int], ...] = ()
     format_version: int = 1
     seal: str = field(default="", compare=False)
 
@@ -107,6 +118,24 @@ class Commit:
         """Where the record is."""
         suffix = f"-{self.generation:04d}" if self.generation else ""
         return f"{UNITS}/{self.unit:08d}{suffix}.json"
+
+    @property
+    def row_keys(self) -> bytes:
+        """The keys of its input rows one behind the other; empty where it holds none."""
+        return base64.b64decode(self.keys) if self.keys else bytes.fromhex("".join(self.rows))
+
+    @property
+    def known_rows(self) -> int:
+        """How many of its input rows it has keys of."""
+        return len(self.row_keys) // _KEY_BYTES
+
+    @property
+    def units(self) -> int:
+        """How many units it stands for."""
+        if self.unit < FIRST_MERGED:
+            return 1
+        last = FIRST_MERGED - 1
+        return sum(min(stop, last) - start + 1 for start, stop in self.replaces if start <= last)
 
     @property
     def sources(self) -> dict[int, tuple[str, int, int]]:
@@ -209,12 +238,33 @@ def _problem(record: Commit) -> str:
             return f"{what} names what no run writes"
     if not all(map(_KEY.fullmatch, record.rows)):
         return "a key of a row is none"
-    if record.rows and len(record.rows) != record.ok + record.errors - record.added_rows:
+    try:
+        size = len(base64.b64decode(record.keys, validate=True)) or _KEY_BYTES * len(record.rows)
+    except (binascii.Error, ValueError):
+        return "its keys of rows are none"
+    if size and size != _KEY_BYTES * (record.ok + record.errors - record.added_rows):
         return "its rows are not as many as it counts"
+    if not _are_runs(record):
+        return "it replaces what no record can"
     marks = record.files.values()
     if not all(len(mark) == 2 and isinstance(mark[0], int) for mark in marks):
         return "a mark of a file is none"
     return ""
+
+
+def _are_runs(record: Commit) -> bool:
+    """Whether what a record replaces are runs of other units' numbers, in their order."""
+    before = -2
+    for first, last in record.replaces:
+        if not (before + 1 < first <= last < record.unit):
+            return False
+        before = last
+    return (record.unit >= FIRST_MERGED) == bool(record.replaces)
+
+
+def shown_keys(keys: bytes) -> str:
+    """Keys of rows, one behind the other, as a record holds them."""
+    return base64.b64encode(keys).decode()
 
 
 def merge_receipts(unit: int, fingerprint: str, receipts: Sequence[Receipt]) -> Commit:

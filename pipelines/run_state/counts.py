@@ -38,7 +38,7 @@ class Counts:
 
     def add(self, commit: Commit) -> None:
         """Count a committed unit."""
-        self.units_done += 1
+        self.units_done += commit.units
         self.rows += commit.added_rows
         self.ok += commit.ok
         self.errors += commit.errors
@@ -49,7 +49,7 @@ class Counts:
 
     def take_out(self, commit: Commit) -> None:
         """Undo `add`."""
-        self.units_done -= 1
+        self.units_done -= commit.units
         self.rows -= commit.added_rows
         self.ok -= commit.ok
         self.errors -= commit.errors

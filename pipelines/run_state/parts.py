@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
 
 from actors.batch.error_rows import ERRORS_SCHEMA
 from actors.columnar.part_sizes import check_sizes
+from actors.stages.part_file import UNITS_KEY
 from actors.storage.local_folder import ForeignPath
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
 
-MOST_ROWS = 4096  # of a unit
+MOST_ROWS = 4096  # of a unit, and of a row group
 _MOST_PACKED = 1 << 30
+_UNITS = TypeAdapter(list[tuple[int, int]])
 
 
 # names, or what tells of a name whether it is one of them
@@ -34,13 +38,21 @@ class BadPart(RunFailed):
 
 
 def read_part(storage: Storage, path: str, columns: Columns | None = None) -> pa.Table:
-    """A data part, or those of the columns that it has.
+    """A data part as a whole, or those of the columns that it has.
 
     Raises:
         BadPart: it is missing, a link, no Parquet, or not as a run writes it.
         RunFailed: storage did not answer.
     """
     return table_of(part_bytes(storage, path), path, columns)
+
+
+def table_of(data: bytes, path: str, columns: Columns | None = None, own: bool = False) -> pa.Table:
+    """A data part as a whole from its contents, see `tables_of`."""
+    if not own:
+        with _opened(data, path) as file:
+            _check_sizes(file, data, path, _wanted(file, columns))
+    return pa.concat_tables(tables_of(data, path, columns, own=True))
 
 
 def read_errors_part(storage: Storage, path: str) -> pa.Table:
@@ -50,10 +62,23 @@ def read_errors_part(storage: Storage, path: str) -> pa.Table:
 
 def errors_table_of(data: bytes, path: str) -> pa.Table:
     """An errors part from its contents, see `read_errors_part`."""
-    table = _read(data, path, ERRORS_SCHEMA.names)
-    if not table.schema.equals(ERRORS_SCHEMA):
-        raise BadPart(path, "its columns are not those of the errors table")
-    return table
+    return pa.concat_tables([ERRORS_SCHEMA.empty_table(), *errors_tables_of(data, path, True)])
+
+
+def errors_tables_of(data: bytes, path: str, whole: bool = False) -> Iterator[pa.Table]:
+    """The rows of an errors part from its contents, at most `MOST_ROWS` at a time.
+
+    Args:
+        data: contents of the part.
+        path: of the part, for messages.
+        whole: they are all held in memory at once.
+    """
+    with _opened(data, path) as file:
+        if not file.schema_arrow.remove_metadata().equals(ERRORS_SCHEMA):
+            raise BadPart(path, "its columns are not those of the errors table")
+        if whole:
+            _check_sizes(file, data, path, ERRORS_SCHEMA.names)
+        yield from _groups(file, data, path, ERRORS_SCHEMA.names, own=whole)
 
 
 def part_bytes(storage: Storage, path: str) -> bytes:
@@ -68,8 +93,10 @@ def part_bytes(storage: Storage, path: str) -> bytes:
         raise RunFailed(f"storage: {fault}; the same command goes on") from fault
 
 
-def table_of(data: bytes, path: str, columns: Columns | None = None, own: bool = False) -> pa.Table:
-    """A data part from its contents, see `read_part`.
+def tables_of(
+    data: bytes, path: str, columns: Columns | None = None, own: bool = False
+) -> Iterator[pa.Table]:
+    """The rows of a data part from its contents, at most `MOST_ROWS` at a time, see `read_part`.
 
     Args:
         data: contents of the part.
@@ -78,7 +105,46 @@ def table_of(data: bytes, path: str, columns: Columns | None = None, own: bool =
         own: a run of this user wrote exactly these bytes: they may stand for as much as rows of
             a run do, such as the codes of recordings of many hours.
     """
-    table = _read(data, path, columns, own)
+    with _opened(data, path) as file:
+        if file.num_row_groups == 0:
+            yield _with_ids(_empty(file, columns), path)
+        for table in _groups(file, data, path, columns, own):
+            yield _with_ids(table, path)
+
+
+def table_around(
+    data: bytes, path: str, row: int, columns: Columns | None = None, own: bool = False
+) -> tuple[pa.Table, int]:
+    """Those rows of a data part that are stored with one of them, and its place among them.
+
+    Args:
+        data: contents of the part.
+        path: of the part, for messages.
+        row: number of the row in the part.
+        columns: those that are read; None for all.
+        own: a run of this user wrote exactly these bytes.
+    """
+    with _opened(data, path) as file:
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if row < rows:
+                table = next(_groups(file, data, path, columns, own, [group]))
+                return _with_ids(table, path), row
+            row -= rows
+    raise BadPart(path, "it has fewer rows than were found before")
+
+
+def units_merged(data: bytes) -> list[tuple[int, int]]:
+    """The units whose rows a merged part holds, each with how many; none of any other part."""
+    with _opened(data, "") as file:
+        found = (file.metadata.metadata or {}).get(UNITS_KEY, b"")
+    with suppress(ValidationError):
+        return _UNITS.validate_json(found)
+    return []
+
+
+def _with_ids(table: pa.Table, path: str) -> pa.Table:
+    """A table, if its rows have ids."""
     if "id" not in table.column_names or table.schema.field("id").type != pa.string():
         raise BadPart(path, "its rows have no ids")
     ids = table.column("id")
@@ -112,22 +178,56 @@ def _is_wanted(name: str, columns: Columns | None) -> bool:
     return columns(name) if callable(columns) else name in columns
 
 
-def _read(data: bytes, path: str, columns: Columns | None, own: bool = False) -> pa.Table:
+@contextmanager
+def _opened(data: bytes, path: str) -> Iterator[pq.ParquetFile]:
+    """A part as a Parquet file; what goes wrong while it is open is the part's fault."""
     try:
         with pq.ParquetFile(io.BytesIO(data)) as file:
-            facts = file.metadata
-            if not 0 <= facts.num_rows <= MOST_ROWS:
-                raise BadPart(path, f"it claims {facts.num_rows} rows; a unit has {MOST_ROWS}")
             names = list(file.schema_arrow.names)
             if len(set(names)) < len(names):
                 raise BadPart(path, "two of its columns have one name")
-            wanted = [name for name in names if _is_wanted(name, columns)]
-            try:
-                if not own:
-                    check_sizes(data, file, wanted)
-            except ValueError as fault:
-                raise BadPart(path, str(fault)) from None
-            return file.read(columns=wanted, use_threads=False)
+            yield file
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as fault:
         # its own message may hold what the file holds
         raise BadPart(path, f"it is no whole Parquet file ({type(fault).__name__})") from None
+
+
+def _wanted(file: pq.ParquetFile, columns: Columns | None) -> list[str]:
+    return [name for name in file.schema_arrow.names if _is_wanted(name, columns)]
+
+
+def _empty(file: pq.ParquetFile, columns: Columns | None) -> pa.Table:
+    fields = [file.schema_arrow.field(name) for name in _wanted(file, columns)]
+    return pa.schema(fields).empty_table()
+
+
+def _groups(
+    file: pq.ParquetFile,
+    data: bytes,
+    path: str,
+    columns: Columns | None,
+    own: bool,
+    groups: Sequence[int] | None = None,
+) -> Iterator[pa.Table]:
+    """Row groups of a part, each of which can be read in bounded memory."""
+    wanted = _wanted(file, columns)
+    for group in range(file.num_row_groups) if groups is None else groups:
+        rows = file.metadata.row_group(group).num_rows
+        if not 0 <= rows <= MOST_ROWS:
+            raise BadPart(path, f"it claims {rows} rows in a group; one has {MOST_ROWS}")
+        if not own:
+            _check_sizes(file, data, path, wanted, [group])
+        yield file.read_row_group(group, columns=wanted, use_threads=False)
+
+
+def _check_sizes(
+    file: pq.ParquetFile,
+    data: bytes,
+    path: str,
+    columns: Sequence[str],
+    groups: Sequence[int] | None = None,
+) -> None:
+    try:
+        check_sizes(data, file, columns, groups)
+    except ValueError as fault:
+        raise BadPart(path, str(fault)) from None

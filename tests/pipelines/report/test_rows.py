@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from actors.batch.error_rows import ERRORS_SCHEMA
-from actors.stages.write import parquet_bytes
+from actors.stages.part_file import parquet_bytes
 from actors.storage.object_store import Storage
 from pipelines.report import rows
 from pipelines.report.rows import SAMPLES, WORST_SAMPLES, read_errors, read_rows, word_errors

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from actors.stages.write import parquet_bytes
+from actors.stages.part_file import parquet_bytes
 from actors.storage.object_store import Storage
 from pipelines.report.samples import SHOWN_S, Gallery, unit_of
 from tests.conftest import tone, wav_bytes

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.batch.receipt import Receipt
-from actors.stages.write import file_mark
+from actors.stages.part_file import file_mark
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed, UsageError
 from pipelines.run_state.commit_log import CommitLog, committed_parts

@@ -95,7 +95,7 @@ def test_a_record_of_a_newer_build_is_refused_and_says_so(shape: str) -> None:
     facts = {"unit": 0, "units": []}
     if shape == "today's":
         facts = json.loads(merge_receipts(0, "f", [Receipt(0, 0, 0, {}, {})]).to_bytes())
-        assert facts["format_version"] == 2
+        assert facts["format_version"] == FORMAT_VERSION
     data = json.dumps({**facts, "format_version": 3}).encode()
     with pytest.raises(RunFailed, match="written by a newer build, in format 3"):
         Commit.from_bytes(data, "_log/units/00000000.json")

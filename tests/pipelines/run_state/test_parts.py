@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.batch.error_rows import ERRORS_SCHEMA
-from actors.stages.write import parquet_bytes
+from actors.stages.part_file import parquet_bytes
 from actors.storage.object_store import Storage
 from pipelines.run_state.parts import BadPart, plain_rows, read_errors_part, read_part, table_of
 

@@ -1,0 +1,65 @@
+"""Parts as they are stored: whole Parquet files, with the marks that commit records hold."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.batch.receipt import FileMark
+from actors.storage.object_store import Storage
+
+Units = Sequence[tuple[int, int]]
+GROUP_ROWS = 4096  # no reader takes more at a time
+UNITS_KEY = b"uniaudio2.units"  # in the footer of parts that hold the rows of several units
+
+
+class PartFile:
+    """A part in the making: a complete Parquet file in memory, so that one PUT stores it.
+
+    Its row groups have at most `GROUP_ROWS` rows.
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._bytes = io.BytesIO()
+        self._file = pq.ParquetWriter(self._bytes, schema, compression="zstd")
+
+    def add(self, table: pa.Table) -> None:
+        """Append rows, in row groups of their own."""
+        if table.num_rows:
+            self._file.write_table(table, row_group_size=GROUP_ROWS)
+
+    def close(self, units: Units = ()) -> bytes:
+        """The whole file.
+
+        Args:
+            units: the units whose rows it holds, with how many each, where its name tells of
+                another.
+        """
+        if units:
+            self._file.add_key_value_metadata({UNITS_KEY.decode(): json.dumps(units)})
+        self._file.close()
+        return self._bytes.getvalue()
+
+
+def parquet_bytes(table: pa.Table, units: Units = ()) -> bytes:
+    """A table as the contents of a part, see `PartFile`."""
+    part = PartFile(table.schema)
+    part.add(table)
+    return part.close(units)
+
+
+def file_mark(data: bytes) -> FileMark:
+    """Size and hash of an object's contents, for the commit record."""
+    return [len(data), hashlib.blake2b(data, digest_size=16).hexdigest()]
+
+
+def store(storage: Storage, path: str, data: bytes) -> FileMark:
+    """Write an object and return its mark."""
+    storage.put(path, data)
+    return file_mark(data)
