@@ -193,6 +193,8 @@ def _without(storage: Storage, before: Commit, is_out: IsOut) -> Kept:
 
 def _units_left(units: Units, stay: Sequence[bool]) -> Units:
     """The units of those rows of a merged part that stay."""
+    if not units:
+        return ()
     numbers = np.repeat(*np.array(units, np.int64).reshape(-1, 2).T)[np.array(stay)]
     ends = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
     return [(int(numbers[a]), b - a) for a, b in pairwise(ends)] if len(numbers) else []

@@ -90,7 +90,8 @@ def id_number(name: str) -> int:
 
 def is_among(keys: bytes, others: bytes) -> npt.NDArray[np.bool_]:
     """Whether each of some keys has the id of one of the others, ``[N]``."""
-    return np.isin(key_array([keys])["id"], key_array([others])["id"])
+    of, among = (key_array([some])["id"].astype(np.uint64) for some in (keys, others))
+    return np.isin(of, among)
 
 
 def with_fresh(keys: bytes, fresh: bytes) -> bytes:

@@ -65,7 +65,7 @@ def is_consistent(output: str, expected: Iterable[str]) -> None:
     status = read_status(output)
     assert (status.ok, status.errors, status.left) == (len(good), len(bad), 0)
     assert (status.units, status.state) == (status.units_done, "finished")
-    assert sum(len(commit.rows) for commit in commits) == status.rows
+    assert sum(commit.known_rows for commit in commits) == status.rows
 
 
 def parts(output: str) -> dict[str, int]:

@@ -118,11 +118,11 @@ def test_a_retry_that_is_killed_loses_nothing_and_goes_on(
         broken(name)
     original, calls = getattr(owner, method), []
 
-    def dying(self: Any, *given: Any) -> None:
+    def dying(self: Any, *given: Any) -> Any:
         calls.append(given)
         if len(calls) > lives:
             raise KeyboardInterrupt
-        original(self, *given)
+        return original(self, *given)
 
     with monkeypatch.context() as patch, pytest.raises((RunFailed, KeyboardInterrupt)):
         patch.setattr(owner, method, dying)

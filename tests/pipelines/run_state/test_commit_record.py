@@ -11,7 +11,7 @@ import pytest
 from actors.batch.receipt import Receipt
 from actors.batch.stage_times import StageTime
 from pipelines.errors import RunFailed
-from pipelines.run_state.commit_record import Commit, merge_receipts
+from pipelines.run_state.commit_record import FORMAT_VERSION, Commit, merge_receipts
 
 PLACE = "00000003-aaaaaaaa"
 CALL = StageTime("load", "w", 1.0, 0.5, 2)
@@ -96,8 +96,8 @@ def test_a_record_of_a_newer_build_is_refused_and_says_so(shape: str) -> None:
     if shape == "today's":
         facts = json.loads(merge_receipts(0, "f", [Receipt(0, 0, 0, {}, {})]).to_bytes())
         assert facts["format_version"] == FORMAT_VERSION
-    data = json.dumps({**facts, "format_version": 3}).encode()
-    with pytest.raises(RunFailed, match="written by a newer build, in format 3"):
+    data = json.dumps({**facts, "format_version": 4}).encode()
+    with pytest.raises(RunFailed, match="written by a newer build, in format 4"):
         Commit.from_bytes(data, "_log/units/00000000.json")
 
 

@@ -1,7 +1,7 @@
 """Outputs that earlier builds wrote, without seals, are read, reported, exported and gone on with.
 
 Those beside this file were made in ``/srv/old``: three recordings of which one was absent, and two
-texts of which one was blank.
+texts of which one was blank. Those of format 2 are in a folder of their own, made in ``/srv/old2``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from actors.storage.object_store import Storage
+from benchmarks.driver import answering_stages
 from pipelines import UsageError, run_job
 from pipelines.cli.demo import read_results
 from pipelines.config.job import JobConfig
@@ -97,3 +98,28 @@ def test_the_same_run_goes_on_without_any_option(tmp_path: Path) -> None:
     ]
     # the unit that this run made is played, the other is not
     assert (tmp_path / "tok/report.html").read_text().count("<audio ") == 1
+
+
+def test_an_output_of_format_2_is_gone_on_with(tmp_path: Path) -> None:
+    """Three texts of which one was blank, in units of two; another text comes, one changes."""
+    shutil.copytree(OLD / "format_2", tmp_path, dirs_exist_ok=True)
+    manifest, out = tmp_path / "m.jsonl", str(tmp_path / "out")
+    run = tmp_path / "out/run.json"
+    run.write_text(run.read_text().replace("/srv/old2", str(tmp_path)))
+    status = read_status(out)
+    assert (status.ok, status.errors, status.left, status.state) == (2, 1, 0, "finished")
+    assert verify(out) == []
+    job = JobConfig(
+        task="text_only", model="tiny", input=str(manifest), output=out, unit_rows=2,
+        executor="inline",
+    )  # fmt: skip
+    assert run_job(job, make=answering_stages).computed == 0
+    lines = manifest.read_text().replace('"yes"', '"no"') + '{"id": "d", "text": "more"}\n'
+    manifest.write_text(lines)
+    assert run_job(job, make=answering_stages).computed == 2
+    assert {row["id"]: row["text"] for row in read_results(out)} == {
+        "a": "hi", "c": "no", "d": "more",
+    }  # fmt: skip
+    records = {record.unit: record for record in CommitLog(Storage(out)).each_commit()}
+    assert [record.format_version for record in records.values()] == [2, 3, 3]
+    assert sum(record.known_rows for record in records.values()) == 4

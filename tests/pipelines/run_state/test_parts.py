@@ -28,6 +28,12 @@ def test_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
     assert read_part(storage, PATH, ["n", "id", "gone"]).column_names == ["id", "n"]
 
 
+def _one_group(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -36,7 +42,7 @@ def test_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
         (parquet_bytes(ROWS)[:-40] + bytes(32) + b"secretxx", "no whole Parquet"),
         (parquet_bytes(pa.table({"secret": ["a"]})), "no ids"),
         (parquet_bytes(pa.table({"id": [1]})), "no ids"),
-        (parquet_bytes(pa.table({"id": ["x"] * 5000})), "claims 5000 rows"),
+        (_one_group(pa.table({"id": ["x"] * 5000})), "claims 5000 rows"),
         (parquet_bytes(pa.Table.from_arrays([pa.array(["a"])] * 2, ["id", "id"])), "one name"),
         (
             parquet_bytes(pa.table({"id": pa.array([b"\xffsecret"]).view(pa.string())})),

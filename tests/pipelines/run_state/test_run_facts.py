@@ -64,10 +64,10 @@ def test_what_a_command_reads_must_be_there() -> None:
             require(GOOD, "out", name)
 
 
-@pytest.mark.parametrize("version", [3, 10**30])
+@pytest.mark.parametrize("version", [4, 10**30])
 def test_a_newer_format_is_refused_and_says_so(version: int) -> None:
     facts = {"format_version": version, "whatever": "shape"}
-    with pytest.raises(ValueError, match=r"newer build.* reads up to 2: update"):
+    with pytest.raises(ValueError, match=r"newer build.* reads up to 3: update"):
         parse_run(json.dumps(facts).encode())
 
 
