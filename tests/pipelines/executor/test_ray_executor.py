@@ -11,6 +11,8 @@ import pytest
 
 from actors.batch.receipt import Receipt
 from actors.batch.unit import UnitSpec
+from actors.stages.merge import PartChanged
+from pipelines.errors import RunFailed
 from pipelines.executor.ray_executor import BLOCKS_WAITING, CALLS_AT_ONCE, RayExecutor
 from pipelines.executor.ray_settings import own_data_context
 from pipelines.executor.stages import Stages
@@ -60,3 +62,27 @@ def test_a_pool_grows_while_units_wait_for_it(tmp_path: Path) -> None:
         outcomes = list(executor.stream(units, stages, Allocation((pool,), 0.1, ())))
     assert len(outcomes) == UNITS
     assert len(list(tmp_path.iterdir())) == ACTORS
+
+
+def where(number: int) -> int:
+    if number < 0:
+        raise PartChanged(f"{number} is below zero")
+    return os.getpid()
+
+
+def dies() -> None:
+    os._exit(1)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_call_beside_the_stages_returns_or_raises_what_it_does_elsewhere() -> None:
+    executor = RayExecutor()
+    executor.start()
+    with executor.session(300.0):
+        made = executor.submit(where, 1)
+        assert made.result() != os.getpid()
+        assert made.is_done()
+        with pytest.raises(PartChanged, match="-1 is below zero"):
+            executor.submit(where, -1).result()
+        with pytest.raises(RunFailed, match="Ray: "):
+            executor.submit(dies).result()
