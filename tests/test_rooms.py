@@ -32,6 +32,7 @@ ORDER = (
     "uniaudio2.training.trainers",
     "uniaudio2.training",
     "actors.storage",
+    "actors.prefetch",
     "actors.columnar",
     "actors.batch",
     "actors.inputs",

@@ -20,6 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from actors.columnar.dictionaries import DENSE, is_oversized
 from actors.columnar.thrift import read_dictionary_page
+from actors.prefetch.held_objects import held_object
 from actors.storage.file_systems import retrying, split_uri
 
 _HEADER_BYTES = 64
@@ -181,6 +182,8 @@ def _read(uri: str, ranges: list[tuple[int, int]]) -> list[bytes]:
     """Byte ranges of a file; all in one go where each is a call to a store."""
     if not ranges:
         return []
+    if held := held_object(uri):
+        return [held.read(start, stop) for start, stop in ranges]
     fs, path = split_uri(uri)
     if isinstance(fs, LocalFileSystem):
         with Path(path).open("rb") as file:

@@ -23,6 +23,7 @@ from actors.columnar.dictionaries import ColumnChunk, Large, replace_large_value
 from actors.columnar.shared_groups import Batches, file_state, shared_group
 from actors.columnar.value_bounds import TOO_LARGE, bounded, bounded_table, joined, limit_of
 from actors.columnar.views import plain_batch, plain_schema, plain_table
+from actors.prefetch.held_objects import held_object
 from actors.storage.fetch import require_regular
 from actors.storage.file_systems import split_uri
 
@@ -126,6 +127,8 @@ def _parquet(
 
 
 def _open(uri: str, cache: str = "readahead") -> BinaryIO:
+    if held := held_object(uri):
+        return held.open()
     fs, path = split_uri(uri)
     if isinstance(fs, LocalFileSystem):
         require_regular(path)
@@ -280,10 +283,13 @@ def group_batches(
 ) -> Batches:
     """Batches of a group in order, and the first row of each."""
     done = 0
+    is_large = group_sizes(file.metadata, group, columns)[1] >= _SHARED_BYTES
     while True:
         at = 0
         try:
-            for batch in file.iter_batches(size, row_groups=[group], columns=columns):
+            for batch in file.iter_batches(
+                size, row_groups=[group], columns=columns, use_threads=is_large
+            ):
                 at += batch.num_rows
                 if at > done:
                     rest = batch.slice(max(done - at + batch.num_rows, 0))

@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 ATTEMPTS = 10
 PATIENCE_S = 120.0
 ANSWER_S = 60.0
+REQUESTS_AT_ONCE = 64  # to a store
 OPEN_TRIES = 5
 SLOWEST_BYTES_PER_S = 100_000
 FIRST_WAIT_S = 0.2
@@ -44,6 +45,7 @@ def _filesystem(protocol: str, process_id: int, tries: int) -> fsspec.AbstractFi
             "retries": {"total_max_attempts": 1},
             "connect_timeout": 10,
             "read_timeout": ANSWER_S,
+            "max_pool_connections": REQUESTS_AT_ONCE,
         }
         if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3"):
             config["s3"] = {"addressing_style": "path"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+from collections.abc import Mapping
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
@@ -24,10 +25,18 @@ from pipelines.manifest.files import (
 )
 from pipelines.manifest.folder import audio_files, folder_sources
 from pipelines.manifest.formats.text_formats import table_of_files
-from pipelines.manifest.listing import Listing, check_files
+from pipelines.manifest.listing import Listing, check_files, listed_facts, tells_all
 from pipelines.manifest.partitions import partitioned
 from pipelines.manifest.shards import alike
-from pipelines.manifest.sources import Source, check_base, files_source, ids_apart, with_base
+from pipelines.manifest.sources import (
+    Facts,
+    Source,
+    check_base,
+    files_source,
+    ids_apart,
+    parquet_sources,
+    with_base,
+)
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.toolkit_files import file_sources
 from pipelines.manifest.toolkits.nemo_tarred import expanded
@@ -63,7 +72,9 @@ def _sources(uri: str, scan: Scan) -> list[Source]:
         if not names:
             raise UsageError(f"{uri}: the pattern matches no file; check the path")
         root = posixpath.dirname(re.split(r"[*?[]", path, maxsplit=1)[0]).rstrip("/")
-        return _pattern_sources(uri, root, names, scan)
+        facts = {full_uri(uri, name): listed_facts(found[name]) for name in names}
+        told = {name: known for name, known in facts.items() if known and tells_all(fs)}
+        return _pattern_sources(uri, root, names, scan, told)
     if (names := expanded(path)) and not fs.exists(path):
         absent = [name for name in names if not fs.exists(name)]
         if absent:
@@ -114,7 +125,9 @@ def _is_folder(fs: AbstractFileSystem, path: str, uri: str) -> bool:
     return bool(facts["type"] == "directory")
 
 
-def _pattern_sources(uri: str, root: str, names: list[str], scan: Scan) -> list[Source]:
+def _pattern_sources(
+    uri: str, root: str, names: list[str], scan: Scan, facts: Mapping[str, Facts] | None = None
+) -> list[Source]:
     """The sources of the files that a glob matches.
 
     Args:
@@ -122,6 +135,7 @@ def _pattern_sources(uri: str, root: str, names: list[str], scan: Scan) -> list[
         root: the folder that it begins in.
         names: paths of files on its file system.
         scan: how much of it is wanted.
+        facts: what a store's listing tells of files, by their addresses.
     """
     fs, _ = split_uri(uri)
     inner = {name: name[len(root) + 1 :] for name in names}
@@ -137,11 +151,13 @@ def _pattern_sources(uri: str, root: str, names: list[str], scan: Scan) -> list[
         return tar_sources([full_uri(uri, name) for name in kept], scan) + refused
     found: list[Source] = []
     known: dict[str, bool] = {}
-    for name in kept:
-        corpus = corpus_of_file(full_uri(uri, name), scan, known)
+    corpora = [corpus_of_file(full_uri(uri, name), scan, known) for name in kept]
+    tables = [name for name in names if name.endswith(".parquet")]
+    if len(tables) == len(names) and all(corpus is None for corpus in corpora):
+        uris = [full_uri(uri, name) for name in kept]
+        return partitioned(parquet_sources(uris, facts or {}), full_uri(uri, root), scan) + refused
+    for name, corpus in zip(kept, corpora, strict=True):
         found += file_sources(uri, name, scan) if corpus is None else corpus
-    if all(name.endswith(".parquet") for name in names):
-        found = partitioned(found, full_uri(uri, root), scan)
     found = alike(found, scan)
     if all(source.pinned for source in found):  # by manifests in shards, beside their tars
         found = ids_apart(found, [posixpath.splitext(posixpath.basename(s.uri))[0] for s in found])

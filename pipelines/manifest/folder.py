@@ -28,7 +28,7 @@ from pipelines.manifest.sources import (
     arrow_source,
     files_source,
     ids_apart,
-    parquet_source,
+    parquet_sources,
 )
 from pipelines.manifest.tables.audio_names import audio_by_content, is_audio_name
 from pipelines.manifest.tables.noticed import HIDDEN, suffix_of
@@ -138,7 +138,8 @@ def _manifests(
     if kind in READ_ARCHIVES:
         yield from tar_sources(uris, scan)
     else:
-        yield from partitioned([parquet_source(uri) for uri in uris], folder, scan)
+        facts = {f"{folder}/{name}": known for name, known in listing.facts.items()}
+        yield from partitioned(parquet_sources(uris, facts), folder, scan)
     if faults:
         yield refused_source(folder + "/", faults)
 

@@ -10,7 +10,7 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,7 @@ class Listing:
         refused: names of links that are not followed; a folder's ends in a slash.
         broken: names of links that lead to nothing.
         marks: hidden folders by which an engine knows its tables, ending in a slash.
+        facts: size and ETag of files by their names, where a store's listing tells them.
         hidden: how many files and folders are hidden; what is in such a folder is not looked at.
     """
 
@@ -43,6 +44,7 @@ class Listing:
     broken: set[str] = field(default_factory=set)
     hidden: int = 0
     marks: set[str] = field(default_factory=set)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def left_out(self, taken: Iterable[str]) -> Counter[str]:
         """Count the files that are left out, by suffix.
@@ -88,12 +90,28 @@ def is_hidden(name: str) -> bool:
 def list_remote(fs: Any, path: str) -> Listing:
     """All files below a prefix of a store, `fs` its file system."""
     inside = len(path.rstrip("/")) + 1
-    names = sorted(str(name)[inside:] for name in fs.find(path))
+    found = fs.find(path, detail=True) if tells_all(fs) else {key: {} for key in fs.find(path)}
+    facts = {str(name)[inside:]: listed_facts(facts) for name, facts in found.items()}
+    names = sorted(facts)
     # some tools mark a folder by an object whose name ends in a slash
     names = [name for name in names if name and not name.endswith("/")]
     visible = [name for name in names if not is_hidden(name)]
     marks = {f"{name.partition(_MARK)[0]}{_MARK}" for name in names if f"/{_MARK}" in f"/{name}"}
-    return Listing(visible, hidden=len(names) - len(visible), marks=marks)
+    facts = {name: facts[name] for name in visible if facts[name]}
+    return Listing(visible, hidden=len(names) - len(visible), marks=marks, facts=facts)
+
+
+def tells_all(fs: Any) -> bool:
+    """Whether a store's listings say of each file what asking for it would."""
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    return "s3" in protocols
+
+
+def listed_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a file's state in a listing; {} where it does not."""
+    names = ("size", "ETag")
+    is_told = all(facts.get(name) is not None for name in names)
+    return {name: facts[name] for name in names} if is_told else {}
 
 
 def list_folder(root: str, scan: Scan) -> Listing:

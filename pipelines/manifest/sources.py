@@ -5,22 +5,31 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from actors.columnar.arrow_stream import ArrowStream
 from actors.columnar.file_rows import open_parquet
 from actors.columnar.views import plain_schema
-from actors.storage.addresses import LOCAL, scheme_of
+from actors.prefetch.in_order import in_order
+from actors.prefetch.parquet_ranges import Ahead, begun, kept
+from actors.prefetch.spool import Spool
+from actors.storage.addresses import LOCAL, is_store, scheme_of
 from actors.storage.fetch import read_head
-from actors.storage.file_systems import retrying, split_uri
+from actors.storage.file_systems import REQUESTS_AT_ONCE, retrying, split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.tables.scan import Scan
 from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
 from uniaudio2.errors import BadRow
+
+_LOCAL_THREADS = 8
+Facts = Mapping[str, Any]
+"""What a file system tells of a file: `size`, `ETag` and others."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class Source:
         pinned: rows point inside the file, so a changed file changes what they mean.
         again: reads a text manifest by another scan; None for all other sources.
         audio_base: the folder that relative audio paths start in; "" is the file's own.
+        ahead: what was read of a Parquet file in a store with its footer; None for all others.
         places: columns that say where a row stands, which is no part of what makes it the same.
     """
 
@@ -52,6 +62,7 @@ class Source:
     places: tuple[str, ...] = ()
     names: str = ""
     audio_base: str = ""
+    ahead: Ahead | None = field(default=None, compare=False, repr=False)
     again: Callable[[Scan], Source] | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -133,7 +144,11 @@ def _named(source: Source, name: str) -> Source:
 
 def identity(uri: str) -> str:
     fs, path = split_uri(uri)
-    facts = retrying(lambda: fs.info(path), f"looking at {uri}")
+    return identity_of(retrying(lambda: fs.info(path), f"looking at {uri}"))
+
+
+def identity_of(facts: Mapping[str, Any]) -> str:
+    """The identity of a file by what its file system tells of it."""
     mark = facts.get("ETag") or facts.get("mtime") or facts.get("LastModified") or ""
     return f"{facts.get('size')}:{mark}"
 
@@ -165,6 +180,45 @@ def parquet_source(uri: str) -> Source:
         schema = plain_schema(file.schema_arrow)
         _ = schema.names  # raises where one is no text
         return Source(uri, identity(uri), file.metadata.num_rows, schema)
+
+
+def threads_for(uris: Iterable[str]) -> int:
+    """How many files are read at once: of a store as many as it answers at once."""
+    return REQUESTS_AT_ONCE if any(map(is_store, uris)) else _LOCAL_THREADS
+
+
+def parquet_sources(uris: Sequence[str], facts: Mapping[str, Facts]) -> list[Source]:
+    """Parquet files by their footers alone, many read at once.
+
+    Args:
+        uris: of the files.
+        facts: what a store's listing tells of them, by address; files without are asked for it.
+
+    Raises:
+        UsageError: a file cannot be read; the first of them in order.
+    """
+    spool, schemas = Spool(), dict[pa.Schema, pa.Schema]()
+
+    def read(uri: str) -> Source:
+        known = facts.get(uri)
+        return parquet_source(uri) if known is None else _listed_source(uri, known, spool)
+
+    found = []
+    for source in in_order(read, uris, threads_for(uris)):
+        schema = schemas.setdefault(source.schema, source.schema)  # thousands are alike
+        found.append(replace(source, schema=schema))
+    return found
+
+
+def _listed_source(uri: str, facts: Facts, spool: Spool) -> Source:
+    """A Parquet file in a store, of which size and ETag are known."""
+    with _readable(uri, "Parquet"):
+        held = begun(uri, int(facts["size"]))
+        with pq.ParquetFile(held.open()) as file:
+            schema = plain_schema(file.schema_arrow)
+            _ = schema.names  # raises where one is no text
+            rows = file.metadata.num_rows
+        return Source(uri, identity_of(facts), rows, schema, ahead=kept(held, spool))
 
 
 def arrow_source(uri: str) -> Source:

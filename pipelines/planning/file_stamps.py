@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,8 @@ class FileStamps:
         self._columns = names if is_on else ()
         self._allow = allow
         self._listed: OrderedDict[str, dict[str, _Facts]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._listing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def of_rows(self, table: pa.Table, base: str) -> list[bytes]:
         """A stamp for each row.
@@ -98,23 +101,43 @@ class FileStamps:
 
     def _in_store(self, folder: str, addresses: Sequence[str]) -> dict[str, _Facts]:
         """Facts of files by their names; {} where the store does not tell."""
-        if folder in self._listed:
-            self._listed.move_to_end(folder)
-            return self._listed[folder]
-        fs, path = split_uri(folder)
+        if (known := self._known(folder)) is not None:
+            return known
+        if len(addresses) < _LISTED_FROM:
+            return self._asked(folder, addresses)
+        with self._lock:
+            listing = self._listing[folder]
+        with listing:  # several sources are read at once: one of them lists the folder
+            known = self._known(folder)
+            return self._list(folder) if known is None else known
+
+    def _known(self, folder: str) -> dict[str, _Facts] | None:
+        with self._lock:
+            if folder in self._listed:
+                self._listed.move_to_end(folder)
+            return self._listed.get(folder)
+
+    def _asked(self, folder: str, addresses: Sequence[str]) -> dict[str, _Facts]:
+        """Facts of a few files of a folder."""
+        fs, _ = split_uri(folder)
         try:
-            if len(addresses) < _LISTED_FROM:
-                with ThreadPoolExecutor(_THREADS) as pool:
-                    single = pool.map(lambda address: _info(fs, split_uri(address)[1]), addresses)
-                    return {
-                        posixpath.basename(a): f for a, f in zip(addresses, single, strict=True)
-                    }
-            facts = {posixpath.basename(entry["name"]): entry for entry in fs.ls(path, detail=True)}
+            with ThreadPoolExecutor(_THREADS) as pool:
+                single = pool.map(lambda address: _info(fs, split_uri(address)[1]), addresses)
+                return {posixpath.basename(a): f for a, f in zip(addresses, single, strict=True)}
         except Exception:  # stores raise what they like; the row's own fetch tells why
             return {}
-        self._listed[folder] = facts
-        while len(self._listed) > _FOLDERS_KEPT:
-            self._listed.popitem(last=False)
+
+    def _list(self, folder: str) -> dict[str, _Facts]:
+        """Facts of all files of a folder, kept for the rows that follow."""
+        fs, path = split_uri(folder)
+        try:
+            facts = {posixpath.basename(entry["name"]): entry for entry in fs.ls(path, detail=True)}
+        except Exception:  # as above
+            return {}
+        with self._lock:
+            self._listed[folder] = facts
+            while len(self._listed) > _FOLDERS_KEPT:
+                self._listed.popitem(last=False)
         return facts
 
 

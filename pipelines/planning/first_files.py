@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from actors.storage.addresses import LOCAL, AddressPolicy, resolve, scheme_of
 from actors.storage.fetch import fetch
@@ -13,6 +13,13 @@ from uniaudio2.shown import quoted
 
 LOOKED_AT = 8
 _POINTER_BYTES = 1024  # a pointer of Git LFS is smaller
+
+
+def local_names(names: Iterable[object], policy: AddressPolicy) -> Iterator[str]:
+    """Those of the values of a column that name local files, where a manifest may name such."""
+    for name in () if policy.is_remote else names:
+        if isinstance(name, str) and scheme_of(name) in LOCAL:
+            yield name
 
 
 class FirstFiles:
@@ -29,13 +36,9 @@ class FirstFiles:
             names: as they stand in the manifest.
             policy: of that manifest.
         """
-        if policy.is_remote:
-            return
-        for name in names:
+        for name in local_names(names, policy):
             if self.looked_at == LOOKED_AT:
                 return
-            if not isinstance(name, str) or scheme_of(name) not in LOCAL:
-                continue
             self.looked_at += 1
             try:
                 if is_pointer(fetch(resolve(name, policy.base), _POINTER_BYTES, policy)):

@@ -16,7 +16,7 @@ from actors.batch.sample_arrays import holds_samples
 from actors.batch.schema import AUDIO_COLUMNS, CODE_PATHS
 from actors.storage.addresses import AddressPolicy, refused_names, remedy
 from pipelines.errors import UsageError
-from pipelines.planning.first_files import LOOKED_AT, FirstFiles
+from pipelines.planning.first_files import LOOKED_AT, FirstFiles, local_names
 from uniaudio2.audio.embedded import is_embedded
 from uniaudio2.shown import quoted
 from uniaudio2.tasks.spec import TaskSpec
@@ -39,7 +39,7 @@ class AddressScan:
     task: TaskSpec
     allow: tuple[str, ...] = ()
     refused: int = 0
-    _first: FirstFiles = field(default_factory=FirstFiles)
+    _first: list[tuple[str, AddressPolicy]] = field(default_factory=list)
     _examples: list[tuple[str, str]] = field(default_factory=list)
     _known: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -54,7 +54,7 @@ class AddressScan:
         known = self._known.setdefault(base, {})
         for name in self._columns():
             if name in table.column_names:
-                self._first.look(_paths(table[name]), policy)
+                self._note(_paths(table[name]), policy)
                 for refused in refused_names(_names(table[name], policy), policy, known):
                     self.refused += 1
                     if len(self._examples) < _EXAMPLES:
@@ -66,7 +66,10 @@ class AddressScan:
         Raises:
             UsageError: how many, which, and what would allow them.
         """
-        self._first.check(uri)
+        first = FirstFiles()
+        for name, policy in self._first:
+            first.look([name], policy)
+        first.check(uri)
         if not self.refused:
             return
         shown = "; ".join(f"{quoted(name)} ({why})" for name, why in self._examples)
@@ -74,6 +77,20 @@ class AddressScan:
             f"{uri}: {self.refused} addresses that its rows may not name, such as {shown}; "
             f"{remedy(self._examples[0][0])}; `--set input.refused=rows` makes them rows that fail"
         )
+
+    def beside(self) -> AddressScan:
+        """A scan of other rows that may go on at the same time; `take` brings them together."""
+        return AddressScan(self.task, self.allow, _known=self._known)
+
+    def take(self, other: AddressScan) -> None:
+        """Take in what a scan of the rows that follow found."""
+        self.refused += other.refused
+        self._examples = [*self._examples, *other._examples][:_EXAMPLES]
+        self._first = [*self._first, *other._first][:LOOKED_AT]
+
+    def _note(self, names: list[object], policy: AddressPolicy) -> None:
+        found = [(name, policy) for name in local_names(names, policy)]
+        self._first = [*self._first, *found][:LOOKED_AT]
 
     def _columns(self) -> tuple[str, ...]:
         others = (*self.task.other_audio, *CODE_PATHS.values())

@@ -24,7 +24,8 @@ from pipelines.planning.file_stamps import FileStamps
 from pipelines.planning.named_addresses import AddressScan
 from pipelines.planning.read_columns import channel_notes, columns_read, unread_notes
 from pipelines.planning.repeated_ids import refuse_repeated
-from pipelines.planning.row_index import IndexedRows, SeenIds, index_rows, unread_identity
+from pipelines.planning.row_index import IndexedRows, SeenIds, unread_identity
+from pipelines.planning.sources_index import indexed_sources
 from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks.table import TaskSpec
 
@@ -174,11 +175,12 @@ def make_plan(
     longest_s = inf if unit_rows else _LARGEST_UNIT_S
     units: list[UnitSpec] = []
     seen, named = SeenIds(), AddressScan(task, rules.allow)
-    look = named.look if rules.refused == "stop" else None
     stamps = FileStamps(task, rules.allow, manifest.check_files)
-    for source, rows in zip(sources, counts, strict=True):
-        batches = map(seen.noted, index_rows(source, rows, look, stamps))
-        units.extend(_cut(source, _groups(batches, size, longest_s), len(units)))
+    scanned = named if rules.refused == "stop" else None
+    indexed = indexed_sources(sources, counts, scanned, stamps)
+    for source, rows in zip(sources, indexed, strict=True):
+        groups = _groups(map(seen.noted, rows), size, longest_s)
+        units.extend(_cut(source, groups, len(units)))
     named.check(uri)
     refuse_repeated(sources, counts, seen, manifest.ids_from or ID)
     noticed = scan.noticed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from actors.batch.unit import row_ids
 from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import file_batches
+from actors.prefetch.held_objects import holding
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source, fault_of
 from pipelines.planning.file_stamps import FileStamps
@@ -227,15 +229,23 @@ def row_batches(source: Source, rows: int, columns: list[str] | None = None) -> 
         columns = columns or read_columns(source)
         size = _BATCH_ROWS if columns else _WHOLE_BATCH_ROWS
         names, first = ColumnNames.of_text(source.names), 0
-        for batch in file_batches(source.uri, rows, names.own(columns), size):
-            table = with_constants(pa.Table.from_batches([batch]), source.constants)
-            yield names.table(table, first)
-            first += batch.num_rows
+        own = names.own(columns)
+        with _held(source, own):
+            for batch in file_batches(source.uri, rows, own, size):
+                table = with_constants(pa.Table.from_batches([batch]), source.constants)
+                yield names.table(table, first)
+                first += batch.num_rows
         return
     average = source.table.nbytes // max(source.table.num_rows, 1) + 1
     size = max(1, min(_BATCH_ROWS, _BATCH_BYTES // average))
     for start in range(0, rows, size):
         yield source.table.slice(start, min(size, rows - start))
+
+
+def _held(source: Source, columns: list[str] | None) -> AbstractContextManager[None]:
+    """Hold what reading some columns of a source takes, where it lies in a store."""
+    held = source.ahead.held(source.uri, columns) if source.ahead else None
+    return nullcontext() if held is None else holding(held)
 
 
 class SeenIds:

@@ -29,6 +29,7 @@ MAY = {
     "pipelines/manifest/files.py": "INPUT, which the user names",
     "pipelines/manifest/folder.py": "INPUT, which the user names",
     "pipelines/manifest/sources.py": "INPUT, which the user names",
+    "actors/prefetch/parquet_ranges.py": "files of INPUT, which the user names",
     "actors/columnar/file_rows.py": "files of INPUT, which the user names",
     "actors/columnar/chunk_sizes.py": "files of INPUT, which the user names",
     "pipelines/planning/file_stamps.py": "asks the policy for every address",

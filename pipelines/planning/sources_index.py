@@ -1,0 +1,54 @@
+"""Rows of many sources, read at once: what comes of it is what reading them in order gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from actors.prefetch.in_order import in_order
+from pipelines.manifest.sources import Source, threads_for
+from pipelines.planning.file_stamps import FileStamps
+from pipelines.planning.named_addresses import AddressScan
+from pipelines.planning.row_index import IndexedRows, index_rows
+
+_LARGE_ROWS = 1 << 18  # of a source that is read when its turn comes, a batch at a time
+_MOST_ROWS = 1 << 20  # of sources that wait for their turn
+
+_Asked = tuple[Source, int]
+_Answer = tuple[list[IndexedRows], AddressScan | None] | None
+
+
+def indexed_sources(
+    sources: Sequence[Source], counts: Sequence[int], named: AddressScan | None, stamps: FileStamps
+) -> Iterator[Iterator[IndexedRows]]:
+    """What planning keeps of the rows of each source, in the order of the sources.
+
+    Args:
+        sources: of a manifest.
+        counts: how many rows of each are taken.
+        named: takes in the addresses that rows name; None looks at none.
+        stamps: looks at the files that they name.
+
+    Raises:
+        UsageError: as `index_rows`, for the first source that has a fault.
+    """
+
+    def index(asked: _Asked) -> _Answer:
+        source, rows = asked
+        if rows > _LARGE_ROWS or len(sources) == 1:
+            return None
+        beside = named.beside() if named else None
+        look = beside.look if beside else None
+        found = list(index_rows(source, rows, look, stamps))
+        return found, beside
+
+    asked = list(zip(sources, counts, strict=True))
+    threads = threads_for(source.uri for source in sources if source.table is None)
+    answers = in_order(index, asked, threads, lambda one: one[1], _MOST_ROWS)
+    for (source, rows), answer in zip(asked, answers, strict=True):
+        if answer is None:
+            yield index_rows(source, rows, named.look if named else None, stamps)
+            continue
+        found, beside = answer
+        if named and beside:
+            named.take(beside)
+        yield iter(found)
