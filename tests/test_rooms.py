@@ -31,6 +31,7 @@ ORDER = (
     "uniaudio2.training.data",
     "uniaudio2.training.trainers",
     "uniaudio2.training",
+    "actors.disks",
     "actors.storage",
     "actors.prefetch",
     "actors.columnar",

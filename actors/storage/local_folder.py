@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from actors.disks.exclusive_names import Way, take_name
 from uniaudio2.shown import quoted
 
 _FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
@@ -189,7 +190,7 @@ class LocalFolder:
                 continue  # it went, or was exchanged, while we looked
         return found
 
-    def put(self, path: str, content: bytes | Path, replace: bool) -> None:
+    def put(self, path: str, content: bytes | Path, replace: bool) -> Way:
         """Write a whole file at once: bytes, or a copy of a file.
 
         A name beside it holds the content until it is complete; nothing of that stays.
@@ -199,13 +200,16 @@ class LocalFolder:
             content: what it shall hold.
             replace: take the place of what is there.
 
+        Returns:
+            how it got its name, see `take_name`.
+
         Raises:
             ForeignPath: a link is in the way, or there.
             FileExistsError: something is there, and is not to be replaced.
+            NoExclusiveNames: this disk cannot tell whether something is there.
         """
         with self._parent(path, make=True) as (folder, name):
             temporary = f"{name}.{uuid.uuid4().hex}.tmp"
-            both = {"src_dir_fd": folder, "dst_dir_fd": folder}
             try:
                 with os.fdopen(os.open(temporary, _NEW, _MADE_MODE, dir_fd=folder), "wb") as file:
                     if isinstance(content, Path):
@@ -215,13 +219,32 @@ class LocalFolder:
                         file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                if replace:
-                    os.replace(temporary, name, **both)
-                else:
-                    os.link(temporary, name, **both, follow_symlinks=False)
+                if not replace:
+                    return take_name(temporary, name, folder)
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                return "rename"
             finally:
                 with suppress(FileNotFoundError):
                     os.unlink(temporary, dir_fd=folder)
+
+    def exclusive_way(self, path: str) -> Way:
+        """How a file is given a name that is free, see `take_name`.
+
+        Args:
+            path: where that is tried; nothing is there, before or afterwards.
+        """
+        way = self.put(path, b"", replace=False)
+        self.delete(path)
+        return way
+
+    def keeps_machines_apart(self, path: str) -> bool:
+        """Whether of two machines that create a file at once one alone succeeds.
+
+        Args:
+            path: where that is tried, see `exclusive_way`.
+        """
+        # a disk of this machine's own is written by no other; what is not on a disk has number 0
+        return self.exclusive_way(path) != "lock" or os.major(os.stat(self.root).st_dev) != 0
 
     def delete(self, path: str) -> None:
         """Remove a file; of a link its name alone, never what it leads to.

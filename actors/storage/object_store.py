@@ -1,7 +1,7 @@
 """Object storage as the pipeline needs it: whole objects, one PUT each, and create-if-absent.
 
 Nothing is ever streamed to its final place or renamed there: a reader sees a complete object or
-none. Local disk keeps the same promises with a temporary file and a hard link.
+none. Local disk keeps the same promises with a temporary file and `exclusive_names`.
 """
 
 from __future__ import annotations
@@ -202,14 +202,15 @@ class Storage:
         send(self._fs, "pipe_file", len(data), full, data)
 
     def has_conditional_writes(self, path: str) -> bool:
-        """Tell whether storage itself lets only one of two writers `create` an object.
+        """Tell whether storage itself lets only one of two writers `create` an object, wherever
+        they are.
 
         It is tried at `path`, which is gone afterwards. Where storage refuses conditional writes or
         ignores them, `create` looks first and writes then from now on, so that only writers at the
         very same moment can miss each other.
         """
-        if self.is_local:
-            return True
+        if self._folder:
+            return self._folder.keeps_machines_apart(inner_path(path, self.root))
         self.put(path, b"first")
         try:
             self.create(path, b"second")

@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.storage.addresses import LOCAL, local_path, scheme_of
 from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.private_ray import start_private_ray
+from pipelines.executor.ray_internals import counted_cpus
 from pipelines.executor.ray_settings import log_level, quiet
 from pipelines.executor.worker_path import DriversPath
 from uniaudio2.shown import quoted, shown
@@ -127,6 +128,8 @@ def _init_ray(address: str | None, verbose: bool) -> None:
         check_reachable(address)
         ray.init(address=address, **options)  # a cluster keeps its own token
         return
+    if counted_cpus() < 1:  # Ray would count none, and nothing would ever run
+        options["num_cpus"] = 1
     # a worker that waits for its next block for a second would be ended, and the next one would
     # spend seconds on imports
     start_private_ray(

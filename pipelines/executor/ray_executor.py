@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from pipelines.config.job import JobConfig
 from pipelines.errors import RunFailed
 from pipelines.executor.cluster import probe_nodes, start_ray
 from pipelines.executor.executor import Underway
-from pipelines.executor.ray_internals import end_actors
+from pipelines.executor.ray_internals import counted_cpus, end_actors
 from pipelines.executor.ray_settings import own_data_context, quiet
 from pipelines.executor.stage_monitor import BOARD
 from pipelines.executor.stages import Stages
@@ -59,7 +59,11 @@ class RayExecutor:
 
     def allocate(self, job: JobConfig, idle: Collection[str] = ()) -> Allocation:
         """Fit the pools to the resources; a cluster may grow, this machine does not."""
-        return fit_pools(job, self.resources(), elastic=self.address is not None, idle=idle)
+        found = fit_pools(job, self.resources(), elastic=self.address is not None, idle=idle)
+        if self.address is not None or (cpus := counted_cpus()) >= 1:
+            return found
+        note = f"{cpus:g} of a CPU, which Ray takes for a whole one: stages wait for one another"
+        return replace(found, notes=(note, *found.notes))
 
     def probe(self, output: str, needed: Sequence[str]) -> None:
         """Have every node that may work look at what is on disks."""

@@ -7,6 +7,7 @@ each of these for a walk against the Ray that is installed and names what broke.
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from typing import Any
@@ -66,6 +67,15 @@ def published_job_server(address: str) -> str | None:
     key, room = ray_constants.DASHBOARD_ADDRESS, ray_constants.KV_NAMESPACE_DASHBOARD
     found: bytes | None = gcs.internal_kv_get(key.encode(), room)
     return f"http://{found.decode()}" if found else None
+
+
+def counted_cpus() -> float:
+    """CPUs of this machine as Ray counts them, before it cuts them to a whole number."""
+    from ray._private.utils import _get_docker_cpus, get_num_cpus
+
+    # the latter cuts, and warns of it
+    quota = None if os.environ.get("RAY_USE_MULTIPROCESSING_CPU_COUNT") else _get_docker_cpus()
+    return float(quota or get_num_cpus(override_docker_cpu_warning=True))
 
 
 def set_search_path(job_config: Any, folders: list[str]) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from actors.batch.receipt import Fault
 from actors.batch.unit import UnitSpec
+from actors.disks.exclusive_names import NoExclusiveNames
 from actors.storage.object_store import Storage
 from pipelines.config.job import JobConfig
 from pipelines.errors import RunFailed, UsageError
@@ -124,6 +125,8 @@ class Run:
         self.commit_log.refuse_links()
         try:
             return Lease(self.commit_log.storage).acquire()
+        except NoExclusiveNames as fault:
+            raise UsageError(f"{self.job.output}: {fault.strerror}") from fault
         except (FileNotFoundError, NotADirectoryError, PermissionError) as fault:
             raise UsageError(
                 f"{self.job.output} cannot be written: {fault}; check the path, the bucket and "
@@ -131,10 +134,12 @@ class Run:
             ) from fault
 
     def _warn_unfenced(self) -> None:
+        is_local = self.commit_log.storage.is_local
         self.progress.say(
             "warning",
             f"{self.job.output}: this storage does no conditional writes, so it stops no second "
-            "run that starts at the same moment; see that there is one at a time",
+            f"run{' on another machine' * is_local} that starts at the same moment; see that there "
+            "is one at a time",
         )
 
     def _resume(self) -> list[UnitSpec]:

@@ -30,6 +30,7 @@ from pipelines.run_state.commit_record import (
     NEWER,
     OWN,
     OWN_FOLDER,
+    RECORD_NAME,
     UNITS,
     Commit,
 )
@@ -201,7 +202,9 @@ class CommitLog:
             named.update((*commit.data, *commit.error_parts, *commit.audio))
             if commit.generation:
                 changed.update(dict.fromkeys(commit.audio, commit))
-        orphans = [
+        # records that were not whole when their writer was killed
+        orphans = [path for path in self._own((UNITS,)) if not RECORD_NAME.fullmatch(path)]
+        orphans += [
             path for folder in (*folders, LOG) for path in self._orphans(folder, named, changed)
         ]
         self.storage.delete_many(orphans)

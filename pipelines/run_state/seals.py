@@ -25,6 +25,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from actors.disks.exclusive_names import take_name
+
 _KEY_BYTES = 32
 
 
@@ -66,10 +68,14 @@ def _kept_key(path: Path, user: int) -> bytes:
     try:
         with os.fdopen(opened, "w") as file:
             file.write(secrets.token_hex(_KEY_BYTES))
-        with suppress(FileExistsError):
-            os.link(new, path)
+        folder = os.open(path.parent, os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with suppress(FileExistsError):
+                take_name(new.name, path.name, folder)
+        finally:
+            os.close(folder)
     finally:
-        new.unlink()
+        new.unlink(missing_ok=True)
     return _read_key(path, user)
 
 

@@ -7,6 +7,7 @@ That the real scheduler shows all stages of a run is tested with the command lin
 from __future__ import annotations
 
 import ast
+import math
 import os
 import re
 import socket
@@ -58,6 +59,10 @@ def passing(table: pa.Table) -> pa.Table:
 
 
 @pytest.mark.usefixtures("cluster")
+def test_cpus_are_counted_as_ray_does() -> None:
+    assert math.floor(ray_internals.counted_cpus()) == ray._private.utils.get_num_cpus()
+
+
 def test_a_running_stream_is_seen_with_its_operators_and_actors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
