@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 
+import numpy as np
 import pyarrow as pa
 
 from actors.batch.schema import AUDIO_COLUMNS, FAULT_COLUMN
@@ -27,13 +28,17 @@ from pipelines.planning.repeated_ids import refuse_repeated
 from pipelines.planning.row_index import IndexedRows, SeenIds, unread_identity
 from pipelines.planning.sources_index import indexed_sources
 from uniaudio2.shown import listed, quoted
+from uniaudio2.tasks.spec import AUDIO
 from uniaudio2.tasks.table import TaskSpec
 
-_SMALLEST_RUN_UNITS = 8
-_LARGEST_UNIT_ROWS = 32
+_SMALLEST_RUN_UNITS = 8  # so that stages can overlap
+_MANY_UNITS = 1024  # of more, units are larger instead
+_SMALL_UNIT_ROWS = 32
+_LARGEST_UNIT_ROWS = {"audio": 1024, "sound": 128, "text": 1024}  # by what bounds them
 _PACKED_BYTES = 4096  # packing less saves nothing
 # whose waves, 96 KB a second, are 115 MB in the store that stages share
 _LARGEST_UNIT_S = 1200.0
+_UNKNOWN_S = _LARGEST_UNIT_S / _SMALL_UNIT_ROWS  # what a row counts of which nothing is told
 _MARKS = {FAULT_COLUMN, TOO_LARGE}
 
 
@@ -141,8 +146,8 @@ def make_plan(
     Args:
         uri: INPUT of the run.
         task: decides which columns are needed.
-        unit_rows: rows of a unit; None chooses 32, fewer for small manifests so that stages
-            can overlap, and fewer where columns tell of more than 20 minutes of audio.
+        unit_rows: rows of a unit; None chooses, see `unit_size`, and fewer where columns tell of
+            more than 20 minutes of audio.
         limit: use the first `limit` rows alone. Of a text manifest or tar no more is read than
             they and its first million characters or two million cells, so what
             columns there are does not depend on the rest.
@@ -171,15 +176,16 @@ def make_plan(
         counts.append(min(source.rows, max(left, 0)))
         left -= source.rows
     total = sum(counts)
-    size = unit_rows or max(1, min(_LARGEST_UNIT_ROWS, -(-total // _SMALLEST_RUN_UNITS)))
+    size = unit_rows or unit_size(task, total, has_former_ids)
     longest_s = inf if unit_rows else _LARGEST_UNIT_S
+    unknown_s = _UNKNOWN_S if AUDIO in task.columns and not has_former_ids else 0.0
     units: list[UnitSpec] = []
     seen, named = SeenIds(), AddressScan(task, rules.allow)
     stamps = FileStamps(task, rules.allow, manifest.check_files)
     scanned = named if rules.refused == "stop" else None
     indexed = indexed_sources(sources, counts, scanned, stamps)
     for source, rows in zip(sources, indexed, strict=True):
-        groups = _groups(map(seen.noted, rows), size, longest_s)
+        groups = _groups(map(seen.noted, rows), size, longest_s, unknown_s)
         units.extend(_cut(source, groups, len(units)))
     named.check(uri)
     refuse_repeated(sources, counts, seen, manifest.ids_from or ID)
@@ -199,6 +205,25 @@ def make_plan(
         seen.have_channels(),
         has_former_ids,
     )
+
+
+def unit_size(task: TaskSpec, rows: int, has_former_ids: bool = False) -> int:
+    """How many rows make a unit, where nobody chose: as many as serve the stages, not more than a
+    stop may cost.
+
+    A small manifest has at least 8 units; up to 32,768 rows they have 32 rows. Of larger ones there
+    are about 1,024, which have more rows, up to what fits into memory and a batch: 1,024 where text
+    is read, or audio of which columns tell the length; 128 where sound is made.
+
+    Args:
+        task: what is read and made.
+        rows: of the manifest.
+        has_former_ids: OUTPUT is of a build whose records tell units by their rows' places.
+    """
+    bound = "sound" if "decode" in task.stages else "audio" if AUDIO in task.columns else "text"
+    most = _SMALL_UNIT_ROWS if has_former_ids else _LARGEST_UNIT_ROWS[bound]
+    size = min(most, max(_SMALL_UNIT_ROWS, -(-rows // _MANY_UNITS)))
+    return max(1, min(size, -(-rows // _SMALLEST_RUN_UNITS)))
 
 
 def _cut(source: Source, groups: Iterator[IndexedRows], first: int) -> Iterator[UnitSpec]:
@@ -224,14 +249,17 @@ def _cut(source: Source, groups: Iterator[IndexedRows], first: int) -> Iterator[
         start = stop
 
 
-def _groups(batches: Iterator[IndexedRows], size: int, longest_s: float) -> Iterator[IndexedRows]:
+def _groups(
+    batches: Iterator[IndexedRows], size: int, longest_s: float, unknown_s: float
+) -> Iterator[IndexedRows]:
     """Rows that make a unit: at most `size`, and of `longest_s` seconds in all but where one row
-    alone is longer."""
+    alone is longer; a row of which nothing is told counts `unknown_s`."""
     left: IndexedRows | None = None
     for batch in batches:
         rows = batch if left is None else left.before(batch)
         start = 0
-        for stop in _ends(rows.seconds.tolist(), size, longest_s):
+        seconds = np.where(rows.seconds > 0, rows.seconds, unknown_s)
+        for stop in _ends(seconds.tolist(), size, longest_s):
             yield rows.slice(start, stop)
             start = stop
         left = rows.slice(start, len(rows))

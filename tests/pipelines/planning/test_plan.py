@@ -19,7 +19,8 @@ from actors.stages.load import Loader
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
-from pipelines.planning.plan import idle_stages, make_plan, passthrough_schema
+from pipelines.planning import plan
+from pipelines.planning.plan import idle_stages, make_plan, passthrough_schema, unit_size
 from pipelines.planning.row_index import named_contents
 from uniaudio2.tasks.table import get_task
 
@@ -102,6 +103,33 @@ def test_a_unit_is_bounded_in_seconds_of_audio(
     assert sum(sizes) == 48
     asked = make_plan(uri, get_task("asr"), unit_rows=8)
     assert [unit.row_count for unit in asked.units] == [8] * 6
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "size"),
+    [
+        ("asr", 1, 1), ("asr", 40, 5), ("asr", 256, 32), ("asr", 32_768, 32), ("asr", 65_536, 64),
+        ("asr", 10**8, 1024), ("text_only", 10**6, 977), ("tts", 10**6, 128),
+        ("reconstruct", 10**8, 128),
+    ],
+)  # fmt: skip
+def test_units_grow_with_the_manifest_up_to_what_stages_hold(
+    task: str, rows: int, size: int
+) -> None:
+    assert unit_size(get_task(task), rows) == size
+    # records of format 1 know their rows by the units that they were cut into then
+    assert unit_size(get_task(task), rows, has_former_ids=True) == min(size, 32)
+
+
+def test_audio_of_which_nothing_is_told_is_no_reason_for_large_units(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "_MANY_UNITS", 10)
+    rows = {"id": [str(n) for n in range(700)], "audio": ["a.wav"] * 700}
+    for duration, size in ((None, 32), (2.0, 70), (60.0, 20)):
+        told = {"duration": pa.array([duration] * 700, pa.float64())}
+        uri = write(tmp_path / "a.parquet", pa.table({**rows, **told}))
+        assert make_plan(uri, get_task("asr")).units[0].row_count == size
 
 
 def test_durations_that_are_no_numbers_tell_nothing(tmp_path: Path) -> None:
@@ -233,7 +261,7 @@ def test_a_manifest_of_nothing_but_broken_lines(tmp_path: Path) -> None:
 # what planning a manifest costs a process, in MiB
 _GROWTH = """
 import sys
-from pipelines.planning.plan import make_plan
+from pipelines.planning.plan import make_plan, unit_size
 from uniaudio2.tasks.table import get_task
 def peak():
     lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
