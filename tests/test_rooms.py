@@ -53,6 +53,7 @@ ORDER = (
     "pipelines.export",
     "pipelines.jobs",
     "pipelines.job_server",
+    "pipelines.cli.checks",
     "pipelines.cli",
 )
 # packages whose `__init__` re-exports, for users, what stands above it; our own code does without

@@ -6,12 +6,13 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from pipelines.cli.checks.check import Check
+from pipelines.cli.checks.machine import MACHINE, free_in
 from pipelines.errors import RunFailed
 from uniaudio2.shown import shown
 from uniaudio2.terminal import say
@@ -19,25 +20,6 @@ from uniaudio2.terminal import say
 OLDEST_PYTHON = (3, 11)
 EXIT_CHECKS_FAILED = 1
 _FOUND = 2000
-
-
-@dataclass(frozen=True)
-class Check:
-    """The result of one check.
-
-    Attributes:
-        name: what was checked.
-        found: its version or state, in words.
-        remedy: what to do; "" when the check passed.
-    """
-
-    name: str
-    found: str
-    remedy: str = ""
-
-    @property
-    def passed(self) -> bool:
-        return not self.remedy
 
 
 def check_python(running: tuple[int, ...] = sys.version_info[:3]) -> Check:
@@ -168,13 +150,36 @@ def check_storage(uri: str) -> Check:
             return Check("storage", uri, remedy)
     finally:
         storage.delete(path)
-    if storage.has_conditional_writes(path):
+    fenced = storage.has_conditional_writes(path)
+    if storage.is_local:
+        return _disk_check(uri, path, fenced)
+    if fenced:
         return Check("storage", f"{uri}: reads, writes, conditional writes")
     remedy = (
         "it ignores conditional writes (If-None-Match): results stay right, but nothing stops a "
         "second run into the same OUTPUT; never start two, or use a store that supports them"
     )
     return Check("storage", f"{uri}: reads, writes", remedy)
+
+
+_WAYS = {
+    "link": "",
+    "rename": " (no hard links: exclusive renames in their place)",
+    "lock": " (no hard links: a lock in their place)",
+}
+
+
+def _disk_check(uri: str, path: str, fenced: bool) -> Check:
+    """What a folder of a disk is like, where an object was just written and removed."""
+    from actors.storage.addresses import local_path
+    from actors.storage.local_folder import LocalFolder
+
+    folder = local_path(uri)
+    free, little = free_in(folder)
+    way = _WAYS[LocalFolder(folder).exclusive_way(path)]
+    other = "" if fenced else "see that no other machine writes there while a run does"
+    hint = "; ".join(filter(None, (other, little and f"make room for results: {little}")))
+    return Check("storage", f"{uri}: reads, writes, conditional writes{way}, {free}", hint=hint)
 
 
 _REMEDIES = {
@@ -194,13 +199,14 @@ def run_checks(model: str | None, storages: list[str], address: str | None) -> I
     takes_jobs = (address or "").lower().startswith(("http://", "https://"))
     checks: list[tuple[str, Callable[[], Check | list[Check]]]] = [
         ("python", check_python),
+        *MACHINE,
         ("torch", check_torch),
         ("torchaudio", check_torchaudio),
         ("ray", lambda: check_ray(None if takes_jobs else address)),
         ("model", lambda: check_model(model)),
     ]
     if address is not None:
-        checks.insert(4, ("job server", lambda: check_job_server(address)))
+        checks.insert(-1, ("job server", lambda: check_job_server(address)))
     checks += [("storage", lambda uri=uri: check_storage(uri)) for uri in storages]  # type: ignore[misc]
     for name, check in checks:
         try:
@@ -219,7 +225,7 @@ def doctor(
     ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
 ) -> int:
-    """Check Python, torch, Ray, the model and storage; say what to do where a check fails."""
+    """Check this machine, torch, Ray, the model and storage; say what to do where one is odd."""
     from pipelines.config.own_addresses import check_place
 
     for what, uri in (("--model", model), *(("--storage", uri) for uri in storage or ())):
@@ -228,8 +234,8 @@ def doctor(
     for check in run_checks(model, storage or [], address):
         say(f"{'ok' if check.passed else 'FAILED':<7}{check.name:<11}{shown(check.found, _FOUND)}")
         count += 1
-        if not check.passed:
-            wrong += 1
-            say(f"{'':<18}-> {check.remedy}")
+        wrong += not check.passed
+        if check.remedy or check.hint:
+            say(f"{'':<18}-> {shown(check.remedy or check.hint, _FOUND)}")
     say("all checks passed" if not wrong else f"{wrong} of {count} checks failed")
     return EXIT_CHECKS_FAILED if wrong else 0

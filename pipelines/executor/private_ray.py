@@ -19,6 +19,7 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -102,17 +103,29 @@ def ray_environment(token: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _asked_folder() -> str:
+    return os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+
+
+def folders_for_ray() -> list[str]:
+    """Folders below which Ray's own may be, best first: their paths are short enough."""
+    most = _SOCKET_BYTES - _RAYS_BYTES - len(PREFIX) - 9
+    asked = dict.fromkeys((_asked_folder(), *_FALLBACKS))
+    return [base for base in asked if len(os.fsencode(base)) <= most]
+
+
 def _own_folder() -> Path:
     """A folder that only this user can enter, with a path short enough for Ray's sockets; it goes
     when this process ends."""
-    asked = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    for base in dict.fromkeys((asked, *_FALLBACKS)):
-        if len(os.fsencode(base)) + len(PREFIX) + 9 + _RAYS_BYTES > _SOCKET_BYTES:
-            continue
+    asked = _asked_folder()
+    for base in folders_for_ray():
         _sweep(Path(base))
         try:
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))  # mode 0700
         except OSError:
+            continue
+        if not _takes_sockets(folder):  # as exFAT
+            folder.rmdir()
             continue
         _mark_alive(folder)
         atexit.register(_remove, folder)
@@ -121,6 +134,17 @@ def _own_folder() -> Path:
         f"Ray needs a folder for its sockets below {asked}, /tmp or /var/tmp, and none can be made "
         "there with a path that is short enough; set RAY_TMPDIR to a short path"
     )
+
+
+def _takes_sockets(folder: Path) -> bool:
+    path = folder / "socket"
+    try:
+        with socket.socket(socket.AF_UNIX) as ear:
+            ear.bind(str(path))
+        path.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _mark_alive(folder: Path) -> None:

@@ -45,6 +45,18 @@ def user_key() -> bytes:
     return _key(key_path(), os.getuid())
 
 
+def key_fault() -> str:
+    """Why the user's key cannot be kept, in words; "" where it is."""
+    path = key_path()
+    if path is None:
+        return "this user has no home"
+    try:
+        _kept_key(path, os.getuid())
+    except OSError as fault:
+        return fault.strerror or str(fault)
+    return ""
+
+
 @functools.cache
 def _key(path: Path | None, user: int) -> bytes:
     if path is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,8 @@ import pytest
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
 from pipelines.cli.demo import read_results
+from pipelines.cli.doctor import check_storage
+from pipelines.executor.private_ray import _own_folder, folders_for_ray
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.status import verify
 from tests.actors.disks.races import killed_at_every_line, race
@@ -23,7 +26,7 @@ IDS = ["a", "A", 'a:b?c*<d>|"e', "ends with dots...", "CON", "aux.wav", "x" * 30
 
 @pytest.fixture(scope="module")
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with exfat(tmp_path_factory.mktemp("exfat")) as place:
+    with exfat(tmp_path_factory.mktemp("e")) as place:
         yield place
 
 
@@ -73,3 +76,22 @@ def test_a_writer_killed_at_any_line_leaves_what_the_next_run_removes(drive: Pat
         storage.delete(f"_log/units/{name}")
     assert CommitLog(storage).sweep() == len(named) - len(whole)
     assert storage.list("") == []
+
+
+def test_the_doctor_names_what_such_a_disk_lacks(drive: Path) -> None:
+    found = check_storage(str(drive))
+    assert found.passed
+    assert "(no hard links: a lock in their place)" in found.found
+    assert "make room for results: only 0.1 GB free" in found.hint
+
+
+def test_ray_has_its_sockets_elsewhere(drive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = Path("/tmp", uuid.uuid4().hex[:8])  # noqa: S108 - a long path would not be taken
+    short.symlink_to(drive)
+    try:
+        monkeypatch.setenv("RAY_TMPDIR", str(short))
+        assert folders_for_ray()[0] == str(short)
+        assert _own_folder().parent != short
+    finally:
+        short.unlink()
+    assert not list(drive.glob("ua2-ray-*"))

@@ -49,7 +49,7 @@ def test_what_is_broken_is_said_and_the_rest_still_checked(
     assert "did you mean 'tiny'" in said
     assert "FAILED storage" in said
     assert "permissions" in said
-    assert said.endswith("2 of 7 checks failed\n")
+    assert said.endswith("2 of 13 checks failed\n")
 
 
 def test_a_model_is_found_wherever_a_run_would_find_it(
@@ -61,11 +61,16 @@ def test_a_model_is_found_wherever_a_run_would_find_it(
     assert doctor.check_model(f"{bucket}/tiny").passed
 
 
-def test_a_store_that_ignores_conditions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_ignores_conditions(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Storage, "has_conditional_writes", lambda *_: False)
-    found = doctor.check_storage(str(tmp_path))
+    found = doctor.check_storage(f"{bucket}/below")
     assert not found.passed
     assert "If-None-Match" in found.remedy
+    found = doctor.check_storage(str(tmp_path))
+    assert found.passed
+    assert "no other machine writes there" in found.hint
 
 
 def test_an_old_python() -> None:
