@@ -125,7 +125,7 @@ def _own_folder() -> Path:
         except OSError:
             continue
         if not _takes_sockets(folder):  # as exFAT
-            folder.rmdir()
+            shutil.rmtree(folder, ignore_errors=True)
             continue
         _mark_alive(folder)
         atexit.register(_remove, folder)
