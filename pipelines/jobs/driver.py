@@ -151,6 +151,8 @@ class Run:
             self._record()
         else:
             self._go_on(recorded)
+        if self.plan.kept is not None:
+            self.plan.kept.store()
         counts = self.progress.counts
         compaction = self._compaction()
 

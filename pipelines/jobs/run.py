@@ -18,6 +18,7 @@ from pipelines.planning.preflight import (
 )
 from pipelines.progress.progress import Style
 from pipelines.run_state.commit_log import CommitLog
+from pipelines.run_state.kept_plan import kept_plan
 from pipelines.run_state.run_facts import has_former_ids
 
 
@@ -70,10 +71,12 @@ def run_job(
         check_output_outside_input(job)
         commit_log = CommitLog(Storage(job.output))
         commit_log.refuse_links()
-        former = not fresh and has_former_ids(commit_log.read_run())
+        recorded = commit_log.read_run()
+        former = not fresh and has_former_ids(recorded)
         plan = make_plan(
-            job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest, former
-        )
+            job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest, former,
+            kept_plan(commit_log.storage, recorded, fresh),
+        )  # fmt: skip
         check_columns(job, idle_stages(job.spec, plan.schema))
         check_channel_ids(job, plan)
         run = Run(job, plan, model, style, fresh, executor or executor_for(job, verbose))

@@ -155,7 +155,8 @@ def _pattern_sources(
     tables = [name for name in names if name.endswith(".parquet")]
     if len(tables) == len(names) and all(corpus is None for corpus in corpora):
         uris = [full_uri(uri, name) for name in kept]
-        return partitioned(parquet_sources(uris, facts or {}), full_uri(uri, root), scan) + refused
+        found = parquet_sources(uris, facts or {}, scan.known)
+        return partitioned(found, full_uri(uri, root), scan) + refused
     for name, corpus in zip(kept, corpora, strict=True):
         found += file_sources(uri, name, scan) if corpus is None else corpus
     found = alike(found, scan)

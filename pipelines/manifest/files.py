@@ -28,7 +28,7 @@ from pipelines.manifest.sources import (
     files_source,
     identity,
     ids_apart,
-    parquet_source,
+    parquet_sources,
 )
 from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES, audio_by_content
 from pipelines.manifest.tables.packing import packing_of, without_packing
@@ -122,7 +122,7 @@ def file_sources(uri: str, path: str, scan: Scan) -> list[Source]:
         raise UsageError(f"{uri}: {unpack_first(full_uri(uri, path))}")
     full = full_uri(uri, path)
     if suffix == ".parquet":
-        return [parquet_source(full)]
+        return parquet_sources([full], {}, scan.known)
     if kaldi.prefix_of(path) is not None:
         return [_kaldi_of(full, scan)]
     if suffix == ".arrow":

@@ -23,7 +23,7 @@ from actors.storage.addresses import LOCAL, is_store, scheme_of
 from actors.storage.fetch import read_head
 from actors.storage.file_systems import REQUESTS_AT_ONCE, retrying, split_uri
 from pipelines.errors import UsageError
-from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.tables.scan import KnownTables, Scan
 from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
 from uniaudio2.errors import BadRow
 
@@ -187,12 +187,15 @@ def threads_for(uris: Iterable[str]) -> int:
     return REQUESTS_AT_ONCE if any(map(is_store, uris)) else _LOCAL_THREADS
 
 
-def parquet_sources(uris: Sequence[str], facts: Mapping[str, Facts]) -> list[Source]:
+def parquet_sources(
+    uris: Sequence[str], facts: Mapping[str, Facts], known: KnownTables | None = None
+) -> list[Source]:
     """Parquet files by their footers alone, many read at once.
 
     Args:
         uris: of the files.
         facts: what a store's listing tells of them, by address; files without are asked for it.
+        known: files whose footers need not be read.
 
     Raises:
         UsageError: a file cannot be read; the first of them in order.
@@ -200,14 +203,28 @@ def parquet_sources(uris: Sequence[str], facts: Mapping[str, Facts]) -> list[Sou
     spool, schemas = Spool(), dict[pa.Schema, pa.Schema]()
 
     def read(uri: str) -> Source:
-        known = facts.get(uri)
-        return parquet_source(uri) if known is None else _listed_source(uri, known, spool)
+        listed = facts.get(uri)
+        if known and (source := _known_source(uri, listed, known)):
+            return source
+        return parquet_source(uri) if listed is None else _listed_source(uri, listed, spool)
 
     found = []
     for source in in_order(read, uris, threads_for(uris)):
         schema = schemas.setdefault(source.schema, source.schema)  # thousands are alike
+        if known:
+            known.note(source.uri, schema)
         found.append(replace(source, schema=schema))
     return found
+
+
+def _known_source(uri: str, facts: Facts | None, known: KnownTables) -> Source | None:
+    """A Parquet file that is what it was when it was read before."""
+    try:
+        mark = identity(uri) if facts is None else identity_of(facts)
+    except OSError:  # which reading it will tell
+        return None
+    table = known.table(uri, mark)
+    return Source(uri, mark, *table) if table else None
 
 
 def _listed_source(uri: str, facts: Facts, spool: Spool) -> Source:

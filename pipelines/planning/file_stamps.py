@@ -6,7 +6,7 @@ import os
 import posixpath
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -51,11 +51,16 @@ class FileStamps:
     def __init__(self, task: TaskSpec, allow: tuple[str, ...] = (), is_on: bool = True) -> None:
         others = (*task.other_audio, *CODE_PATHS.values())
         names = (*AUDIO_COLUMNS, *others) if "audio" in task.columns else others
+        self._all = frozenset(names)
         self._columns = names if is_on else ()
         self._allow = allow
         self._listed: OrderedDict[str, dict[str, _Facts]] = OrderedDict()
         self._lock = threading.Lock()
         self._listing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def names_none(self, columns: Iterable[str]) -> bool:
+        """Whether none of some columns names files, looked at or not."""
+        return self._all.isdisjoint(columns)
 
     def of_rows(self, table: pa.Table, base: str) -> list[bytes]:
         """A stamp for each row.

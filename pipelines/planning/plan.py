@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import numpy as np
@@ -25,7 +25,7 @@ from pipelines.planning.file_stamps import FileStamps
 from pipelines.planning.named_addresses import AddressScan
 from pipelines.planning.read_columns import channel_notes, columns_read, unread_notes
 from pipelines.planning.repeated_ids import refuse_repeated
-from pipelines.planning.row_index import IndexedRows, SeenIds, unread_identity
+from pipelines.planning.row_index import IndexedRows, KeptRows, SeenIds, unread_identity
 from pipelines.planning.sources_index import indexed_sources
 from uniaudio2.shown import listed, quoted
 from uniaudio2.tasks.spec import AUDIO
@@ -55,6 +55,7 @@ class Plan:
         left_out: files of INPUT that give no row, by why.
         columns_read: those of the columns that the task reads.
         has_former_ids: rows of text files have the ids of earlier builds, see `Scan`.
+        kept: what of it is to be kept for the next run.
         has_channel_ids: some id is that of another one's channel, see `channel_rows`.
     """
 
@@ -67,6 +68,7 @@ class Plan:
     columns_read: tuple[str, ...] = ()
     has_channel_ids: bool = False
     has_former_ids: bool = False
+    kept: KeptRows | None = field(default=None, compare=False, repr=False)
 
 
 def check_columns(
@@ -140,6 +142,7 @@ def make_plan(
     rules: InputRules | None = None,
     manifest: ManifestConfig | None = None,
     has_former_ids: bool = False,
+    kept: KeptRows | None = None,
 ) -> Plan:
     """Find the manifest, check it and cut it into units.
 
@@ -154,6 +157,7 @@ def make_plan(
         rules: what the input may name, and where its links may lead.
         manifest: how the input is read.
         has_former_ids: of rows of text files, see `Scan`.
+        kept: what earlier plans kept of rows, see `KeptPlan`; those are not read again.
 
     Raises:
         UsageError: nothing found, no rows, a column missing, ids null or repeated, addresses that
@@ -162,7 +166,7 @@ def make_plan(
     rules = rules or InputRules()
     manifest = manifest or ManifestConfig()
     scan = manifest.scan(rules, limit)
-    scan.has_former_ids = has_former_ids
+    scan.has_former_ids, scan.known = has_former_ids, kept
     sources = [source for source in find_sources(uri, scan) if source.rows]
     if not sources:
         raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
@@ -183,7 +187,7 @@ def make_plan(
     seen, named = SeenIds(), AddressScan(task, rules.allow)
     stamps = FileStamps(task, rules.allow, manifest.check_files)
     scanned = named if rules.refused == "stop" else None
-    indexed = indexed_sources(sources, counts, scanned, stamps)
+    indexed = indexed_sources(sources, counts, scanned, stamps, kept)
     for source, rows in zip(sources, indexed, strict=True):
         groups = _groups(map(seen.noted, rows), size, longest_s, unknown_s)
         units.extend(_cut(source, groups, len(units)))
@@ -204,6 +208,7 @@ def make_plan(
         columns_read(schema.names, task),
         seen.have_channels(),
         has_former_ids,
+        kept,
     )
 
 
@@ -233,7 +238,10 @@ def _cut(source: Source, groups: Iterator[IndexedRows], first: int) -> Iterator[
     origin += f"\x00{source.audio_base}".encode() if source.audio_base else b""
     for number, group in enumerate(groups, first):
         stop = start + len(group)
-        former = hashlib.blake2b(origin + group.former.hex().encode(), digest_size=16)
+        former = ""
+        if group.former:
+            told = origin + group.former.hex().encode()
+            former = hashlib.blake2b(told, digest_size=16).hexdigest()
         keys = group.keys.tobytes()
         where, data = source.uri, b""
         if source.table is not None:
@@ -244,7 +252,7 @@ def _cut(source: Source, groups: Iterator[IndexedRows], first: int) -> Iterator[
         yield UnitSpec(
             number, where, start, stop, source.base, unit_fingerprint(keys), data,
             tar=tar, constants=source.constants, names="" if data else source.names, keys=keys,
-            former=former.hexdigest(),
+            former=former,
         )  # fmt: skip
         start = stop
 

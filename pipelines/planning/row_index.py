@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ from actors.columnar.file_rows import file_batches
 from actors.prefetch.held_objects import holding
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source, fault_of
+from pipelines.manifest.tables.scan import KnownTables
 from pipelines.planning.file_stamps import FileStamps
 from pipelines.planning.row_keys import NO_STAMP, KeyArray, file_stamp, id_numbers, row_keys
 
@@ -53,6 +56,12 @@ def read_columns(source: Source) -> list[str] | None:
         for field in source.schema
         if field.name not in constant and (field.name == "id" or not _is_sound(field))
     ]
+
+
+def planned_names(source: Source) -> list[str]:
+    """Names of the columns that planning reads."""
+    columns = read_columns(source)
+    return source.schema.names if columns is None else columns
 
 
 def unread_identity(source: Source) -> str:
@@ -98,6 +107,37 @@ class IndexedRows:
             np.concatenate([self.seconds, rows.seconds]),
             _NONE,
         )
+
+
+class KeptRows(KnownTables, Protocol):
+    """What an earlier plan kept of sources, and what keeps that of this one."""
+
+    def has(self, source: Source) -> bool:
+        """Whether something was kept of a source as it is."""
+        ...
+
+    def rows(self, source: Source, count: int) -> list[IndexedRows] | None:
+        """What was kept of the first rows of a source; None where they must be read."""
+        ...
+
+    def keeping(
+        self, source: Source, rows: Iterator[IndexedRows], count: int
+    ) -> Iterator[IndexedRows]:
+        """Rows that were read, which are to be kept."""
+        ...
+
+    def store(self) -> None:
+        """Keep what is new."""
+        ...
+
+
+def index_settings(source: Source) -> str:
+    """All that what planning keeps of a source's rows depends on, but the file itself."""
+    facts = [
+        source.names, source.constants, source.audio_base, source.places, source.pinned,
+        unread_identity(source), read_columns(source),
+    ]  # fmt: skip
+    return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from actors.prefetch.in_order import in_order
 from pipelines.manifest.sources import Source, threads_for
 from pipelines.planning.file_stamps import FileStamps
 from pipelines.planning.named_addresses import AddressScan
-from pipelines.planning.row_index import IndexedRows, index_rows
+from pipelines.planning.row_index import IndexedRows, KeptRows, index_rows, planned_names
 
 _LARGE_ROWS = 1 << 18  # of a source that is read when its turn comes, a batch at a time
 _MOST_ROWS = 1 << 20  # of sources that wait for their turn
@@ -18,7 +18,11 @@ _Answer = tuple[list[IndexedRows], AddressScan | None] | None
 
 
 def indexed_sources(
-    sources: Sequence[Source], counts: Sequence[int], named: AddressScan | None, stamps: FileStamps
+    sources: Sequence[Source],
+    counts: Sequence[int],
+    named: AddressScan | None,
+    stamps: FileStamps,
+    kept: KeptRows | None = None,
 ) -> Iterator[Iterator[IndexedRows]]:
     """What planning keeps of the rows of each source, in the order of the sources.
 
@@ -27,6 +31,7 @@ def indexed_sources(
         counts: how many rows of each are taken.
         named: takes in the addresses that rows name; None looks at none.
         stamps: looks at the files that they name.
+        kept: what an earlier plan kept of sources whose rows name no files.
 
     Raises:
         UsageError: as `index_rows`, for the first source that has a fault.
@@ -34,21 +39,28 @@ def indexed_sources(
 
     def index(asked: _Asked) -> _Answer:
         source, rows = asked
+        if kept and stamps.names_none(planned_names(source)) and kept.has(source):
+            return None
         if rows > _LARGE_ROWS or len(sources) == 1:
             return None
         beside = named.beside() if named else None
         look = beside.look if beside else None
-        found = list(index_rows(source, rows, look, stamps))
-        return found, beside
+        return list(index_rows(source, rows, look, stamps)), beside
 
     asked = list(zip(sources, counts, strict=True))
     threads = threads_for(source.uri for source in sources if source.table is None)
     answers = in_order(index, asked, threads, lambda one: one[1], _MOST_ROWS)
     for (source, rows), answer in zip(asked, answers, strict=True):
+        keeps = kept if kept and stamps.names_none(planned_names(source)) else None
         if answer is None:
-            yield index_rows(source, rows, named.look if named else None, stamps)
-            continue
-        found, beside = answer
-        if named and beside:
-            named.take(beside)
-        yield iter(found)
+            known = keeps.rows(source, rows) if keeps else None
+            if known is not None:
+                yield iter(known)
+                continue
+            found = index_rows(source, rows, named.look if named else None, stamps)
+        else:
+            batches, beside = answer
+            found = iter(batches)
+            if named and beside:
+                named.take(beside)
+        yield keeps.keeping(source, found, rows) if keeps else found

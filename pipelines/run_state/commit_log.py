@@ -30,6 +30,7 @@ from pipelines.run_state.commit_record import (
     NEWER,
     OWN,
     OWN_FOLDER,
+    PLAN,
     RECORD_NAME,
     UNITS,
     Commit,
@@ -90,7 +91,7 @@ class CommitLog:
         Raises:
             UsageError: names the first.
         """
-        for path in (*SWEPT, LOG, UNITS, DRIVER, RUN, REPORT):
+        for path in (*SWEPT, LOG, UNITS, PLAN, DRIVER, RUN, REPORT):
             if self.storage.is_link(path):
                 raise UsageError(
                     f"{self.storage.root}/{path} is a link; nothing is written, listed or deleted "

@@ -22,6 +22,7 @@ from uniaudio2.shown import shown
 
 LOG = "_log"
 UNITS = f"{LOG}/units"
+PLAN = f"{LOG}/plan"
 MOST_RECORD_BYTES = 64 << 20
 # of `run.json` and of these records; 1 had no keys of rows, and may bear none; 2 had them as `rows`
 FORMAT_VERSION = 3
@@ -32,12 +33,14 @@ _PLACE = r"\d{8}-[0-9a-f]{8}"
 _DATA, _ERRORS = rf"data/part-{_PLACE}\.parquet", rf"errors/part-{_PLACE}\.parquet"
 _SOUND = rf"audio/{_PLACE}(\.tar|/[\w-]+\.(flac|wav))"
 _RECORD_NAME = rf"{UNITS}/\d{{8}}(-\d{{4}})?\.json"
+_PLAN_NAME = rf"{PLAN}/[0-9a-f]{{16}}\.(parquet|json)"
 OWN = re.compile(
-    rf"({_DATA}|{_ERRORS}|{_SOUND}|{FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow|{_RECORD_NAME}"
+    rf"({_DATA}|{_ERRORS}|{_SOUND}|{FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow|{_RECORD_NAME}|{_PLAN_NAME}"
     rf"|{LOG}/fence-[0-9a-f]{{32}})(\.[0-9a-f]{{32}}\.tmp)?",
     re.ASCII,
 )
 OWN_FOLDER = re.compile(rf"audio/{_PLACE}", re.ASCII)
+PLAN_NAME = re.compile(rf"{_PLAN_NAME}(\.[0-9a-f]{{32}}\.tmp)?", re.ASCII)
 RECORD_NAME = re.compile(_RECORD_NAME, re.ASCII)
 _NAMES = {
     "data": re.compile(_DATA, re.ASCII),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import pyarrow as pa
 
@@ -38,6 +38,23 @@ class Dialect:
     encoding: str | None = None
 
 
+class KnownTables(Protocol):
+    """What is known of Parquet files that were read before."""
+
+    def table(self, uri: str, identity: str) -> tuple[int, pa.Schema] | None:
+        """Rows and columns of a file; None where it must be read.
+
+        Args:
+            uri: its address.
+            identity: its size and what else tells it from another, see `Source`.
+        """
+        ...
+
+    def note(self, uri: str, schema: pa.Schema) -> None:
+        """Take in the columns of a file as it has them."""
+        ...
+
+
 @dataclass
 class Scan:
     """Options and budget of one scan of an INPUT.
@@ -63,6 +80,7 @@ class Scan:
         cells: rows times columns after which no more characters are read.
         expected: types of columns in the other files of INPUT.
         as_text: columns that are text in all its files, as their kinds differ.
+        known: files whose footers need not be read; None reads all.
         noticed: what a user should know of INPUT; filled while it is read.
     """
 
@@ -83,6 +101,7 @@ class Scan:
     cells: int = LOOK_CELLS
     expected: Mapping[str, pa.DataType] = field(default_factory=dict)
     as_text: frozenset[str] = frozenset()
+    known: KnownTables | None = None
     noticed: Noticed = field(default_factory=Noticed)
 
     def suffices(self, rows: int, characters: int, cells: int = 0) -> bool:

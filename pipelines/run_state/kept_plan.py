@@ -1,0 +1,290 @@
+"""The plan that an OUTPUT keeps: keys of rows by source, so that a resume need not read the corpus.
+
+A shard ``_log/plan/….parquet`` holds what planning keeps of the rows of some sources, and the
+``.json`` of its name says which: each by its address, size and ETag or time, and by all that keys
+depend on. Both go by the hash of the shard's bytes, and the facts bear a seal. What is damaged, of
+another version or a stranger's is as if it were not there: those sources are read again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.prefetch.spool import Kept, Spool
+from actors.storage.local_folder import ForeignPath
+from actors.storage.object_store import Storage
+from pipelines.manifest.sources import Source
+from pipelines.planning.row_index import IndexedRows, index_settings
+from pipelines.planning.row_keys import KEY_BYTES, key_array
+from pipelines.run_state.commit_record import PLAN, PLAN_NAME
+from pipelines.run_state.seals import is_sealed, seal
+
+_VERSION = 1
+_SHARD_ROWS = 1 << 18
+_MOST_SHARD_BYTES = 256 << 20
+_MOST_FACTS_BYTES = 256 << 20
+_MOST_SHARDS = 4096
+_READ_THREADS = 16
+_SCHEMA = pa.schema([
+    ("key", pa.binary(KEY_BYTES)), ("seconds", pa.float64()), ("whole", pa.uint64()),
+])  # fmt: skip
+_Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Rows of a source in a shard: `count` of them from row `start` of it on, and the first of them
+    in the source."""
+
+    shard: str
+    start: int
+    count: int
+    first: int
+
+
+class KeptPlan:
+    """What earlier runs kept of a plan, and what this one adds.
+
+    Args:
+        storage: OUTPUT.
+        is_read: what is there is read; a fresh run takes nothing from it.
+    """
+
+    def __init__(self, storage: Storage, is_read: bool = True) -> None:
+        self._storage = storage
+        self._marks: dict[str, list[int | str]] = {}
+        self._tables: dict[tuple[str, str], tuple[int, pa.Schema]] = {}
+        self._pieces: dict[tuple[str, str, str], list[_Piece]] = {}
+        self._used: set[str] = set()
+        self._shard: tuple[str, pa.Table] | None = None
+        self._new = _Shards()
+        self._own: dict[str, pa.Schema] = {}
+        self._is_whole = True
+        self.has_shards = False
+        if is_read:
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            paths = self._storage.list(PLAN)
+        except ForeignPath:
+            return
+        names = [path for path in paths if PLAN_NAME.fullmatch(path) and path.endswith(".json")]
+        self.has_shards = bool(names)
+        with ThreadPoolExecutor(_READ_THREADS) as pool:
+            for facts in pool.map(self._facts, names[:_MOST_SHARDS]):
+                if facts is not None:
+                    self._take(facts)
+
+    def _facts(self, path: str) -> _Facts | None:
+        """The facts of a shard; None where they are not this user's, of this place and version."""
+        try:
+            facts: Any = json.loads(self._storage.read(path, _MOST_FACTS_BYTES))
+        except (OSError, ForeignPath, ValueError, RecursionError):
+            return None
+        if not isinstance(facts, dict):
+            return None
+        found = facts.pop("seal", None)
+        is_ours = is_sealed(facts, self._storage.address, found)
+        is_named = facts.get("shard") == path.removesuffix(".json")
+        return facts if is_ours and is_named and facts.get("version") == _VERSION else None
+
+    def _take(self, facts: _Facts) -> None:
+        """Take in the sources of a shard."""
+        shard = facts["shard"]
+        self._marks[shard] = facts["mark"]
+        schemas = [_schema(text) for text in facts["schemas"]]
+        for uri, identity, rows, schema, settings, start, count, first in facts["sources"]:
+            self._tables[uri, identity] = rows, schemas[schema]
+            pieces = self._pieces.setdefault((uri, identity, settings), [])
+            pieces.append(_Piece(shard, start, count, first))
+
+    def table(self, uri: str, identity: str) -> tuple[int, pa.Schema] | None:
+        """Rows and columns of a file that is what it was; None where it must be read."""
+        return self._tables.get((uri, identity))
+
+    def note(self, uri: str, schema: pa.Schema) -> None:
+        """Take in the columns of a file as it has them."""
+        self._own[uri] = schema
+
+    def has(self, source: Source) -> bool:
+        """Whether something was kept of a source as it is."""
+        return (source.uri, source.identity, index_settings(source)) in self._pieces
+
+    def rows(self, source: Source, count: int) -> list[IndexedRows] | None:
+        """What was kept of the first `count` rows of a source; None where they must be read."""
+        self._is_whole &= count == source.rows
+        key = source.uri, source.identity, index_settings(source)
+        found, used, place = list[IndexedRows](), list[str](), 0
+        for piece in sorted(self._pieces.get(key, ()), key=lambda one: (one.first, -one.count)):
+            if piece.first < place or place == count:
+                continue
+            table = self._table_of(piece.shard)
+            if table is None or piece.first > place:
+                return None
+            rows = min(piece.count, count - place)
+            found.append(_indexed(table.slice(piece.start, rows)))
+            used.append(piece.shard)
+            place += rows
+        if place < count:
+            return None
+        self._used.update(used)
+        return found
+
+    def _table_of(self, shard: str) -> pa.Table | None:
+        """The rows of a shard; None where it is not what it was."""
+        if self._shard is None or self._shard[0] != shard:
+            try:
+                data = self._storage.read(f"{shard}.parquet", _MOST_SHARD_BYTES)
+            except (OSError, ForeignPath):
+                return None
+            if _mark(data) != self._marks.get(shard):
+                return None
+            self._shard = shard, pq.read_table(pa.BufferReader(data))
+        return self._shard[1]
+
+    def keeping(
+        self, source: Source, rows: Iterator[IndexedRows], count: int
+    ) -> Iterator[IndexedRows]:
+        """The rows of a source, which are kept once `store` is called.
+
+        Args:
+            source: of the manifest.
+            rows: what planning keeps of it.
+            count: how many rows of it are taken; it is kept where these are all.
+        """
+        own = self._own.get(source.uri)
+        if count < source.rows or own is None:
+            self._is_whole &= count == source.rows
+            yield from rows
+            return
+        for batch in rows:
+            self._new.add(source, own, batch)
+            yield batch
+
+    def store(self) -> None:
+        """Put what is new into OUTPUT, then remove shards that no source is in any more."""
+        shards = list(self._new.close())
+        for shard, data, facts in shards:
+            self._storage.put(f"{shard}.parquet", data)
+            facts["seal"] = seal(facts, self._storage.address)
+            self._storage.put(f"{shard}.json", json.dumps(facts, sort_keys=True).encode())
+        if self._is_whole:
+            kept = self._used.union(shard for shard, _, _ in shards)
+            there = [path for path in self._storage.list(PLAN) if PLAN_NAME.fullmatch(path)]
+            gone = [path for path in there if path.rpartition(".")[0] not in kept]
+            self._storage.delete_many([path for path in gone if path.endswith(".json")])
+            self._storage.delete_many([path for path in gone if not path.endswith(".json")])
+
+
+class _Shards:
+    """Shards in the making: rows wait in a temporary file, not in memory."""
+
+    def __init__(self) -> None:
+        self._batches: list[IndexedRows] = []
+        self._sources: list[list[Any]] = []
+        self._schemas: dict[pa.Schema, int] = {}
+        self._rows = 0
+        self._last: tuple[Source, int] | None = None
+        self._spool: Spool | None = None
+        self._done: list[tuple[Kept | bytes, _Facts]] = []
+
+    def add(self, source: Source, own: pa.Schema, rows: IndexedRows) -> None:
+        """Append the next rows of a source, whose file has columns of its own."""
+        last, first = self._last or (None, 0)
+        if last is not source:
+            first = 0
+        if last is not source or not self._sources:
+            schema = self._schemas.setdefault(own, len(self._schemas))
+            self._sources.append([
+                source.uri, source.identity, source.rows, schema, index_settings(source),
+                self._rows, 0, first,
+            ])  # fmt: skip
+        self._sources[-1][6] += len(rows)
+        self._batches.append(rows)
+        self._rows += len(rows)
+        self._last = source, first + len(rows)
+        if self._rows >= _SHARD_ROWS:
+            self._cut()
+
+    def _cut(self) -> None:
+        data = _shard_bytes(self._batches)
+        schemas = [base64.b64encode(s.serialize()).decode() for s in self._schemas]
+        digest = hashlib.blake2b(data, digest_size=8).hexdigest()
+        facts = {
+            "version": _VERSION, "shard": f"{PLAN}/{digest}", "mark": _mark(data),
+            "schemas": schemas, "sources": self._sources,
+        }  # fmt: skip
+        self._spool = self._spool or Spool()
+        self._done.append((self._spool.keep(0, data) or data, facts))
+        self._batches, self._sources, self._rows, self._schemas = [], [], 0, {}
+
+    def close(self) -> Iterator[tuple[str, bytes, _Facts]]:
+        """Name, bytes and facts of each, once."""
+        if self._rows:
+            self._cut()
+        done, self._done = self._done, []
+        for data, facts in done:
+            yield facts["shard"], data.read() if isinstance(data, Kept) else data, facts
+
+
+def _shard_bytes(batches: list[IndexedRows]) -> bytes:
+    keys = b"".join(batch.keys.tobytes() for batch in batches)
+    rows = len(keys) // KEY_BYTES
+    column = pa.FixedSizeBinaryArray.from_buffers(
+        _SCHEMA.field("key").type, rows, [None, pa.py_buffer(keys)]
+    )
+    wholes = []
+    for batch in batches:
+        wholes.append(pa.array(batch.wholes, pa.uint64()))
+        wholes.append(pa.nulls(len(batch) - len(batch.wholes), pa.uint64()))
+    seconds = np.concatenate([batch.seconds for batch in batches])
+    table = pa.table([column, seconds, pa.chunked_array(wholes)], schema=_SCHEMA)
+    sink = pa.BufferOutputStream()
+    # keys are what a hash makes: nothing repeats, nothing can be packed
+    pq.write_table(table, sink, compression={"key": "none", "seconds": "zstd", "whole": "zstd"},
+                   use_dictionary=["seconds"], write_statistics=False)  # fmt: skip
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _indexed(table: pa.Table) -> IndexedRows:
+    held = []
+    for chunk in table["key"].chunks:
+        _, data = chunk.buffers()
+        start = chunk.offset * KEY_BYTES
+        held.append(data[start : start + len(chunk) * KEY_BYTES].to_pybytes() if data else b"")
+    keys = key_array(held)
+    wholes = table["whole"].drop_null().to_numpy()
+    return IndexedRows(keys, b"", table["seconds"].to_numpy(), wholes)
+
+
+def _mark(data: bytes) -> list[int | str]:
+    return [len(data), hashlib.blake2b(data, digest_size=16).hexdigest()]
+
+
+def _schema(text: str) -> pa.Schema:
+    return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text)))
+
+
+def kept_plan(storage: Storage, recorded: Mapping[str, Any] | None, fresh: bool) -> KeptPlan | None:
+    """The plan that an OUTPUT keeps; None where records of earlier builds are in it, which know
+    rows by more than a plan keeps.
+
+    Args:
+        storage: OUTPUT.
+        recorded: its ``run.json``.
+        fresh: what is there goes.
+    """
+    kept = KeptPlan(storage, is_read=recorded is not None and not fresh)
+    return kept if recorded is None or fresh or kept.has_shards else None
