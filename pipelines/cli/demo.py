@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jiwer
 from rich.table import Table
@@ -104,8 +104,12 @@ def word_error_rate(rows: list[dict[str, Any]], truth: str) -> float:
     return float(jiwer.wer([row[column] for row in rows], [row["text"] for row in rows]))
 
 
-def run_demo(output: str) -> int:
+def run_demo(output: str, executor: Literal["ray", "inline"] = "ray") -> int:
     """Run every demo job into a folder below `output` and print what went in and came out.
+
+    Args:
+        output: a folder or an address in a store.
+        executor: what runs the stages, see `JobConfig`.
 
     Returns:
         the exit code: the worst of the jobs.
@@ -121,7 +125,7 @@ def run_demo(output: str) -> int:
         manifest = _manifest(demo_job, output)
         name = Text(demo_job.task, style="bold")
         terminal.show(name + cell(f" {demo_job.source} -> {folder}"))
-        job = JobConfig(task=demo_job.task, input=manifest, output=folder)
+        job = JobConfig(task=demo_job.task, input=manifest, output=folder, executor=executor)
         results.append(run_job(job, "lines", fresh=True))
         rows = read_results(folder)
         for row in rows:

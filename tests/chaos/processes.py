@@ -68,9 +68,12 @@ def kill_session(leader: subprocess.Popen[bytes] | subprocess.Popen[str]) -> Non
 class Driver:
     """The real command as a process in a session of its own."""
 
-    def __init__(self, stand: Stand, job: Job, output: str, address: str | None) -> None:
+    def __init__(
+        self, stand: Stand, job: Job, output: str, address: str | None, *options: str
+    ) -> None:
         self.log = stand.scratch / "driver.log"
-        command = [*_CLI, *job.arguments(output)] + (["--address", address] if address else [])
+        command = [*_CLI, *job.arguments(output), *options]
+        command += ["--address", address] if address else []
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
