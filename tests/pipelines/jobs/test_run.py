@@ -1,4 +1,7 @@
-"""Whole runs on a real Ray, to local disk and to S3."""
+"""Whole runs, to local disk and to S3: on a real Ray, and without where Ray is not the point.
+
+What Ray does with a task of each kind is here too: `reconstruct`, `tokenize`, `asr` and `tts`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from uniaudio2 import UniAudio2
 from uniaudio2.seeds import row_seed
 from uniaudio2.tokens.codes import Codes
 
-pytestmark = pytest.mark.usefixtures("cluster")
+INLINE = {"executor": "inline"}
 
 
 def run(task: str, source: str, output: str, **settings: Any) -> RunResult:
@@ -52,6 +55,7 @@ def put_parquet(uri: str, table: pa.Table) -> str:
     return uri
 
 
+@pytest.mark.usefixtures("cluster")
 def test_tokenize_and_reconstruct_keep_every_sample(tmp_path: Path) -> None:
     source = str(EXAMPLES / "recordings.jsonl")
     out = str(tmp_path / "reconstruct")
@@ -65,19 +69,20 @@ def test_tokenize_and_reconstruct_keep_every_sample(tmp_path: Path) -> None:
         assert info.frames == round(row["input_duration_s"] * 24_000)
         assert row["duration_s"] == row["input_duration_s"]
         assert len(row["recon_codes"]) == info.frames // 1920 + 1
-    assert run("tokenize", source, str(tmp_path / "tokenize")).exit_code == 0
+    assert run("tokenize", source, str(tmp_path / "tokenize"), **INLINE).exit_code == 0
     tokens = read_results(str(tmp_path / "tokenize"))
     assert [row["recon_codes"] for row in tokens] == [row["recon_codes"] for row in rows]
     assert [row["reason_codes"] for row in tokens] == [row["reason_codes"] for row in rows]
 
 
+@pytest.mark.slow
 def test_codes_go_back_to_the_same_sound(tmp_path: Path) -> None:
     source = str(EXAMPLES / "sounds.jsonl")
-    run("reconstruct", source, str(tmp_path / "a"))
-    tokens = run("tokenize", source, str(tmp_path / "b"))
+    run("reconstruct", source, str(tmp_path / "a"), **INLINE)
+    tokens = run("tokenize", source, str(tmp_path / "b"), **INLINE)
     table = pq.read_table(committed_parts(tokens.output))
     manifest = put_parquet(str(tmp_path / "codes.parquet"), table)
-    assert run("detokenize", manifest, str(tmp_path / "c")).exit_code == 0
+    assert run("detokenize", manifest, str(tmp_path / "c"), **INLINE).exit_code == 0
     for whole, again in zip(
         read_results(str(tmp_path / "a")), read_results(str(tmp_path / "c")), strict=True
     ):
@@ -88,13 +93,14 @@ def test_codes_go_back_to_the_same_sound(tmp_path: Path) -> None:
         assert again["caption"] == whole["caption"]
 
 
+@pytest.mark.slow
 def test_a_run_may_stop_at_tokens_and_another_go_on_from_there(tmp_path: Path) -> None:
     texts = put_parquet(str(tmp_path / "t.parquet"), pa.table({"id": ["a"], "text": ["one"]}))
-    short = {"sampling": {"max_frames": 20}, "seed": 3}
+    short = {"sampling": {"max_frames": 20}, "seed": 3, **INLINE}
     tokens = run("tts", texts, str(tmp_path / "tokens"), until="generate", **short)
     (row,) = read_results(tokens.output)
     assert "audio_path" not in row
-    sound = run("detokenize", f"{tokens.output}/data", str(tmp_path / "sound"), seed=3)
+    sound = run("detokenize", f"{tokens.output}/data", str(tmp_path / "sound"), seed=3, **INLINE)
     wave, _ = soundfile.read(tmp_path / "sound" / read_results(sound.output)[0]["audio_path"])
     both = [torch.tensor(row[name]) for name in ("reason_codes", "recon_codes")]
     (expected,) = UniAudio2.load("tiny", ("decoder",)).decode([Codes(*both)], [row_seed(3, "a")])
@@ -112,6 +118,7 @@ def test_a_run_may_stop_at_tokens_and_another_go_on_from_there(tmp_path: Path) -
     assert isinstance(heard_row["text"], str)
 
 
+@pytest.mark.usefixtures("cluster")
 def test_asr_from_parquet_on_s3_to_s3(bucket: str) -> None:
     rows = {
         "id": ["b/1", "../../2", "ü" * 200],
@@ -136,10 +143,11 @@ def test_asr_from_parquet_on_s3_to_s3(bucket: str) -> None:
     assert read_status(out).left == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["tts", "tta", "audio_caption"])
 def test_the_other_tasks(task: str, tmp_path: Path) -> None:
     source = {"tts": "texts.jsonl", "tta": "sounds.jsonl", "audio_caption": "sounds.jsonl"}[task]
-    settings = {"sampling": {"max_frames": 30}, "keep": "tokens"}
+    settings = {"sampling": {"max_frames": 30}, "keep": "tokens", **INLINE}
     result = run(task, str(EXAMPLES / source), str(tmp_path), **settings)
     assert (result.exit_code, result.counts.errors) == (0, 0)
     for row in read_results(str(tmp_path)):
@@ -152,6 +160,7 @@ def test_the_other_tasks(task: str, tmp_path: Path) -> None:
             assert info.frames == 1920 * len(row["recon_codes"])
 
 
+@pytest.mark.usefixtures("cluster")
 def test_one_bad_file_costs_one_row(tmp_path: Path, make_audio: Callable[..., Path]) -> None:
     for number in range(3):
         make_audio(f"in/good-{number}.wav")
@@ -179,19 +188,21 @@ def test_one_bad_file_costs_one_row(tmp_path: Path, make_audio: Callable[..., Pa
     assert json.loads(errors["gone"]["input"]) == {"audio": "in/gone.wav"}
 
 
+@pytest.mark.slow
 def test_a_prompt_beyond_the_context_is_an_error_of_its_row(tmp_path: Path) -> None:
     (tmp_path / "m.txt").write_text("short\n" + "x" * 5000 + "\n")
     out = str(tmp_path / "out")
-    settings = {"sampling": {"max_frames": 20}}
+    settings = {"sampling": {"max_frames": 20}, **INLINE}
     result = run("tts", str(tmp_path / "m.txt"), out, **settings)
     assert (result.counts.ok, result.counts.errors) == (1, 1)
     (error,) = read_errors(out)
     assert (error["stage"], error["kind"]) == ("generate", "too_long")
 
 
+@pytest.mark.slow
 def test_the_same_command_again_does_nothing_twice(tmp_path: Path) -> None:
     source, out = str(EXAMPLES / "texts.jsonl"), str(tmp_path)
-    settings = {"sampling": {"max_frames": 20}}
+    settings = {"sampling": {"max_frames": 20}, **INLINE}
     run("tts", source, out, **settings)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.flac")}
     parts = committed_parts(out)
@@ -200,10 +211,11 @@ def test_the_same_command_again_does_nothing_twice(tmp_path: Path) -> None:
     assert committed_parts(out) == parts
 
 
+@pytest.mark.slow
 def test_another_job_is_refused_and_other_rows_are_done_again(tmp_path: Path) -> None:
     manifest, out = tmp_path / "m.txt", str(tmp_path / "out")
     manifest.write_text("one\ntwo\nthree\n")
-    settings = {"sampling": {"max_frames": 20}, "unit_rows": 1}
+    settings = {"sampling": {"max_frames": 20}, "unit_rows": 1, **INLINE}
     run("tts", str(manifest), out, **settings)
     before = {row["line"]: row for row in read_results(out)}
     with pytest.raises(UsageError, match=r"another job: seed 0 there, 1 now"):
@@ -221,11 +233,13 @@ def test_another_job_is_refused_and_other_rows_are_done_again(tmp_path: Path) ->
     assert run_job(job, fresh=True).counts.ok == 2
 
 
+@pytest.mark.usefixtures("cluster")
 def test_two_hundred_rows_are_the_same_whatever_the_run(tmp_path: Path) -> None:
-    """Batches of 1, 7 and 64, pools of 1 and 2, shuffled, cut short and resumed, in tars."""
+    """Batches of 1, 7, 64, pools of 1 and 2, shuffled, cut short, resumed, in tars, by Ray or not."""
     rows = [{"id": f"r{n}", "text": f"line {n} {'x' * (n % 23)}"} for n in range(200)]
     found = []
-    for number, (batch, pool, unit_rows) in enumerate([(1, 1, 25), (7, 2, 32), (64, 1, 100)]):
+    ways = [(1, 1, 25, "inline"), (7, 2, 32, "ray"), (64, 1, 100, "ray")]
+    for number, (batch, pool, unit_rows, executor) in enumerate(ways):
         order = random.Random(number).sample(rows, len(rows)) if number else rows
         manifest = tmp_path / f"{number}.jsonl"
         manifest.write_text("".join(json.dumps(row) + "\n" for row in order))
@@ -235,6 +249,7 @@ def test_two_hundred_rows_are_the_same_whatever_the_run(tmp_path: Path) -> None:
             "generate": {"batch": batch, "min_size": pool, "max_size": pool},
             "unit_rows": unit_rows,
             "audio_layout": "tar",
+            "executor": executor,
         }
         assert run("tts", str(manifest), out, **settings).exit_code == 0
         if number == 1:  # as if the run had been killed before these commits
@@ -253,6 +268,7 @@ def test_two_hundred_rows_are_the_same_whatever_the_run(tmp_path: Path) -> None:
     assert soundfile.info(io.BytesIO(sound)).frames == 1920 * len(first["recon_codes"])
 
 
+@pytest.mark.slow
 def test_tars_of_other_toolkits_in_and_out(bucket: str, tmp_path: Path) -> None:
     sink = io.BytesIO()
     with webdataset.TarWriter(sink) as writer:
@@ -261,7 +277,7 @@ def test_tars_of_other_toolkits_in_and_out(bucket: str, tmp_path: Path) -> None:
             writer.write({"__key__": f"k/{number}", "wav": sound, "txt": f"text {number}"})
         writer.write({"__key__": "k/silent", "txt": "no sound"})
     Storage(bucket).put("in/shard.tar", sink.getvalue())
-    result = run("tokenize", f"{bucket}/in", f"{bucket}/out", unit_rows=2)
+    result = run("tokenize", f"{bucket}/in", f"{bucket}/out", unit_rows=2, **INLINE)
     assert (result.counts.ok, result.counts.kinds) == (5, {"missing_value": 1})
     exported = export_run(f"{bucket}/out", str(tmp_path / "wds"), "webdataset", copy_audio=True)
     assert (exported.rows, exported.skipped) == (5, {})
