@@ -235,7 +235,7 @@ def test_another_job_is_refused_and_other_rows_are_done_again(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("cluster")
 def test_two_hundred_rows_are_the_same_whatever_the_run(tmp_path: Path) -> None:
-    """Batches of 1, 7, 64, pools of 1 and 2, shuffled, cut short, resumed, in tars, by Ray or not."""
+    """Batches of 1, 7, 64, pools of 1 and 2, shuffled, cut short, resumed, in tars, Ray or not."""
     rows = [{"id": f"r{n}", "text": f"line {n} {'x' * (n % 23)}"} for n in range(200)]
     found = []
     ways = [(1, 1, 25, "inline"), (7, 2, 32, "ray"), (64, 1, 100, "ray")]
