@@ -46,6 +46,7 @@ ORDER = (
     "pipelines.manifest",
     "pipelines.config",
     "pipelines.planning",
+    "pipelines.executor.nodes",
     "pipelines.executor",
     "pipelines.run_state",
     "pipelines.progress",

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import re
 import socket
 import sys
 import tempfile
-import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.storage.addresses import LOCAL, local_path, scheme_of
 from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.private_ray import start_private_ray
 from pipelines.executor.ray_internals import counted_cpus
@@ -33,8 +27,6 @@ _SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _JOBS_FOLDER = "working_dir_files"  # of a Ray session, which a job starts below
 _HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:/@]+):(\d{1,5})")
 _ANSWER_S = 10.0
-_JOINS_S = 20.0
-_PROBE_S = 60.0  # a worker's start on a busy node included
 
 
 def is_submitted() -> bool:
@@ -135,126 +127,3 @@ def _init_ray(address: str | None, verbose: bool) -> None:
     start_private_ray(
         _system_config={"idle_worker_killing_time_threshold_ms": _WORKER_IDLE_MS}, **options
     )
-
-
-def probe_nodes(output: str, needed: Sequence[str]) -> None:
-    """Refuse a local OUTPUT or INPUT that some node does not share with this process.
-
-    Nodes that share no disk would read nothing of INPUT, and would write the parts of OUTPUT where
-    nobody looks for them.
-
-    Args:
-        output: OUTPUT of the run, which is there.
-        needed: files and folders that are read where stages run.
-
-    Raises:
-        UsageError: names the node, the place and what to do.
-        RunFailed: a node does not answer.
-    """
-    paths = [path for place in needed if scheme_of(place) in LOCAL for path in _looked_at(place)]
-    log = os.path.join(local_path(output), "_log") if scheme_of(output) in LOCAL else ""
-    if not paths and not log:
-        return
-    sizes = {path: _size(path) for path in paths}
-    nodes = _working_nodes()
-    # named as what a driver leaves there that dies: the next run removes it
-    names = [os.path.join(log, f"fence-{uuid.uuid4().hex}") if log else "" for _ in (None, *nodes)]
-    asked, *answers = names
-    try:
-        if asked:
-            Path(asked).write_text(asked)
-        found = [
-            _asked_to_look(node["NodeID"], asked, answer, paths)
-            for node, answer in zip(nodes, answers, strict=True)
-        ]
-        ray.wait(found, num_returns=len(found), timeout=_PROBE_S)
-        for node, answer, reference in zip(nodes, answers, found, strict=True):
-            host, address = node["NodeManagerHostname"], node["NodeManagerAddress"]
-            _judge(f"{shown(host)} ({shown(address)})", output, answer, reference, sizes)
-    finally:
-        for name in filter(None, names):
-            Path(name).unlink(missing_ok=True)
-
-
-def _working_nodes() -> list[dict[str, Any]]:
-    """Nodes that give CPUs; where there is none yet, it may be about to join."""
-    until = time.monotonic() + _JOINS_S
-    while True:
-        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        if nodes or time.monotonic() > until:
-            return nodes
-        time.sleep(0.5)
-
-
-def _looked_at(place: str) -> list[str]:
-    """A path and, of a folder, one thing in it: an empty folder of that name is another."""
-    path = local_path(place)
-    if not os.path.isdir(path):
-        return [path]
-    with os.scandir(path) as entries:
-        return [path, *(entry.path for entry in itertools.islice(entries, 1))]
-
-
-def _asked_to_look(node: str, asked: str, answer: str, paths: list[str]) -> Any:
-    strategy = NodeAffinitySchedulingStrategy(node, soft=False)
-    look = ray.remote(num_cpus=0, max_retries=0)(look_here)
-    return look.options(scheduling_strategy=strategy).remote(asked, answer, paths)
-
-
-def _judge(
-    where: str, output: str, answer: str, reference: Any, sizes: dict[str, int | None]
-) -> None:
-    """Refuse what a node does not see."""
-    try:
-        problem, seen = ray.get(reference, timeout=0)
-    except GetTimeoutError as fault:
-        raise RunFailed(
-            f"node {where} did not answer within {_PROBE_S:.0f} s; see whether it is well, or "
-            "take it out of the cluster"
-        ) from fault
-    if problem or (answer and not os.path.exists(answer)):
-        raise UsageError(
-            f"OUTPUT {quoted(output)} is another folder on node {where} than here, or none "
-            f"({problem or 'what is written there does not arrive here'}): results would be lost; "
-            "give a folder that all nodes share, or a store such as s3://bucket/folder"
-        )
-    for path, size in sizes.items():
-        if seen[path] != size:
-            raise UsageError(
-                f"INPUT {quoted(path)} is not on node {where} as it is here; put it where all "
-                "nodes find it under this path, or into a store such as s3://bucket/folder"
-            )
-
-
-def look_here(asked: str, answer: str, paths: Sequence[str]) -> tuple[str, dict[str, int | None]]:
-    """Look at files from where this runs.
-
-    Args:
-        asked: a file that the driver wrote; "" for none.
-        answer: a file to write beside it.
-        paths: files and folders to look at.
-
-    Returns:
-        what is wrong with the first two, in words, and the size of each of the others; None for one
-        that is not there, 0 for a folder.
-    """
-    problem = ""
-    if asked:
-        try:
-            if Path(asked).read_text() != asked:
-                problem = "a file of that name holds something else there"
-            else:
-                Path(answer).write_text(asked)
-        except FileNotFoundError:
-            problem = "what this machine wrote is not there"
-        except OSError as fault:
-            problem = fault.strerror or type(fault).__name__
-    return problem, {path: _size(path) for path in paths}
-
-
-def _size(path: str) -> int | None:
-    """Bytes of a file, 0 for a folder, None where nothing is."""
-    try:
-        return 0 if os.path.isdir(path) else os.stat(path).st_size
-    except OSError:
-        return None

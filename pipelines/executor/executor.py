@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from actors.batch.receipt import Outcome
 from actors.batch.unit import UnitSpec
 from pipelines.config.job import JobConfig
+from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation
 
@@ -62,15 +63,15 @@ class Executor(Protocol):
         """
         ...
 
-    def probe(self, output: str, needed: Sequence[str]) -> None:
-        """Refuse places that not everything which will work sees; it costs a moment.
+    def probe(self, needs: Needs) -> Probed:
+        """Look at every machine that will work, and refuse what would not do the same as the
+        others; it costs a moment.
 
         Args:
-            output: OUTPUT of the run, which is there.
-            needed: local files and folders of INPUT that are read where stages run.
+            needs: of the run.
 
         Raises:
-            UsageError: names the node, the place and what to do.
+            UsageError: names the node, what is wrong there and what to do.
             RunFailed: a node does not answer.
         """
         ...

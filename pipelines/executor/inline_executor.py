@@ -19,6 +19,7 @@ from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import FaultBoundary
 from pipelines.config.job import JobConfig
 from pipelines.executor.executor import Underway
+from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import POOLS, Allocation, Pool
 
@@ -49,8 +50,10 @@ class InlineExecutor:
         )
         return Allocation(pools, 1.0, ())
 
-    def probe(self, output: str, needed: Sequence[str]) -> None:
+    def probe(self, needs: Needs) -> Probed:
         """All work is done where the driver is."""
+        del needs
+        return Probed()
 
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:

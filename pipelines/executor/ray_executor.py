@@ -18,8 +18,10 @@ from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import FaultBoundary
 from pipelines.config.job import JobConfig
 from pipelines.errors import RunFailed
-from pipelines.executor.cluster import probe_nodes, start_ray
+from pipelines.executor.cluster import start_ray
 from pipelines.executor.executor import Underway
+from pipelines.executor.nodes.compare import Needs, Probed
+from pipelines.executor.nodes.probe import probe_nodes
 from pipelines.executor.ray_internals import counted_cpus, end_actors
 from pipelines.executor.ray_settings import own_data_context, quiet
 from pipelines.executor.stage_monitor import BOARD
@@ -65,11 +67,12 @@ class RayExecutor:
         note = f"{cpus:g} of a CPU, which Ray takes for a whole one: stages wait for one another"
         return replace(found, notes=(note, *found.notes))
 
-    def probe(self, output: str, needed: Sequence[str]) -> None:
-        """Have every node that may work look at what is on disks."""
-        if self.address is not None:
-            with _told():
-                probe_nodes(output, needed)
+    def probe(self, needs: Needs) -> Probed:
+        """Have every node of a cluster look around; a private Ray has one, which is this one."""
+        if self.address is None:
+            return Probed()
+        with _told():
+            return probe_nodes(needs)
 
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:

@@ -15,6 +15,7 @@ from actors.storage.object_store import Storage
 from pipelines.config.job import JobConfig
 from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.executor import Executor
+from pipelines.executor.nodes.compare import Needs
 from pipelines.executor.stages import Stages, make_stages
 from pipelines.jobs.committer import Committer, Redo
 from pipelines.jobs.compaction import Compaction
@@ -67,6 +68,7 @@ class Run:
         self.state: State = "running"
         self.begins: list[float] = []
         self.setup: dict[str, Any] = {}
+        self.nodes: list[dict[str, Any]] = []
         self.committer = Committer(self.commit_log, job.audio.channel == "each")
         self.other_rows = self.computed = 0
         self._removed: dict[int, bytes] = {}
@@ -209,6 +211,7 @@ class Run:
         check_same_job(recorded, identity(self.job, self.model), self.job.output)
         self.started = recorded.get("started", self.started)
         self.setup = recorded.get("setup", {})
+        self.nodes = recorded.get("nodes", [])
         self.begins = recorded.get("begins", [])
 
     def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
@@ -219,7 +222,8 @@ class Run:
         facts = run_record(self.job, self.plan, self.model, self._counts(), self.other_rows)
         ended = time.time() if self.state == "finished" else None
         times = {"started": self.started, "ended": ended, "last_run_s": elapsed_s}
-        facts |= {"setup": self.setup, "begins": self.begins[-_BEGINS_KEPT:]}
+        facts |= {"setup": self.setup, "nodes": self.nodes}
+        facts |= {"begins": self.begins[-_BEGINS_KEPT:]}
         self.commit_log.write_run({"state": self.state, **facts, **times})
 
     def _headline(self, pending: list[UnitSpec]) -> str:
@@ -240,7 +244,7 @@ class Run:
                 f"model {self.model.name!r} is untrained: its tokens, text and sound mean nothing",
             )
         self.executor.start()
-        self.executor.probe(self.job.output, self.plan.sources[:_PROBED_SOURCES])
+        self._probe(lease)
         resources = self.executor.resources()
         allocation = self.executor.allocate(self.job, idle_stages(self.job.spec, self.plan.schema))
         self.setup = setup_record(allocation, resources)
@@ -270,6 +274,17 @@ class Run:
         )
         for commit in alone.commits(pending):
             self._commit(commit)
+
+    def _probe(self, lease: Lease) -> None:
+        """Have all machines that will work looked at, and say what they are."""
+        inputs = (*self.plan.sources[:_PROBED_SOURCES], *self.plan.first_files)
+        needs = Needs(self.job.output, inputs, self.job.model, lease.driver)
+        probed = self.executor.probe(needs)
+        self.nodes = list(probed.nodes)
+        if probed.line:
+            self.progress.say("nodes", probed.line)
+        for warning in probed.warnings:
+            self.progress.say("warning", warning)
 
     def _pass(
         self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease

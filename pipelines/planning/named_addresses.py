@@ -60,6 +60,11 @@ class AddressScan:
                     if len(self._examples) < _EXAMPLES:
                         self._examples.append(refused)
 
+    @property
+    def first_files(self) -> tuple[str, ...]:
+        """Paths of the first files that rows name, those that are there."""
+        return tuple(self._first.paths)
+
     def check(self, uri: str) -> None:
         """Refuse a manifest that names what it may not, or whose files were not fetched.
 

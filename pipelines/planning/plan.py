@@ -56,6 +56,7 @@ class Plan:
         columns_read: those of the columns that the task reads.
         has_former_ids: rows of text files have the ids of earlier builds, see `Scan`.
         kept: what of it is to be kept for the next run.
+        first_files: paths of the first local files that rows name, those that are there.
         has_channel_ids: some id is that of another one's channel, see `channel_rows`.
     """
 
@@ -66,6 +67,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     columns_read: tuple[str, ...] = ()
+    first_files: tuple[str, ...] = ()
     has_channel_ids: bool = False
     has_former_ids: bool = False
     kept: KeptRows | None = field(default=None, compare=False, repr=False)
@@ -206,6 +208,7 @@ def make_plan(
         ),
         tuple(noticed.left_out),
         columns_read(schema.names, task),
+        named.first_files,
         seen.have_channels(),
         has_former_ids,
         kept,

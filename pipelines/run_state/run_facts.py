@@ -77,6 +77,11 @@ class _Setup(_Facts):
     pools: list[_Pool] = []
 
 
+class _Node(_Facts):
+    host: str = ""
+    address: str = ""
+
+
 class _Run(_Facts):
     state: str = ""
     job: _Job
@@ -84,6 +89,7 @@ class _Run(_Facts):
     model: _Model = _Model()
     input: _Input = _Input()
     setup: _Setup = _Setup()
+    nodes: list[_Node] = []
     begins: list[Moment] = []
     started: Moment = 0.0
     ended: Moment | None = None
