@@ -1,7 +1,9 @@
-"""Two nodes of a Ray cluster that share no disk: a mount of its own stands for another machine."""
+"""Nodes of a Ray cluster that are not as the driver is: mounts of their own stand for machines."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import os
 import shutil
 import signal
@@ -10,22 +12,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 RAY = Path(sys.executable).with_name("ray")
 ROOT = Path(__file__).parents[2]
+MORE = "--object-store-memory=100000000 --disable-usage-stats --block"
 PROBE = """
-import sys
-from pipelines.executor.cluster import probe_nodes, start_ray
+import json, sys, time
+import ray
+from pipelines.executor.cluster import start_ray
+from pipelines.executor.nodes import probe
+from pipelines.executor.nodes.compare import Needs
 start_ray(sys.argv[1])
-address, output, source, *shared = sys.argv[1:]
-for output, *needed in ((output,), ("s3://bucket/out", source), shared):
+probe.PROBE_S = float(sys.argv[2])
+while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[3]):
+    time.sleep(0.2)
+for output, inputs, model in json.loads(sys.argv[4]):
     try:
-        probe_nodes(output, needed)
-        print("passed")
+        probed = probe.probe_nodes(Needs(output, tuple(inputs), model))
+        print("passed", probed.line, *(node["host"] for node in probed.nodes))
     except Exception as fault:
         print(type(fault).__name__, fault)
 """
@@ -39,62 +47,119 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def ray_node() -> Iterator[Callable[..., None]]:
-    """Starts a node of Ray; all that were started end with the test."""
-    started: list[subprocess.Popen[bytes]] = []
+class Machines:
+    """A head that gives no CPU, and nodes with a name and mounts of their own."""
 
-    def start(*command: str) -> None:
-        environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-        started.append(
+    def __init__(self) -> None:
+        self.session = tempfile.mkdtemp(prefix="r", dir="/tmp")
+        self.environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+        self.environment["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"  # whose clock nobody tells
+        self.started: list[subprocess.Popen[bytes]] = []
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port: int = listener.getsockname()[1]
+        self.address = f"127.0.0.1:{port}"
+        head = f"{RAY} start --head --port={port} --num-cpus=0 --temp-dir={self.session} {MORE}"
+        self._start(*head.split(), "--include-dashboard=false")
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(0.2)
+
+    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+        self.started.append(
             subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                start_new_session=True,
+                command, env=self.environment, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, start_new_session=True,
             )
         )  # fmt: skip
+        return self.started[-1]
 
-    yield start
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        for process in started:
-            if process.poll() is None:
-                os.killpg(process.pid, sign)
-        time.sleep(2 if sign == signal.SIGTERM else 0)
-    for process in started:
-        process.wait()
+    def join(self, name: str, mounts: str, cpus: int = 1) -> subprocess.Popen[bytes]:
+        """A node whose mounts differ by some shell commands."""
+        joined = f"exec {RAY} start --address={self.address} --num-cpus={cpus} {MORE}"
+        script = f"hostname {name} && {mounts} && {joined}"
+        return self._start("unshare", "-m", "-u", "sh", "-c", script)
+
+    def python(self, *arguments: str) -> list[str]:
+        """Lines that a driver prints."""
+        found = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, env=self.environment, capture_output=True,
+            text=True, timeout=150,
+        )  # fmt: skip
+        return found.stdout.splitlines() or [found.stderr]
+
+    def end(self) -> None:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            for process in self.started:
+                if process.poll() is None:
+                    os.killpg(process.pid, sign)
+            time.sleep(2 if sign == signal.SIGTERM else 0)
+        for process in self.started:
+            process.wait()
+        shutil.rmtree(self.session, ignore_errors=True)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+@pytest.fixture
+def machines() -> Iterator[Machines]:
+    started = Machines()
+    yield started
+    started.end()
 
 
-def test_nodes_that_share_no_disk_are_named_before_any_work(
-    tmp_path: Path, ray_node: Callable[..., None]
-) -> None:
-    own, shared = tmp_path / "own", tmp_path / "shared"
-    for folder in (own, shared):
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, Path]:
+    """Folders with an OUTPUT, an INPUT and a model each."""
+    found = {name: tmp_path / name for name in ("own", "shared")}
+    for folder in found.values():
         (folder / "out/_log").mkdir(parents=True)
         (folder / "in").mkdir()
         (folder / "in/a.wav").write_bytes(b"sound")
-    port, session = free_port(), tempfile.mkdtemp(prefix="r", dir="/tmp")
-    more = "--object-store-memory=100000000 --disable-usage-stats --block"
-    head = f"{RAY} start --head --port={port} --num-cpus=0 --temp-dir={session} {more}"
-    ray_node(*head.split(), "--include-dashboard=false")
-    while socket.socket().connect_ex(("127.0.0.1", port)):
-        time.sleep(0.2)
-    joined = f"{RAY} start --address=127.0.0.1:{port} --num-cpus=1 {more}"
-    ray_node("unshare", "-m", "sh", "-c", f"mount -t tmpfs tmpfs {own} && exec {joined}")
-    arguments = (f"127.0.0.1:{port}", own / "out", own / "in", shared / "out", shared / "in")
-    found = subprocess.run(
-        [sys.executable, "-c", PROBE, *map(str, arguments)],
-        cwd=ROOT, env={**os.environ, "RAY_AUTH_MODE": "disabled"}, capture_output=True, text=True,
-        timeout=150,
-    )  # fmt: skip
-    shutil.rmtree(session, ignore_errors=True)
-    output, source, passed = found.stdout.splitlines()
-    assert output.startswith(f"UsageError OUTPUT '{own}/out' is another folder on node ")
-    assert source.startswith(f"UsageError INPUT '{own}/in' is not on node ")
-    assert passed == "passed"
+        shutil.copytree(ROOT / "uniaudio2/models/tiny", folder / "model")
+    return found
+
+
+def probed(machines: Machines, nodes: int, *cases: tuple[object, ...], timeout_s: int = 60) -> str:
+    """What comes of probing for each of some needs: OUTPUT, INPUT, model; a line each."""
+    needs = json.dumps(cases, default=str)
+    return "\n".join(
+        machines.python("-c", PROBE, machines.address, str(timeout_s), str(nodes + 1), needs)
+    )
+
+
+def test_nodes_that_differ_are_named_before_any_work(
+    tmp_path: Path, folders: dict[str, Path], machines: Machines
+) -> None:
+    own, shared, store = folders["own"], folders["shared"], "s3://bucket/out"
+    away = machines.join("away", f"mount -t tmpfs tmpfs {own}")
+    good = (shared / "out", [shared / "in"], shared / "model")
+    cases = ((own / "out", [], ""), (store, [own / "in"], ""), (store, [], own / "model"), good)
+    found = probed(machines, 1, *cases)
+    output, source, model, passed = found.splitlines()
+    assert output.startswith(f"UsageError OUTPUT '{own}/out' is another folder on node away (")
+    assert source.startswith(f"UsageError INPUT '{own}/in' is not on node away (")
+    assert model.startswith(f"UsageError model '{own}/model' is not on node away (")
+    assert "('config.json' is not there or cannot be read)" in model
+    assert passed.startswith(
+        "passed 1 node: same code, INPUT and OUTPUT and model there, clocks within "
+    )
+    assert passed.endswith(" away")
     assert [*own.glob("out/_log/*"), *shared.glob("out/_log/*")] == []
+
+    code, torch = ROOT / "pipelines/errors.py", tmp_path / "METADATA"
+    (tmp_path / "errors.py").write_text(code.read_text() + "# another build\n")
+    metadata = importlib.metadata.distribution("torch")._path / "METADATA"  # type: ignore[attr-defined]
+    text = metadata.read_text().replace(
+        f"Version: {importlib.metadata.version('torch')}", "Version: 1.2.3"
+    )
+    torch.write_text(text)
+    machines.join("build", f"mount --bind {tmp_path}/errors.py {code}")
+    machines.join("torch", f"mount --bind {torch} {metadata}")
+    other = probed(machines, 3, good)
+    assert "UsageError node " in other
+    assert "node build (" in other and ") has another UniAudio2 Batch, " in other
+    assert "node torch (" in other and ") has torch 1.2.3, and this process " in other
+
+    os.killpg(away.pid, signal.SIGSTOP)
+    silent = probed(machines, 3, good, timeout_s=4)
+    os.killpg(away.pid, signal.SIGCONT)
+    assert silent.startswith("RunFailed node away (")
+    assert "did not answer within 4 s" in silent

@@ -219,6 +219,7 @@ def summary(needs: Needs, here: Look, warnings: int, most_s: float) -> str:
     places = {"INPUT": here.sizes, "OUTPUT": "output" in here.free_bytes, "model": here.model}
     shared = [name for name, is_there in places.items() if is_there]
     if shared:
-        same.append(f"{' and '.join(shared)} there")
+        *most, last = shared
+        same.append(f"{', '.join(most)} and {last} there" if most else f"{last} there")
     same.append(f"clocks within {max(most_s, 0.1):.1f} s")
     return ", ".join(same) + (f"; {counted(warnings, 'warning')}" if warnings else "")

@@ -154,7 +154,7 @@ def size_of(path: str) -> int | None:
 def file_mark(path: str) -> str:
     """Size of a file and a hash of its first MiB; "" where it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             head = file.read(1 << 20)
         return f"{os.stat(path).st_size}:{hashlib.blake2b(head, digest_size=8).hexdigest()}"
     except OSError:

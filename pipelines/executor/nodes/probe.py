@@ -115,7 +115,9 @@ def _seen(place: str) -> list[str]:
 
 
 def _files(folder: str) -> Iterator[str]:
-    for path in sorted(Path(folder).rglob("*")):
+    """Files that a model is loaded from, its configuration first."""
+    paths = [path for path in Path(folder).rglob("[!.]*") if path.suffix != ".md"]
+    for path in sorted(paths, key=lambda path: (path.name != "config.json", path)):
         if path.is_file() and size_of(str(path)) is not None:
             yield path.relative_to(folder).as_posix()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import JobConfig, RunFailed, UsageError
-from pipelines.executor.cluster import check_reachable, look_here
+from pipelines.executor.cluster import check_reachable
 from pipelines.executor.executor import executor_for
 from pipelines.executor.ray_executor import RayExecutor
 
@@ -54,18 +54,3 @@ def test_a_submitted_job_joins_its_cluster_and_leaves_nothing_in_rays_folder(
         assert executor.address == "auto"
     monkeypatch.chdir(tmp_path)
     executor_for(job("out"))  # without a working directory, the driver stays where it was started
-
-
-def test_what_is_seen_from_another_place(tmp_path: Path) -> None:
-    asked, answer, there = tmp_path / "asked", tmp_path / "answer", tmp_path / "there"
-    there.write_bytes(b"four")
-    paths = [str(there), str(tmp_path), str(tmp_path / "gone")]
-    sizes = {str(there): 4, str(tmp_path): 0, str(tmp_path / "gone"): None}
-    problem, seen = look_here(str(asked), str(answer), paths)
-    assert (problem, seen) == ("what this machine wrote is not there", sizes)
-    assert not answer.exists()
-    asked.write_text("another's")
-    assert "something else" in look_here(str(asked), str(answer), [])[0]
-    asked.write_text(str(asked))
-    assert look_here(str(asked), str(answer), []) == ("", {})
-    assert answer.read_text() == str(asked)
