@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 
-from actors.storage.addresses import LOCAL, AddressPolicy, local_path, resolve, scheme_of
+from actors.storage.addresses import LOCAL, AddressPolicy, resolve, scheme_of
 from actors.storage.fetch import fetch
 from pipelines.errors import UsageError
 from uniaudio2.audio.sniff import POINTER, is_pointer
@@ -24,17 +23,11 @@ def local_names(names: Iterable[object], policy: AddressPolicy) -> Iterator[str]
 
 
 class FirstFiles:
-    """Looks at the first files of a manifest, and at no more of them than `LOOKED_AT`.
-
-    Attributes:
-        looked_at: how many.
-        paths: of those that are there.
-    """
+    """Looks at the first files of a manifest, and at no more of them than `LOOKED_AT`."""
 
     def __init__(self) -> None:
         self.looked_at = 0
         self._pointers: list[str] = []
-        self.paths: list[str] = []
 
     def look(self, names: Iterable[object], policy: AddressPolicy) -> None:
         """Take in names of files.
@@ -47,11 +40,8 @@ class FirstFiles:
             if self.looked_at == LOOKED_AT:
                 return
             self.looked_at += 1
-            path = resolve(name, policy.base)
-            if os.path.isfile(local_path(path)):
-                self.paths.append(local_path(path))
             try:
-                if is_pointer(fetch(path, _POINTER_BYTES, policy)):
+                if is_pointer(fetch(resolve(name, policy.base), _POINTER_BYTES, policy)):
                     self._pointers.append(name)
             except (BadRow, OSError):  # larger, or a matter of its row
                 continue

@@ -5,6 +5,7 @@ What the plan does not read, such as a path beside audio bytes, is looked at whe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 
 from actors.batch.sample_arrays import holds_samples
 from actors.batch.schema import AUDIO_COLUMNS, CODE_PATHS
-from actors.storage.addresses import AddressPolicy, refused_names, remedy
+from actors.storage.addresses import AddressPolicy, local_path, refused_names, remedy, resolve
 from pipelines.errors import UsageError
 from pipelines.planning.first_files import LOOKED_AT, FirstFiles, local_names
 from uniaudio2.audio.embedded import is_embedded
@@ -63,7 +64,8 @@ class AddressScan:
     @property
     def first_files(self) -> tuple[str, ...]:
         """Paths of the first files that rows name, those that are there."""
-        return tuple(self._first.paths)
+        paths = [local_path(resolve(name, policy.base)) for name, policy in self._first]
+        return tuple(path for path in paths if os.path.isfile(path))
 
     def check(self, uri: str) -> None:
         """Refuse a manifest that names what it may not, or whose files were not fetched.

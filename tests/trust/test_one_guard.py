@@ -32,6 +32,7 @@ MAY = {
     "actors/prefetch/parquet_ranges.py": "files of INPUT, which the user names",
     "actors/columnar/file_rows.py": "files of INPUT, which the user names",
     "actors/columnar/chunk_sizes.py": "files of INPUT, which the user names",
+    "pipelines/executor/nodes/store_clock.py": "the store of OUTPUT, without credentials",
     "pipelines/planning/file_stamps.py": "asks the policy for every address",
     "pipelines/export/card.py": "makes a card's head of what it is given, without the hub",
     "pipelines/export/row.py": "behind the policy's check",

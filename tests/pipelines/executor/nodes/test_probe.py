@@ -13,7 +13,9 @@ from pipelines.executor.nodes.compare import Needs
 from pipelines.executor.nodes.probe import probe_nodes, question_of
 from pipelines.executor.ray_executor import RayExecutor
 from pipelines.jobs.run import run_job
+from pipelines.planning.plan import make_plan
 from pipelines.run_state.commit_log import CommitLog
+from uniaudio2.tasks.table import get_task
 
 
 def test_what_nodes_are_asked(tmp_path: Path) -> None:
@@ -26,6 +28,9 @@ def test_what_nodes_are_asked(tmp_path: Path) -> None:
     asked = question_of(Needs("out", (str(tmp_path / "in"), "s3://b/in"), str(model)))
     assert asked.paths == (str(tmp_path / "in"), str(tmp_path / "in/a"))
     assert asked.model_files == ("config.json", "a.safetensors", "tokenizer/t.json")
+    (tmp_path / "list.jsonl").write_text('{"audio": "in/a"}\n{"audio": "in/gone"}\n')
+    plan = make_plan(str(tmp_path / "list.jsonl"), get_task("tokenize"))
+    assert plan.first_files == (str(tmp_path / "in/a"),)
     assert question_of(Needs("out", (), "tiny")).model == ""
     assert question_of(Needs("out", (), "hf://org/name")).remote_model == "hf://org/name"
 
