@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import shutil
@@ -142,22 +141,15 @@ def test_nodes_that_differ_are_named_before_any_work(
     assert passed.endswith(" away")
     assert [*own.glob("out/_log/*"), *shared.glob("out/_log/*")] == []
 
-    code, torch = ROOT / "pipelines/errors.py", tmp_path / "METADATA"
+    code = ROOT / "pipelines/errors.py"
     (tmp_path / "errors.py").write_text(code.read_text() + "# another build\n")
-    metadata = importlib.metadata.distribution("torch")._path / "METADATA"  # type: ignore[attr-defined]
-    text = metadata.read_text().replace(
-        f"Version: {importlib.metadata.version('torch')}", "Version: 1.2.3"
-    )
-    torch.write_text(text)
     machines.join("build", f"mount --bind {tmp_path}/errors.py {code}")
-    machines.join("torch", f"mount --bind {torch} {metadata}")
-    other = probed(machines, 3, good)
-    assert "UsageError node " in other
-    assert "node build (" in other and ") has another UniAudio2 Batch, " in other
-    assert "node torch (" in other and ") has torch 1.2.3, and this process " in other
+    other = probed(machines, 2, good)
+    assert other.startswith("UsageError node build (")
+    assert ") has another UniAudio2 Batch, " in other
 
     os.killpg(away.pid, signal.SIGSTOP)
-    silent = probed(machines, 3, good, timeout_s=4)
+    silent = probed(machines, 2, good, timeout_s=4)
     os.killpg(away.pid, signal.SIGCONT)
     assert silent.startswith("RunFailed node away (")
     assert "did not answer within 4 s" in silent
