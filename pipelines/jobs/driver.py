@@ -244,7 +244,7 @@ class Run:
                 f"model {self.model.name!r} is untrained: its tokens, text and sound mean nothing",
             )
         self.executor.start()
-        self._probe(lease)
+        self._probe()
         resources = self.executor.resources()
         allocation = self.executor.allocate(self.job, idle_stages(self.job.spec, self.plan.schema))
         self.setup = setup_record(allocation, resources)
@@ -275,11 +275,10 @@ class Run:
         for commit in alone.commits(pending):
             self._commit(commit)
 
-    def _probe(self, lease: Lease) -> None:
+    def _probe(self) -> None:
         """Have all machines that will work looked at, and say what they are."""
         inputs = (*self.plan.sources[:_PROBED_SOURCES], *self.plan.first_files)
-        needs = Needs(self.job.output, inputs, self.job.model, lease.driver)
-        probed = self.executor.probe(needs)
+        probed = self.executor.probe(Needs(self.job.output, inputs, self.job.model))
         self.nodes = list(probed.nodes)
         if probed.line:
             self.progress.say("nodes", probed.line)

@@ -29,13 +29,11 @@ class Needs:
         output: OUTPUT of the run, which is there.
         inputs: local files and folders of INPUT that are read where stages run.
         model: the model, as workers are told it; "" for none.
-        driver: of the lease that holds OUTPUT; nodes that join later look for it. "" for none.
     """
 
     output: str
     inputs: tuple[str, ...] = ()
     model: str = ""
-    driver: str = ""
 
 
 @dataclass(frozen=True)
