@@ -6,14 +6,14 @@ request, and a request takes what megabytes take.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
 from actors.prefetch.held_objects import HeldObject, Piece
+from actors.prefetch.ranges import range_reader
 from actors.prefetch.spool import Kept, Spool
-from actors.storage.file_systems import retrying, split_uri
 
 SMALL_BYTES = 1 << 20  # read whole, footer, columns and all
 _TAIL_BYTES = 128 << 10  # which most footers fit into
@@ -56,17 +56,6 @@ class Ahead:
         if columns is None or self.size <= SMALL_BYTES:
             return held
         return _with_columns(held, columns)
-
-
-def range_reader(uri: str) -> Callable[[int, int], bytes]:
-    """What reads bytes of an object in a store, from one place to another, in a request."""
-    fs, path = split_uri(uri, tries=1)
-
-    def read(start: int, stop: int) -> bytes:
-        # always a range: for a whole object s3fs asks for its size first
-        return retrying(lambda: bytes(fs.cat_file(path, start=start, end=stop)), f"reading {uri}")
-
-    return read
 
 
 def begun(uri: str, size: int) -> HeldObject:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import functools
 import posixpath
 import re
+from dataclasses import replace
 from typing import BinaryIO
 
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.batch.schema import FAULT_COLUMN
-from actors.storage.addresses import scheme_of
+from actors.prefetch.in_order import in_order
+from actors.prefetch.sparse_reader import open_archive
+from actors.storage.addresses import is_store, scheme_of
 from actors.storage.fetch import Limits, open_uri, read_head, require_regular
-from actors.storage.file_systems import split_uri
+from actors.storage.file_systems import REQUESTS_AT_ONCE, split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.archives import archive_of, unpack_first
 from pipelines.manifest.formats.text_formats import PARSERS, Parse, parse_lines
@@ -31,6 +34,7 @@ from pipelines.manifest.sources import (
     parquet_sources,
 )
 from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES, audio_by_content
+from pipelines.manifest.tables.noticed import Noticed
 from pipelines.manifest.tables.packing import packing_of, without_packing
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import TextFile
@@ -208,8 +212,7 @@ def members_of(uri: str, scan: Scan) -> dict[str, str]:
         folder, name = posixpath.split(path)
         if fault := check_files(folder, [name], scan).fault(name):
             raise UsageError(f"{uri}: {fault}")
-        require_regular(path)
-    with fs.open(path, "rb", cache_type="readahead") as file:
+    with open_archive(uri) as file:
         return tar_members(file, uri)
 
 
@@ -278,20 +281,29 @@ def tar_sources(uris: list[str], scan: Scan) -> list[Source]:
     Raises:
         UsageError: one is not there, or is a zip that cannot be read.
     """
+
+    def read(uri: str) -> tuple[Source, Noticed]:
+        noticed = Noticed()
+        return _tar_source(uri, replace(scan.of_one_file(), noticed=noticed)), noticed
+
     sources = []
-    for uri in uris:
-        fs, path = split_uri(uri)
-        if isinstance(fs, LocalFileSystem):
-            require_regular(path)
-        with fs.open(path, "rb", cache_type="readahead") as file:
-            if is_pointer(file.read(HEAD_BYTES)):
-                raise UsageError(f"{uri} is {POINTER}")
-            if uri.lower().endswith(".zip"):
-                table = _zip_table(file, uri, scan.of_one_file())
-            else:
-                table = webdataset.read_tar(file, uri, scan.of_one_file())
-        sources.append(Source(uri, identity(uri), table.num_rows, table.schema, table, True))
+    # tars of a disk one after the other: it is what bounds them
+    threads = REQUESTS_AT_ONCE if any(map(is_store, uris)) else 1
+    for source, noticed in in_order(read, uris, threads):
+        sources.append(source)
+        scan.noticed.take(noticed)
     return ids_apart(sources, [posixpath.splitext(posixpath.basename(uri))[0] for uri in uris])
+
+
+def _tar_source(uri: str, scan: Scan) -> Source:
+    with open_archive(uri) as file:
+        if is_pointer(file.read(HEAD_BYTES)):
+            raise UsageError(f"{uri} is {POINTER}")
+        if uri.lower().endswith(".zip"):
+            table = _zip_table(file, uri, scan)
+        else:
+            table = webdataset.read_tar(file, uri, scan)
+    return Source(uri, identity(uri), table.num_rows, table.schema, table, True)
 
 
 def _zip_table(file: BinaryIO, uri: str, scan: Scan) -> pa.Table:

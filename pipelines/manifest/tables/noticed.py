@@ -143,6 +143,15 @@ class Noticed:
         if names := set(names):
             self._unread.setdefault(of, set()).update(names)
 
+    def take(self, other: Noticed) -> None:
+        """Take in what was noticed of a file that was read beside others."""
+        for left_out in other.left_out:
+            self.leave_out(left_out.what, left_out.kinds, left_out.why)
+        self.found += other.found
+        self.keyed |= other.keyed
+        for column, why in other.doubts.items():
+            self.doubt(column, why)
+
     def notes(self) -> tuple[str, ...]:
         """All but what is left out, a line each."""
         notes = [*self.found[:_FILES]]

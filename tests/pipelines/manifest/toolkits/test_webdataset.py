@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import random
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from actors.batch.schema import FAULT_COLUMN
 from actors.inputs.audio import load_wave
+from actors.prefetch import sparse_reader
+from actors.prefetch.ranges import range_reader
 from actors.storage.addresses import AddressPolicy
 from actors.storage.object_store import Storage
 from pipelines.manifest.discovery import find_sources
@@ -252,3 +254,35 @@ def test_a_tar_that_is_damaged_from_its_first_byte_costs_itself_alone(tmp_path: 
     rows = [row for unit in plan.units for row in unit.read().to_pylist()]
     assert [row.get("id") for row in rows] == ["x", None]
     assert "cannot be read on" in rows[1][FAULT_COLUMN]
+
+
+def test_tars_in_a_store_are_read_by_their_headers(
+    tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many at once; rows, notes and their order are those of tars on a disk."""
+    storage = Storage(f"{bucket}/in")
+    for number in range(5):
+        members = [(f"{number}-{row}.{kind}", bytes(size)) for row in range(3)
+                   for kind, size in (("wav", 2 << 20), ("cls", 10))]  # fmt: skip
+        data = _packed(members)
+        (tmp_path / f"{number}.tar").write_bytes(data)
+        storage.put(f"{number}.tar", data)
+    asked: list[int] = []
+
+    def counting(uri: str) -> Callable[[int, int], bytes]:
+        read = range_reader(uri)
+
+        def counted(start: int, stop: int) -> bytes:
+            asked.append(stop - start)
+            return read(start, stop)
+
+        return counted
+
+    monkeypatch.setattr(sparse_reader, "range_reader", counting)
+    stored, local = Scan(), Scan()
+    found, expected = find_sources(f"{bucket}/in", stored), find_sources(str(tmp_path), local)
+    ids = [[one.table["id"].to_pylist() for one in some if one.table] for some in (found, expected)]
+    assert ids[0] == ids[1]
+    assert [one.uri for one in found] == [f"{bucket}/in/{number}.tar" for number in range(5)]
+    assert stored.noticed == local.noticed
+    assert sum(asked) < 0.1 * 5 * 6 * (1 << 20)
