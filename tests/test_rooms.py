@@ -66,6 +66,7 @@ OF_SEVERAL = {
     "tests/pipelines/manifest/formats/test_damage.py": "every reader on damaged files",
     "tests/pipelines/manifest/corpora/test_damage.py": "every corpus with damaged metadata",
     "tests/pipelines/jobs/test_channels.py": "runs over files of several channels",
+    "tests/pipelines/jobs/test_channel_files.py": "runs over recordings in several files",
     "tests/pipelines/jobs/test_marks.py": "marks from a file to results, records and people",
     "tests/pipelines/jobs/test_faults.py": "runs whose workers, drivers and stages fail",
     "tests/pipelines/jobs/test_storage_faults.py": "runs whose storage fails",

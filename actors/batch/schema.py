@@ -70,6 +70,7 @@ SOURCE_TYPE = pa.struct(
         ("channel", pa.int64()),
         ("policy", POLICY_TYPE),
         ("limits", pa.struct([("max_bytes", pa.int64()), ("timeout_s", pa.float64())])),
+        ("files", pa.list_(pa.string())),
     ]
 )
 MARK_TYPES: dict[str, pa.DataType] = {

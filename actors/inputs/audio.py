@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import inf
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
 from torch import Tensor
 
-from actors.batch.sample_arrays import encoded_samples
-from actors.batch.schema import AUDIO_COLUMNS, INPUT_SHORT_BY_S, RATE_COLUMNS
+from actors.batch.audio_values import audio_name, audio_value
+from actors.batch.schema import INPUT_SHORT_BY_S
 from actors.inputs.channels import channel_of
 from actors.storage.addresses import AddressPolicy, resolve
-from actors.storage.fetch import Limits, looked_for, open_uri
+from actors.storage.fetch import BLOCKS_FROM_BYTES, Limits, looked_for, open_uri
+from uniaudio2.audio.channel_files import ChannelFile
 from uniaudio2.audio.embedded import embedded_audio, is_embedded
 from uniaudio2.audio.files import whole
 from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample
@@ -32,10 +31,11 @@ WHOLE_S = 60.0  # longer audio does not travel between stages
 
 @dataclass(frozen=True)
 class AudioSource:
-    """Which part of which file is meant; one of `uri` and `data` is there.
+    """Which part of which file is meant; one of `uri`, `data` and `files` is there.
 
-    Wherever it is opened, `policy` says what the manifest may name, and `limits` how much of it is
-    read and for how long.
+    Wherever it is opened, `policy` says what the manifest may name, and `limits` how much of a file
+    is read and for how long. `files` are several that are one recording, each one channel of it, in
+    their order and as the manifest names them.
     """
 
     uri: str | None
@@ -45,28 +45,56 @@ class AudioSource:
     channel: int | None = None
     policy: AddressPolicy = field(default_factory=AddressPolicy)
     limits: Limits = field(default_factory=Limits)
+    files: tuple[str, ...] = ()
 
     @staticmethod
     def of_cell(value: Mapping[str, Any]) -> AudioSource:
         """Undo `asdict`."""
         policy = {**value["policy"], "allow": tuple(value["policy"]["allow"])}
         own = {"policy": AddressPolicy(**policy), "limits": Limits(**value["limits"])}
-        return AudioSource(**{**value, **own})
+        return AudioSource(**{**value, **own, "files": tuple(value["files"] or ())})
+
+    @property
+    def is_read_again(self) -> bool:
+        """Whether it can be fetched once more, where it is named and not held."""
+        return self.data is None
+
+    def member(self, channel: int) -> AudioSource:
+        """One of the files alone, counted from 0; the others are not opened.
+
+        Raises:
+            BadRow: `bad_span`, there are fewer.
+        """
+        if not 0 <= channel < len(self.files):
+            raise BadRow(
+                "bad_span",
+                f"channel {channel} of a list of {len(self.files)} files, each one channel; "
+                "channels count from 0: correct the row's channel, or audio.channel",
+            )
+        return replace(self, files=(self.files[channel],))
 
     @contextmanager
     def open(self, max_duration_s: float = inf) -> Iterator[AudioStream]:
         """The audio as a stream; see `AudioStream` and `open_uri` for what is raised."""
-        if self.uri is None:
-            with AudioStream(
-                io.BytesIO(self.data or b""), self.start_s, self.end_s, max_duration_s, self.channel
-            ) as stream:
-                yield stream
-            return
-        with (
-            open_uri(self.uri, self.limits, self.policy) as file,
-            AudioStream(file, self.start_s, self.end_s, max_duration_s, self.channel) as stream,
-        ):
-            yield stream
+        with ExitStack() as opened:
+            file: BinaryIO | list[ChannelFile]
+            if self.files:
+                file = [opened.enter_context(self._file(name)) for name in self.files]
+            elif self.uri is None:
+                file = io.BytesIO(self.data or b"")
+            else:
+                file = opened.enter_context(open_uri(self.uri, self.limits, self.policy))
+            stream = AudioStream(file, self.start_s, self.end_s, max_duration_s, self.channel)
+            yield opened.enter_context(stream)
+
+    @contextmanager
+    def _file(self, name: str) -> Iterator[ChannelFile]:
+        """One of the files; together they are held as far as one file would be."""
+        uri, blocks_from = resolve(name, self.policy.base), BLOCKS_FROM_BYTES // len(self.files)
+        with looked_for(name, self.policy):
+            opened = open_uri(uri, self.limits, self.policy, blocks_from)
+            with opened as file:
+                yield ChannelFile(file, name)
 
 
 @dataclass(frozen=True)
@@ -95,8 +123,8 @@ def source_of(
 
     Args:
         row: `audio` is a path, a URI, bytes, ``{"bytes", "path"}``, samples, see `encoded_samples`,
-            or text that holds audio, see `is_embedded`; `channel_of` says which columns choose a
-            channel instead of the mix of all.
+            text that holds audio, see `is_embedded`, or a list of files, see `listed_files`;
+            `channel_of` says which columns choose a channel instead of the mix of all.
         policy: where the manifest is, and what it may name.
         limits: of bytes and time.
 
@@ -104,12 +132,17 @@ def source_of(
         BadRow: `missing_value`, `bad_manifest_row`, `bad_span` or `forbidden_address`.
     """
     limits = limits or Limits()
-    value = _audio_value(row)
+    value = audio_value(row)
     start_s, end_s = span_of(row)
     wanted = channel_of(row)
     channel = None if wanted == "mix" else wanted
     if isinstance(value, str) and is_embedded(value):
         value = embedded_audio(value, limits.max_bytes)
+    if isinstance(value, tuple):
+        source = AudioSource(None, None, start_s, end_s, None, policy, limits, value)
+        for name in value:
+            policy.check(resolve(name, policy.base))
+        return source if channel is None else source.member(channel)
     if isinstance(value, bytes):
         return AudioSource(None, value, start_s, end_s, channel, policy, limits)
     uri = resolve(value, policy.base)
@@ -184,7 +217,9 @@ def _marks(stream: AudioStream, row: Mapping[str, Any], found_s: float) -> Marks
     marks = stream.marks
     declared_s = _declared_s(row)
     if declared_s is not None and declared_s - found_s > SHORT_S:
-        marks[INPUT_SHORT_BY_S] = round(declared_s - found_s, 6)
+        # a file of several may be shorter by more
+        short_s = float(marks.get(INPUT_SHORT_BY_S, 0.0)) if stream.is_padded else 0.0
+        marks[INPUT_SHORT_BY_S] = round(max(declared_s - found_s, short_s), 6)
     return marks
 
 
@@ -235,41 +270,3 @@ def span_of(row: Mapping[str, Any]) -> tuple[float, float | None]:
         return float(start or 0.0), None if end is None else float(end)
     except (TypeError, ValueError, OverflowError) as fault:
         raise BadRow("bad_span", f"{fault}; start_s and end_s are numbers of seconds") from fault
-
-
-def audio_name(row: Mapping[str, Any]) -> str:
-    """The name of a row's audio as it stands in the manifest; "" where that is no plain text."""
-    value = next((row[name] for name in AUDIO_COLUMNS if row.get(name) is not None), None)
-    if isinstance(value, dict):
-        value = value.get("path")
-    return value if isinstance(value, str) and not is_embedded(value) else ""
-
-
-def _audio_value(row: Mapping[str, Any]) -> bytes | str:
-    """What names or holds the audio of a row."""
-    value = next((row[name] for name in AUDIO_COLUMNS if row.get(name) is not None), None)
-    if isinstance(value, str) and value.startswith(("{", "[")):
-        try:  # a column of mixed kinds arrives as JSON
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    rates = row
-    if isinstance(value, dict):
-        is_told = any(value.get(name) is not None for name in RATE_COLUMNS)
-        rates = value if is_told else row
-        array = value.get("array")
-        held = value.get("bytes")
-        value = held or (value.get("path") if array is None else array)
-        if isinstance(held, str) and held and not is_embedded(held):  # as JSON can hold them
-            value = f"data:;base64,{held}"
-    if isinstance(value, list | np.ndarray):
-        return encoded_samples(value, rates)
-    if value is None or value == "":
-        raise BadRow("missing_value", "column 'audio' is null or empty; give a path, URI or bytes")
-    if not isinstance(value, bytes | str):
-        raise BadRow(
-            "bad_manifest_row",
-            f"column 'audio' holds a {type(value).__name__}; give a path, a URI, bytes, "
-            "{bytes, path}, or samples beside their sampling_rate",
-        )
-    return value

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from actors.batch.audio_values import audio_name
 from actors.batch.schema import MOST_CHANNELS
-from actors.inputs.audio import LoadedAudio, audio_name, load_stream, source_of
+from actors.inputs.audio import AudioSource, LoadedAudio, load_stream, source_of
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits, looked_for
 from uniaudio2.audio.spans import SpanRule
@@ -43,8 +44,9 @@ def load_channels(
             than `MOST_CHANNELS`.
     """
     source = source_of(row, policy, limits)
+    if source.files:
+        return _load_files(source, row, max_duration_s, rule, wanted)
     found: dict[int, LoadedAudio | BadRow] = {}
-    is_read_again = source.uri is not None
     with looked_for(audio_name(row), policy), source.open(max_duration_s) as stream:
         if wanted is None:
             wanted = range(stream.channels)
@@ -58,10 +60,33 @@ def load_channels(
             try:
                 stream.take(channel)
                 own = replace(source, channel=channel)
-                loaded = load_stream(stream, own, row, rule)
-                if is_read_again and len(wanted) > _MOST_WAVES:
-                    loaded = replace(loaded, wave=None, source=own)
-                found[channel] = loaded
+                found[channel] = _held(load_stream(stream, own, row, rule), own, len(wanted))
             except BadRow as error:
                 found[channel] = error
     return found
+
+
+def _load_files(
+    source: AudioSource,
+    row: Mapping[str, Any],
+    max_duration_s: float,
+    rule: SpanRule | None,
+    wanted: Sequence[int] | None,
+) -> dict[int, LoadedAudio | BadRow]:
+    """Each of several files by itself: as long as it is, and with its own error."""
+    wanted = range(len(source.files)) if wanted is None else wanted
+    found: dict[int, LoadedAudio | BadRow] = {}
+    for channel in wanted:
+        try:
+            own = source.member(channel)
+            with own.open(max_duration_s) as stream:
+                found[channel] = _held(load_stream(stream, own, row, rule), own, len(wanted))
+        except BadRow as error:
+            found[channel] = error
+    return found
+
+
+def _held(loaded: LoadedAudio, source: AudioSource, channels: int) -> LoadedAudio:
+    """What was loaded, without its wave where there would be too many of them."""
+    is_dropped = source.is_read_again and channels > _MOST_WAVES
+    return replace(loaded, wave=None, source=source) if is_dropped else loaded

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from torch import Tensor
 
+from actors.batch.audio_values import holds_lists_of_text, list_text, listed_files
 from actors.batch.intermediate_store import read_kept
 from actors.batch.schema import (
     ALWAYS,
@@ -187,6 +188,9 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
 def _audio_name(cell: pa.Scalar) -> str | None:
     if pa.types.is_struct(cell.type) and cell.is_valid and "path" in cell:
         cell = cell["path"]
+    if holds_lists_of_text(cell.type):
+        files = listed_files(shown_value(cell))
+        return list_text(files) if files else None
     # bytes and samples are not copied, only to be dropped
     is_name = not (_is_bytes(cell.type) or pa.types.is_nested(cell.type))
     value = shown_value(cell) if is_name else None

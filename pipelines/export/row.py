@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import inf
@@ -11,8 +11,9 @@ from typing import Any, get_args
 
 import soundfile
 
+from actors.batch.audio_values import listed_files
 from actors.batch.schema import AUDIO_COLUMNS, AUDIO_PATH, INPUT_DURATION_S
-from actors.inputs.audio import span_of
+from actors.inputs.audio import load_wave, span_of
 from actors.inputs.channels import channel_of
 from actors.stages.write import AudioFormat, file_stem
 from actors.storage.addresses import AddressPolicy, resolve, tar_of
@@ -60,6 +61,13 @@ def _header(data: bytes) -> Any:
         return soundfile.info(io.BytesIO(data))
     except RuntimeError as fault:  # of libsndfile, which may quote what it read
         raise BadRow("unreadable_audio", "its audio cannot be decoded") from fault
+
+
+def _duration_s(facts: Mapping[str, Any]) -> float:
+    value = facts.get(INPUT_DURATION_S)
+    if not isinstance(value, float) or not 0 <= value < inf:
+        raise BadRow("missing_value", "input_duration_s is not a number of seconds")
+    return value
 
 
 class Sounds:
@@ -129,21 +137,28 @@ class Sounds:
         return read_members(self.storage, path)
 
     def _given(self, name: str, facts: Mapping[str, Any]) -> Sound:
+        if files := listed_files(name):
+            return self._mixed(files, facts)
         uri = self._address(name)
         policy = AddressPolicy(self.base or "", self.allow, tar_of(uri))
         policy.check(uri)
         start_s, end_s = span_of(facts)
         wanted = channel_of(facts)
         channel = None if wanted == "mix" else wanted
-        duration_s = facts.get(INPUT_DURATION_S)
-        if not isinstance(duration_s, float) or not 0 <= duration_s < inf:
-            raise BadRow("missing_value", "input_duration_s is not a number of seconds")
+        duration_s = _duration_s(facts)
         # other toolkits can say a span, but neither a part of a tar nor one channel of a file
         if self.copy or channel is not None or "#bytes=" in uri:
             data = fetch(uri, MAX_BYTES, policy)
             wave = decode_audio(data, start_s, end_s, inf, channel)
             return Sound(encode_audio(wave), "flac", "", 0.0, duration_s)
         return Sound(None, "", uri, start_s, duration_s, policy)
+
+    def _mixed(self, files: Sequence[str], facts: Mapping[str, Any]) -> Sound:
+        """Several files that are one recording: what of them was heard, as a file of the export."""
+        policy = AddressPolicy(self.base or "", self.allow)
+        row = {**facts, AUDIO_COLUMNS[0]: [self._address(file) for file in files]}
+        wave = load_wave(row, policy, inf)
+        return Sound(encode_audio(wave), "flac", "", 0.0, _duration_s(facts))
 
     def _address(self, name: str) -> str:
         if self.base is None and resolve(name, "/x") != name:

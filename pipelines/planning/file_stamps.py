@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.batch.audio_values import holds_lists_of_text, holds_text, listed_files
 from actors.batch.schema import AUDIO_COLUMNS, CODE_PATHS
 from actors.storage.addresses import (
     LOCAL,
@@ -34,6 +35,7 @@ _LONGEST_NAME = 4096
 _MISSING = file_stamp("missing")
 
 _Facts = Mapping[str, Any]
+_Name = str | list[str | None] | None
 
 
 class FileStamps:
@@ -75,7 +77,8 @@ class FileStamps:
             names = _paths(table, name)
             if names is None:
                 continue
-            for row, stamp in enumerate(self._of_names(names, policy)):
+            flat, lists = _flattened(names)
+            for row, stamp in enumerate(_of_lists(self._of_names(flat, policy), lists)):
                 if stamp != NO_STAMP:
                     stamps[row] = (
                         stamp if stamps[row] == NO_STAMP else file_stamp(stamps[row], stamp)
@@ -187,8 +190,34 @@ def _stat(row: tuple[int, str]) -> tuple[int, bytes]:
     return place, file_stamp(facts.st_size, facts.st_mtime_ns)
 
 
-def _paths(table: pa.Table, name: str) -> Sequence[str | None] | None:
-    """The names in a column; None where it has none."""
+def _flattened(names: Sequence[_Name]) -> tuple[list[str | None], dict[int, int]]:
+    """Names one behind the other, and how many files each row that lists several has."""
+    flat: list[str | None] = []
+    lists: dict[int, int] = {}
+    for row, name in enumerate(names):
+        files = listed_files(name)
+        if files:
+            lists[row] = len(files)
+            flat.extend(files)
+        else:
+            flat.append(name if isinstance(name, str) else None)
+    return flat, lists
+
+
+def _of_lists(stamps: Sequence[bytes], lists: Mapping[int, int]) -> list[bytes]:
+    """Stamps of files as stamps of rows: one of all the files that a row lists."""
+    if not lists:
+        return list(stamps)
+    left, found = iter(stamps), []
+    for row in range(len(stamps) - sum(lists.values()) + len(lists)):
+        own = [next(left) for _ in range(lists.get(row, 1))]
+        is_seen = len(own) > 1 and any(stamp != NO_STAMP for stamp in own)
+        found.append(file_stamp(*own) if is_seen else own[0])
+    return found
+
+
+def _paths(table: pa.Table, name: str) -> Sequence[_Name] | None:
+    """The names in a column, or lists of them; None where it has none."""
     if name not in table.column_names:
         return None
     column = table[name]
@@ -203,10 +232,10 @@ def _paths(table: pa.Table, name: str) -> Sequence[str | None] | None:
             column = pc.struct_field(column, "path")
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    if not (holds_text(column.type) or holds_lists_of_text(column.type)):
         return None
     try:
-        names: list[str | None] = column.to_pylist()
+        names: list[_Name] = column.to_pylist()
     except UnicodeDecodeError:
         return None  # text that is none is a fault of its row
     return names

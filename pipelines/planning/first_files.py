@@ -54,7 +54,7 @@ class FirstFiles:
         """
         if self._pointers and len(self._pointers) == self.looked_at:
             raise UsageError(
-                f"{uri}: the audio of its first {self.looked_at} rows is not there: "
+                f"{uri}: the first {self.looked_at} files that its rows name are not there: "
                 f"{quoted(self._pointers[0])} is {POINTER}; `--set input.refused=rows` starts all "
                 "the same"
             )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.batch.audio_values import LIST_OF_TEXT, holds_lists_of_text, holds_text, names_in
 from actors.batch.sample_arrays import holds_samples
 from actors.batch.schema import AUDIO_COLUMNS, CODE_PATHS
 from actors.storage.addresses import AddressPolicy, local_path, refused_names, remedy, resolve
@@ -106,9 +107,10 @@ class AddressScan:
 
 def _paths(column: pa.ChunkedArray) -> list[object]:
     """The first values of a column that can be paths: a struct may hold the bytes beside them."""
-    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    is_text = holds_text(column.type) or holds_lists_of_text(column.type)
     with suppress(UnicodeDecodeError):
-        return list(column.slice(0, LOOKED_AT).to_pylist()) if is_text else []
+        values = column.slice(0, LOOKED_AT).to_pylist() if is_text else []
+        return [name for value in values for name in names_in(value)]
     return []
 
 
@@ -122,15 +124,17 @@ def _names(column: pa.ChunkedArray, policy: AddressPolicy) -> Iterator[str]:
         column = pc.struct_field(column, "path")
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    if holds_lists_of_text(column.type):
+        column = pc.list_flatten(column)
+    if not holds_text(column.type):
         return
     try:
         far = pc.match_substring(column, "://")
         if policy.is_remote:
             up = pc.or_(pc.starts_with(column, "/"), pc.match_substring(column, ".."))
-            far = pc.or_(far, up)
-        # a column of mixed kinds arrives as JSON text, whose path is looked at when it is loaded
-        names = column.filter(pc.fill_null(far, False)).to_pylist()
-        yield from (name for name in names if not is_embedded(name))
+            far = pc.or_(pc.or_(far, up), pc.match_substring_regex(column, LIST_OF_TEXT))
+        # of other values in JSON text, as of mixed kinds, the path is looked at when it is loaded
+        for value in column.filter(pc.fill_null(far, False)).to_pylist():
+            yield from (name for name in names_in(value) if not is_embedded(name))
     except UnicodeDecodeError:
         return  # text that is none is a fault of its row

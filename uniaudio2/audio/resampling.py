@@ -16,7 +16,7 @@ import functools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 
 import numpy as np
 import soxr
@@ -208,6 +208,17 @@ def resampled(blocks: Iterable[Tensor], rate: int, target: int = SAMPLE_RATE) ->
         return blocks
     chunks = _in_tiles if _has_filter_bank(rate, target) else _by_soxr
     return chunks(blocks, rate, target)
+
+
+def unified(parts: Iterable[tuple[Tensor, int]], rate: int) -> Iterator[Tensor]:
+    """Bring a mono wave whose rate may change on the way to one rate.
+
+    Args:
+        parts: blocks ``[N]`` float32, each with its rate in Hz.
+        rate: the wanted one.
+    """
+    for own, group in groupby(parts, key=lambda part: part[1]):
+        yield from resampled((wave for wave, _ in group), own, rate)
 
 
 def seconds(samples: int) -> float:

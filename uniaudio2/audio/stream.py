@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from uniaudio2.audio.channel_files import ChannelFile, ChannelFiles
 from uniaudio2.audio.containers.stored import Undecodable
-from uniaudio2.audio.decoders.block import Block
+from uniaudio2.audio.decoders.block import Block, Decoder
 from uniaudio2.audio.decoders.opening import open_decoder
 from uniaudio2.audio.mixing import Channel, Downmix
-from uniaudio2.audio.resampling import SAMPLE_RATE, resampled
+from uniaudio2.audio.resampling import SAMPLE_RATE, resampled, unified
 from uniaudio2.audio.sniff import HEAD_BYTES, looks_like
 from uniaudio2.errors import BadRow
 
 MAX_DURATION_S = 3600.0
 LONGEST_STREAM_S = 86_400.0
+PADDED = "padded"
 SHORT_S = 0.1  # manifests round their times, and codecs pad
 
 
@@ -31,7 +32,7 @@ class AudioStream:
     Any span is the slice of the whole read, sample for sample.
 
     Args:
-        file: binary and seekable.
+        file: binary and seekable; or several, the channels of one recording, see `ChannelFiles`.
         start_s: first second of the span.
         end_s: its end, or None for the end of the file.
         max_duration_s: longest span that is accepted.
@@ -51,7 +52,7 @@ class AudioStream:
 
     def __init__(
         self,
-        file: BinaryIO,
+        file: BinaryIO | Sequence[ChannelFile],
         start_s: float = 0.0,
         end_s: float | None = None,
         max_duration_s: float = MAX_DURATION_S,
@@ -63,13 +64,8 @@ class AudioStream:
         self._downmix = Downmix("mix" if channel is None else channel)
         self._mix_mark: str | None = None
         self._file = file
-        file.seek(0)
-        self._kind = looks_like(file.read(HEAD_BYTES))
-        self._size = file.seek(0, os.SEEK_END)
-        if not self._size:
-            raise BadRow("empty_audio", "the file is 0 bytes long; give a file with audio")
-        with self._typed():
-            self._decoder = open_decoder(file)
+        self._about = _about(file)
+        self._decoder = self._opened()
         try:
             self.rate = self._decoder.rate
             self._first, self._stop = self._span()
@@ -108,8 +104,18 @@ class AudioStream:
         """Begin anew, with one channel alone; marks stay."""
         self._mix_mark, self._downmix = self._downmix.mark, Downmix(channel)
         self._decoder.close()
+        self._decoder = self._opened()
+
+    def _opened(self) -> Decoder:
         with self._typed():
-            self._decoder = open_decoder(self._file)
+            if isinstance(self._file, Sequence):
+                return ChannelFiles(self._file)
+            return open_decoder(self._file)
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether one of several files was shorter, by more than manifests and codecs round."""
+        return self._decoder.marks.padded > SHORT_S * self.rate
 
     @property
     def marks(self) -> dict[str, float | bool | str]:
@@ -118,16 +124,18 @@ class AudioStream:
         ``input_damaged_s``: seconds of silence that stand for what could not be decoded.
         ``input_short_by_s``: seconds that were announced, by the header or as the span's end, and
         are not there. ``input_unfinished``: True where the header was never completed.
-        ``input_mix``: what `Downmix.mark` says.
+        ``input_mix``: what `Downmix.mark` says, else ``padded`` where one of several files is
+        shorter than another, by ``input_short_by_s``, and silent from there on.
         """
         marks: dict[str, float | bool | str] = {}
         if self._decoder.marks.damaged:
             marks["input_damaged_s"] = round(self._decoder.marks.damaged / self.rate, 6)
-        if self._short_s > 0.0:
-            marks["input_short_by_s"] = round(self._short_s, 6)
+        padded_s = self._decoder.marks.padded / self.rate if self.is_padded else 0.0
+        if (short_s := max(self._short_s, padded_s)) > 0.0:
+            marks["input_short_by_s"] = round(short_s, 6)
         if self._decoder.marks.unfinished:
             marks["input_unfinished"] = True
-        if mark := self._mix_mark or self._downmix.mark:
+        if mark := self._mix_mark or self._downmix.mark or (PADDED if padded_s else None):
             marks["input_mix"] = mark
         return marks
 
@@ -207,8 +215,7 @@ class AudioStream:
 
     def _unified(self) -> Iterator[Tensor]:
         mono = ((self._one_channel(block), block.rate) for block in self._decoder.blocks())
-        for rate, group in groupby(mono, key=lambda pair: pair[1]):
-            yield from resampled((values for values, _ in group), rate, self.rate)
+        yield from unified(mono, self.rate)
 
     def _one_channel(self, block: Block) -> Tensor:
         mono = self._downmix.mono(block.values, block.speakers)
@@ -219,11 +226,26 @@ class AudioStream:
         try:
             yield
         except (Undecodable, ValueError, OSError) as fault:
-            like = f", which look like {self._kind}" if self._kind else ""
             raise BadRow(
                 "unreadable_audio",
-                f"{fault} ({self._size} bytes{like}); docs/audio-formats.md lists what can be read",
+                f"{fault}{self._about}; docs/audio-formats.md lists what can be read",
             ) from fault
+
+
+def _about(file: BinaryIO | Sequence[ChannelFile]) -> str:
+    """The size of a file and what it looks like, for a message; of several each says it itself.
+
+    Raises:
+        BadRow: `empty_audio`.
+    """
+    if isinstance(file, Sequence):
+        return ""
+    file.seek(0)
+    kind = looks_like(file.read(HEAD_BYTES))
+    size = file.seek(0, os.SEEK_END)
+    if not size:
+        raise BadRow("empty_audio", "the file is 0 bytes long; give a file with audio")
+    return f" ({size} bytes{f', which look like {kind}' if kind else ''})"
 
 
 def _empty() -> BadRow:

@@ -43,7 +43,7 @@ from pipelines.manifest.tables.text_lines import (
     long_line_message,
     text_file,
 )
-from pipelines.manifest.toolkits.json_rows import LAYOUTS, layout_of, named_row, one_file_row
+from pipelines.manifest.toolkits.json_rows import LAYOUTS, layout_of, listed_row, named_row
 from pipelines.manifest.toolkits.lhotse import is_lhotse, lhotse_row, unread_fields
 from uniaudio2.shown import listed
 
@@ -163,7 +163,7 @@ class _Objects:
             return self._alike(lhotse_row(value))
         layout = layout_of(value) if self.takes_names else None
         if layout is None:
-            return one_file_row(value)
+            return listed_row(value)
         self.layouts.add(layout)
         return named_row(value, layout)
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from actors.batch.audio_values import list_text
 from actors.batch.schema import AUDIO_COLUMNS
 from actors.inputs.channels import channel_of
 from pipelines.manifest.tables.audio_names import is_audio_name
@@ -51,14 +52,14 @@ def archive_fault(name: str) -> str:
     return ""
 
 
-def one_file_row(row: Row) -> Row | str:
-    """A row whose audio is a list of files as one that names a single file.
+def listed_row(row: Row) -> Row | str:
+    """A row whose audio is a list of files, with that list as text.
 
-    Such files hold the channels of one recording, one each, as in NeMo's manifests; which of them
-    is heard follows from the column that chooses a channel.
+    Such files hold the channels of one recording, one each, as in NeMo's manifests. Where a column
+    of the row chooses one of them, the row names that one alone.
 
     Returns:
-        the row, with all of the chosen file to be heard; or what is wrong with it.
+        the row, or what is wrong with it.
     """
     column = next((name for name in AUDIO_COLUMNS if row.get(name) is not None), "")
     files = row.get(column)
@@ -70,9 +71,11 @@ def one_file_row(row: Row) -> Row | str:
         channel = channel_of(row)
     except BadRow as error:
         return error.message
-    if isinstance(channel, int) and 0 <= channel < len(files):
+    if not isinstance(channel, int):
+        return {**row, column: list_text(files)}
+    if 0 <= channel < len(files):
         return {**row, column: files[channel], "audio_channel": "mix"}
     return (
-        f"{column} is a list of {len(files)} files, the channels of one recording; choose one with "
-        "channel_selector, from 0, or mix them into one file (`sox -m`)"
+        f"{column} is a list of {len(files)} files, the channels of one recording, and channel "
+        f"{channel} is none of them; channels count from 0"
     )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
+from actors.batch.audio_values import list_text
 from pipelines.manifest.tables.audio_names import is_audio_name
 from pipelines.manifest.tables.row_tables import NumberedRows, Row, fault_row, table_of_rows
 from pipelines.manifest.tables.scan import Scan
@@ -130,12 +131,8 @@ def _row(name: str, rest: str) -> Row:
     if not rest:
         return fault_row(name, "an entry without a path; each line is a name and a path")
     files = rest.split()
-    if len(files) > 1 and all(map(is_audio_name, files)):
-        return fault_row(
-            name,
-            f"{len(files)} files, the channels of one recording; write them into one file, or give "
-            "each a line",
-        )
+    if len(files) > 1 and all(map(is_audio_name, files)):  # the channels of one recording
+        rest = list_text(files)
     return {"id": name, "audio": rest}
 
 

@@ -10,6 +10,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from actors.batch.audio_values import list_text
 from pipelines.manifest.toolkits.lhotse_sets import NO_RECORDING
 from uniaudio2.audio.content import LOOK_BYTES, holds_audio
 
@@ -79,6 +80,8 @@ def _recording_row(
     """A recording as a row; of its `channels` alone, all of them where that is None."""
     if recording.get("transforms"):
         return "recording with transforms; write the changed audio with `save_audios` first"
+    if listed := _listed(recording, channels):
+        return listed
     source = _source_with(recording["sources"], channels)
     if isinstance(source, str):
         return source
@@ -116,15 +119,35 @@ def _source_with(
     """The one source of a recording that holds the channels of a cut, or why there is none."""
     if len(sources) == 1:
         return sources[0]
-    holding = [
-        source for source in sources if channels is None or set(source["channels"]) & {*channels}
-    ]
+    holding = _holding(sources, channels)
     if len(holding) == 1:
         return holding[0]
     return (
-        f"recording of {len(sources)} files, {len(holding)} of which hold what is to be heard; cut "
-        "it into MonoCuts, each of one channel, or join the files with `save_audios` first"
+        f"recording of {len(sources)} files, {len(holding)} of which hold what is to be heard, not "
+        "each as a file of one channel; cut it into MonoCuts, each of one channel, or join the "
+        "files with `save_audios` first"
     )
+
+
+def _holding(
+    sources: list[Mapping[str, Any]], channels: list[Any] | None
+) -> list[Mapping[str, Any]]:
+    """The sources of a recording that hold channels of a cut."""
+    return [
+        source for source in sources if channels is None or set(source["channels"]) & {*channels}
+    ]
+
+
+def _listed(recording: Mapping[str, Any], channels: list[Any] | None) -> dict[str, Any] | None:
+    """A recording in several files of one channel as a row that lists them, by their channels."""
+    if len(recording["sources"]) < 2:
+        return None
+    holding = _holding(recording["sources"], channels)
+    is_each_one = all(one["type"] in _SOURCES and len(one["channels"]) == 1 for one in holding)
+    if len(holding) < 2 or not is_each_one:
+        return None
+    holding.sort(key=lambda one: int(one["channels"][0]))
+    return {"id": recording["id"], "audio": list_text([one["source"] for one in holding])}
 
 
 def _held(name: str, text: Any) -> dict[str, Any] | str:

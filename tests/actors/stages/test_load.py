@@ -251,7 +251,10 @@ def test_tokens_stand_in_for_audio(tmp_path: Path) -> None:
     [
         ({"audio": ""}, "missing_value"),
         ({"audio": 5}, "bad_manifest_row"),
-        ({"audio": ["a.wav"]}, "bad_manifest_row"),
+        ({"audio": ["a.wav", 3]}, "bad_manifest_row"),
+        ({"audio": ["a.wav", ""]}, "bad_manifest_row"),
+        ({"audio": ["a.wav"] * 33}, "bad_span"),
+        ({"audio": ["a.wav", "nosuch://x/a.wav"]}, "unreadable_file"),
         ({"audio": "nosuch://x/a.wav"}, "unreadable_file"),
         ({"audio": "github://a/b.wav"}, "unreadable_file"),
         ({"audio": "/dev/zero"}, "unreadable_file"),

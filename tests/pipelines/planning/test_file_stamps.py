@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from actors.batch.audio_values import list_text
 from actors.storage.object_store import Storage
 from pipelines.planning.file_stamps import FileStamps
 from pipelines.planning.row_keys import NO_STAMP
@@ -60,3 +61,19 @@ def test_what_cannot_be_looked_at_has_no_stamp(tmp_path: Path) -> None:
         "data:audio/wav;base64,UklGRg==",
     ]
     assert stamps_of(names, str(tmp_path)) == [NO_STAMP] * 4
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_every_file_of_a_list_is_looked_at(tmp_path: Path, as_text: bool) -> None:
+    for name in ("a.wav", "b.wav", "c.wav"):
+        (tmp_path / name).write_bytes(b"one")
+    lists = [["a.wav", "b.wav"], ["b.wav", "c.wav"], ["c.wav"]]
+    names = [list_text(files) for files in lists] if as_text else lists
+    table = pa.table({"audio": [*names, None]})
+    first, second, single, none = FileStamps(TASK).of_rows(table, str(tmp_path))
+    assert len({first, second, single, NO_STAMP}) == 4
+    assert (none, [single]) == (NO_STAMP, stamps_of(["c.wav"], str(tmp_path)))
+    (tmp_path / "a.wav").write_bytes(b"other")
+    changed, *same = FileStamps(TASK).of_rows(table, str(tmp_path))
+    assert changed != first
+    assert same == [second, single, NO_STAMP]

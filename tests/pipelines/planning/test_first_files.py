@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ def test_audio_that_was_not_fetched_is_told_before_the_run(kind: str, tmp_path: 
     if kind == "manifest":
         uri += "/m.jsonl"
         Path(uri).write_text("\n".join(json.dumps({"audio": name}) for name in names))
-    with pytest.raises(UsageError, match=r"first 8 rows is not there: '0.wav'.*`git lfs pull`"):
+    with pytest.raises(
+        UsageError, match=r"first 8 files that its rows name are not there: '0.wav'.*`git lfs pull`"
+    ):
         make_plan(uri, TOKENIZE)
     assert make_plan(uri, TOKENIZE, rules=InputRules(refused="rows")).rows == 20
     (tmp_path / "1.wav").write_bytes(wav_bytes(tone(0.1)))  # some are there: the others fail alone
@@ -50,3 +53,15 @@ def test_few_files_are_looked_at_and_only_those_that_may_be_named(tmp_path: Path
     elsewhere = FirstFiles()
     elsewhere.look([str(tmp_path / "a")], AddressPolicy("s3://bucket/x"))
     assert elsewhere.looked_at == 0
+
+
+def test_the_files_of_lists_are_among_the_first(tmp_path: Path) -> None:
+    names = [[f"{row}a.wav", f"{row}b.wav"] for row in range(3)]
+    for name in chain.from_iterable(names):
+        (tmp_path / name).write_bytes(POINTER)
+    lines = [json.dumps({"id": str(n), "audio_filepath": files}) for n, files in enumerate(names)]
+    (tmp_path / "m.json").write_text("\n".join(lines))
+    with pytest.raises(
+        UsageError, match=r"first 6 files that its rows name are not there: '0a.wav'"
+    ):
+        make_plan(str(tmp_path / "m.json"), TOKENIZE)

@@ -7,6 +7,7 @@ import base64
 import pyarrow as pa
 import pytest
 
+from actors.batch.audio_values import list_text
 from pipelines.errors import UsageError
 from pipelines.planning.named_addresses import AddressScan
 from uniaudio2.tasks.table import get_task
@@ -33,6 +34,15 @@ def test_structs_dictionaries_and_other_types() -> None:
     assert _refused({"audio": pa.array(["/etc/x"] * 3).dictionary_encode()}, "s3://mine/s") == 3
     assert _refused({"audio": pa.array([b"RIFF"])}, "s3://mine/set") == 0
     assert _refused({"audio": pa.array([{"x": "/etc"}])}, "s3://mine/set") == 0
+
+
+def test_every_file_of_a_list() -> None:
+    lists = [["a.wav", "/etc/passwd"], ["../../x/y", "s3://theirs/z"], ["b.wav"], None]
+    assert _refused({"audio": lists}, "s3://mine/set") == 3
+    texts = [None if files is None else list_text(files) for files in lists]
+    assert _refused({"audio": [*texts, ' [ "/etc/x", "a" ]']}, "s3://mine/set") == 4
+    assert _refused({"audio": texts}, "/data") == 0
+    assert _refused({"audio": [list_text(["a", "http://10.0.0.1/x"])]}, "/data") == 1
 
 
 def test_audio_that_a_text_holds_is_no_address() -> None:

@@ -43,11 +43,13 @@ class Marks:
         damaged: silence that stands for what could not be decoded.
         missing: samples that the header announces and the file does not hold.
         unfinished: the header was never completed, as a killed recorder leaves it.
+        padded: silence behind the shortest of several files, to the end of what was wanted.
     """
 
     damaged: int = 0
     missing: int = 0
     unfinished: bool = False
+    padded: int = 0
 
 
 class Decoder(Protocol):

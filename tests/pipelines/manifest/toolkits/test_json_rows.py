@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.batch.audio_values import listed_files
 from actors.batch.schema import FAULT_COLUMN
 from actors.stages.load import Loader
 from pipelines.config.input_settings import ManifestConfig
@@ -46,23 +47,25 @@ def test_a_nemo_manifest_named_json_however_it_is_written(tmp_path: Path, layout
     assert [row["input"]["text"] for row in rows] == ["text 0", "text 1", "text 2"]
 
 
-def test_a_list_of_one_channel_files_is_heard_where_a_channel_is_chosen() -> None:
+def test_a_list_of_one_channel_files_is_kept_as_text_or_the_one_that_is_chosen() -> None:
     files = ["ch0.wav", "ch1.wav"]
-    one, named, single, unchosen, beyond = _rows(
+    one, named, single, unchosen, mixed, beyond = _rows(
         {"audio_filepath": files, "channel_selector": 1, "text": "x"},
         {"audio_filepath": files, "audio_channel": "left"},
         {"audio_filepath": ["only.wav"]},
         {"audio_filepath": files},
+        {"audio_filepath": files, "channel_selector": "average"},
         {"audio_filepath": files, "channel_selector": 2},
     )
     assert (one["audio_filepath"], one["audio_channel"]) == ("ch1.wav", "mix")
-    assert (one["channel_selector"], one["text"]) == (1, "x")
+    assert (one["channel_selector"], one["text"]) == ("1", "x")
     assert (named["audio_filepath"], named["audio_channel"]) == ("ch0.wav", "mix")
     assert (single["audio_filepath"], single["audio_channel"]) == ("only.wav", None)
-    for number, row in ((4, unchosen), (5, beyond)):
-        assert row[FAULT_COLUMN].startswith(f"line {number}: ")
-        assert "a list of 2 files, the channels of one recording" in row[FAULT_COLUMN]
-        assert "sox -m" in row[FAULT_COLUMN]
+    for row in (unchosen, mixed):
+        assert listed_files(row["audio_filepath"]) == tuple(files)
+        assert row["audio_channel"] is None
+    assert beyond[FAULT_COLUMN].startswith("line 6: ")
+    assert "a list of 2 files, the channels of one recording" in beyond[FAULT_COLUMN]
 
 
 def test_wenet_and_funasr_are_taken_by_their_fields() -> None:

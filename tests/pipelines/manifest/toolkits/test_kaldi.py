@@ -10,6 +10,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.batch.audio_values import listed_files
 from actors.batch.schema import FAULT_COLUMN
 from actors.inputs.audio import load_audio, load_wave
 from actors.stages.load import Loader
@@ -19,7 +20,7 @@ from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.toolkits.kaldi import read_kaldi
 from pipelines.planning.plan import make_plan
-from tests.conftest import tone
+from tests.conftest import tone, wav_bytes
 from uniaudio2.errors import BadRow
 from uniaudio2.tasks.table import get_task
 
@@ -253,10 +254,24 @@ def test_funasr_pairs_share_a_prefix(tmp_path: Path) -> None:
     assert alone.base == str(data)
 
 
-def test_columns_of_several_files_are_a_row_that_fails(tmp_path: Path) -> None:
-    data = _folder(tmp_path / "data", wav_scp="u1 CH0.wav CH1.wav\nu2 my take.wav\n")
+def test_columns_of_several_files_are_one_recording(tmp_path: Path) -> None:
+    """As ESPnet writes them for several microphones; a segment may choose one by its channel."""
+    scp = "u1 CH0.wav CH1.wav\nu2 my take.wav\n"
+    data = _folder(tmp_path / "data", wav_scp=scp)
+    for channel in range(2):
+        wave = tone(1.0) * (1 - channel / 2)
+        (tmp_path / "data" / f"CH{channel}.wav").write_bytes(wav_bytes(wave))
     (source,) = find_sources(data)
     assert source.table is not None
     one, two = source.table.to_pylist()
-    assert "2 files, the channels of one recording" in one[FAULT_COLUMN]
+    assert listed_files(one["audio"]) == ("CH0.wav", "CH1.wav")
     assert two["audio"] == "my take.wav"
+    (tmp_path / "data" / "segments").write_text("s0 u1 0.0 0.5\ns1 u1 0.5 1.0 1\n")
+    (source,) = find_sources(data)
+    assert source.table is not None
+    both, quiet = (
+        load_wave(row, AddressPolicy(source.base), 9.0).abs().max()
+        for row in source.table.to_pylist()
+    )
+    assert float(both) == pytest.approx(0.225, rel=0.01)
+    assert float(quiet) == pytest.approx(0.15, rel=0.01)

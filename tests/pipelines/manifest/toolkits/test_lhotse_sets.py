@@ -19,7 +19,9 @@ from lhotse import (
     SupervisionSet,
 )
 from lhotse.shar import SharWriter
+from lhotse.utils import fastcopy
 
+from actors.batch.audio_values import listed_files
 from actors.batch.schema import FAULT_COLUMN
 from actors.inputs.audio import load_wave
 from actors.stages.load import Loader
@@ -104,8 +106,35 @@ def test_a_cut_names_the_file_of_its_channel(tmp_path: Path) -> None:
     assert [Path(row["audio"]).name for row in rows] == ["ch0.wav", "ch1.wav", "one.wav"]
     RecordingSet.from_file(tmp_path / "x_recordings_dev.jsonl.gz").to_file(tmp_path / "r.jsonl")
     meeting, *_ = _rows(find_sources(str(tmp_path / "r.jsonl"))[0])
-    assert "recording of 2 files" in meeting[FAULT_COLUMN]
-    assert "MonoCuts" in meeting[FAULT_COLUMN]
+    assert [Path(name).name for name in listed_files(meeting["audio"])] == ["ch0.wav", "ch1.wav"]
+
+
+def test_a_multi_cut_is_heard_in_the_files_of_its_channels(tmp_path: Path) -> None:
+    """As Lhotse hears it, averaged; its sources may stand in any order."""
+    for channel in range(3):
+        soundfile.write(tmp_path / f"{channel}.wav", tone(1.0, hz=300.0 + channel), 24_000)
+    sources = [AudioSource("file", [n], str(tmp_path / f"{n}.wav")) for n in (2, 0, 1)]
+    meeting = Recording("m", sources, 24_000, 24_000, 1.0, [0, 1, 2])
+    cut = meeting.to_cut().truncate(offset=0.25, duration=0.5)
+    two = fastcopy(cut, id="two", channel=[0, 2])
+    CutSet.from_cuts([cut, two]).to_file(tmp_path / "cuts.jsonl.gz")
+    (source,) = find_sources(str(tmp_path / "cuts.jsonl.gz"))
+    rows = _rows(source)
+    assert [[Path(name).stem for name in listed_files(row["audio"])] for row in rows] == [
+        ["0", "1", "2"], ["0", "2"],
+    ]  # fmt: skip
+    for row, wanted in zip(rows, (cut, two), strict=True):
+        heard = torch.from_numpy(wanted.load_audio()).mean(0)
+        assert torch.allclose(load_wave(row, AddressPolicy(""), 9.0), heard, atol=1e-6)
+
+
+def test_sources_of_several_channels_each_are_refused(tmp_path: Path) -> None:
+    sources = [AudioSource("file", [0, 1], "a.wav"), AudioSource("file", [2], "b.wav")]
+    meeting = Recording("m", sources, 24_000, 24_000, 1.0, [0, 1, 2])
+    RecordingSet.from_recordings([meeting]).to_file(tmp_path / "r.jsonl")
+    (row,) = _rows(find_sources(str(tmp_path / "r.jsonl"))[0])
+    assert "recording of 2 files" in row[FAULT_COLUMN]
+    assert "MonoCuts" in row[FAULT_COLUMN]
 
 
 def test_a_recording_that_is_missing_is_a_row_that_fails(tmp_path: Path) -> None:
