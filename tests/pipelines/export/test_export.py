@@ -191,6 +191,24 @@ def test_nemo_by_reference_and_with_copies(tmp_path: Path) -> None:
         ] * 4
 
 
+def test_a_recording_in_several_files_is_exported_as_what_was_heard(tmp_path: Path) -> None:
+    for channel in range(2):
+        wave = tone(1.0, 16_000) * (1 - channel / 2)
+        soundfile.write(tmp_path / f"{channel}.wav", wave, 16_000)
+    row = {"id": "r", "audio_filepath": '["0.wav", "1.wav"]', "start_s": 0.25, "end_s": 0.75}
+    out = make_output(
+        str(tmp_path / "asr"), "asr", [row], [torch.zeros(12_000)], ["heard"],
+        [str(tmp_path / "m.json")],
+    )  # fmt: skip
+    assert export_run(out, str(tmp_path / "nemo"), "nemo").rows == 1
+    (source,) = find_sources(str(tmp_path / "nemo" / "manifest.jsonl"))
+    assert source.table is not None
+    (line,) = source.table.to_pylist()
+    wave = load_wave(line, AddressPolicy(source.base), 9.0)
+    assert len(wave) == 12_000
+    assert float(wave.abs().max()) == pytest.approx(0.225, rel=0.01)
+
+
 def test_kaldi(tmp_path: Path) -> None:
     target = tmp_path / "data"
     assert export_run(_spoken(str(tmp_path / "out")), str(target), "kaldi").rows == 5
