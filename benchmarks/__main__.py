@@ -15,6 +15,7 @@ from benchmarks import (
     load,
     manifests,
     pipeline,
+    plan,
     plot,
     record,
     start,
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "load": load.run,
     "manifests": manifests.run,
     "pipeline": pipeline.run,
+    "plan": plan.run,
     "plot": plot.run,
     "start": start.run,
     "trust": trust.run,
@@ -48,10 +50,10 @@ def main() -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="load, manifests, start, trust: measure another checkout beside this one",
+        help="load, manifests, plan, start, trust: measure another checkout beside this one",
     )
     arguments = parser.parse_args()
-    beside = ("load", "manifests", "start", "trust")
+    beside = ("load", "manifests", "plan", "start", "trust")
     more = {"against": arguments.against} if arguments.name in beside else {}
     figures = BENCHMARKS[arguments.name](arguments.quick, **more)
     if arguments.name != "plot":

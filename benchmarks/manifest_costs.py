@@ -90,6 +90,16 @@ def planning(uri: str) -> list[float]:
     return [time.monotonic() - begun, peak_mb() - before_mb, plan.rows]
 
 
+def store(uri: str) -> list[float]:
+    """Seconds until the first unit of a plan and until it is whole, and its rows."""
+    task = module("uniaudio2.tasks.table").get_task("tokenize" if uri.endswith(".tar") else "tts")
+    make_plan = module("pipelines.planning.plan").make_plan
+    begun = time.monotonic()
+    plan = make_plan(uri, task)
+    whole_s = time.monotonic() - begun
+    return [whole_s, whole_s, plan.rows]  # units are there when all are
+
+
 class CountingEncoder:
     """Stands for the codec: a frame a row; notes in a file how many rows it was given."""
 
@@ -138,7 +148,12 @@ def _counted(path: str) -> int:
     return sum(map(int, Path(path).read_text().split()))
 
 
-QUESTIONS = {"amplification": amplification, "planning": planning, "recomputed": recomputed}
+QUESTIONS = {
+    "amplification": amplification,
+    "planning": planning,
+    "recomputed": recomputed,
+    "store": store,
+}
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path.cwd()))

@@ -1,4 +1,5 @@
-"""A store of generated Parquet shards that speaks as much of S3 as reading a corpus takes.
+"""A store of generated Parquet shards and a large tar that speaks as much of S3 as reading them
+takes.
 
 It answers ListObjectsV2, HEAD and GET with ranges, each after a delay, as a store far away does;
 nothing is checked, and nothing can be written.
@@ -8,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import multiprocessing
 import re
+import tarfile
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +23,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-BUCKET = "corpus"
+BUCKET, TAR = "corpus", "tars/large.tar"
+MEMBER_BYTES = 1 << 20
 _PAGE = 1000
 _MARK = b"SHARD000000"
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -28,6 +33,8 @@ _ENTRY = (
     '<ETag>"{number:032x}"</ETag><Size>{size}</Size><StorageClass>STANDARD</StorageClass>'
     "</Contents>"
 )
+_NAME = re.compile(r"train/shard-(\d{6})\.parquet")
+_ASKED = "asked"
 _DATE = "Sun, 01 Nov 2026 00:00:00 GMT"
 
 
@@ -39,11 +46,13 @@ class Shards:
         count: how many there are.
         rows: of each.
         delay_s: before every answer.
+        members: of the tar.
     """
 
     count: int
     rows: int
     delay_s: float
+    members: int = 0
 
     def template(self) -> bytes:
         """A shard, with a mark for its number in every id; pages are not packed, so that a mark
@@ -63,10 +72,28 @@ def _key(number: int) -> str:
     return f"train/shard-{number:06d}.parquet"
 
 
+def _tar_size(members: int) -> int:
+    return members * (tarfile.BLOCKSIZE + MEMBER_BYTES) + 2 * tarfile.BLOCKSIZE
+
+
+def _tar_bytes(members: int, start: int, stop: int) -> bytes:
+    """Bytes of a tar of silent members, from one place to another."""
+    each = tarfile.BLOCKSIZE + MEMBER_BYTES
+    found = bytearray(stop - start)
+    for number in range(start // each, min(members, -(-stop // each))):
+        info = tarfile.TarInfo(f"{number:06d}.wav")
+        info.size = MEMBER_BYTES
+        header, at = info.tobuf(tarfile.USTAR_FORMAT), number * each
+        first, last = max(at, start), min(at + len(header), stop)
+        if first < last:
+            found[first - start : last - start] = header[first - at : last - at]
+    return bytes(found)
+
+
 class _Store:
     def __init__(self, shards: Shards) -> None:
         self.shards, self.data = shards, shards.template()
-        self.requests: dict[str, int] = {}
+        self.asked: dict[str, int] = {}
 
     def listing(self, asked: Mapping[str, list[str]]) -> bytes:
         """A page of ListObjectsV2."""
@@ -87,32 +114,46 @@ class _Store:
             f"<MaxKeys>{most}</MaxKeys>{token}{''.join(found)}</ListBucketResult>"
         ).encode()
 
-    def shard(self, number: int) -> bytes:
-        return self.data.replace(_MARK, b"SHARD%06d" % number)
+    def size(self, key: str) -> int | None:
+        """Size of an object; None where there is none."""
+        if key == TAR and self.shards.members:
+            return _tar_size(self.shards.members)
+        found = _NAME.fullmatch(key)
+        return len(self.data) if found and int(found[1]) < self.shards.count else None
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        """Bytes of an object."""
+        if key == TAR:
+            return _tar_bytes(self.shards.members, start, stop)
+        number = b"SHARD%s" % key[-14:-8].encode()
+        return self.data.replace(_MARK, number)[start:stop]
 
     def answer(self, method: str, target: str, headers: Mapping[str, str]) -> bytes:
         """Status, headers and body."""
         parts = urlsplit(target)
         _, _, key = unquote(parts.path).lstrip("/").partition("/")
-        found = re.fullmatch(r"train/shard-(\d{6})\.parquet", key)
-        kind = "LIST" if not key and method == "GET" else method
-        self.requests[kind] = self.requests.get(kind, 0) + 1
-        if key == "requests":
-            return _response(200, repr(self.requests).encode(), {})
+        if key == _ASKED:
+            return _response(200, json.dumps(self.asked).encode(), {})
+        self.note("LIST" if not key else method, 1)
         if not key:
             return _response(200, self.listing(parse_qs(parts.query)), {})
-        if not found or int(found[1]) >= self.shards.count:
+        size = self.size(key)
+        if size is None:
             return _response(404, b"", {})
-        number = int(found[1])
-        facts = {"ETag": f'"{number:032x}"', "Last-Modified": _DATE, "Accept-Ranges": "bytes"}
+        facts = {"ETag": f'"{hash(key) % 2**64:032x}"', "Last-Modified": _DATE}
+        if match := _NAME.fullmatch(key):
+            facts["ETag"] = f'"{int(match[1]):032x}"'
         if method == "HEAD":
-            return _response(200, b"", {**facts, "Content-Length": str(len(self.data))})
-        data = self.shard(number)
+            return _response(200, b"", {**facts, "Content-Length": str(size)})
+        start, stop, status = 0, size, 200
         if wanted := _RANGE.fullmatch(headers.get("range", "")):
-            start, stop = int(wanted[1]), int(wanted[2] or len(data) - 1) + 1
-            where = f"bytes {start}-{min(stop, len(data)) - 1}/{len(data)}"
-            return _response(206, data[start:stop], {**facts, "Content-Range": where})
-        return _response(200, data, facts)
+            start, stop, status = int(wanted[1]), min(int(wanted[2] or size) + 1, size), 206
+            facts["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+        self.note("bytes", stop - start)
+        return _response(status, self.read(key, start, stop), facts)
+
+    def note(self, what: str, count: int) -> None:
+        self.asked[what] = self.asked.get(what, 0) + count
 
 
 def _response(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -158,3 +199,10 @@ def serving(shards: Shards) -> Iterator[str]:
     finally:
         process.terminate()
         process.join()
+
+
+def asked_of(address: str) -> dict[str, int]:
+    """How often a store was asked so far, by what for, and how many `bytes` of objects it gave."""
+    with urllib.request.urlopen(f"{address}/{BUCKET}/{_ASKED}") as answer:  # noqa: S310 - our own
+        found: dict[str, int] = json.load(answer)
+    return found
