@@ -21,6 +21,7 @@ from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import file_batches
 from actors.prefetch.held_objects import holding
+from actors.prefetch.spilled_hashes import SpilledHashes
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source, fault_of
 from pipelines.manifest.tables.scan import KnownTables
@@ -289,33 +290,32 @@ def _held(source: Source, columns: list[str] | None) -> AbstractContextManager[N
 
 
 class SeenIds:
-    """Ids seen so far as 64-bit hashes: eight bytes an id, whatever its length."""
+    """Ids seen so far as 64-bit hashes, in memory that does not grow with them."""
 
     def __init__(self) -> None:
-        self._blocks: list[npt.NDArray[np.uint64]] = []
-        self._wholes: list[npt.NDArray[np.uint64]] = []
+        self._ids, self._wholes = SpilledHashes(), SpilledHashes()
 
     def noted(self, rows: IndexedRows) -> IndexedRows:
         """The rows themselves, whose ids are remembered."""
-        self._blocks.append(rows.keys["id"].astype(np.uint64))
+        self._ids.add(rows.keys["id"].astype(np.uint64))
         if len(rows.wholes):
-            self._wholes.append(rows.wholes)
+            self._wholes.add(rows.wholes)
         return rows
 
     def have_channels(self) -> bool:
         """Whether any id is that of another one's channel, as rows of channels are named."""
-        if not self._wholes:
+        if not len(self._wholes):
             return False
-        ids, wholes = (np.concatenate(blocks) for blocks in (self._blocks, self._wholes))
-        return bool(np.isin(wholes, ids).any())
+        both = zip(self._wholes.partitions(), self._ids.partitions(), strict=True)
+        return any(np.isin(wholes, ids).any() for wholes, ids in both)
 
     def different(self) -> int:
         """How many different ids there are."""
-        return len(np.unique(np.concatenate(self._blocks))) if self._blocks else 0
+        return sum(len(np.unique(ids)) for ids in self._ids.partitions())
 
     def repeated(self) -> set[int]:
         """Hashes that occur more than once."""
-        if not self._blocks:
-            return set()
-        values, counts = np.unique(np.concatenate(self._blocks), return_counts=True)
-        return {int(value) for value in values[counts > 1]}
+        found: set[int] = set()
+        for ids in self._ids.partitions():
+            found.update(ids[1:][ids[1:] == ids[:-1]].tolist())
+        return found

@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.batch.row_hashes import row_hashes
+from actors.prefetch.spilled_hashes import SpilledHashes
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
+from pipelines.planning import row_index
 from pipelines.planning.plan import make_plan
 from pipelines.planning.row_index import index_rows
 from pipelines.planning.row_keys import row_key
@@ -74,3 +76,20 @@ def test_a_row_without_an_id_is_named_by_its_place(tmp_path: Path) -> None:
     (source,) = find_sources(str(tmp_path / "m.parquet"))
     with pytest.raises(UsageError, match="row 8200 has no id"):
         list(index_rows(source, ROWS))
+
+
+def test_ids_that_repeat_are_found_where_memory_holds_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_index, "SpilledHashes", lambda: SpilledHashes(10))
+    for number in range(3):
+        ids = [f"{number}-{row}" if row else "0" for row in range(50)]
+        texts = [f"{number} {row}" for row in range(50)]
+        pq.write_table(pa.table({"id": ids, "text": texts}), tmp_path / f"{number}.parquet")
+    with pytest.raises(UsageError, match=r"1 ids occur in several files, such as '0'"):
+        make_plan(str(tmp_path), get_task("tts"))
+    ids = [f"a{row // 2}/ch0" if row % 2 else f"a{row // 2}" for row in range(50)]
+    for path in tmp_path.glob("*.parquet"):
+        path.unlink()
+    pq.write_table(pa.table({"id": ids, "text": ids}), tmp_path / "m.parquet")
+    assert make_plan(str(tmp_path), get_task("tts")).has_channel_ids
