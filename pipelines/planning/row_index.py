@@ -117,8 +117,8 @@ class KeptRows(KnownTables, Protocol):
         """Whether something was kept of a source as it is."""
         ...
 
-    def rows(self, source: Source, count: int) -> list[IndexedRows] | None:
-        """What was kept of the first rows of a source; None where they must be read."""
+    def rows(self, source: Source, count: int) -> Iterator[IndexedRows]:
+        """What was kept of the first rows of a source, as far as it holds."""
         ...
 
     def keeping(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 from actors.prefetch.in_order import in_order
 from pipelines.manifest.sources import Source, threads_for
@@ -52,15 +54,37 @@ def indexed_sources(
     answers = in_order(index, asked, threads, lambda one: one[1], _MOST_ROWS)
     for (source, rows), answer in zip(asked, answers, strict=True):
         keeps = kept if kept and stamps.names_none(planned_names(source)) else None
+        known: Iterator[IndexedRows] = iter(())
         if answer is None:
-            known = keeps.rows(source, rows) if keeps else None
-            if known is not None:
-                yield iter(known)
-                continue
-            found = index_rows(source, rows, named.look if named else None, stamps)
+            look = named.look if named else None
+            read = partial(index_rows, source, rows, look, stamps)
+            known = keeps.rows(source, rows) if keeps else known
         else:
             batches, beside = answer
-            found = iter(batches)
+            read = partial(iter, batches)
             if named and beside:
                 named.take(beside)
-        yield keeps.keeping(source, found, rows) if keeps else found
+        yield _with_rest(known, source, rows, read, keeps)
+
+
+def _with_rest(
+    known: Iterator[IndexedRows],
+    source: Source,
+    rows: int,
+    read: Callable[[], Iterator[IndexedRows]],
+    keeps: KeptRows | None,
+) -> Iterator[IndexedRows]:
+    """What was kept of rows, and from where it no longer holds on what is read of them."""
+    place = first = 0
+    for batch in known:
+        place += len(batch)
+        yield batch
+    if place == rows:
+        return
+    for batch in keeps.keeping(source, read(), rows) if keeps else read():
+        behind = first + len(batch)
+        if first >= place:
+            yield batch
+        elif behind > place:
+            yield replace(batch.slice(place - first, len(batch)), wholes=batch.wholes)
+        first = behind

@@ -121,25 +121,23 @@ class KeptPlan:
         """Whether something was kept of a source as it is."""
         return (source.uri, source.identity, index_settings(source)) in self._pieces
 
-    def rows(self, source: Source, count: int) -> list[IndexedRows] | None:
-        """What was kept of the first `count` rows of a source; None where they must be read."""
+    def rows(self, source: Source, count: int) -> Iterator[IndexedRows]:
+        """What was kept of the first `count` rows of a source, as far as it holds."""
         self._is_whole &= count == source.rows
         key = source.uri, source.identity, index_settings(source)
-        found, used, place = list[IndexedRows](), list[str](), 0
+        used, place = list[str](), 0
         for piece in sorted(self._pieces.get(key, ()), key=lambda one: (one.first, -one.count)):
             if piece.first < place or place == count:
                 continue
             table = self._table_of(piece.shard)
             if table is None or piece.first > place:
-                return None
+                return
             rows = min(piece.count, count - place)
-            found.append(_indexed(table.slice(piece.start, rows)))
+            yield _indexed(table.slice(piece.start, rows))
             used.append(piece.shard)
             place += rows
-        if place < count:
-            return None
-        self._used.update(used)
-        return found
+        if place == count:
+            self._used.update(used)
 
     def _table_of(self, shard: str) -> pa.Table | None:
         """The rows of a shard; None where it is not what it was."""

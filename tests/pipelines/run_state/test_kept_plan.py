@@ -249,3 +249,22 @@ def test_an_output_of_an_earlier_build_keeps_none(out: Path) -> None:
     assert kept_plan(Storage(str(out)), {"state": "running"}, fresh=False) is None
     assert kept_plan(Storage(str(out)), {"state": "running"}, fresh=True) is not None
     assert CommitLog(Storage(str(out))).read_run() is None
+
+
+def test_a_source_whose_shards_hold_in_part_is_read_from_there_on(
+    corpus: Path, out: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SHARD_ROWS", 20)
+    monkeypatch.setattr("pipelines.planning.row_index._BATCH_ROWS", 15)
+    uri = corpus / "0.parquet"
+    first = planned(uri, out)
+    shards = [json.loads(path.read_text()) for path in out.rglob("*.json")]
+    (second,) = [one["shard"] for one in shards if one["sources"][0][7] == 30]
+    (out / f"{second}.parquet").write_bytes(b"PAR1")
+    read.clear()
+    again = planned(uri, out)
+    assert told(again) == told(first)
+    assert (again.rows, read) == (ROWS, ["0"])
+    read.clear()
+    assert told(planned(uri, out)) == told(first)
+    assert read == []
