@@ -29,8 +29,10 @@ ROOT = Path(__file__).parents[2]
 BUCKET = "chaos"
 AUDIO_TOLERANCE = 1e-3
 CLIP_S = 0.4
-_PART = re.compile(r"/(?:data|errors)/part-(\d{8})-")
-_COMMIT = re.compile(r"/_log/units/(\d{8})\.json$")
+PART_BYTES = 25_000  # of a few units: parts are merged all the time
+# of units; what merges them is numbered from 90,000,000
+_PART = re.compile(r"/(?:data|errors)/part-([0-8]\d{7})-")
+_COMMIT = re.compile(r"/_log/units/([0-8]\d{7})\.json$")
 _ROW_FIELDS = ("reason_codes", "recon_codes", "finish_reason", "seed", "duration_s")
 
 
@@ -56,6 +58,7 @@ class Job:
         """What follows the command's name."""
         # a unit may be hit many times here, and no row is to be given up for that
         settings = [f"unit_rows={self.unit_rows}", "max_attempts=20", "flow.steps=2"]
+        settings.append(f"parts.target_bytes={PART_BYTES}")
         if self.task == "tts":
             settings.append(f"sampling.max_frames={self.max_frames}")
         sets = [word for setting in settings for word in ("--set", setting)]
