@@ -158,6 +158,13 @@ class Stand:
         """PUTs below an output that took effect, in order."""
         return self.proxy.written(f"/{output.removeprefix('s3://')}/")
 
+    def replaced(self, output: str, path: str) -> bool:
+        """Whether a record says that it holds in the place of another one."""
+        unit = int(path.rpartition("/")[2][:8])
+        merged = [p for p in self.marks(output) if p.startswith("_log/units/9")]
+        runs = [run for p in merged for run in json.loads(self.read(output, p))["replaces"]]
+        return any(first <= unit <= last for first, last in runs)
+
     def commits_made(self, output: str) -> int:
         """How many units are committed, from what passed the proxy."""
         return len({p.path for p in self.written(output) if _COMMIT.search(p.path)})

@@ -181,10 +181,13 @@ class Ordeal:
         return driver.running
 
     def _check_records(self) -> None:
-        """A commit record that was seen once must never change or go."""
+        """A commit record that was seen once must never change, nor go unless another one says
+        that it replaces it."""
         now = self.stand.commit_marks(self.output)
         for path, mark in self._records.items():
-            if now.get(path) != mark:
+            if now.get(path) != mark and (
+                path in now or not self.stand.replaced(self.output, path)
+            ):
                 self.account.changed.append(f"{path} changed")
         self._records = now
 
