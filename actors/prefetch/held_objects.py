@@ -6,12 +6,13 @@ knows which bytes a file will be asked for fetches them in one go and holds them
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
 
 from actors.storage.block_reader import BlockReader
 
@@ -45,7 +46,8 @@ class HeldObject:
     def open(self) -> BinaryIO:
         """The object as a file."""
         if len(self.pieces) == 1 and len(self.pieces[0][1]) == self.size:
-            return io.BytesIO(self.pieces[0][1])
+            # which Arrow reads from without waiting for Python's other threads
+            return cast(BinaryIO, pa.BufferReader(self.pieces[0][1]))
         return cast(BinaryIO, _Reader(self.read, self.size))
 
 
