@@ -52,10 +52,10 @@ def main() -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="load, manifests, plan, start, trust: measure another checkout beside this one",
+        help="of those that compare: another checkout, measured beside this one",
     )
     arguments = parser.parse_args()
-    beside = ("load", "manifests", "plan", "start", "trust")
+    beside = ("driver", "load", "manifests", "plan", "start", "trust")
     more = {"against": arguments.against} if arguments.name in beside else {}
     figures = BENCHMARKS[arguments.name](arguments.quick, **more)
     if arguments.name != "plot":

@@ -6,12 +6,15 @@ planning, streaming, committing, resuming and cleaning up, each run in a process
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import os
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,22 @@ from pipelines.run_state.status import read_status
 from uniaudio2.config import ModelConfig
 
 _ROWS, _QUICK_ROWS = (10_000, 100_000, 1_000_000), (1_000, 10_000)
-_ROW_GROUP, _UNIT_ROWS = 8192, 128
+_ROW_GROUP = 8192
+_BESIDE_ROWS, _QUICK_BESIDE_ROWS = 1_000_000, 10_000
+_FORMER_UNIT_ROWS = 128  # what earlier builds were measured with
+# what another checkout is asked: its own code, its own stages
+_BESIDE = """
+import json, sys
+from pipelines import JobConfig
+from benchmarks.driver import measured
+if __name__ == "__main__":
+    manifest, output, unit_rows = sys.argv[1:]
+    unit_rows = int(unit_rows) or None
+    job = JobConfig(task="text_only", model="tiny", input=manifest, output=output,
+                    unit_rows=unit_rows)
+    seen = {name: measured(name, job) for name in ("run", "run again")}
+    print(json.dumps({name: [one.seconds, one.peak_mib] for name, one in seen.items()}))
+"""
 _LOOK_S = 0.1
 _MIB = 2**20
 
@@ -148,8 +166,52 @@ def measured(name: str, job: JobConfig) -> Seen:
     return seen  # type: ignore[no-any-return] # a pipe has no types
 
 
-def run(quick: bool) -> Mapping[str, float]:
-    """Measure and print; returns the ratios by name."""
+def _beside(build: Path, manifest: Path, output: str, unit_rows: int) -> dict[str, list[float]]:
+    """Seconds and highest memory of a run, and of one that finds all done, by a build's code."""
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
+        script.write(_BESIDE)
+        script.flush()
+        words = [sys.executable, script.name, str(manifest), output, str(unit_rows)]
+        done = subprocess.run(  # noqa: S603 - this project's own code
+            words, cwd=build, env={**os.environ, "PYTHONPATH": str(build)}, check=True,
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    figures: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def _compared(rows: int, other: Path, scratch: Path) -> Mapping[str, float]:
+    """This build and another one, one after the other, over the same manifest."""
+    manifest = text_manifest(scratch, rows)
+    here = Path(__file__).parents[1]
+    ours = _beside(here, manifest, f"{scratch}/ours", 0)
+    theirs = _beside(other, manifest, f"{scratch}/theirs", _FORMER_UNIT_ROWS)
+    for name in ours:
+        print(
+            f"{name:<9}  this build {ours[name][0]:.1f} s, {ours[name][1]:.0f} MiB; "
+            f"the other {theirs[name][0]:.1f} s, {theirs[name][1]:.0f} MiB"
+        )
+    parts = len(list(Path(scratch, "ours/data").iterdir()))
+    print(f"parts: {parts}, {len(list(Path(scratch, 'theirs/data').iterdir()))}")
+    return {
+        "driver.rows_ratio": theirs["run"][0] / ours["run"][0],
+        "driver.again_s": ours["run again"][0],
+        "driver.again_ratio": theirs["run again"][0] / ours["run again"][0],
+        "driver.parts": float(parts),
+    }
+
+
+def run(quick: bool, against: Sequence[Path] = ()) -> Mapping[str, float]:
+    """Measure and print; returns the figures by name.
+
+    Args:
+        quick: fewer rows.
+        against: another checkout of this project, which does the same beside this one.
+    """
+    if against:
+        with tempfile.TemporaryDirectory() as scratch:
+            rows = _QUICK_BESIDE_ROWS if quick else _BESIDE_ROWS
+            return _compared(rows, against[0], Path(scratch))
     sizes = _QUICK_ROWS if quick else _ROWS
     peaks: dict[tuple[str, int], float] = {}
     print(f"{'rows':>9}  {'call':<9}  {'seconds':>8}  {'before MiB':>10}  {'highest MiB':>11}")
@@ -157,7 +219,7 @@ def run(quick: bool) -> Mapping[str, float]:
         for rows in sizes:
             job = JobConfig(
                 task="text_only", model="tiny", input=str(text_manifest(Path(scratch), rows)),
-                output=f"{scratch}/out{rows}", unit_rows=_UNIT_ROWS,
+                output=f"{scratch}/out{rows}",
             )  # fmt: skip
             for name in _CALLS:
                 seen = measured(name, job)

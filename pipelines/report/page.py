@@ -194,7 +194,12 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
     task = recorded_task(run)
     storage = commit_log.storage
     facts = read_rows(
-        storage, totals.data, task.name, totals.trusted if own else None, totals.sizes
+        storage,
+        totals.data,
+        task.name,
+        totals.trusted if own else None,
+        totals.sizes,
+        totals.ok,
     )
     bottleneck = find_bottleneck(timeline, setup) if timeline else None
     base = recorded_base(run)

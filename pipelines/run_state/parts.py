@@ -112,6 +112,27 @@ def tables_of(
             yield _with_ids(table, path)
 
 
+def some_tables_of(
+    data: bytes, path: str, every: int, columns: Columns | None = None, own: bool = False
+) -> Iterator[tuple[int, pa.Table]]:
+    """Every so many groups of the rows of a data part, and the number of each one's first row.
+
+    Args:
+        data: contents of the part.
+        path: of the part, for messages.
+        every: 1 takes all groups, 2 every other.
+        columns: those that are read; None for all.
+        own: see `tables_of`.
+    """
+    with _opened(data, path) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            if group % every == 0:
+                for table in _groups(file, data, path, columns, own, [group]):
+                    yield first, _with_ids(table, path)
+            first += file.metadata.row_group(group).num_rows
+
+
 def table_around(
     data: bytes, path: str, row: int, columns: Columns | None = None, own: bool = False
 ) -> tuple[pa.Table, int]:

@@ -11,8 +11,15 @@ from actors.batch.error_rows import ERRORS_SCHEMA
 from actors.stages.part_file import parquet_bytes
 from actors.storage.object_store import Storage
 from pipelines.report import rows
-from pipelines.report.rows import SAMPLES, WORST_SAMPLES, read_errors, read_rows, word_errors
-from pipelines.run_state.parts import read_part
+from pipelines.report.rows import (
+    SAMPLES,
+    WORST_SAMPLES,
+    rank_of,
+    read_errors,
+    read_rows,
+    word_errors,
+)
+from pipelines.run_state.parts import read_part, table_around
 
 
 def asr_part(names: list[str], heard: str = "one two") -> pa.Table:
@@ -93,3 +100,19 @@ def test_examples_of_errors_are_few_and_short(tmp_path: Path) -> None:
     }  # fmt: skip
     example = found["too_long"][0]
     assert len(example.row_id) + len(example.message) + len(example.input) < 1000
+
+
+def test_of_many_rows_an_even_sample_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some groups of a merged part; what is picked is found again by its number in the part."""
+    monkeypatch.setattr(rows, "MOST_ROWS", 5000)
+    storage, path = Storage(str(tmp_path)), "data/part-90000000-aaaaaaaa.parquet"
+    ids = [f"r{number}" for number in range(20_000)]
+    storage.put(path, parquet_bytes(pa.table({"id": ids, "text": ["x"] * len(ids)})))
+    facts = read_rows(storage, [path], "text_only", rows=len(ids))
+    assert facts.read == 4096 + 20_000 - 4 * 4096  # the first and the last of five groups
+    for pick in facts.samples:
+        table, place = table_around(storage.read(path), path, pick.row)
+        assert table["id"][place].as_py() == ids[pick.row]
+        assert pick.rank == rank_of(ids[pick.row])
