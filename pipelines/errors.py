@@ -2,7 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from uniaudio2.shown import MESSAGE_CHARACTERS, shown
+
+GOES_ON = "the same command goes on where it was"
+NOTHING_DONE = "nothing was computed"
+STAYS = "what is committed stays"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One kind of failure that stops a run, see `pipelines.causes`.
+
+    Attributes:
+        key: for machines; the `cause` of ``--json``.
+        words: for people, first in the line.
+        when: what has happened, for the documentation.
+        remedy: what to do about it, where the place that failed knows nothing better.
+        then: how the line ends: what has become of the work.
+    """
+
+    key: str
+    words: str
+    when: str
+    remedy: str
+    then: str
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the same command does what is left, without a change of it."""
+        return self.then == GOES_ON
 
 
 class Told(Exception):
@@ -17,4 +47,13 @@ class UsageError(Told):
 
 
 class RunFailed(Told):
-    """The run itself stopped; the same command goes on where it was. Exit code 1."""
+    """The run itself stopped. Exit code 1.
+
+    Args:
+        message: one line with value, rule and remedy.
+        cause: the kind of failure; None where there is no table of them, as in an export.
+    """
+
+    def __init__(self, message: str, cause: Cause | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause

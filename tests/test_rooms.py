@@ -47,6 +47,7 @@ ORDER = (
     "pipelines.config",
     "pipelines.planning",
     "pipelines.executor.nodes",
+    "pipelines.executor.network",
     "pipelines.executor",
     "pipelines.run_state",
     "pipelines.progress",

@@ -78,6 +78,11 @@ class Fault:
     kind: FaultKind
     message: str
 
+    @property
+    def stage(self) -> str:
+        """The name of the stage."""
+        return self.message.partition(":")[0]
+
     def to_table(self) -> pa.Table:
         """One row, which every later stage hands on."""
         return pa.table({FAULT: [json.dumps(asdict(self))]})

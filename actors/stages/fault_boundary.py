@@ -18,6 +18,7 @@ from actors.batch.schema import DONE, FAULT, ROW, UNIT, StageColumns, check_tabl
 from actors.batch.stage_times import stamp
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
+from actors.storage.object_store import is_storage_fault
 from uniaudio2.runtime.memory_budget import is_out_of_memory
 from uniaudio2.terminal import say
 
@@ -109,7 +110,7 @@ class FaultBoundary:
 
     def _fault(self, table: pa.Table, fault: Exception, storing: bool) -> pa.Table:
         kind: FaultKind = "out_of_memory" if is_out_of_memory(fault) else "fault"
-        if storing and isinstance(fault, OSError):
+        if storing and is_storage_fault(fault):
             kind = "storage"  # no row is to blame when what came of it cannot be kept
         first_line = (str(fault).strip().splitlines() or [""])[0]
         unit, row = _address(table)

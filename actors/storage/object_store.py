@@ -7,10 +7,12 @@ none. Local disk keeps the same promises with a temporary file and `exclusive_na
 from __future__ import annotations
 
 import errno
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -24,8 +26,34 @@ _FEW, _DELETE_THREADS = 8, 16
 _CONDITIONAL_PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 
 
+_MARK = "of_storage"
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+
 class ObjectExists(Exception):
     """`Storage.create` found an object with other contents at that place."""
+
+
+def is_storage_fault(fault: BaseException) -> bool:
+    """Whether a `Storage` raised it, and not what else a process opens and writes."""
+    return getattr(fault, _MARK, False)
+
+
+def _marking(
+    method: Callable[Concatenate[Storage, _P], _T],
+) -> Callable[Concatenate[Storage, _P], _T]:
+    """Mark the errors that a method of `Storage` raises, for `is_storage_fault`."""
+
+    @functools.wraps(method)
+    def call(self: Storage, /, *given: _P.args, **more: _P.kwargs) -> _T:
+        try:
+            return method(self, *given, **more)
+        except OSError as fault:
+            setattr(fault, _MARK, True)
+            raise
+
+    return call
 
 
 class Storage:
@@ -68,6 +96,7 @@ class Storage:
     def _full_folder(self, path: str) -> str:
         return self._full(path) if path else f"{self._base}/"
 
+    @_marking
     def read(self, path: str, most: int = MOST_BYTES) -> bytes:
         """Read a whole object.
 
@@ -90,6 +119,7 @@ class Storage:
         with self._fs.open(full, "rb") as file:  # asks for the size, as reading at once does
             return bytes(file.read()) if file.size <= most else None
 
+    @_marking
     def exists(self, path: str) -> bool:
         """Tell whether an object is there, asking storage and no cache."""
         full, what = self._full(path), f"looking for {self.uri(path)}"
@@ -107,6 +137,7 @@ class Storage:
             return True
         return False
 
+    @_marking
     def children(self, folder: str) -> list[str]:
         """Objects and folders right in a folder, as sorted paths relative to the root."""
         full, begin = self._full_folder(folder), f"{folder}/" if folder else ""
@@ -122,6 +153,7 @@ class Storage:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    @_marking
     def list(self, prefix: str) -> list[str]:
         """Every object below a folder, as sorted paths relative to the root.
 
@@ -140,6 +172,7 @@ class Storage:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    @_marking
     def put(self, path: str, data: bytes) -> None:
         """Write a whole object at once, replacing what was there."""
         full = self._full(path)
@@ -150,6 +183,7 @@ class Storage:
             lambda: send(self._fs, "pipe_file", len(data), full, data), f"writing {self.uri(path)}"
         )
 
+    @_marking
     def put_file(self, path: str, local: Path) -> None:
         """Write a whole object from a local file, which may be larger than memory."""
         full = self._full(path)
@@ -160,6 +194,7 @@ class Storage:
         what = f"writing {self.uri(path)}"
         retrying(lambda: send(self._fs, "put_file", size, str(local), full), what)
 
+    @_marking
     def create(self, path: str, data: bytes) -> None:
         """Write a whole object only if nothing is there.
 
@@ -201,6 +236,7 @@ class Storage:
             raise FileExistsError(full)
         send(self._fs, "pipe_file", len(data), full, data)
 
+    @_marking
     def has_conditional_writes(self, path: str) -> bool:
         """Tell whether storage itself lets only one of two writers `create` an object, wherever
         they are.
@@ -221,6 +257,7 @@ class Storage:
             self.delete(path)
         return not self._looks_first and self.root.partition("://")[0] in _CONDITIONAL_PROTOCOLS
 
+    @_marking
     def delete_many(self, paths: Sequence[str]) -> None:
         """Remove objects, many in one request where the store can; absent ones are fine.
 
@@ -243,6 +280,7 @@ class Storage:
         with ThreadPoolExecutor(_DELETE_THREADS) as pool:
             list(pool.map(self.delete, paths))
 
+    @_marking
     def delete(self, path: str) -> None:
         """Remove an object; an absent one is fine. Of a link only its name goes."""
         full, what = self._full(path), f"removing {self.uri(path)}"

@@ -306,16 +306,37 @@ app.command()(doctor)
 def _tell(fault: Exception) -> int:
     """Say what else ended a command, which may quote anything; returns its exit code."""
     from actors.storage.file_systems import UnknownFileSystem
-    from pipelines.jobs.signals import is_of_storage, storage_line
+    from actors.storage.object_store import is_storage_fault
+    from pipelines.causes import STORAGE_READ, of_machine, reason, stopped
+    from pipelines.jobs.signals import is_of_storage
 
     if isinstance(fault, UnknownFileSystem):
-        say("error: " + " ".join(str(fault).split()), error=True)
-        return EXIT_USAGE
-    if isinstance(fault, OSError) or is_of_storage(fault):
-        say("stopped: " + " ".join(storage_line(fault).split()), error=True)
-    else:  # a mistake of ours
-        say("".join(traceback.format_exception(fault)).rstrip(), error=True, lines=True)
-    return EXIT_FAILED
+        return _end("error", str(fault))
+    if is_storage_fault(fault) or is_of_storage(fault):
+        return _stop(stopped(STORAGE_READ, reason(fault)))
+    if isinstance(fault, OSError | MemoryError):
+        return _stop(of_machine(fault))
+    say("".join(traceback.format_exception(fault)).rstrip(), error=True, lines=True)  # of ours
+    return _end("", "a mistake of this program; see the traceback", EXIT_FAILED)
+
+
+def _stop(fault: RunFailed) -> int:
+    """Say what stopped a run, and for machines which kind it is."""
+    cause = fault.cause
+    facts: dict[str, str | bool] = {}
+    if cause:
+        facts = {"cause": cause.key, "goes_on": cause.goes_on}
+    return _end("stopped", str(fault), EXIT_FAILED, **facts)
+
+
+def _end(event: str, message: str, code: int = EXIT_USAGE, **facts: str | bool) -> int:
+    """Say in one line what ended a command, to machines as the last event; returns its code."""
+    message = " ".join(message.split())
+    if event:
+        say(f"{event}: {message}", error=True)
+    if "--json" in sys.argv[1:]:
+        say_json({"event": event or "error", "message": message, **facts, "exit_code": code})
+    return code
 
 
 def main() -> None:
@@ -325,11 +346,11 @@ def main() -> None:
         code = app(standalone_mode=False)
     except (UsageError, TyperException) as fault:
         text = fault.format_message() if isinstance(fault, TyperException) else str(fault)
-        say("error: " + " ".join(text.split()), error=True)
-        code = EXIT_USAGE
-    except (RunFailed, Abort, KeyboardInterrupt) as fault:
-        say(f"stopped: {fault or 'interrupted'}", error=True)
-        code = EXIT_FAILED
+        code = _end("error", text)
+    except RunFailed as fault:
+        code = _stop(fault)
+    except (Abort, KeyboardInterrupt):
+        code = _stop(RunFailed("interrupted"))
     except Exception as fault:
         code = _tell(fault)
     sys.exit(code if isinstance(code, int) else 0)

@@ -17,10 +17,11 @@ from actors.batch.receipt import Outcome, outcomes
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import FaultBoundary
+from pipelines.causes import of_stage
 from pipelines.config.job import JobConfig
 from pipelines.executor.executor import Underway
 from pipelines.executor.nodes.compare import Needs, Probed
-from pipelines.executor.stages import Stages
+from pipelines.executor.stages import StageNotBuilt, Stages, build_stage
 from pipelines.planning.pool_sizing import POOLS, Allocation, Pool
 
 T = TypeVar("T")
@@ -76,9 +77,10 @@ class InlineExecutor:
         """See `Executor.stream`; outcomes come in the order of the units."""
         del alone  # every unit is
         kinds = {pool.name: stages.pools[pool.name] for pool in allocation.pools}
-        pools: dict[str, Stage] = {
-            name: kind(**arguments) for name, (kind, arguments) in kinds.items()
-        }
+        try:
+            pools: dict[str, Stage] = {name: build_stage(name, *kinds[name]) for name in kinds}
+        except StageNotBuilt as fault:
+            raise of_stage(str(fault)) from fault
         calls = {"load": stages.load, **pools, "write": stages.write}
         boundaries = {name: stages.boundary(name) for name in calls}
         for unit in units:

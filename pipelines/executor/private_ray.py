@@ -28,7 +28,7 @@ from typing import Any
 
 import ray
 
-from pipelines.errors import RunFailed
+from pipelines.causes import RAY_START, stopped
 from pipelines.executor.ray_internals import read_token
 
 PREFIX = "ua2-ray-"
@@ -37,6 +37,7 @@ _TOKEN_BYTES = 32
 _SOCKET_BYTES, _RAYS_BYTES = 107, 74
 _FALLBACKS = ("/tmp", "/var/tmp")  # noqa: S108 - a folder of our own is made there
 _ALIVE, _RAYS = "driver.lock", "r"
+_FOLDERS: list[Path] = []  # of this process
 _SECRET = re.compile(
     r"TOKEN(S|_|$)|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|API_?KEY|AUTHKEY|DEPLOYKEY"
     r"|SSHPASS|(?<!^)(?<!^OLD)PWD$|(^|_)(PASS|AUTH|PAT|JWT|DSN|KEY)S?(_|$)",
@@ -69,6 +70,14 @@ def start_private_ray(**options: Any) -> None:
             _temp_dir=str(folder / _RAYS),  # which Ray opens to everyone, below one that is closed
             **options,
         )
+
+
+def newest_session() -> Path | None:
+    """The folder of the session that this process's last private Ray began; None without one."""
+    if not _FOLDERS:
+        return None
+    latest = _FOLDERS[-1] / _RAYS / "session_latest"
+    return latest if latest.exists() else None
 
 
 def is_withheld(name: str, value: str = "") -> bool:
@@ -129,10 +138,13 @@ def _own_folder() -> Path:
             continue
         _mark_alive(folder)
         atexit.register(_remove, folder)
+        _FOLDERS.append(folder)
         return folder
-    raise RunFailed(
-        f"Ray needs a folder for its sockets below {asked}, /tmp or /var/tmp, and none can be made "
-        "there with a path that is short enough; set RAY_TMPDIR to a short path"
+    raise stopped(
+        RAY_START,
+        f"it needs a folder for its sockets below {asked}, /tmp or /var/tmp, and none can be made "
+        "there with a path that is short enough",
+        "set RAY_TMPDIR to a short path",
     )
 
 

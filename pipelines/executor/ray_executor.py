@@ -16,8 +16,9 @@ from actors.batch.receipt import Outcome, outcomes
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import FaultBoundary
+from pipelines.causes import RAY, RAY_JOIN, RAY_START, of_stage, stopped
 from pipelines.config.job import JobConfig
-from pipelines.errors import RunFailed
+from pipelines.errors import Cause
 from pipelines.executor.cluster import start_ray
 from pipelines.executor.executor import Underway
 from pipelines.executor.nodes.compare import Needs, Probed
@@ -25,7 +26,7 @@ from pipelines.executor.nodes.probe import probe_nodes
 from pipelines.executor.ray_internals import counted_cpus, end_actors
 from pipelines.executor.ray_settings import own_data_context, quiet
 from pipelines.executor.stage_monitor import BOARD
-from pipelines.executor.stages import Stages
+from pipelines.executor.stages import StageNotBuilt, Stages, build_stage
 from pipelines.executor.unit_blocks import unit_source
 from pipelines.planning.pool_sizing import Allocation, Pool, fit_pools
 
@@ -50,12 +51,15 @@ class RayExecutor:
 
     def start(self) -> None:
         """Start or join Ray; one that runs in this process already is used as it is."""
-        with _told():
-            start_ray(self.address, self.verbose)
+        start_ray(self.address, self.verbose)
+
+    @property
+    def _start_cause(self) -> Cause:
+        return RAY_START if self.address is None else RAY_JOIN
 
     def resources(self) -> Mapping[str, float]:
         """Those of all nodes that are there now."""
-        with _told():
+        with _told(self._start_cause):
             resources: dict[str, float] = ray.cluster_resources()
         return resources
 
@@ -71,19 +75,19 @@ class RayExecutor:
         """Have every node of a cluster look around; a private Ray has one, which is this one."""
         if self.address is None:
             return Probed()
-        with _told():
+        with _told(self._start_cause):
             return probe_nodes(needs)
 
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:
         """Ray Data's settings and Ray's voice are ours within, and what they were afterwards."""
-        with _told(), quiet(self.verbose), own_data_context(timeout_s):
+        with _told(RAY), quiet(self.verbose), own_data_context(timeout_s):
             yield
 
     def submit(self, call: Callable[..., T], *arguments: Any) -> Underway[T]:
         """A task without a CPU of its own: pools may hold all of them."""
         task = ray.remote(num_cpus=0, max_retries=_TASK_RETRIES)(call)
-        with _told():
+        with _told(RAY):
             return _Task(task.remote(*arguments))
 
     def stream(
@@ -111,13 +115,15 @@ class RayExecutor:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Say what Ray raises in one line."""
+def _told(cause: Cause) -> Iterator[None]:
+    """Say what Ray raises in one line; where a stage is to blame, Ray's error holds its words."""
     try:
         yield
     except RayError as fault:
-        reason = str(fault).strip().splitlines()
-        raise RunFailed(f"Ray: {reason[-1] if reason else type(fault).__name__}") from fault
+        lines = str(fault).strip().splitlines() or [type(fault).__name__]
+        mark = f"{StageNotBuilt.__name__}: "
+        unbuilt = [line.partition(mark)[2] for line in lines if mark in line]
+        raise (of_stage(unbuilt[-1]) if unbuilt else stopped(cause, lines[-1])) from fault
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,7 @@ class _Task(Generic[T]):
         return bool(ready)
 
     def result(self) -> T:
-        with _told():
+        with _told(RAY):
             try:
                 made: T = ray.get(self.reference)
             except RayTaskError as fault:
@@ -145,7 +151,7 @@ class PoolActor:
     def __init__(
         self, kind: type[Stage], arguments: dict[str, Any], boundary: FaultBoundary
     ) -> None:
-        self.stage = kind(**arguments)
+        self.stage = build_stage(boundary.name, kind, arguments)
         self.boundary = boundary
 
     def __call__(self, table: pa.Table) -> pa.Table:

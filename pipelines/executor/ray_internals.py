@@ -7,6 +7,7 @@ each of these for a walk against the Ray that is installed and names what broke.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import weakref
@@ -76,6 +77,32 @@ def counted_cpus() -> float:
     # the latter cuts, and warns of it
     quota = None if os.environ.get("RAY_USE_MULTIPROCESSING_CPU_COUNT") else _get_docker_cpus()
     return float(quota or get_num_cpus(override_docker_cpu_warning=True))
+
+
+def find_cluster() -> str:
+    """``HOST:PORT`` of the cluster that Ray means by ``auto``: that of RAY_ADDRESS, one that a
+    process of this machine serves, or the last that was started here.
+
+    Raises:
+        ConnectionError: there is none.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    return str(canonicalize_bootstrap_address("auto") or "")
+
+
+def cluster_versions(address: str) -> dict[str, str] | None:
+    """What the head at ``HOST:PORT`` says of itself: ``ray_version`` and ``python_version``; None
+    where it says nothing of it. It blocks, for 40 s where no Ray answers, and writes to stderr.
+
+    Raises:
+        AuthenticationError: it wants another token than this process has.
+        RpcError: no Ray answers.
+    """
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    facts = GcsClient(address=address).internal_kv_get(b"CLUSTER_METADATA", b"cluster", timeout=10)
+    return json.loads(facts) if facts else None
 
 
 def set_search_path(job_config: Any, folders: list[str]) -> None:

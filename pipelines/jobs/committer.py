@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from actors.batch.channel_rows import whole_id
-from pipelines.errors import RunFailed
+from pipelines.causes import STORAGE, stopped
 from pipelines.jobs.merging import IsOut, next_state, taken_over
 from pipelines.planning.row_keys import id_number, ids_of, is_among, key_array, with_fresh
 from pipelines.run_state.commit_log import CommitLog
@@ -103,10 +103,12 @@ class Committer:
         for path in commit.files:
             while not storage.exists(path):
                 if time.monotonic() > until:
-                    raise RunFailed(
+                    raise stopped(
+                        STORAGE,
                         f"{storage.uri(path)} was written by a worker and is not here: its node "
-                        "has another folder of that name; give an OUTPUT that all nodes share, or "
-                        "a store such as s3://bucket/folder"
+                        "has another folder of that name",
+                        "give an OUTPUT that all nodes share, or a store such as "
+                        "s3://bucket/folder",
                     )
                 time.sleep(0.2)
 

@@ -12,8 +12,9 @@ from actors.batch.receipt import Fault
 from actors.batch.unit import UnitSpec
 from actors.disks.exclusive_names import NoExclusiveNames
 from actors.storage.object_store import Storage
+from pipelines.causes import MAX_ERRORS, STORAGE, of_stage, stopped
 from pipelines.config.job import JobConfig
-from pipelines.errors import RunFailed, UsageError
+from pipelines.errors import UsageError
 from pipelines.executor.executor import Executor
 from pipelines.executor.nodes.compare import Needs
 from pipelines.executor.stages import Stages, make_stages
@@ -72,7 +73,7 @@ class Run:
         self.committer = Committer(self.commit_log, job.audio.channel == "each")
         self.other_rows = self.computed = 0
         self._removed: dict[int, bytes] = {}
-        self._why: dict[int, str] = {}
+        self._faults: dict[int, Fault] = {}
         self._unstored = 0
         self.compaction: Compaction | None = None
 
@@ -293,15 +294,19 @@ class Run:
         for outcome in self.executor.stream(pending, stages, allocation):
             lease.check()
             if isinstance(outcome, Fault):
-                self._why[outcome.unit] = outcome.message
+                self._faults[outcome.unit] = outcome
                 self._give_up_if_nothing_is_stored(outcome)
             elif outcome.unit in left:
                 unit = left.pop(outcome.unit)
                 self._commit(merged(unit, [outcome]))
         if left:
-            reasons = {self._why.get(number, "a worker died") for number in left}
+            faults = [self._faults[number] for number in left if number in self._faults]
+            reasons = {fault.message for fault in faults}
+            if len(faults) < len(left):
+                reasons.add("a worker died")
             if len(left) == len(pending) >= self.hopeless_units:
-                raise RunFailed(f"all {len(left)} units failed: {'; '.join(sorted(reasons)[:3])}")
+                told = f"all {len(left)} units failed: {'; '.join(sorted(reasons)[:3])}"
+                raise of_stage(told, faults[0] if faults else None)
             self.progress.say(
                 "retry",
                 f"{len(left)} units did not arrive ({'; '.join(sorted(reasons)[:2])}); again",
@@ -312,10 +317,7 @@ class Run:
         """End a run whose results storage no longer takes, before it computes more of them."""
         self._unstored += fault.kind == "storage"
         if self._unstored >= _UNSTORED_UNITS:
-            raise RunFailed(
-                f"storage takes no results: {fault.message}; make room or repair it, then the same "
-                "command goes on where it was"
-            )
+            raise stopped(STORAGE, f"it takes no results: {fault.message}")
 
     def _check_rows(self, commit: Commit) -> None:
         """Refuse rows that nobody asked for."""
@@ -335,7 +337,9 @@ class Run:
         done = counts.ok + counts.errors
         if self.job.exceeds_max_errors(counts.errors, done):
             kinds = ", ".join(f"{n} {kind}" for kind, n in counts.kinds.most_common(5))
-            raise RunFailed(
+            raise stopped(
+                MAX_ERRORS,
                 f"{counts.errors} of {done} rows failed ({kinds}), more than max_errors "
-                f"{self.job.max_errors}; look at {self.job.output}/errors, correct the input, go on"
+                f"{self.job.max_errors}",
+                f"look at {self.job.output}/errors and correct the input",
             )

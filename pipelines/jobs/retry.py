@@ -24,7 +24,7 @@ from pipelines.jobs.driver import Run, StageFactory
 from pipelines.jobs.failed_rows import FailedRows
 from pipelines.jobs.merging import errors_of
 from pipelines.jobs.result import RunResult
-from pipelines.jobs.signals import answered
+from pipelines.jobs.signals import answered, reading_input
 from pipelines.planning.plan import Plan, make_plan
 from pipelines.planning.preflight import checked_model
 from pipelines.progress.progress import Style
@@ -221,7 +221,10 @@ def retry_job(
         # rows that may not be read failed before, and fail again
         rules = job.input_rules.model_copy(update={"refused": "rows"})
         former = has_former_ids(open_output(job.output)[1])
-        plan = make_plan(job.input, job.spec, job.unit_rows, job.limit, rules, job.manifest, former)
+        with reading_input():
+            plan = make_plan(
+                job.input, job.spec, job.unit_rows, job.limit, rules, job.manifest, former
+            )
         executor = executor or executor_for(job, verbose)
         retry = Retry(job, plan, model, style, only, executor)
         # what is kept of a unit is kept of all its rows: a retry keeps nothing

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from actors.batch.receipt import Fault, Receipt
 from actors.batch.unit import UnitSpec
 from actors.stages.write import store_crash
-from pipelines.errors import RunFailed
+from pipelines.causes import STORAGE, stopped
 from pipelines.executor.executor import Executor
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation
@@ -101,5 +101,5 @@ class RowIsolation:
             message = "its worker process died each time this row was tried"
             return store_crash(self.output, spec, "crash", message, attempts)
         if fault.kind == "storage":
-            raise RunFailed(f"{fault.message}; the same command goes on where it was")
+            raise stopped(STORAGE, fault.message)
         return store_crash(self.output, spec, fault.kind, fault.message, attempts)

@@ -8,7 +8,7 @@ from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.stages import check_columns, make_stages
 from pipelines.jobs.driver import Run, StageFactory
 from pipelines.jobs.result import RunResult as RunResult  # what it returns, in one place
-from pipelines.jobs.signals import answered
+from pipelines.jobs.signals import answered, reading_input
 from pipelines.planning.plan import idle_stages, make_plan
 from pipelines.planning.preflight import (
     check_channel_ids,
@@ -55,7 +55,7 @@ def run_job(
     Raises:
         UsageError: the job cannot be run as asked: no such input, a column or a model is missing,
             OUTPUT holds another job or is in use. Nothing was started.
-        RunFailed: it stopped (interrupted, storage or every unit failed, too many errors); the
+        RunFailed: it stopped; its `cause` is a row of `pipelines.causes`, which says whether the
             same call goes on.
 
     Examples:
@@ -73,10 +73,11 @@ def run_job(
         commit_log.refuse_links()
         recorded = commit_log.read_run()
         former = not fresh and has_former_ids(recorded)
-        plan = make_plan(
-            job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest, former,
-            kept_plan(commit_log.storage, recorded, fresh),
-        )  # fmt: skip
+        with reading_input():
+            plan = make_plan(
+                job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest,
+                former, kept_plan(commit_log.storage, recorded, fresh),
+            )  # fmt: skip
         check_columns(job, idle_stages(job.spec, plan.schema))
         check_channel_ids(job, plan)
         run = Run(job, plan, model, style, fresh, executor or executor_for(job, verbose))

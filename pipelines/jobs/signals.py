@@ -9,7 +9,17 @@ from contextlib import contextmanager
 from types import FrameType
 
 from actors.storage.file_systems import UnknownFileSystem
-from pipelines.errors import RunFailed, UsageError
+from actors.storage.object_store import is_storage_fault
+from pipelines.causes import (
+    INPUT,
+    INTERRUPTED,
+    STORAGE,
+    is_of_machine,
+    of_machine,
+    reason,
+    stopped,
+)
+from pipelines.errors import UsageError
 
 _STORES = {
     "adlfs", "aiobotocore", "aiohttp", "asyncio", "boto3", "botocore", "fsspec", "gcsfs",
@@ -54,12 +64,29 @@ def answered() -> Iterator[None]:
         with stoppable():
             yield
     except KeyboardInterrupt as stop:
-        raise RunFailed("interrupted; the same command goes on where it was") from stop
+        raise stopped(INTERRUPTED, "") from stop
     except UnknownFileSystem as fault:
         raise UsageError(str(fault)) from fault
-    except OSError as fault:
-        raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault
+    except (OSError, MemoryError) as fault:
+        if is_storage_fault(fault):
+            raise stopped(STORAGE, reason(fault)) from fault
+        raise of_machine(fault) from fault
     except Exception as fault:
         if not is_of_storage(fault):
             raise
-        raise RunFailed(storage_line(fault)) from fault
+        raise stopped(STORAGE, reason(fault)) from fault
+
+
+@contextmanager
+def reading_input() -> Iterator[None]:
+    """Surrounds what lists and reads INPUT before the first row."""
+    try:
+        yield
+    except OSError as fault:
+        if is_of_machine(fault):
+            raise of_machine(fault) from fault
+        raise stopped(INPUT, reason(fault)) from fault
+    except Exception as fault:
+        if not is_of_storage(fault):
+            raise
+        raise stopped(INPUT, reason(fault)) from fault

@@ -5,10 +5,11 @@ from __future__ import annotations
 from actors.storage.model_hub import pinned
 from actors.storage.model_source import local_model
 from actors.storage.object_store import Storage
+from pipelines.causes import MODEL, reason, stopped
 from pipelines.config.job import JobConfig
 from pipelines.config.own_addresses import check_addresses
 from pipelines.config.prompts import check_prompting
-from pipelines.errors import RunFailed, UsageError
+from pipelines.errors import UsageError
 from pipelines.planning.plan import Plan
 from pipelines.planning.span_policy import span_rule
 from uniaudio2.checkpoint.native import load_config, model_folder
@@ -28,7 +29,7 @@ def pinned_job(job: JobConfig) -> JobConfig:
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     except OSError as fault:
-        raise RunFailed(f"model {job.model}: {fault}; run the same command to try again") from fault
+        raise stopped(MODEL, f"{job.model}: {reason(fault)}") from fault
 
 
 def checked_model(job: JobConfig) -> ModelConfig:
@@ -53,7 +54,7 @@ def checked_model(job: JobConfig) -> ModelConfig:
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     except OSError as fault:
-        raise RunFailed(f"model {job.model}: {fault}; run the same command to try again") from fault
+        raise stopped(MODEL, f"{job.model}: {reason(fault)}") from fault
     return config
 
 

@@ -22,7 +22,8 @@ from actors.stages.part_file import file_mark
 from actors.storage.file_systems import UnknownFileSystem
 from actors.storage.local_folder import ForeignPath
 from actors.storage.object_store import ObjectExists, Storage
-from pipelines.errors import RunFailed, UsageError
+from pipelines.causes import OTHER_RUN, stopped
+from pipelines.errors import UsageError
 from pipelines.run_state.commit_record import (
     FIRST_MERGED,
     FORMAT_VERSION,
@@ -121,10 +122,8 @@ class CommitLog:
         try:
             self.storage.create(record.path, record.to_bytes())
         except ObjectExists as fault:
-            raise RunFailed(
-                f"unit {record.unit} was committed by another run into {self.storage.root}; "
-                "this run stops, nothing is lost or doubled"
-            ) from fault
+            what = f"it committed unit {record.unit} in {self.storage.root}, too"
+            raise stopped(OTHER_RUN, what) from fault
         return record
 
     def withdraw(self, units: list[int]) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 
 from actors.storage.local_folder import ForeignPath
 from actors.storage.object_store import ObjectExists, Storage
-from pipelines.errors import RunFailed, UsageError
+from pipelines.causes import OTHER_RUN, stopped
+from pipelines.errors import UsageError
 from pipelines.run_state.commit_log import DRIVER
 
 PATH = DRIVER
@@ -165,9 +166,7 @@ class Lease:
     def check(self) -> None:
         """Raise `RunFailed` if another driver has taken the lease."""
         if self._lost.is_set():
-            raise RunFailed(
-                f"another run took over {self.storage.root}; this one stops, nothing is lost"
-            )
+            raise stopped(OTHER_RUN, f"it took over {self.storage.root}")
 
     def __exit__(self, *_: object) -> None:
         _HELD.discard(self.driver)

@@ -16,6 +16,7 @@ from actors.columnar.part_sizes import check_sizes
 from actors.stages.part_file import UNITS_KEY
 from actors.storage.local_folder import ForeignPath
 from actors.storage.object_store import Storage
+from pipelines.causes import STORAGE_READ, reason, stopped
 from pipelines.errors import RunFailed
 
 MOST_ROWS = 4096  # of a unit, and of a row group
@@ -90,7 +91,7 @@ def part_bytes(storage: Storage, path: str) -> bytes:
     except ForeignPath as fault:
         raise BadPart(path, "it is a link, or what no run puts there") from fault
     except OSError as fault:
-        raise RunFailed(f"storage: {fault}; the same command goes on") from fault
+        raise stopped(STORAGE_READ, reason(fault)) from fault
 
 
 def tables_of(

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from actors.storage.local_folder import ForeignPath
 from actors.storage.object_store import Storage
+from pipelines.causes import STORAGE_READ, reason, stopped
 from pipelines.errors import RunFailed, UsageError
 from pipelines.run_state.commit_record import (
     FIRST_MERGED,
@@ -45,7 +46,7 @@ def in_one_line(look: Callable[[], _T]) -> _T:
     except OSError as fault:
         if isinstance(fault, ForeignPath | NotADirectoryError | PermissionError):
             raise UsageError(f"{fault}; give the OUTPUT of a run") from fault
-        raise RunFailed(f"storage: {fault}; the same command goes on where it was") from fault
+        raise stopped(STORAGE_READ, reason(fault)) from fault
 
 
 class UnitRuns:
