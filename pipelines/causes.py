@@ -144,6 +144,19 @@ def of_stage(what: str, fault: Fault | None = None) -> RunFailed:
     )
 
 
+def of_unkept(fault: Fault, told: str = "") -> RunFailed | None:
+    """The error for results that could not be kept, which no row is to blame for; None for a fault
+    of another kind.
+
+    Args:
+        fault: that a stage's results met.
+        told: begins the line.
+    """
+    causes = {"storage": STORAGE, "machine": MACHINE}
+    cause = causes.get(fault.kind)
+    return stopped(cause, told + fault.message) if cause else None
+
+
 def of_machine(fault: BaseException) -> RunFailed:
     """The error for a fault of this machine itself, such as a limit of open files."""
     number = fault.errno if isinstance(fault, OSError) else None

@@ -110,8 +110,9 @@ class FaultBoundary:
 
     def _fault(self, table: pa.Table, fault: Exception, storing: bool) -> pa.Table:
         kind: FaultKind = "out_of_memory" if is_out_of_memory(fault) else "fault"
-        if storing and is_storage_fault(fault):
-            kind = "storage"  # no row is to blame when what came of it cannot be kept
+        if storing and isinstance(fault, OSError):
+            # no row is to blame when what came of it cannot be kept
+            kind = "storage" if is_storage_fault(fault) else "machine"
         first_line = (str(fault).strip().splitlines() or [""])[0]
         unit, row = _address(table)
         return Fault(

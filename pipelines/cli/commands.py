@@ -323,9 +323,9 @@ def _tell(fault: Exception) -> int:
 def _stop(fault: RunFailed) -> int:
     """Say what stopped a run, and for machines which kind it is."""
     cause = fault.cause
-    facts: dict[str, str | bool] = {}
-    if cause:
-        facts = {"cause": cause.key, "goes_on": cause.goes_on}
+    if cause is None:
+        return _end("stopped", str(fault), EXIT_FAILED)
+    facts: dict[str, str | bool] = {"cause": cause.key, "goes_on": cause.goes_on}
     return _end("stopped", str(fault), EXIT_FAILED, **facts)
 
 

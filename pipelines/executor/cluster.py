@@ -37,10 +37,10 @@ _HOST_AND_PORT = re.compile(r"(\[[^\]]+\]|[^:/@]+):(\d{1,5})")
 _HEAD_S = 15.0
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 _LISTENERS: dict[Listener, str] = {
-    "web": "a web server does; 8265 is the port of Ray's dashboard, which only `ray job` uses",
+    "web": "a web server does (8265 is the port of Ray's dashboard, which only `ray job` uses)",
     "redis": "a Redis server does",
-    "silent": f"something that says nothing within {ANSWER_S:.0f} s",
-    "other": "something that speaks neither Ray's protocol nor HTTP",
+    "silent": f"something listens there that says nothing within {ANSWER_S:.0f} s",
+    "other": "something listens there that speaks neither Ray's protocol nor HTTP",
 }
 
 

@@ -21,9 +21,10 @@ from pipelines.config.job import JobConfig
 from pipelines.errors import Cause
 from pipelines.executor.cluster import start_ray
 from pipelines.executor.executor import Underway
+from pipelines.executor.network.ray_watch import RayWatch
 from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.nodes.probe import probe_nodes
-from pipelines.executor.ray_internals import counted_cpus, end_actors
+from pipelines.executor.ray_internals import counted_cpus, end_actors, ray_sockets
 from pipelines.executor.ray_settings import own_data_context, quiet
 from pipelines.executor.stage_monitor import BOARD
 from pipelines.executor.stages import StageNotBuilt, Stages, build_stage
@@ -35,6 +36,8 @@ BLOCKS_WAITING = 1
 CALLS_AT_ONCE = 2
 _TASK_RETRIES = 1
 T = TypeVar("T")
+# A head that is started again may come back; after 60 s Ray ends this process.
+HEAD_AWAY_S, _OWN_HEAD_AWAY_S = 40.0, 5.0
 
 
 class RayExecutor:
@@ -48,6 +51,7 @@ class RayExecutor:
     def __init__(self, address: str | None = None, verbose: bool = False) -> None:
         self.address = address
         self.verbose = verbose
+        self._watch: RayWatch | None = None
 
     def start(self) -> None:
         """Start or join Ray; one that runs in this process already is used as it is."""
@@ -81,7 +85,14 @@ class RayExecutor:
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:
         """Ray Data's settings and Ray's voice are ours within, and what they were afterwards."""
-        with _told(RAY), quiet(self.verbose), own_data_context(timeout_s):
+        patience_s = HEAD_AWAY_S if self.address is not None else _OWN_HEAD_AWAY_S
+        self._watch = RayWatch(*ray_sockets(), patience_s)
+        with (
+            _told(RAY),
+            self._watch.watching(),
+            quiet(self.verbose),
+            own_data_context(timeout_s),
+        ):
             yield
 
     def submit(self, call: Callable[..., T], *arguments: Any) -> Underway[T]:
@@ -111,7 +122,8 @@ class RayExecutor:
                 yield from outcomes(batch)
         finally:
             BOARD.expect(())
-            end_actors()
+            if not (self._watch and self._watch.lost):  # nobody could be told to end them
+                end_actors()
 
 
 @contextmanager

@@ -105,6 +105,12 @@ def cluster_versions(address: str) -> dict[str, str] | None:
     return json.loads(facts) if facts else None
 
 
+def ray_sockets() -> tuple[str, str]:
+    """``HOST:PORT`` of the head's server, and the path of the socket of this machine's raylet."""
+    node = ray._private.worker._global_node
+    return str(node.gcs_address), str(node.raylet_socket_name).removeprefix("unix://")
+
+
 def set_search_path(job_config: Any, folders: list[str]) -> None:
     """Folders that workers of a job search first, in the place of the driver's own."""
     job_config._py_driver_sys_path = folders[::-1]  # a worker puts each before those before it

@@ -12,7 +12,7 @@ from actors.batch.receipt import Fault
 from actors.batch.unit import UnitSpec
 from actors.disks.exclusive_names import NoExclusiveNames
 from actors.storage.object_store import Storage
-from pipelines.causes import MAX_ERRORS, STORAGE, of_stage, stopped
+from pipelines.causes import MAX_ERRORS, of_stage, of_unkept, stopped
 from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
 from pipelines.executor.executor import Executor
@@ -315,9 +315,10 @@ class Run:
 
     def _give_up_if_nothing_is_stored(self, fault: Fault) -> None:
         """End a run whose results storage no longer takes, before it computes more of them."""
-        self._unstored += fault.kind == "storage"
-        if self._unstored >= _UNSTORED_UNITS:
-            raise stopped(STORAGE, f"it takes no results: {fault.message}")
+        unkept = of_unkept(fault, "no results are kept: ")
+        self._unstored += unkept is not None
+        if unkept and self._unstored >= _UNSTORED_UNITS:
+            raise unkept
 
     def _check_rows(self, commit: Commit) -> None:
         """Refuse rows that nobody asked for."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from actors.batch.receipt import Fault, Receipt
 from actors.batch.unit import UnitSpec
 from actors.stages.write import store_crash
-from pipelines.causes import STORAGE, stopped
+from pipelines.causes import of_unkept
 from pipelines.executor.executor import Executor
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation
@@ -100,6 +100,7 @@ class RowIsolation:
         if fault is None:
             message = "its worker process died each time this row was tried"
             return store_crash(self.output, spec, "crash", message, attempts)
-        if fault.kind == "storage":
-            raise stopped(STORAGE, fault.message)
+        unkept = of_unkept(fault)
+        if unkept:
+            raise unkept
         return store_crash(self.output, spec, fault.kind, fault.message, attempts)

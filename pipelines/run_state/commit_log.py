@@ -122,7 +122,7 @@ class CommitLog:
         try:
             self.storage.create(record.path, record.to_bytes())
         except ObjectExists as fault:
-            what = f"it committed unit {record.unit} in {self.storage.root}, too"
+            what = f"unit {record.unit} was committed by another run into {self.storage.root}"
             raise stopped(OTHER_RUN, what) from fault
         return record
 

@@ -52,14 +52,24 @@ def test_want_of_memory_is_told_from_other_faults() -> None:
     assert fault.kind == "out_of_memory"
 
 
-def unstored(_: pa.Table) -> pa.Table:
-    raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("name", "folder", "kind"),
+    [
+        ("write", "/dev/null", "storage"),
+        ("write", "", "machine"),
+        ("load", "/dev/null", "fault"),
+    ],
+)
+def test_what_cannot_be_written_is_told_from_what_cannot_be_read(
+    name: str, folder: str, kind: str
+) -> None:
+    def unstored(_: pa.Table) -> pa.Table:
+        if folder:
+            Storage(folder).put("part", b"rows")
+        raise OSError(24, "Too many open files")
 
-
-@pytest.mark.parametrize(("name", "kind"), [("write", "storage"), ("load", "fault")])
-def test_what_cannot_be_written_is_told_from_what_cannot_be_read(name: str, kind: str) -> None:
     fault = fault_of(FaultBoundary(name, 60).call(unit_table(), unstored))
-    assert fault.kind == kind
+    assert (fault.kind, fault.stage) == (kind, name)
 
 
 def test_tokens_that_cannot_be_kept_are_no_rows_fault(tmp_path: Path) -> None:

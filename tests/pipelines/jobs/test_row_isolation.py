@@ -51,6 +51,6 @@ def test_a_row_whose_stage_raises_is_given_up(tmp_path: Path) -> None:
 
 
 def test_storage_that_takes_no_results_is_no_rows_fault(tmp_path: Path) -> None:
-    with pytest.raises(RunFailed, match=r"no room; the same command goes on"):
+    with pytest.raises(RunFailed, match=r"^storage: .*no room; .*the same command goes on"):
         list(isolated(tmp_path, "storage").commits([UNIT]))
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,93 @@
+"""Notices that the Ray of a run is gone, before Ray ends this process for it without a word.
+
+Ray's core in the driver does so a minute after the head went away, and seconds after the raylet of
+its own machine did (Ray 2.60). Nothing of that can be caught.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.causes import RAY_LOST, stopped
+
+_LOOK_EVERY_S = 1.0
+_CONNECT_S = 3.0
+_SOCKETS = Path("/proc/net/unix")
+
+
+class RayWatch:
+    """Looks at a Ray's sockets from a thread; when they are gone, interrupts the main thread as
+    SIGTERM does, with whatever handler it has.
+
+    Args:
+        head: ``HOST:PORT`` of the head's server.
+        raylet: path of the socket of this machine's raylet.
+        patience_s: how long the head may be away; a cluster may bring it back.
+    """
+
+    def __init__(self, head: str, raylet: str, patience_s: float) -> None:
+        host, _, port = head.rpartition(":")
+        self.lost = ""
+        self._head, self._address = head, (host.strip("[]"), int(port))
+        self._raylet, self._patience_s = raylet, patience_s
+        self._seen = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="ray-watch", daemon=True)
+
+    def look(self) -> str:
+        """What is gone by now, in words; "" where all is there."""
+        if not _is_served(self._raylet):
+            return "Ray's raylet on this machine ended"
+        try:
+            socket.create_connection(self._address, _CONNECT_S).close()
+            self._seen = time.monotonic()
+        except OSError as fault:
+            away_s = time.monotonic() - self._seen
+            if away_s > self._patience_s:
+                why = fault.strerror or str(fault)
+                return f"Ray's head at {self._head} has not answered for {away_s:.0f} s ({why})"
+        return ""
+
+    def _watch(self) -> None:
+        while not self._over.wait(_LOOK_EVERY_S):
+            self.lost = self.lost or self.look()
+            # again and again: an interrupt may meet code that swallows it
+            if self.lost and callable(signal.getsignal(signal.SIGTERM)):  # else it would end us
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch while something runs in the main thread; elsewhere nothing can be interrupted.
+
+        Raises:
+            RunFailed: Ray is gone.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._thread.start()
+        try:
+            yield
+        except BaseException as fault:  # of any class: Ray's own, or the interrupt
+            self._over.set()
+            self.lost = self.lost or self.look()
+            if self.lost:
+                raise stopped(RAY_LOST, self.lost) from fault
+            raise
+        finally:
+            self._over.set()
+            self._thread.join()
+
+
+def _is_served(path: str) -> bool:
+    """Whether a process listens at a Unix socket; where the kernel does not tell, one does."""
+    try:
+        return any(line.rstrip().endswith(path) for line in _SOCKETS.read_text().splitlines())
+    except OSError:
+        return True
