@@ -51,9 +51,17 @@ def test_an_address_where_nothing_listens_is_told_at_once(nobody: int) -> None:
         assert str(failed.value).endswith("; nothing was computed")
 
 
-@pytest.mark.parametrize("address", ["ray://10.0.0.5:10001", "http://head:8265", "head", ""])
-def test_what_is_no_address_of_a_head_is_refused(address: str) -> None:
-    with pytest.raises(UsageError, match=r"give HOST:PORT of the cluster's head"):
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("ray://10.0.0.5:10001", "give HOST:PORT of the cluster's head"),
+        ("http://head:8265", "hand the run over with --detach"),
+        ("head", "give HOST:PORT of the cluster's head"),
+        ("", "give HOST:PORT of the cluster's head"),
+    ],
+)
+def test_what_is_no_address_of_a_head_is_refused(address: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
         check_reachable(address)
 
 
