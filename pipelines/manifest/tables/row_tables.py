@@ -135,6 +135,8 @@ def _batches(
 def _fault(row: Row | str) -> str | None:
     if isinstance(row, str):
         return row
+    if not row:
+        return "it names nothing; give what the task needs, or remove the line"
     if not is_unicode(row):
         return "text that is not valid UTF-8; save it as UTF-8"
     row_id = row.get("id")

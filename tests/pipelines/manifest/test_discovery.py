@@ -55,6 +55,16 @@ def test_no_bytes_break_the_jsonl_reader(data: bytes) -> None:
     assert parse_jsonl(data).num_rows == len(lines)
 
 
+def test_lines_that_name_nothing_are_rows_that_fail() -> None:
+    faults = parse_jsonl(b"{}\n\n{}\n")[FAULT_COLUMN].to_pylist()
+    assert [fault[:24] for fault in faults] == [
+        "line 1: it names nothing",
+        "line 3: it names nothing",
+    ]
+    mixed = parse_jsonl(b'{"audio": "a.wav"}\n{}\n').to_pylist()
+    assert [row["audio"] for row in mixed] == ["a.wav", None]
+
+
 def test_deep_nesting_is_a_bad_row() -> None:
     assert parse_jsonl(b'{"a":' * 100_000).to_pylist()[0][FAULT_COLUMN]
 
