@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,16 @@ def test_pods_mount_what_they_have() -> None:
         volumes = {volume["name"] for volume in pod["volumes"]}
         mounted = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
         assert volumes == mounted
+
+
+@pytest.mark.parametrize("name", ["array", "two-nodes"])
+def test_scripts_of_slurm_can_be_read(name: str) -> None:
+    """They are run by hand: see docs/clusters.md."""
+    script = CONFIGS / f"slurm/{name}.sh"
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    lines = script.read_text().splitlines()
+    options = [line for line in lines if line.startswith("#SBATCH ")]
+    last = max(lines.index(option) for option in options)
+    # sbatch reads none behind the first command
+    assert all(line.startswith("#") for line in lines[: last + 1])
+    assert "#SBATCH --signal=B:TERM@60" in options
