@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import time
 import uuid
 from dataclasses import asdict, dataclass
 
@@ -12,6 +13,14 @@ import pyarrow as pa
 
 from actors.batch.schema import ERROR_STAGE, STAGE_TIMES
 from actors.batch.table import set_column
+
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while a laptop sleeps
+_OFFSET_S = time.time() - time.clock_gettime(_STEADY)
+
+
+def steady_now_s() -> float:
+    """Seconds since 1970 as the clock was when this process began: who sets it changes nothing."""
+    return _OFFSET_S + time.clock_gettime(_STEADY)
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ def _written(
     folder = tempfile.gettempdir()
     most = min(most, _MOST_BYTES, shutil.disk_usage(folder).free // 2)
     tried_s = [float(line.split()[2]) for line in _lines(slot) if line.startswith(_begun(key))]
-    if expected > most or (tried_s and time.time() - tried_s[-1] < _AGAIN_S):
+    if expected > most or (tried_s and 0 <= time.time() - tried_s[-1] < _AGAIN_S):
         return None
     _note(slot, key, f"{_BEGUN} {time.time():.0f}")
     with tempfile.TemporaryFile(dir=folder) as file:

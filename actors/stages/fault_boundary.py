@@ -8,6 +8,8 @@ import os
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,7 +17,7 @@ import pyarrow as pa
 from actors.batch.intermediate_store import IntermediateStore, is_done
 from actors.batch.receipt import Fault, FaultKind
 from actors.batch.schema import DONE, FAULT, ROW, UNIT, StageColumns, check_table
-from actors.batch.stage_times import stamp
+from actors.batch.stage_times import stamp, steady_now_s
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
 from actors.storage.object_store import is_storage_fault
@@ -33,7 +35,7 @@ class Watchdog:
     def __init__(self) -> None:
         self._deadlines: dict[int, float] = {}
         self._numbers = itertools.count()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # `held` may come, by a signal, while this thread has it
 
     def begin(self, timeout_s: float) -> int:
         """A call begins; `end` wants the number that is returned."""
@@ -49,6 +51,20 @@ class Watchdog:
             del self._deadlines[number]
             self._arm()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Time that passes within counts for no call."""
+        faulthandler.cancel_dump_traceback_later()
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                stood_s = time.monotonic() - began
+                for number in self._deadlines:
+                    self._deadlines[number] += stood_s
+                self._arm()
+
     def _arm(self) -> None:
         if not self._deadlines:
             faulthandler.cancel_dump_traceback_later()
@@ -58,7 +74,7 @@ class Watchdog:
         faulthandler.dump_traceback_later(left_s, exit=True, file=_STDERR)
 
 
-_WATCHDOG = Watchdog()
+WATCHDOG = Watchdog()
 
 
 @dataclass(frozen=True)
@@ -90,8 +106,8 @@ class FaultBoundary:
         """
         if FAULT in table.column_names or is_done(table, self.name):
             return table
-        watched = _WATCHDOG.begin(self.timeout_s)
-        began, clock = time.time(), time.monotonic()
+        watched = WATCHDOG.begin(self.timeout_s)
+        began, clock = steady_now_s(), time.monotonic()
         storing = self.name == "write"
         try:
             result = stage(table)
@@ -106,7 +122,7 @@ class FaultBoundary:
                 os._exit(70)
             return self._fault(table, fault, storing)
         finally:
-            _WATCHDOG.end(watched)
+            WATCHDOG.end(watched)
 
     def _fault(self, table: pa.Table, fault: Exception, storing: bool) -> pa.Table:
         kind: FaultKind = "out_of_memory" if is_out_of_memory(fault) else "fault"

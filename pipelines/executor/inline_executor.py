@@ -4,10 +4,12 @@ but those of the stages. For debugging (a breakpoint in a stage works) and for t
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -16,7 +18,7 @@ import torch
 from actors.batch.receipt import Outcome, outcomes
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
-from actors.stages.fault_boundary import FaultBoundary
+from actors.stages.fault_boundary import WATCHDOG, FaultBoundary
 from pipelines.causes import of_stage
 from pipelines.config.job import JobConfig
 from pipelines.executor.executor import Underway
@@ -58,9 +60,22 @@ class InlineExecutor:
 
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:
-        """Nothing is changed."""
+        """Ctrl-Z stops the clocks of the stages, too, until the process goes on."""
         del timeout_s  # the boundary of each stage has it
-        yield
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            with WATCHDOG.held():
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+        try:
+            old = signal.signal(signal.SIGTSTP, stop)
+        except ValueError:  # not the main thread: the caller handles signals
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTSTP, old)
 
     def submit(self, call: Callable[..., T], *arguments: Any) -> Underway[T]:
         """The call is made at once."""

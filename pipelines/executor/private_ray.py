@@ -35,6 +35,7 @@ PREFIX = "ua2-ray-"
 _TOKEN_BYTES = 32
 # a socket's path has at most 107 bytes; below its folder Ray needs so many
 _SOCKET_BYTES, _RAYS_BYTES = 107, 74
+_LEAST_BYTES = 32 << 20  # of sockets and logs
 _FALLBACKS = ("/tmp", "/var/tmp")  # noqa: S108 - a folder of our own is made there
 _ALIVE, _RAYS = "driver.lock", "r"
 _FOLDERS: list[Path] = []  # of this process
@@ -130,6 +131,8 @@ def _own_folder() -> Path:
     for base in folders_for_ray():
         _sweep(Path(base))
         try:
+            if shutil.disk_usage(base).free < _LEAST_BYTES:
+                continue
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))  # mode 0700
         except OSError:
             continue
@@ -143,7 +146,7 @@ def _own_folder() -> Path:
     raise stopped(
         RAY_START,
         f"it needs a folder for its sockets below {asked}, /tmp or /var/tmp, and none can be made "
-        "there with a path that is short enough",
+        "there with a path that is short enough and with room",
         "set RAY_TMPDIR to a short path",
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from actors.batch.receipt import Fault
+from actors.batch.stage_times import steady_now_s
 from actors.batch.unit import UnitSpec
 from actors.disks.exclusive_names import NoExclusiveNames
 from actors.storage.object_store import Storage
@@ -249,7 +250,7 @@ class Run:
         resources = self.executor.resources()
         allocation = self.executor.allocate(self.job, idle_stages(self.job.spec, self.plan.schema))
         self.setup = setup_record(allocation, resources)
-        self.begins.append(time.time())
+        self.begins.append(steady_now_s())
         self._record()
         for note in allocation.notes:
             self.progress.say("note", note)

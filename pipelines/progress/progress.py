@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from actors.batch.stage_times import steady_now_s
 from pipelines.executor.stage_monitor import stage_states
 from pipelines.progress.eta import EtaEstimator
 from pipelines.progress.live_view import LiveView, ProgressSnapshot
@@ -70,7 +71,7 @@ class Progress:
         """The state of the run now."""
         counts, elapsed = self.counts, max(time.monotonic() - self._started, 1e-3)
         began = self._pace.began
-        working = max(time.time() - began, 1e-3) if began else elapsed
+        working = max(steady_now_s() - began, 1e-3) if began else elapsed
         stages = stage_states()
         audio_s = counts.input_s + counts.output_s - self._before_s
         return ProgressSnapshot(
@@ -82,7 +83,7 @@ class Progress:
             rows_per_s=(counts.done - self._before) / working,
             audio_per_s=audio_s / working,
             audio_per_row_s=audio_s / max(counts.done - self._before, 1),
-            left_s=self._pace.left_s(time.time(), {s.name: s.ready for s in stages}),
+            left_s=self._pace.left_s(steady_now_s(), {s.name: s.ready for s in stages}),
             stages=stages,
             failed=dict(self._failed),
         )

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.executor.private_ray import PREFIX, _own_folder, _sweep, is_withheld, ray_environment
+from pipelines.executor.private_ray import (
+    PREFIX,
+    _own_folder,
+    _sweep,
+    folders_for_ray,
+    is_withheld,
+    ray_environment,
+)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +126,16 @@ def test_an_address_with_a_login_is_a_secret_whatever_its_name() -> None:
     assert is_withheld("DATABASE_URL", "postgres://me:pw@db/x")
     assert not is_withheld("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
     assert not is_withheld("DATABASE_URL", "postgres://db/x")
+
+
+def test_a_full_tmpdir_is_left_for_one_with_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="f") as full:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", full]
+        if subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("this user may not mount a small disk")
+        try:
+            monkeypatch.setenv("RAY_TMPDIR", full)
+            assert folders_for_ray()[0] == full
+            assert _own_folder().parent != Path(full)
+        finally:
+            subprocess.run(["umount", full], check=True)
