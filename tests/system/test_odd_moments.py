@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,35 +12,47 @@ from pathlib import Path
 
 import pytest
 
+from actors.storage.object_store import Storage
 from pipelines.cli.demo import read_results
+from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.status import read_status, verify
 
 ROOT = Path(__file__).parents[2]
 ROWS = 16
-FAKETIME = "/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1"
+# the process's clock is 40 days behind as soon as a file is there; libfaketime 0.9.10 cannot serve:
+# once the clock is set back, `time.sleep` ends with EINVAL
+SET_BACK = """
+import os, runpy, sys, time
+real, moved = time.time, sys.argv.pop(1)
+time.time = lambda: real() - 40 * 86400 * os.path.exists(moved)
+runpy.run_module("pipelines.cli", run_name="__main__", alter_sys=True)
+"""
+PLAIN = ("-m", "pipelines.cli")
 
 pytestmark = pytest.mark.slow
 
 
-def run_with(folder: Path, act: Callable[[int], None], *more: str, **environment: str) -> str:
+def run_with(
+    folder: Path, act: Callable[[int], None], *more: str, program: tuple[str, ...] = PLAIN
+) -> str:
     """Run a job in a group of its own, do something when it has a few units, see that all is done.
 
     Args:
         folder: for its input and OUTPUT.
         act: gets the group.
         more: arguments of the command.
-        environment: variables besides this process's.
+        program: what Python runs.
 
     Returns:
         what it said.
     """
     (folder / "m.txt").write_text("".join(f"one two three {row}\n" for row in range(ROWS)))
     out = folder / "out"
-    command = f"-m pipelines.cli run tts {folder}/m.txt {out} --model tiny --executor inline"
+    command = f"run tts {folder}/m.txt {out} --model tiny --executor inline"
     command += " --set unit_rows=2 --set sampling.max_frames=10"
     with subprocess.Popen(
-        [sys.executable, *command.split(), *more],
-        cwd=ROOT, env={**os.environ, **environment}, process_group=0, text=True,
+        [sys.executable, *program, *command.split(), *more],
+        cwd=ROOT, process_group=0, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as run:  # fmt: skip
         assert run.stdout
@@ -69,19 +80,10 @@ def test_ctrl_z_and_back_after_longer_than_a_stage_may_take(tmp_path: Path) -> N
     run_with(tmp_path, stop_and_go_on, "--set", "stage_timeout_s=10")
 
 
-def test_a_clock_that_is_set_back_changes_no_result_and_no_speed(tmp_path: Path) -> None:
-    library = FAKETIME.format(os.uname().machine)
-    if not os.path.exists(library):
-        pytest.skip("libfaketime is not installed (Debian: faketime)")
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
-    said = run_with(
-        tmp_path, lambda _: clock.write_text("-40d") and None,
-        LD_PRELOAD=library, FAKETIME_TIMESTAMP_FILE=str(clock), FAKETIME_NO_CACHE="1",
-        FAKETIME_DONT_FAKE_MONOTONIC="1", DONT_FAKE_MONOTONIC="1",
-    )  # fmt: skip
+def test_a_clock_that_is_set_back_changes_no_time_that_is_measured(tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    said = run_with(tmp_path, lambda _: moved.touch(), program=("-c", SET_BACK, str(moved)))
     assert "no report" not in said
-    speed = re.search(r"speed: +([\d.]+) rows/s.* over (.*) of work", said)
-    assert speed, said
-    assert float(speed[1]) > 0.05
-    assert "h" not in speed[2] and "d" not in speed[2]
+    records = CommitLog(Storage(str(tmp_path / "out"))).each_commit()
+    begins = [call.begin for record in records for call in record.stages]
+    assert max(begins) - min(begins) < 86_400
