@@ -29,7 +29,7 @@ pytestmark = [
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder of that user's, in one that everybody may pass."""
-    folder = Path(tempfile.mkdtemp(prefix="stranger-", dir="/tmp"))  # noqa: S108 - drawn anew
+    folder = Path(tempfile.mkdtemp(prefix="stranger-", dir="/tmp"))
     os.chown(folder, NOBODY, NOBODY)
     yield folder
     shutil.rmtree(folder)
