@@ -33,7 +33,7 @@ RAY_LOST = Cause(
     "ray_lost",
     "Ray's connection",
     "Ray's head, or Ray on this machine, went away during the run",
-    "see why it ended, and start the cluster again",
+    "see why it ended (`dmesg` tells of full memory); a cluster has to be started again",
     GOES_ON,
 )
 RAY = Cause(

@@ -80,12 +80,12 @@ def check_reachable(address: str) -> str:
             lets nobody join.
         RunFailed: says what is there, and what to do.
     """
+    origin = ""
     if address.lower().startswith(("http://", "https://")):
         raise UsageError(
             f"--address {shown(address)} is a job server's: hand the run over with --detach, or "
             "join the cluster itself, HOST:6379"
         )
-    origin = ""
     if address == "auto":
         address, origin = _found_cluster()
     found = _HOST_AND_PORT.fullmatch(address)
@@ -142,7 +142,8 @@ def _check_versions(address: str, where: str) -> None:
     """Refuse a cluster of other versions, or one that does not know our token."""
     asked = ThreadPoolExecutor(1, thread_name_prefix="ask-head")
     try:
-        versions = asked.submit(cluster_versions, address).result(_HEAD_S)
+        with hold_stderr():
+            versions = asked.submit(cluster_versions, address).result(_HEAD_S)
     except AuthenticationError as fault:
         raise stopped(
             RAY_JOIN,
@@ -153,16 +154,16 @@ def _check_versions(address: str, where: str) -> None:
         raise _no_ray(where, "another server of gRPC does") from fault
     finally:
         asked.shutdown(wait=False)
-    here = {
-        "ray_version": ray.__version__,
-        "python_version": ".".join(map(str, sys.version_info[:3])),
-    }
-    for name, what in (("ray_version", "Ray"), ("python_version", "Python")):
-        there = (versions or {}).get(name, here[name])
-        if there != here[name]:
+    # Ray's own rule, which its own variable loosens
+    digits = 2 if os.environ.get("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL") == "minor" else 3
+    python = ".".join(map(str, sys.version_info[:digits]))
+    for name, what, here in (("ray_version", "Ray", ray.__version__),
+                             ("python_version", "Python", python)):  # fmt: skip
+        there = (versions or {}).get(name, here)
+        if not f"{there}.".startswith(f"{here}."):
             raise stopped(
                 RAY_JOIN,
-                f"the cluster at {where} runs {what} {shown(there)}, and this process {here[name]}",
+                f"the cluster at {where} runs {what} {shown(there)}, and this process {here}",
                 f"use the same {what} on every node and here",
             )
 

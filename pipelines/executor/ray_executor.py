@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -19,25 +20,32 @@ from actors.stages.fault_boundary import FaultBoundary
 from pipelines.causes import RAY, RAY_JOIN, RAY_START, of_stage, stopped
 from pipelines.config.job import JobConfig
 from pipelines.errors import Cause
-from pipelines.executor.cluster import start_ray
+from pipelines.executor.cluster import ADDRESS_VARIABLE, start_ray
 from pipelines.executor.executor import Underway
 from pipelines.executor.network.ray_watch import RayWatch
 from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.nodes.probe import probe_nodes
-from pipelines.executor.ray_internals import counted_cpus, end_actors, ray_sockets
+from pipelines.executor.ray_internals import (
+    counted_cpus,
+    end_actors,
+    errors_muted,
+    mute_errors,
+    ray_sockets,
+)
 from pipelines.executor.ray_settings import own_data_context, quiet
 from pipelines.executor.stage_monitor import BOARD
 from pipelines.executor.stages import StageNotBuilt, Stages, build_stage
 from pipelines.executor.unit_blocks import unit_source
 from pipelines.planning.pool_sizing import Allocation, Pool, fit_pools
+from uniaudio2.shown import shown
 
 BLOCKS_WAITING = 1
 # so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
 CALLS_AT_ONCE = 2
 _TASK_RETRIES = 1
-T = TypeVar("T")
 # A head that is started again may come back; after 60 s Ray ends this process.
 HEAD_AWAY_S, _OWN_HEAD_AWAY_S = 40.0, 5.0
+T = TypeVar("T")
 
 
 class RayExecutor:
@@ -70,10 +78,19 @@ class RayExecutor:
     def allocate(self, job: JobConfig, idle: Collection[str] = ()) -> Allocation:
         """Fit the pools to the resources; a cluster may grow, this machine does not."""
         found = fit_pools(job, self.resources(), elastic=self.address is not None, idle=idle)
-        if self.address is not None or (cpus := counted_cpus()) >= 1:
+        if self.address is not None:
             return found
-        note = f"{cpus:g} of a CPU, which Ray takes for a whole one: stages wait for one another"
-        return replace(found, notes=(note, *found.notes))
+        notes = []
+        if (cpus := counted_cpus()) < 1:
+            notes.append(
+                f"{cpus:g} of a CPU, which Ray takes for a whole one: stages wait for one another"
+            )
+        if named := os.environ.get(ADDRESS_VARIABLE):
+            notes.append(
+                f"{ADDRESS_VARIABLE} is {shown(named)}, and this run has a Ray of its own; "
+                "--address auto joins that cluster"
+            )
+        return replace(found, notes=(*notes, *found.notes))
 
     def probe(self, needs: Needs) -> Probed:
         """Have every node of a cluster look around; a private Ray has one, which is this one."""
@@ -86,14 +103,17 @@ class RayExecutor:
     def session(self, timeout_s: float) -> Iterator[None]:
         """Ray Data's settings and Ray's voice are ours within, and what they were afterwards."""
         patience_s = HEAD_AWAY_S if self.address is not None else _OWN_HEAD_AWAY_S
-        self._watch = RayWatch(*ray_sockets(), patience_s)
-        with (
-            _told(RAY),
-            self._watch.watching(),
-            quiet(self.verbose),
-            own_data_context(timeout_s),
-        ):
-            yield
+        watch = self._watch = RayWatch(*ray_sockets(), patience_s)
+        voice = nullcontext() if self.verbose else errors_muted()
+        try:
+            with (
+                _told(RAY), watch.watching(), voice, quiet(self.verbose),
+                own_data_context(timeout_s),
+            ):  # fmt: skip
+                yield
+        finally:
+            if watch.lost and not self.verbose:
+                mute_errors()
 
     def submit(self, call: Callable[..., T], *arguments: Any) -> Underway[T]:
         """A task without a CPU of its own: pools may hold all of them."""

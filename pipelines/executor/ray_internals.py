@@ -11,6 +11,8 @@ import json
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -109,6 +111,23 @@ def ray_sockets() -> tuple[str, str]:
     """``HOST:PORT`` of the head's server, and the path of the socket of this machine's raylet."""
     node = ray._private.worker._global_node
     return str(node.gcs_address), str(node.raylet_socket_name).removeprefix("unix://")
+
+
+@contextmanager
+def errors_muted() -> Iterator[None]:
+    """Keep what Ray's servers have to say of errors, in many lines, from this process's stderr."""
+    worker = ray._private.worker
+    told = worker.print_to_stdstream
+    mute_errors()
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = told
+
+
+def mute_errors() -> None:
+    """The same for good, for a Ray that is gone."""
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
 
 
 def set_search_path(job_config: Any, folders: list[str]) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from ray.exceptions import RayError
 from ray.job_submission import JobSubmissionClient
 
+from pipelines.causes import RAY_JOIN, stopped
 from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.cluster import check_reachable
 from pipelines.executor.ray_internals import published_job_server
@@ -74,12 +75,13 @@ def find_server(address: str | None) -> str:
             f"--address {shown(named)} takes no jobs; give the job server's, http://HOST:8265, or "
             "the cluster's, HOST:6379"
         )
-    check_reachable(named)
+    named = check_reachable(named)
     try:
         with quiet(), _rays_variables_hidden():
             server = published_job_server(named)
     except (ConnectionError, ValueError, RuntimeError, RayError) as fault:
-        raise RunFailed(f"no Ray cluster answers at {shown(named)}: {_line(fault)}") from fault
+        what = f"no Ray cluster answers at {shown(named)}: {_line(fault)}"
+        raise stopped(RAY_JOIN, what) from fault
     if server is None:
         raise RunFailed(f"the cluster at {shown(named)} has no job server: {REMEDY}")
     _check_listens(server, f"the cluster at {shown(named)} has no job server: ")

@@ -24,6 +24,7 @@ MAY = {
     "actors/storage/model_cache.py": "models, which the user names",
     "actors/storage/model_hub.py": "models, which the user names",
     "actors/columnar/arrow_stream.py": "files of INPUT, which the user names",
+    "pipelines/cli/checks/network.py": "reads proxies of the environment, opens nothing",
     "pipelines/manifest/discovery.py": "INPUT, which the user names",
     "pipelines/manifest/corpus_sources.py": "INPUT, which the user names",
     "pipelines/manifest/files.py": "INPUT, which the user names",

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.cli.checks.check import Check
+from pipelines.executor.network.listeners import loopback_fault
 
 _LITTLE_BYTES = 1 << 30
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - looked at, not written
 _DAY_S = 86_400.0
-_ANSWER_S = 5.0
 
 
 def check_cpus() -> Check:
@@ -72,17 +71,13 @@ def check_home() -> Check:
 
 def check_loopback() -> Check:
     """This machine can connect to itself, as Ray's processes do."""
-    try:
-        with socket.socket() as ear:
-            ear.bind(("127.0.0.1", 0))
-            ear.listen(1)
-            socket.create_connection(ear.getsockname(), _ANSWER_S).close()
-    except OSError as fault:
+    fault = loopback_fault()
+    if fault:
         remedy = (
             "turn the loopback interface on (`ip link set lo up`), or take `--executor inline`, "
             "which needs no network"
         )
-        return Check("network", f"127.0.0.1: {fault.strerror or fault}", remedy)
+        return Check("network", f"127.0.0.1: {fault}", remedy)
     return Check("network", "127.0.0.1 answers")
 
 

@@ -18,7 +18,8 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.storage.addresses import LOCAL, local_path, scheme_of
-from pipelines.errors import RunFailed, UsageError
+from pipelines.causes import RAY_JOIN, stopped
+from pipelines.errors import UsageError
 from pipelines.executor.nodes import look as looking
 from pipelines.executor.nodes.compare import (
     CODE,
@@ -38,6 +39,7 @@ from uniaudio2.shown import counted, shown
 
 _JOINS_S = 20.0
 PROBE_S = 60.0  # a worker's start on a busy node included
+_REMEDY = "see whether it is well, or take it out of the cluster"
 _STORE_S = 2.0
 _REFUSALS_TOLD = 3
 _MODEL_FILES = 1000
@@ -181,10 +183,11 @@ def _ask(
         answered_s.update(dict.fromkeys(done, time.time()))
     silent = [node for node, one in zip(nodes, references, strict=True) if one not in answered_s]
     if silent:
-        raise RunFailed(
+        raise stopped(
+            RAY_JOIN,
             f"node {where_of(silent[0])} did not answer within {PROBE_S:.0f} s"
-            f"{_and_more(len(silent) - 1, len(nodes))}; see whether it is well, or take it out of "
-            "the cluster"
+            f"{_and_more(len(silent) - 1, len(nodes))}",
+            _REMEDY,
         )
     return [
         (_answer(node, one), asked_s, answered_s[one])
@@ -197,10 +200,8 @@ def _answer(node: Mapping[str, Any], reference: Any) -> Look:
         return Look(*ray.get(reference))
     except RayError as fault:
         lines = str(fault).strip().splitlines() or [type(fault).__name__]
-        raise RunFailed(
-            f"node {where_of(node)} could not be asked: {shown(lines[-1])}; see whether it is "
-            "well, or take it out of the cluster"
-        ) from fault
+        what = f"node {where_of(node)} could not be asked: {shown(lines[-1])}"
+        raise stopped(RAY_JOIN, what, _REMEDY) from fault
 
 
 def _refuse(judged: list[Judgement], nodes: int) -> None:

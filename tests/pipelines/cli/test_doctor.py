@@ -49,7 +49,7 @@ def test_what_is_broken_is_said_and_the_rest_still_checked(
     assert "did you mean 'tiny'" in said
     assert "FAILED storage" in said
     assert "permissions" in said
-    assert said.endswith("2 of 13 checks failed\n")
+    assert said.endswith("2 of 15 checks failed\n")
 
 
 def test_a_model_is_found_wherever_a_run_would_find_it(

@@ -106,7 +106,7 @@ def test_what_else_listens_there_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_cluster_of_another_version_or_token_is_named() -> None:
+def test_a_cluster_of_another_version_or_token_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     address = ray.get_runtime_context().gcs_address
     assert check_reachable(address) == address
     head = GcsClient(address=address)
@@ -122,6 +122,14 @@ def test_a_cluster_of_another_version_or_token_is_named() -> None:
                 check_reachable(address)
         finally:
             head.internal_kv_put(key, facts, True, space)
+    loosened = ".".join(map(str, sys.version_info[:2])) + ".99"
+    other = json.dumps({**json.loads(facts), "python_version": loosened}).encode()
+    monkeypatch.setenv("RAY_DEFAULT_PYTHON_VERSION_MATCH_LEVEL", "minor")
+    head.internal_kv_put(key, other, True, space)
+    try:
+        assert check_reachable(address) == address
+    finally:
+        head.internal_kv_put(key, facts, True, space)
     asking = f"from pipelines.executor.cluster import start_ray; start_ray({address!r})"
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
     ran = subprocess.run(
@@ -130,6 +138,16 @@ def test_a_cluster_of_another_version_or_token_is_named() -> None:
     *_, told = ran.stderr.splitlines()
     assert f"the cluster at {address} wants a token that this process does not have" in told
     assert "InvalidAuthToken" not in ran.stderr.partition("Traceback")[0]  # nothing raw
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_run_of_its_own_ray_tells_that_it_does_not_join(
+    nobody: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not [note for note in RayExecutor().allocate(job("out")).notes if "RAY_ADDRESS" in note]
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{nobody}")
+    note, *_ = RayExecutor().allocate(job("out")).notes
+    assert note.startswith(f"RAY_ADDRESS is 127.0.0.1:{nobody}, and this run has a Ray of its own")
 
 
 def test_auto_says_which_cluster_it_means(nobody: int, monkeypatch: pytest.MonkeyPatch) -> None:
