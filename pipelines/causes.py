@@ -43,6 +43,13 @@ RAY = Cause(
     "`-v` shows what Ray says",
     GOES_ON,
 )
+NODE = Cause(
+    "node",
+    "a node",
+    "a node that joined during the run does not see what the others see",
+    "put it right, or take it out of the cluster",
+    GOES_ON,
+)
 STORAGE = Cause(
     "storage",
     "storage",
@@ -100,7 +107,7 @@ OTHER_RUN = Cause(
     "nothing is lost or doubled",
 )
 CAUSES = (
-    INTERRUPTED, RAY_START, RAY_JOIN, RAY_LOST, RAY, STORAGE, STORAGE_READ, INPUT, MODEL, STAGE,
+    INTERRUPTED, RAY_START, RAY_JOIN, RAY_LOST, RAY, NODE, STORAGE, STORAGE_READ, INPUT, MODEL, STAGE,
     MACHINE, MAX_ERRORS, OTHER_RUN,
 )  # fmt: skip
 
@@ -152,7 +159,7 @@ def of_unkept(fault: Fault, told: str = "") -> RunFailed | None:
         fault: that a stage's results met.
         told: begins the line.
     """
-    causes = {"storage": STORAGE, "machine": MACHINE}
+    causes = {"storage": STORAGE, "machine": MACHINE, "node": NODE}
     cause = causes.get(fault.kind)
     return stopped(cause, told + fault.message) if cause else None
 

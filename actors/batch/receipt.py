@@ -17,9 +17,9 @@ from actors.batch.schema import FAULT, RECEIPT, STAGE_TIMES
 from actors.batch.stage_times import StageTime, times_from_json
 
 FileMark = list[int | str]  # size in bytes, and a hash of the contents
-# what ended a call: the stage raised, memory ran out, storage took no results, or the machine
-# that had them could not hand them over
-FaultKind = Literal["fault", "out_of_memory", "storage", "machine"]
+# what ended a call: the stage raised, memory ran out, storage took no results, the machine that had
+# them could not hand them over, or the node that it was to be made on does not fit the run
+FaultKind = Literal["fault", "out_of_memory", "storage", "machine", "node"]
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,17 @@ class FaultBoundary:
         finally:
             WATCHDOG.end(watched)
 
+    def refuse(self, table: pa.Table, why: str) -> pa.Table:
+        """Hand on that a unit was not worked on, for its node's sake.
+
+        Args:
+            table: as for `call`.
+            why: names the node and what is wrong there.
+        """
+        if FAULT in table.column_names:
+            return table
+        return Fault(*_address(table), "node", why).to_table()
+
     def _fault(self, table: pa.Table, fault: Exception, storing: bool) -> pa.Table:
         kind: FaultKind = "out_of_memory" if is_out_of_memory(fault) else "fault"
         if storing and isinstance(fault, OSError):

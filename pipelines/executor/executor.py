@@ -109,7 +109,8 @@ class Executor(Protocol):
 
         Yields:
             a receipt for every unit that was written, a fault for one whose stage raised; nothing
-            for one whose worker died.
+            for one whose worker died. A fault of kind ``node`` tells that a node
+            which joined late does not fit the run.
         """
         ...
 

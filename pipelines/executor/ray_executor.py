@@ -24,6 +24,7 @@ from pipelines.executor.cluster import ADDRESS_VARIABLE, start_ray
 from pipelines.executor.executor import Underway
 from pipelines.executor.network.ray_watch import RayWatch
 from pipelines.executor.nodes.compare import Needs, Probed
+from pipelines.executor.nodes.late import NodeCheck, Roster
 from pipelines.executor.nodes.probe import probe_nodes
 from pipelines.executor.ray_internals import (
     counted_cpus,
@@ -60,6 +61,7 @@ class RayExecutor:
         self.address = address
         self.verbose = verbose
         self._watch: RayWatch | None = None
+        self._roster: Roster | None = None
 
     def start(self) -> None:
         """Start or join Ray; one that runs in this process already is used as it is."""
@@ -97,7 +99,9 @@ class RayExecutor:
         if self.address is None:
             return Probed()
         with _told(self._start_cause):
-            return probe_nodes(needs)
+            probed = probe_nodes(needs)
+        self._roster = Roster(needs, frozenset(node["id"] for node in probed.nodes))
+        return probed
 
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:
@@ -105,10 +109,11 @@ class RayExecutor:
         patience_s = HEAD_AWAY_S if self.address is not None else _OWN_HEAD_AWAY_S
         watch = self._watch = RayWatch(*ray_sockets(), patience_s)
         voice = nullcontext() if self.verbose else errors_muted()
+        nodes = self._roster.open() if self._roster else nullcontext()
         try:
             with (
                 _told(RAY), watch.watching(), voice, quiet(self.verbose),
-                own_data_context(timeout_s),
+                own_data_context(timeout_s), nodes,
             ):  # fmt: skip
                 yield
         finally:
@@ -126,15 +131,16 @@ class RayExecutor:
     ) -> Iterator[Outcome]:
         """See `Executor.stream`; a unit whose worker died is missing from what comes out."""
         BOARD.expect(("load", *(pool.name for pool in allocation.pools), "write"))
+        check = self._roster.check() if self._roster else None
         stream = unit_source(units)
-        stream = _through_tasks(stream, stages.load, stages.boundary("load"), allocation.task_cpus)
+        cpus = allocation.task_cpus
+        stream = _through_tasks(stream, stages.load, stages.boundary("load"), cpus, check)
         for pool in allocation.pools:
             kind, arguments = stages.pools[pool.name]
-            boundary = stages.boundary(pool.name)
-            stream = _through_pool(stream, pool, kind, arguments, boundary, alone)
-        stream = _through_tasks(
-            stream, stages.write, stages.boundary("write"), allocation.task_cpus
-        )
+            given = {"kind": kind, "arguments": arguments, "check": check}
+            given["boundary"] = stages.boundary(pool.name)
+            stream = _through_pool(stream, pool, given, alone)
+        stream = _through_tasks(stream, stages.write, stages.boundary("write"), cpus, check)
         try:
             for batch in stream.iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=1
@@ -178,49 +184,62 @@ class _Task(Generic[T]):
 
 
 class PoolActor:
-    """One actor of a pool: builds its stage once, then surrounds every call of it."""
+    """One actor of a pool: builds its stage once, then surrounds every call of it.
+
+    On a node that does not fit it builds none, and hands units on as faults.
+    """
 
     def __init__(
-        self, kind: type[Stage], arguments: dict[str, Any], boundary: FaultBoundary
+        self,
+        kind: type[Stage],
+        arguments: dict[str, Any],
+        boundary: FaultBoundary,
+        check: NodeCheck | None,
     ) -> None:
-        self.stage = build_stage(boundary.name, kind, arguments)
+        self.why_not = check.fault_here() if check else ""
         self.boundary = boundary
+        if not self.why_not:
+            self.stage = build_stage(boundary.name, kind, arguments)
 
     def __call__(self, table: pa.Table) -> pa.Table:
+        if self.why_not:
+            return self.boundary.refuse(table, self.why_not)
         return self.boundary.call(table, self.stage)
 
 
-def _call(table: pa.Table, stage: Stage, boundary: FaultBoundary) -> pa.Table:
-    return boundary.call(table, stage)
+def _call(
+    table: pa.Table, stage: Stage, boundary: FaultBoundary, check: NodeCheck | None
+) -> pa.Table:
+    why_not = check.fault_here() if check else ""
+    return boundary.refuse(table, why_not) if why_not else boundary.call(table, stage)
 
 
 def _through_tasks(
-    stream: ray.data.Dataset, stage: Stage, boundary: FaultBoundary, num_cpus: float
+    stream: ray.data.Dataset,
+    stage: Stage,
+    boundary: FaultBoundary,
+    num_cpus: float,
+    check: NodeCheck | None,
 ) -> ray.data.Dataset:
     return stream.map_batches(
         _call,
         batch_size=None,
         batch_format="pyarrow",
-        fn_kwargs={"stage": stage, "boundary": boundary},
+        fn_kwargs={"stage": stage, "boundary": boundary, "check": check},
         num_cpus=num_cpus,
         max_retries=_TASK_RETRIES,
     )
 
 
 def _through_pool(
-    stream: ray.data.Dataset,
-    pool: Pool,
-    kind: type[Stage],
-    arguments: dict[str, Any],
-    boundary: FaultBoundary,
-    alone: bool,
+    stream: ray.data.Dataset, pool: Pool, given: dict[str, Any], alone: bool
 ) -> ray.data.Dataset:
     calls = 1 if alone else CALLS_AT_ONCE
     return stream.map_batches(
         PoolActor,
         batch_size=None,
         batch_format="pyarrow",
-        fn_constructor_kwargs={"kind": kind, "arguments": arguments, "boundary": boundary},
+        fn_constructor_kwargs=given,
         compute=ray.data.ActorPoolStrategy(
             min_size=pool.min_size,
             max_size=pool.max_size,

@@ -13,7 +13,7 @@ from actors.batch.stage_times import steady_now_s
 from actors.batch.unit import UnitSpec
 from actors.disks.exclusive_names import NoExclusiveNames
 from actors.storage.object_store import Storage
-from pipelines.causes import MAX_ERRORS, of_stage, of_unkept, stopped
+from pipelines.causes import MAX_ERRORS, NODE, of_stage, of_unkept, stopped
 from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
 from pipelines.executor.executor import Executor
@@ -294,6 +294,8 @@ class Run:
         left = {unit.unit: unit for unit in pending}
         for outcome in self.executor.stream(pending, stages, allocation):
             lease.check()
+            if isinstance(outcome, Fault) and outcome.kind == "node":
+                raise stopped(NODE, outcome.message)
             if isinstance(outcome, Fault):
                 self._faults[outcome.unit] = outcome
                 self._give_up_if_nothing_is_stored(outcome)

@@ -12,9 +12,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 RAY = Path(sys.executable).with_name("ray")
 ROOT = Path(__file__).parents[2]
@@ -33,6 +36,29 @@ for output, inputs, model in json.loads(sys.argv[4]):
     try:
         probed = probe.probe_nodes(Needs(output, tuple(inputs), model))
         print("passed", probed.line, *(node["host"] for node in probed.nodes))
+    except Exception as fault:
+        print(type(fault).__name__, fault)
+"""
+SLOW_RUN = """
+import dataclasses, sys, time
+from pipelines import JobConfig
+from pipelines.executor.ray_executor import RayExecutor
+from pipelines.executor.stages import make_stages
+from pipelines.jobs.run import run_job
+class Slow:
+    def __init__(self, stage):
+        self.stage = stage
+    def __call__(self, table):
+        time.sleep(1)
+        return self.stage(table)
+def make(*given):
+    stages = make_stages(*given)
+    return dataclasses.replace(stages, load=Slow(stages.load))
+if __name__ == "__main__":
+    job = JobConfig(task="tokenize", input=sys.argv[2], output=sys.argv[3], model="tiny",
+                    unit_rows=1, max_attempts=1)
+    try:
+        run_job(job, style="lines", make=make, executor=RayExecutor(sys.argv[1]))
     except Exception as fault:
         print(type(fault).__name__, fault)
 """
@@ -82,7 +108,7 @@ class Machines:
         """Lines that a driver prints."""
         found = subprocess.run(
             [sys.executable, *arguments], cwd=ROOT, env=self.environment, capture_output=True,
-            text=True, timeout=150,
+            text=True, timeout=300,
         )  # fmt: skip
         return found.stdout.splitlines() or [found.stderr]
 
@@ -153,3 +179,26 @@ def test_nodes_that_differ_are_named_before_any_work(
     os.killpg(away.pid, signal.SIGCONT)
     assert silent.startswith("RunFailed node away (")
     assert "did not answer within 4 s" in silent
+
+
+def test_a_node_that_joins_during_a_run_and_lacks_input_costs_no_row(
+    tmp_path: Path, machines: Machines
+) -> None:
+    source, output, rows = tmp_path / "in", tmp_path / "out", 24
+    source.mkdir()
+    for number in range(rows):
+        sound = np.random.default_rng(number).uniform(-0.1, 0.1, 4000).astype(np.float32)
+        soundfile.write(source / f"{number}.wav", sound, 16000)
+    machines.join("home", "true", cpus=2)
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(
+            machines.python, "-c", SLOW_RUN, machines.address, str(source), str(output)
+        )
+        while not told.done() and not [*output.glob("data/*")]:
+            time.sleep(0.2)
+        machines.join("late", f"mount -t tmpfs tmpfs {source}", cpus=2)
+        lines = told.result()
+    assert lines[-1].startswith(f"RunFailed a node: INPUT '{source}"), "\n".join(lines)
+    assert " is not on node late (" in lines[-1]
+    assert not [*output.glob("errors/*")]
+    assert not [*output.glob("_log/fence-*")]

@@ -64,7 +64,7 @@ def probe_nodes(needs: Needs) -> Probed:
     ahead: list[float | None] = [None]
     clock = Thread(target=lambda: ahead.append(store_ahead_s(needs.output)), daemon=True)
     clock.start()
-    with _marked(needs) as marker:
+    with marked(needs) as marker:
         asked = question._replace(asked=marker, says=marker)
         here = Look(*look(asked))  # its own mark is there
         nodes = _working_nodes()
@@ -125,7 +125,7 @@ def _files(folder: str) -> Iterator[str]:
 
 
 @contextmanager
-def _marked(needs: Needs) -> Iterator[str]:
+def marked(needs: Needs) -> Iterator[str]:
     """A file in a local OUTPUT that no other folder has; "" where OUTPUT is on a store."""
     if scheme_of(needs.output) not in LOCAL:
         yield ""
