@@ -181,6 +181,7 @@ def test_nodes_that_differ_are_named_before_any_work(
     assert "did not answer within 4 s" in silent
 
 
+@pytest.mark.nightly
 def test_a_node_that_joins_during_a_run_and_lacks_input_costs_no_row(
     tmp_path: Path, machines: Machines
 ) -> None:
