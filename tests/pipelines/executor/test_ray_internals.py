@@ -191,3 +191,12 @@ def test_a_cluster_names_its_job_server_also_where_none_listens() -> None:
         socket.create_connection(("127.0.0.1", int(named.rpartition(":")[2])), 5),
     ):
         pass
+
+
+def test_what_rays_servers_say_of_errors_is_muted(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"pid": "raylet", "is_err": True, "lines": ["gone"], "ip": "", "job": None}
+    with ray_internals.errors_muted():
+        ray._private.worker.print_to_stdstream(told, ignore_prefix=False)
+    assert capsys.readouterr().err == ""
+    ray._private.worker.print_to_stdstream({**told, "lines": ["back"]}, ignore_prefix=False)
+    assert "back" in capsys.readouterr().err
