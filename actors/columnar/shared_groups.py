@@ -181,7 +181,7 @@ def _written(
     tried_s = [float(line.split()[2]) for line in _lines(slot) if line.startswith(_begun(key))]
     if expected > most or (tried_s and 0 <= time.time() - tried_s[-1] < _AGAIN_S):
         return None
-    _note(slot, key, f"{_BEGUN} {time.time():.0f}")
+    _note(slot, key, f"{_BEGUN} {int(time.time())}")
     with tempfile.TemporaryFile(dir=folder) as file:
         _write(file, batches(), most)
         return _noted(slot, key, SharedGroup(os.dup(file.fileno())))

@@ -177,7 +177,7 @@ def test_nodes_that_differ_are_named_before_any_work(
     os.killpg(away.pid, signal.SIGSTOP)
     silent = probed(machines, 2, good, timeout_s=4)
     os.killpg(away.pid, signal.SIGCONT)
-    assert silent.startswith("RunFailed node away (")
+    assert silent.startswith("RunFailed Ray's connection: node away (")
     assert "did not answer within 4 s" in silent
 
 
