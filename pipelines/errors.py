@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from uniaudio2.shown import MESSAGE_CHARACTERS, shown
+from uniaudio2.terminal import say
 
 GOES_ON = "the same command goes on where it was"
 NOTHING_DONE = "nothing was computed"
@@ -57,3 +59,7 @@ class RunFailed(Told):
     def __init__(self, message: str, cause: Cause | None = None) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+# how this process says what ends it where nothing can be raised any more; the last one is asked
+TELLERS: list[Callable[[RunFailed], object]] = [lambda fault: say(f"stopped: {fault}", error=True)]

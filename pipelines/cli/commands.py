@@ -14,7 +14,7 @@ from pipelines.cli.arguments import EXIT_FAILED, EXIT_USAGE, open_address
 from pipelines.cli.doctor import doctor
 from pipelines.cli.export_command import export
 from pipelines.cli.status_command import status
-from pipelines.errors import RunFailed, UsageError
+from pipelines.errors import TELLERS, RunFailed, UsageError
 from uniaudio2.terminal import print_libraries_too, say, say_json
 
 if TYPE_CHECKING:
@@ -342,6 +342,7 @@ def _end(event: str, message: str, code: int = EXIT_USAGE, **facts: str | bool) 
 def main() -> None:
     """Entry point: maps every outcome to its exit code and every error to one line."""
     print_libraries_too()
+    TELLERS.append(_stop)
     try:
         code = app(standalone_mode=False)
     except (UsageError, TyperException) as fault:

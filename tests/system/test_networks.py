@@ -76,6 +76,8 @@ class Head:
         self.start()
 
     def start(self) -> None:
+        started = Path(self.folder, "ray_current_cluster")
+        started.unlink(missing_ok=True)
         command = (
             f"{RAY} start --head --port={self.port} --num-cpus=2 --temp-dir={self.folder} --block "
             "--object-store-memory=100000000 --disable-usage-stats --include-dashboard=false"
@@ -84,7 +86,7 @@ class Head:
             command.split(), env={**os.environ, "RAY_AUTH_MODE": "disabled"},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        while socket.socket().connect_ex(("127.0.0.1", self.port)):
+        while not started.exists():  # the last that it writes: a driver can join from here on
             time.sleep(0.1)
 
     def kill(self) -> None:

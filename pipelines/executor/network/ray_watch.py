@@ -6,6 +6,7 @@ its own machine did (Ray 2.60). Nothing of that can be caught.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -15,15 +16,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.causes import RAY_LOST, stopped
+from pipelines.errors import TELLERS
 
 _LOOK_EVERY_S = 1.0
 _CONNECT_S = 3.0
+LEAVES_S = 15.0  # the main thread, once it is interrupted
+# Ray Data would tell a head of its use, at the end of a stream, and wait for one that is gone
+_NO_LAST_CALLS = {"RAY_DATA_USAGE_DISABLED": "1"}
 _SOCKETS = Path("/proc/net/unix")
 
 
 class RayWatch:
     """Looks at a Ray's sockets from a thread; when they are gone, interrupts the main thread as
-    SIGTERM does, with whatever handler it has.
+    SIGTERM does, with whatever handler it has. Where the main thread stays inside a call of Ray,
+    which would end this process anyway, the watch says why and ends it.
 
     Args:
         head: ``HOST:PORT`` of the head's server.
@@ -57,8 +63,16 @@ class RayWatch:
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_EVERY_S):
             self.lost = self.lost or self.look()
+            if self.lost:
+                break
+        until = time.monotonic() + LEAVES_S
+        while self.lost and not self._over.wait(_LOOK_EVERY_S):
+            if time.monotonic() > until:
+                TELLERS[-1](stopped(RAY_LOST, self.lost))
+                os._exit(1)
+            os.environ.update(_NO_LAST_CALLS)
             # again and again: an interrupt may meet code that swallows it
-            if self.lost and callable(signal.getsignal(signal.SIGTERM)):  # else it would end us
+            if callable(signal.getsignal(signal.SIGTERM)):  # else it would end us
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     @contextmanager
