@@ -122,7 +122,7 @@ def test_a_head_that_dies_ends_the_run_which_goes_on(tmp_path: Path, head: Head)
     head.kill()
     out, said = running.communicate(timeout=120)
     event = json.loads(out.splitlines()[-1])
-    assert event.get("cause") == "ray_lost", out + said
+    assert event.get("cause") == "ray_lost", f"{running.returncode} {out} {said}"
     assert (event["event"], event["goes_on"]) == ("stopped", True)
     assert running.returncode == event["exit_code"] == 1
     assert said == f"stopped: {event['message']}\n"
