@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -91,13 +92,31 @@ def planning(uri: str) -> list[float]:
 
 
 def store(uri: str) -> list[float]:
-    """Seconds until the first unit of a plan and until it is whole, and its rows."""
+    """Seconds until the first units of a plan and until it is whole, and its rows."""
     task = module("uniaudio2.tasks.table").get_task("tokenize" if uri.endswith(".tar") else "tts")
     make_plan = module("pipelines.planning.plan").make_plan
     begun = time.monotonic()
-    plan = make_plan(uri, task)
-    whole_s = time.monotonic() - begun
-    return [whole_s, whole_s, plan.rows]  # units are there when all are
+    if "files" not in inspect.signature(make_plan).parameters:
+        plan = make_plan(uri, task)
+        whole_s = time.monotonic() - begun
+        return [whole_s, whole_s, plan.rows]  # units are there when all are
+    head_start = importlib.import_module("pipelines.planning.head_start")
+    kept_plan = importlib.import_module("pipelines.run_state.kept_plan")
+    with tempfile.TemporaryDirectory() as output:
+        storage = importlib.import_module("actors.storage.object_store").Storage(output)
+
+        def planned(files: int | None) -> Any:
+            return make_plan(uri, task, kept=kept_plan.KeptPlan(storage), files=files)
+
+        plan = planned(head_start.FIRST_FILES)
+        first_s = time.monotonic() - begun
+        plan.kept.store(is_whole=not plan.later_files)
+        portions = head_start.Portions(planned, head_start.FIRST_FILES)
+        portions.start()
+        while plan.later_files:
+            plan = portions.next()
+        portions.stop()
+        return [first_s, time.monotonic() - begun, plan.rows]
 
 
 class CountingEncoder:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -16,6 +16,17 @@ from actors.columnar.cells import id_text
 from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import read_file_rows
+
+
+class HeldBytes(Protocol):
+    """Bytes that lie elsewhere, as in a temporary file."""
+
+    def read(self) -> bytes:
+        """The bytes."""
+        ...
+
+
+_STAYS = {"rows", "keys", "former"}  # those travel beside, or not at all
 
 
 @dataclass(frozen=True, slots=True)  # a large manifest has a million of them
@@ -38,8 +49,8 @@ class UnitSpec:
         tar: the tar whose members the rows name by byte ranges, or "".
         constants: columns that are the same in all rows of `source`, see `constants_text`.
         names: what the columns of `source` are called here, and its ids, see `ColumnNames.text`.
-        keys: what makes its rows the same from run to run, 20 bytes a row; this and the next are
-            the driver's, and do not travel.
+        keys: what makes its rows the same from run to run, 20 bytes a row, see `row_keys`; this
+            and the next are the driver's, and do not travel.
         former: the fingerprint that builds gave it which knew no keys.
     """
 
@@ -57,8 +68,13 @@ class UnitSpec:
     constants: str = ""
     wanted: tuple[str, ...] = ()
     names: str = ""
-    keys: bytes = b""
+    keys: bytes | HeldBytes = b""
     former: str = ""
+
+    @property
+    def row_keys(self) -> bytes:
+        """The keys of its rows, one behind the other."""
+        return self.keys if isinstance(self.keys, bytes) else self.keys.read()
 
     @property
     def row_numbers(self) -> tuple[int, ...]:
@@ -81,9 +97,8 @@ class UnitSpec:
         return units_table([self])
 
     def _facts(self) -> str:
-        facts = asdict(self)
-        for name in ("rows", "keys", "former"):
-            del facts[name]
+        names = [field.name for field in fields(self)]
+        facts = {name: getattr(self, name) for name in names if name not in _STAYS}
         return json.dumps(facts)
 
     @staticmethod

@@ -11,6 +11,7 @@ import typer
 
 from pipelines.cli.arguments import EXIT_FAILED, open_address
 from pipelines.errors import UsageError
+from uniaudio2.shown import counted
 from uniaudio2.terminal import say, say_json
 
 EXIT_LEFT = 130  # as shells have it of what Ctrl-C ended
@@ -43,6 +44,8 @@ def status(
         return code
     say(f"{facts.task} with {facts.model}: {facts.state}")
     say(f"rows   {facts.ok} done, {facts.errors} errors, {facts.left} left of {facts.rows}")
+    if facts.later_files:
+        say(f"input  {counted(facts.later_files, 'more file')} whose rows are not planned yet")
     say(f"units  {facts.units_done} of {facts.units}")
     say(f"audio  {facts.input_s:.1f} s read, {facts.output_s:.1f} s written")
     for mark, count in sorted(facts.marks.items()):

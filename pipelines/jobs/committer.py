@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from actors.batch.channel_rows import whole_id
 from pipelines.causes import STORAGE, stopped
 from pipelines.jobs.merging import IsOut, next_state, taken_over
-from pipelines.planning.row_keys import id_number, ids_of, is_among, key_array, with_fresh
+from pipelines.planning.keys.row_keys import id_number, ids_of, is_among, key_array, with_fresh
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.records import UnitRuns

@@ -25,11 +25,12 @@ from pipelines.jobs.pending import find_pending, known_keys, with_kept
 from pipelines.jobs.result import RunResult
 from pipelines.jobs.row_isolation import RowIsolation, merged
 from pipelines.jobs.signals import stoppable
+from pipelines.planning.head_start import Portions
+from pipelines.planning.keys.row_keys import KEY_BYTES
 from pipelines.planning.plan import Plan, idle_stages, passthrough_schema
 from pipelines.planning.pool_sizing import Allocation
-from pipelines.planning.row_keys import KEY_BYTES
 from pipelines.progress.progress import Progress, Style
-from pipelines.report import Report, write_report
+from pipelines.report import Report, standing_report, write_report
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
@@ -58,10 +59,12 @@ class Run:
         style: Style,
         fresh: bool,
         executor: Executor,
+        later: Portions | None = None,
     ) -> None:
         self.job = job
         self.executor = executor
         self.plan = plan
+        self.later = later
         self.model = model
         self.commit_log = CommitLog(Storage(job.output))
         self.progress = Progress(Counts(rows=plan.rows, units=len(plan.units)), style)
@@ -76,6 +79,8 @@ class Run:
         self._removed: dict[int, bytes] = {}
         self._faults: dict[int, Fault] = {}
         self._unstored = 0
+        self._was_finished = False
+        self._told: set[str] = set()
         self.compaction: Compaction | None = None
 
     def execute(self, make: StageFactory = make_stages) -> RunResult:
@@ -84,9 +89,7 @@ class Run:
         with self._hold() as lease, self.progress:
             if not lease.fenced:
                 self._warn_unfenced()
-            pending = self._resume()
-            if pending:
-                self._work(pending, lease, make)
+            self._portions(lease, make)
             self._withdraw()
             self._sweep()
             counts = self._counts()
@@ -104,6 +107,24 @@ class Run:
             computed=self.computed,
         )
 
+    def _portions(self, lease: Lease, make: StageFactory) -> None:
+        """Do what is planned, while the rest of INPUT is planned, portion after portion."""
+        pending = self._resume()
+        if self.later is not None:
+            self.later.start()
+        try:
+            while True:
+                if pending:
+                    self._work(pending, lease, make)
+                if self.later is None or not self.plan.later_files:
+                    return
+                self.plan, self.fresh = self.later.next(), False
+                self.progress.counts = Counts(rows=self.plan.rows, units=len(self.plan.units))
+                pending = self._resume()
+        finally:
+            if self.later is not None:
+                self.later.stop()
+
     def _sweep(self) -> None:
         """Remove what no commit names."""
         self.commit_log.sweep()
@@ -115,6 +136,9 @@ class Run:
     def _report(self) -> Report | None:
         """Make ``report.html``; a run whose rows are all committed does not fail for its report."""
         try:
+            is_as_it_was = self._was_finished and not self.computed and not self._removed
+            if is_as_it_was and (standing := standing_report(self.job.output)):
+                return standing
             return write_report(self.job.output)
         except Exception as fault:  # whatever it is, the results are there
             self.progress.say(
@@ -156,7 +180,7 @@ class Run:
         else:
             self._go_on(recorded)
         if self.plan.kept is not None:
-            self.plan.kept.store()
+            self.plan.kept.store(is_whole=not self.plan.later_files)
         counts = self.progress.counts
         compaction = self._compaction()
 
@@ -169,7 +193,7 @@ class Run:
         planned = {unit.unit: unit for unit in self.plan.units}
         self.committer.keys_of = lambda commit: known_keys(commit, planned) or b""
         self.committer.redo = {
-            unit.unit: Redo(found.supersedes[unit.unit], self.committer.is_of(unit.keys))
+            unit.unit: Redo(found.supersedes[unit.unit], self.committer.is_of(unit.row_keys))
             for unit in found.units
             if unit.unit in found.supersedes
         }
@@ -215,6 +239,7 @@ class Run:
         self.setup = recorded.get("setup", {})
         self.nodes = recorded.get("nodes", [])
         self.begins = recorded.get("begins", [])
+        self._was_finished = recorded.get("state") == "finished"
 
     def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
         """Point units at the tokens that an earlier attempt kept of them."""
@@ -233,15 +258,17 @@ class Run:
         return (
             f"{self.job.spec.name}: {counted(rows, 'row')} in {counted(len(pending), 'unit')}"
             + (f" ({done} of {self.progress.counts.rows} were done before)" if done else "")
+            + f"; {counted(self.plan.later_files, 'more file')} are being planned"
+            * bool(self.plan.later_files)
             + "".join(f"; {left_out}" for left_out in self.plan.left_out)
         )
 
     def _work(self, pending: list[UnitSpec], lease: Lease, make: StageFactory) -> None:
         self.progress.begin(self._headline(pending))
         for note in self.plan.notes:
-            self.progress.say("input", note)
+            self._say_once("input", note)
         if not self.model.trained:
-            self.progress.say(
+            self._say_once(
                 "warning",
                 f"model {self.model.name!r} is untrained: its tokens, text and sound mean nothing",
             )
@@ -253,7 +280,7 @@ class Run:
         self.begins.append(steady_now_s())
         self._record()
         for note in allocation.notes:
-            self.progress.say("note", note)
+            self._say_once("note", note)
         fields = passthrough_schema(self.plan.schema)
         stages = make(self.job, allocation, fields, self.model)
         # stoppable again: Ray puts its own handler in place when it starts
@@ -261,6 +288,12 @@ class Run:
             self._passes(pending, stages, allocation, lease)
             if self.compaction is not None:
                 self.compaction.finish()
+
+    def _say_once(self, event: str, text: str) -> None:
+        """Say what holds for every portion of a plan with the first that it holds for."""
+        if text not in self._told:
+            self._told.add(text)
+            self.progress.say(event, text)
 
     def _passes(
         self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
@@ -283,9 +316,9 @@ class Run:
         probed = self.executor.probe(Needs(self.job.output, inputs, self.job.model))
         self.nodes = list(probed.nodes)
         if probed.line:
-            self.progress.say("nodes", probed.line)
+            self._say_once("nodes", probed.line)
         for warning in probed.warnings:
-            self.progress.say("warning", warning)
+            self._say_once("warning", warning)
 
     def _pass(
         self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
@@ -294,6 +327,8 @@ class Run:
         left = {unit.unit: unit for unit in pending}
         for outcome in self.executor.stream(pending, stages, allocation):
             lease.check()
+            if self.later is not None:
+                self.later.check()
             if isinstance(outcome, Fault) and outcome.kind == "node":
                 raise stopped(NODE, outcome.message)
             if isinstance(outcome, Fault):

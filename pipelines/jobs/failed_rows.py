@@ -12,8 +12,8 @@ from actors.batch.channel_rows import whole_id
 from actors.batch.unit import UnitSpec
 from pipelines.jobs.committer import Redo
 from pipelines.jobs.pending import known_keys, part_of
+from pipelines.planning.keys.row_keys import id_number, key_array
 from pipelines.planning.plan import Plan
-from pipelines.planning.row_keys import id_number, key_array
 from pipelines.run_state.commit_record import FIRST_MERGED, Commit
 from pipelines.run_state.records import UnitRuns
 
@@ -36,7 +36,7 @@ class FailedRows:
         self.redo: dict[int, Redo] = {}
         self.names: dict[int, frozenset[str]] = {}
         self._planned = {unit.unit: unit for unit in plan.units}
-        ids = key_array(unit.keys for unit in plan.units)["id"]
+        ids = key_array(unit.row_keys for unit in plan.units)["id"]
         self._order = np.argsort(ids, kind="stable")
         self._ids = ids[self._order]
         self._starts = np.cumsum([0, *(unit.stop - unit.start for unit in plan.units)])
@@ -81,7 +81,7 @@ class FailedRows:
             index = int(np.searchsorted(self._starts, row, side="right")) - 1
             inside = row - int(self._starts[index])
             # not of the file: one that was mended is what a retry is for
-            columns = int(key_array([self._units[index].keys])["columns"][inside])
+            columns = int(key_array([self._units[index].row_keys])["columns"][inside])
             return (index, inside) if keys.get(number) == columns else None
         return None
 

@@ -25,7 +25,7 @@ from actors.stages.part_file import Units, file_mark, parquet_bytes, store
 from actors.storage.audio_files import audio_objects, read_members
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
-from pipelines.planning.row_keys import KEY_BYTES
+from pipelines.planning.keys.row_keys import KEY_BYTES
 from pipelines.run_state.commit_record import FORMAT_VERSION, Commit, shown_keys
 from pipelines.run_state.parts import (
     part_bytes,

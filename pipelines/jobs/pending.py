@@ -9,18 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from actors.batch.intermediate_store import kept_path, kept_rows
 from actors.batch.unit import UnitSpec, unit_fingerprint
+from pipelines.planning.keys.matching import Matched, PlacedKeys, Places, match
+from pipelines.planning.keys.row_keys import KEY_BYTES, key_array
 from pipelines.planning.plan import Plan
-from pipelines.planning.row_keys import KEY_BYTES, key_array, match
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import FIRST_MERGED, Commit
 from pipelines.run_state.records import UnitRuns
 from uniaudio2.shown import counted
-
-Places = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -104,7 +102,7 @@ def part_of(unit: UnitSpec, number: int, rows: Places) -> UnitSpec:
     """
     if len(rows) == unit.stop - unit.start:
         return replace(unit, unit=number)
-    keys = b"".join(unit.keys[KEY_BYTES * row : KEY_BYTES * (row + 1)] for row in rows.tolist())
+    keys = key_array([unit.row_keys])[rows].tobytes()
     only = tuple(rows.tolist())
     return replace(unit, unit=number, only=only, keys=keys, fingerprint=unit_fingerprint(keys))
 
@@ -122,7 +120,7 @@ def known_keys(commit: Commit, planned: Mapping[int, UnitSpec]) -> bytes | None:
     unit = planned.get(commit.unit)
     if unit is None or commit.fingerprint != unit.former:
         return None
-    keys = key_array([unit.keys]).copy()
+    keys = key_array([unit.row_keys]).copy()
     keys["files"] = 0  # nobody looked at them
     data: bytes = keys.tobytes()
     return data
@@ -137,56 +135,60 @@ def find_pending(plan: Plan, commits: Iterable[Commit], known: Callable[[Commit]
         known: is given every commit whose rows are known, once.
     """
     planned = {unit.unit: unit for unit in plan.units}
-    found, there, numbers = Pending(), list[bytes](), list[tuple[int, int]]()
+    found, there, wanted = Pending(), PlacedKeys(), PlacedKeys()
+    numbers, ends = list[int](), list[int]()
     for commit in commits:
         keys = known_keys(commit, planned)
         if keys is None:
             found.unknown.append(commit.unit)
             continue
         known(commit)
-        there.append(keys)
-        numbers.append((commit.unit, len(keys) // KEY_BYTES))
+        there.add(keys)
+        numbers.append(commit.unit)
+        ends.append(len(there))
         found.replaced.add(commit.replaces)
-    committed = key_array(there)
-    unit_of = np.repeat(*np.array(numbers, np.int64).reshape(-1, 2).T)
-    same, other = match(key_array(unit.keys for unit in plan.units), committed)
-    _cut(found, plan, same, other, unit_of)
-    is_gone = np.ones(len(committed), bool)
-    is_gone[same[same >= 0]] = False
-    is_gone[other[other >= 0]] = False
-    gone = np.flatnonzero(is_gone)  # rows of a unit lie side by side
-    changes = np.flatnonzero(np.diff(unit_of[gone])) + 1
-    for places in np.split(gone, changes) if len(gone) else ():
-        found.removed[int(unit_of[places[0]])] = committed[places].tobytes()
-    found.same, found.changed = int((same >= 0).sum()), int((other >= 0).sum())
+    for unit in plan.units:
+        wanted.add(unit.row_keys)
+    matched = match(wanted, there)
+
+    def units_of(places: Places) -> Places:
+        return np.array(numbers, np.int64)[np.searchsorted(ends, places, side="right")]
+
+    found.replaced.add((number, number) for number in (*numbers, *found.unknown))
+    _cut(found, plan, matched, units_of(matched.before))
+    units_gone = units_of(matched.gone)  # rows of a unit lie side by side
+    changes = np.flatnonzero(np.diff(units_gone)) + 1
+    for places in np.split(np.arange(len(units_gone)), changes) if len(units_gone) else ():
+        found.removed[int(units_gone[places[0]])] = matched.gone_keys[places].tobytes()
+    found.same, found.changed = int(matched.is_same.sum()), len(matched.changed)
     return found
 
 
-def _cut(found: Pending, plan: Plan, same: Places, other: Places, unit_of: Places) -> None:
-    """Units of the rows that are new, and of those that are done again."""
-    used = set(np.unique(unit_of).tolist())
-    found.replaced.add((number, number) for number in (*used, *found.unknown))
+def _cut(found: Pending, plan: Plan, matched: Matched, units_before: Places) -> None:
+    """Units of the rows that are new, and of those that are done again.
+
+    Args:
+        found: takes them in.
+        plan: of the run.
+        matched: with what is committed.
+        units_before: the units of its changed rows, ``[C]``.
+    """
     highest = [last for _, last in found.replaced.runs if last < FIRST_MERGED]
     free = max([len(plan.units) - 1, *highest]) + 1
     start = 0
     for unit in plan.units:
         stop = start + unit.stop - unit.start
-        is_new = (same[start:stop] < 0) & (other[start:stop] < 0)
+        first, last = np.searchsorted(matched.changed, [start, stop])
+        changed, before = matched.changed[first:last] - start, units_before[first:last]
+        is_new = ~matched.is_same[start:stop]
+        is_new[changed] = False
         if is_new.any():
             number = unit.unit
             if number in found.replaced or not is_new.all():
                 number, free = free, free + 1
             found.units.append(part_of(unit, number, np.flatnonzero(is_new)))
-        before = _units_of(other[start:stop], unit_of)
-        for old in np.unique(before[before >= 0]).tolist():
-            found.units.append(part_of(unit, free, np.flatnonzero(before == old)))
+        for old in np.unique(before).tolist():
+            found.units.append(part_of(unit, free, changed[before == old]))
             found.supersedes[free] = old
             free += 1
         start = stop
-
-
-def _units_of(places: Places, unit_of: Places) -> Places:
-    """The units of committed rows by their places, ``[N]``; -1 where there is none."""
-    if not len(unit_of):
-        return places
-    return np.where(places >= 0, unit_of[np.maximum(places, 0)], -1)

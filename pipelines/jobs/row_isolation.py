@@ -36,7 +36,7 @@ def merged(unit: UnitSpec, receipts: Sequence[Receipt]) -> Commit:
         start=unit.start,
         stop=unit.stop if unit.only else 0,
         added_rows=added,
-        keys=shown_keys(unit.keys),
+        keys=shown_keys(unit.row_keys),
     )
 
 

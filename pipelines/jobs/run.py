@@ -9,7 +9,8 @@ from pipelines.executor.stages import check_columns, make_stages
 from pipelines.jobs.driver import Run, StageFactory
 from pipelines.jobs.result import RunResult as RunResult  # what it returns, in one place
 from pipelines.jobs.signals import answered, reading_input
-from pipelines.planning.plan import idle_stages, make_plan
+from pipelines.planning.head_start import FIRST_FILES, Portions
+from pipelines.planning.plan import Plan, idle_stages, make_plan
 from pipelines.planning.preflight import (
     check_channel_ids,
     check_output_outside_input,
@@ -18,7 +19,7 @@ from pipelines.planning.preflight import (
 )
 from pipelines.progress.progress import Style
 from pipelines.run_state.commit_log import CommitLog
-from pipelines.run_state.kept_plan import kept_plan
+from pipelines.run_state.kept_plan import KeptPlan, kept_plan
 from pipelines.run_state.run_facts import has_former_ids
 
 
@@ -73,12 +74,24 @@ def run_job(
         commit_log.refuse_links()
         recorded = commit_log.read_run()
         former = not fresh and has_former_ids(recorded)
-        with reading_input():
-            plan = make_plan(
-                job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest,
-                former, kept_plan(commit_log.storage, recorded, fresh),
-            )  # fmt: skip
-        check_columns(job, idle_stages(job.spec, plan.schema))
-        check_channel_ids(job, plan)
-        run = Run(job, plan, model, style, fresh, executor or executor_for(job, verbose))
+        storage = commit_log.storage
+
+        def planned(files: int | None, kept: KeptPlan | None) -> Plan:
+            with reading_input():
+                plan = make_plan(
+                    job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest,
+                    former, kept, files,
+                )  # fmt: skip
+            check_columns(job, idle_stages(job.spec, plan.schema))
+            check_channel_ids(job, plan)
+            return plan
+
+        # what was begun before goes on with all of INPUT, most of which is kept
+        files = FIRST_FILES if (fresh or recorded is None) and job.limit is None else None
+        plan = planned(files, kept_plan(storage, recorded, fresh))
+        later = Portions(lambda more: planned(more, KeptPlan(storage)), FIRST_FILES)
+        run = Run(
+            job, plan, model, style, fresh, executor or executor_for(job, verbose),
+            later if plan.later_files else None,
+        )  # fmt: skip
         return run.execute(make)

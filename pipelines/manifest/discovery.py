@@ -154,7 +154,7 @@ def _pattern_sources(
     corpora = [corpus_of_file(full_uri(uri, name), scan, known) for name in kept]
     tables = [name for name in names if name.endswith(".parquet")]
     if len(tables) == len(names) and all(corpus is None for corpus in corpora):
-        uris = [full_uri(uri, name) for name in kept]
+        uris = scan.first_files([full_uri(uri, name) for name in kept])
         found = parquet_sources(uris, facts or {}, scan.known)
         return partitioned(found, full_uri(uri, root), scan) + refused
     for name, corpus in zip(kept, corpora, strict=True):

@@ -139,7 +139,8 @@ def _manifests(
         yield from tar_sources(uris, scan)
     else:
         facts = {f"{folder}/{name}": known for name, known in listing.facts.items()}
-        yield from partitioned(parquet_sources(uris, facts, scan.known), folder, scan)
+        found = parquet_sources(scan.first_files(uris), facts, scan.known)
+        yield from partitioned(found, folder, scan)
     if faults:
         yield refused_source(folder + "/", faults)
 

@@ -24,7 +24,7 @@ from actors.storage.addresses import (
     scheme_of,
 )
 from actors.storage.file_systems import split_uri
-from pipelines.planning.row_keys import NO_STAMP, file_stamp
+from pipelines.planning.keys.row_keys import NO_STAMP, file_stamp
 from uniaudio2.audio.embedded import is_embedded
 from uniaudio2.tasks.spec import TaskSpec
 

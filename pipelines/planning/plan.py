@@ -21,7 +21,9 @@ from pipelines.manifest.naming import named_sources
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.aliases import needs_of, serving
 from pipelines.manifest.tables.noticed import LeftOut
+from pipelines.manifest.tables.scan import Scan
 from pipelines.planning.file_stamps import FileStamps
+from pipelines.planning.keys.held_keys import HeldKeys
 from pipelines.planning.named_addresses import AddressScan
 from pipelines.planning.read_columns import channel_notes, columns_read, unread_notes
 from pipelines.planning.repeated_ids import refuse_repeated
@@ -58,6 +60,7 @@ class Plan:
         kept: what of it is to be kept for the next run.
         first_files: paths of the first local files that rows name, those that are there.
         has_channel_ids: some id is that of another one's channel, see `channel_rows`.
+        later_files: files of INPUT that are in none of the units yet.
     """
 
     units: list[UnitSpec]
@@ -70,6 +73,7 @@ class Plan:
     first_files: tuple[str, ...] = ()
     has_channel_ids: bool = False
     has_former_ids: bool = False
+    later_files: int = 0
     kept: KeptRows | None = field(default=None, compare=False, repr=False)
 
 
@@ -145,6 +149,7 @@ def make_plan(
     manifest: ManifestConfig | None = None,
     has_former_ids: bool = False,
     kept: KeptRows | None = None,
+    files: int | None = None,
 ) -> Plan:
     """Find the manifest, check it and cut it into units.
 
@@ -160,6 +165,8 @@ def make_plan(
         manifest: how the input is read.
         has_former_ids: of rows of text files, see `Scan`.
         kept: what earlier plans kept of rows, see `KeptPlan`; those are not read again.
+        files: of more than twice as many Parquet files plan the first `files` alone, unless they
+            have a fault that the others may not have.
 
     Raises:
         UsageError: nothing found, no rows, a column missing, ids null or repeated, addresses that
@@ -168,31 +175,42 @@ def make_plan(
     rules = rules or InputRules()
     manifest = manifest or ManifestConfig()
     scan = manifest.scan(rules, limit)
-    scan.has_former_ids, scan.known = has_former_ids, kept
-    sources = [source for source in find_sources(uri, scan) if source.rows]
-    if not sources:
-        raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
-    sources = named_sources(sources, uri, needs_of(task), scan)
-    schema = common_schema(sources)
-    if FAULT_COLUMN in schema.names and not set(schema.names) - {"id", *_MARKS}:
-        raise UsageError(f"{uri}: no row can be understood; the first: {_first_fault(sources)}")
-    check_columns(schema, task, scan.noticed.doubts)
-    counts, left = [], limit if limit is not None else sum(s.rows for s in sources)
-    for source in sources:
-        counts.append(min(source.rows, max(left, 0)))
-        left -= source.rows
+    scan.has_former_ids, scan.known, scan.files = has_former_ids, kept, files
+    try:
+        return _planned(uri, task, scan, unit_rows, rules, manifest, kept)
+    except UsageError:
+        if not scan.later:
+            raise
+    return make_plan(uri, task, unit_rows, limit, rules, manifest, has_former_ids, kept)
+
+
+def _planned(
+    uri: str,
+    task: TaskSpec,
+    scan: Scan,
+    unit_rows: int | None,
+    rules: InputRules,
+    manifest: ManifestConfig,
+    kept: KeptRows | None,
+) -> Plan:
+    """The plan of what a scan takes."""
+    limit, has_former_ids = scan.rows, scan.has_former_ids
+    sources, schema = _checked_sources(uri, task, scan)
+    counts = _counts(sources, limit)
     total = sum(counts)
-    size = unit_rows or unit_size(task, total, has_former_ids)
+    expected = total * (len(sources) + scan.later) // len(sources)
+    size = unit_rows or unit_size(task, expected, has_former_ids)
     longest_s = inf if unit_rows else _LARGEST_UNIT_S
     unknown_s = _UNKNOWN_S if AUDIO in task.columns and not has_former_ids else 0.0
     units: list[UnitSpec] = []
+    held = HeldKeys()
     seen, named = SeenIds(), AddressScan(task, rules.allow)
     stamps = FileStamps(task, rules.allow, manifest.check_files)
     scanned = named if rules.refused == "stop" else None
     indexed = indexed_sources(sources, counts, scanned, stamps, kept)
     for source, rows in zip(sources, indexed, strict=True):
         groups = _groups(map(seen.noted, rows), size, longest_s, unknown_s)
-        units.extend(_cut(source, groups, len(units)))
+        units.extend(_cut(source, groups, len(units), held))
     named.check(uri)
     refuse_repeated(sources, counts, seen, manifest.ids_from or ID)
     noticed = scan.noticed
@@ -211,8 +229,31 @@ def make_plan(
         named.first_files,
         seen.have_channels(),
         has_former_ids,
+        scan.later,
         kept,
     )
+
+
+def _checked_sources(uri: str, task: TaskSpec, scan: Scan) -> tuple[list[Source], pa.Schema]:
+    """The sources that a scan takes, by the names that tasks read, and the columns of them all."""
+    sources = [source for source in find_sources(uri, scan) if source.rows]
+    if not sources:
+        raise UsageError(f"{uri}: the manifest has no rows; nothing to do")
+    sources = named_sources(sources, uri, needs_of(task), scan)
+    schema = common_schema(sources)
+    if FAULT_COLUMN in schema.names and not set(schema.names) - {"id", *_MARKS}:
+        raise UsageError(f"{uri}: no row can be understood; the first: {_first_fault(sources)}")
+    check_columns(schema, task, scan.noticed.doubts)
+    return sources, schema
+
+
+def _counts(sources: list[Source], limit: int | None) -> list[int]:
+    """How many rows of each source are taken."""
+    counts, left = [], limit if limit is not None else sum(s.rows for s in sources)
+    for source in sources:
+        counts.append(min(source.rows, max(left, 0)))
+        left -= source.rows
+    return counts
 
 
 def unit_size(task: TaskSpec, rows: int, has_former_ids: bool = False) -> int:
@@ -234,7 +275,9 @@ def unit_size(task: TaskSpec, rows: int, has_former_ids: bool = False) -> int:
     return max(1, min(size, -(-rows // _SMALLEST_RUN_UNITS)))
 
 
-def _cut(source: Source, groups: Iterator[IndexedRows], first: int) -> Iterator[UnitSpec]:
+def _cut(
+    source: Source, groups: Iterator[IndexedRows], first: int, held: HeldKeys
+) -> Iterator[UnitSpec]:
     """Units of one source; no unit has rows of two sources."""
     start = 0
     origin = f"{source.uri}\x00{unread_identity(source)}".encode()
@@ -254,8 +297,8 @@ def _cut(source: Source, groups: Iterator[IndexedRows], first: int) -> Iterator[
         tar = source.uri if source.pinned else ""
         yield UnitSpec(
             number, where, start, stop, source.base, unit_fingerprint(keys), data,
-            tar=tar, constants=source.constants, names="" if data else source.names, keys=keys,
-            former=former,
+            tar=tar, constants=source.constants, names="" if data else source.names,
+            keys=held.hold(keys), former=former,
         )  # fmt: skip
         start = stop
 

@@ -26,7 +26,7 @@ from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source, fault_of
 from pipelines.manifest.tables.scan import KnownTables
 from pipelines.planning.file_stamps import FileStamps
-from pipelines.planning.row_keys import NO_STAMP, KeyArray, file_stamp, id_numbers, row_keys
+from pipelines.planning.keys.row_keys import NO_STAMP, KeyArray, file_stamp, id_numbers, row_keys
 
 _BATCH_ROWS = 4096
 _BATCH_BYTES = 4 << 20
@@ -127,8 +127,12 @@ class KeptRows(KnownTables, Protocol):
         """Rows that were read, which are to be kept."""
         ...
 
-    def store(self) -> None:
-        """Keep what is new."""
+    def store(self, is_whole: bool = True) -> None:
+        """Keep what is new.
+
+        Args:
+            is_whole: the plan has all sources of INPUT.
+        """
         ...
 
 

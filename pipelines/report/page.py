@@ -53,13 +53,19 @@ class Report:
         path: its address.
         bottleneck: what limited the run; None when no stage's times are recorded.
         speed: rows and audio a second, in words.
-        size_bytes: its size.
+        size_bytes: its size; None of one that stood before.
     """
 
     path: str
     bottleneck: Bottleneck | None
     speed: str
-    size_bytes: int
+    size_bytes: int | None = None
+
+
+def standing_report(output: str) -> Report | None:
+    """The ``report.html`` that OUTPUT has, as it is; None where it has none."""
+    storage = Storage(output)
+    return Report(storage.uri(REPORT), None, "") if storage.exists(REPORT) else None
 
 
 def format_time(seconds: float | None) -> str:

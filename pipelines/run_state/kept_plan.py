@@ -24,8 +24,8 @@ from actors.prefetch.spool import Kept, Spool
 from actors.storage.local_folder import ForeignPath
 from actors.storage.object_store import Storage
 from pipelines.manifest.sources import Source
+from pipelines.planning.keys.row_keys import KEY_BYTES, key_array
 from pipelines.planning.row_index import IndexedRows, index_settings
-from pipelines.planning.row_keys import KEY_BYTES, key_array
 from pipelines.run_state.commit_record import PLAN, PLAN_NAME
 from pipelines.run_state.seals import is_sealed, seal
 
@@ -170,17 +170,21 @@ class KeptPlan:
             self._new.add(source, own, batch)
             yield batch
 
-    def store(self) -> None:
-        """Put what is new into OUTPUT, then remove shards that no source is in any more."""
+    def store(self, is_whole: bool = True) -> None:
+        """Put what is new into OUTPUT, then remove shards that no source is in any more.
+
+        Args:
+            is_whole: the plan has all sources of INPUT.
+        """
         shards = list(self._new.close())
         for shard, data, facts in shards:
             self._storage.put(f"{shard}.parquet", data)
             facts["seal"] = seal(facts, self._storage.address)
             self._storage.put(f"{shard}.json", json.dumps(facts, sort_keys=True).encode())
-        if self._is_whole:
-            kept = self._used.union(shard for shard, _, _ in shards)
+        self._used.update(shard for shard, _, _ in shards)
+        if is_whole and self._is_whole:
             there = [path for path in self._storage.list(PLAN) if PLAN_NAME.fullmatch(path)]
-            gone = [path for path in there if path.rpartition(".")[0] not in kept]
+            gone = [path for path in there if path.rpartition(".")[0] not in self._used]
             self._storage.delete_many([path for path in gone if path.endswith(".json")])
             self._storage.delete_many([path for path in gone if not path.endswith(".json")])
 

@@ -57,6 +57,7 @@ class _Input(_Facts):
     rows: Count = 0
     units: Count = 0
     other_rows: Count = 0
+    later_files: Count = 0
     former_ids: bool = False
     columns: list[str] = []
     columns_read: list[str] | None = None

@@ -121,6 +121,7 @@ def run_record(
             "source_count": len(plan.sources),
             "rows": plan.rows,
             "units": counts.units,
+            "later_files": plan.later_files,
             "other_rows": other_rows,
             "former_ids": plan.has_former_ids,
             "columns": plan.schema.names,

@@ -27,6 +27,7 @@ class Status:
         output_s: seconds of audio written.
         kinds: errors by kind.
         marks: rows with a result by the mark that they bear.
+        later_files: files of the input whose rows are not planned yet, and in none of the sums.
     """
 
     state: str
@@ -41,6 +42,7 @@ class Status:
     output_s: float
     kinds: dict[str, int]
     marks: dict[str, int]
+    later_files: int = 0
 
     @property
     def left(self) -> int:
@@ -72,6 +74,7 @@ def read_status(output: str) -> Status:
         output_s=counts.output_s,
         kinds={shown(kind): count for kind, count in counts.kinds.items()},
         marks={shown(mark): count for mark, count in counts.marks.items()},
+        later_files=facts["input"].get("later_files", 0),
     )
 
 

@@ -81,6 +81,8 @@ class Scan:
         expected: types of columns in the other files of INPUT.
         as_text: columns that are text in all its files, as their kinds differ.
         known: files whose footers need not be read; None reads all.
+        files: how many Parquet files suffice, of more than twice as many; None takes all.
+        later: files that were found and not taken.
         noticed: what a user should know of INPUT; filled while it is read.
     """
 
@@ -102,6 +104,8 @@ class Scan:
     expected: Mapping[str, pa.DataType] = field(default_factory=dict)
     as_text: frozenset[str] = frozenset()
     known: KnownTables | None = None
+    files: int | None = None
+    later: int = 0
     noticed: Noticed = field(default_factory=Noticed)
 
     def suffices(self, rows: int, characters: int, cells: int = 0) -> bool:
@@ -115,6 +119,13 @@ class Scan:
             self.rows = max(self.rows - rows, 0)
             self.characters = max(self.characters - characters, 0)
             self.cells = max(self.cells - cells, 0)
+
+    def first_files(self, uris: list[str]) -> list[str]:
+        """Those of a set of Parquet files that are wanted."""
+        if self.files is None or len(uris) <= 2 * self.files:
+            return uris
+        self.later += len(uris) - self.files
+        return uris[: self.files]
 
     def of_one_file(self) -> Scan:
         """A scan of one file as if it were the only one, which notices for this one."""

@@ -11,7 +11,7 @@ import pytest
 from actors.batch.audio_values import list_text
 from actors.storage.object_store import Storage
 from pipelines.planning.file_stamps import FileStamps
-from pipelines.planning.row_keys import NO_STAMP
+from pipelines.planning.keys.row_keys import NO_STAMP
 from uniaudio2.tasks.table import get_task
 
 TASK = get_task("asr")

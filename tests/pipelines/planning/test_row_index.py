@@ -15,9 +15,9 @@ from actors.prefetch.spilled_hashes import SpilledHashes
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.planning import row_index
+from pipelines.planning.keys.row_keys import row_key
 from pipelines.planning.plan import make_plan
 from pipelines.planning.row_index import index_rows
-from pipelines.planning.row_keys import row_key
 from uniaudio2.tasks.table import get_task
 
 ROWS = 9000  # more than are read at once

@@ -105,32 +105,3 @@ def with_fresh(keys: bytes, fresh: bytes) -> bytes:
         mixed[is_fresh] = found[is_fresh]
     data: bytes = mixed.tobytes()
     return data
-
-
-def match(wanted: KeyArray, there: KeyArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Find the rows of a plan among those of an OUTPUT.
-
-    Args:
-        wanted: keys of the plan's rows, ``[N]``.
-        there: keys of the rows that are committed, ``[M]``; an id occurs once.
-
-    Returns:
-        for each wanted row the place in `there` of the same row, and of another row of the same
-        id, ``[N]`` both, int64, -1 where there is none. A row that is there for one wanted row is
-        none for another.
-    """
-    none = np.full(len(wanted), -1, np.int64)
-    if not len(there) or not len(wanted):
-        return none, none.copy()
-    order = np.argsort(there["id"], kind="stable")
-    ids = there["id"][order]
-    at = np.minimum(np.searchsorted(ids, wanted["id"]), len(ids) - 1)
-    place = np.where(ids[at] == wanted["id"], order[at], -1)
-    found = there[np.maximum(place, 0)]
-    agree = found["columns"] == wanted["columns"]
-    agree &= (found["files"] == wanted["files"]) | (found["files"] == 0) | (wanted["files"] == 0)
-    same = np.where((place >= 0) & agree, place, -1)
-    is_taken = np.zeros(len(there), bool)
-    is_taken[same[same >= 0]] = True
-    other = np.where((place >= 0) & (same < 0) & ~is_taken[np.maximum(place, 0)], place, -1)
-    return same, other
