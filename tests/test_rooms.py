@@ -45,6 +45,7 @@ ORDER = (
     "pipelines.manifest.corpora",
     "pipelines.manifest",
     "pipelines.config",
+    "pipelines.planning.keys",
     "pipelines.planning",
     "pipelines.executor.nodes",
     "pipelines.executor.network",

@@ -11,7 +11,7 @@ replaces many, see `Records`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -175,12 +175,14 @@ class CommitLog:
         """Objects whose names are ours; a user's own files beside them are never touched."""
         return [path for name in folders for path in self.storage.list(name) if OWN.fullmatch(path)]
 
-    def _orphans(self, folder: str, named: set[str], changed: dict[str, Commit]) -> Iterator[str]:
+    def _orphans(
+        self, folder: str, named: set[str], changed: dict[str, Container[str]]
+    ) -> Iterator[str]:
         """Objects of ours in a folder that are not named; what a named folder holds is not even
         listed, but where some of its rows may have been done again."""
         for path in self.storage.children(folder):
             if path in changed and OWN_FOLDER.fullmatch(path):
-                yield from (own for own in self._own((path,)) if own not in changed[path].files)
+                yield from (own for own in self._own((path,)) if own not in changed[path])
             if path in named:
                 continue
             if OWN.fullmatch(path):
@@ -197,11 +199,11 @@ class CommitLog:
         """
         # before the parts that they name
         self.storage.delete_many(self.records.superseded())
-        named, changed = set[str](), dict[str, Commit]()
+        named, changed = set[str](), dict[str, Container[str]]()
         for commit in self.each_commit():
             named.update((*commit.data, *commit.error_parts, *commit.audio))
             if commit.generation:
-                changed.update(dict.fromkeys(commit.audio, commit))
+                changed.update(dict.fromkeys(commit.audio, frozenset(commit.files)))
         # records that were not whole when their writer was killed
         orphans = [path for path in self._own((UNITS,)) if not RECORD_NAME.fullmatch(path)]
         orphans += [

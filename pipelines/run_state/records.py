@@ -27,7 +27,7 @@ from pipelines.run_state.commit_record import (
 
 _READ_THREADS = 16
 _READ_AT_ONCE = 256
-_MERGED_AT_ONCE = 4  # some megabytes each
+_MERGED_AT_ONCE = 2  # some megabytes each, and several times that while they are read
 _T = TypeVar("_T")
 
 
