@@ -55,11 +55,11 @@ def main() -> None:
         help="of those that compare: another checkout, measured beside this one",
     )
     arguments = parser.parse_args()
-    beside = ("driver", "load", "manifests", "plan", "start", "trust")
+    beside = ("driver", "encode", "load", "manifests", "plan", "start", "trust")
     more = {"against": arguments.against} if arguments.name in beside else {}
     figures = BENCHMARKS[arguments.name](arguments.quick, **more)
     if arguments.name != "plot":
-        record.append(arguments.name, arguments.quick, figures)
+        record.append(arguments.name, arguments.quick, figures, arguments.against)
     if arguments.json:
         print(json.dumps(figures))
 

@@ -7,17 +7,19 @@ model is narrow; its segments and the numbers of layers in use are the published
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks.beside import compared, load, ratio
 from benchmarks.machine import flops, gemm_rate, seconds
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.codec.segments import periodic_segment
 from uniaudio2.config import CodecConfig, MusicConfig
 from uniaudio2.runtime.memory_budget import calibrate
-from uniaudio2.runtime.packed_linear import pack_linears
 from uniaudio2.tokens.codes import Codes
 
 CLIPS, CLIP_S = 64, 3.0
@@ -74,12 +76,56 @@ def _agreement(ours: list[Codes], others: list[Codes]) -> float:
     return float(torch.stack(same).mean())
 
 
+def _equal_shares(ours: list[list[list[int]]], others: list[list[list[int]]]) -> list[float]:
+    """Share of equal codes of every codebook, given clips of codebooks of codes."""
+    codebooks = zip(zip(*ours, strict=True), zip(*others, strict=True), strict=True)
+    return [
+        sum(a == b for mine, its in zip(*one, strict=True) for a, b in zip(mine, its, strict=True))
+        / sum(map(len, one[0]))
+        for one in codebooks
+    ]
+
+
+def _compared(quick: bool, other: Path) -> dict[str, float]:
+    """This build and another one, in turns."""
+    segments, rounds = (1, 3) if quick else (2, 9)
+    ours, theirs = compared("encode", other, rounds, [str(segments)])
+    shares = _equal_shares(ours[0]["codes"], theirs[0]["codes"])
+    spent_s = statistics.median(one["cpu_s"] for one in ours) / segments
+    before_s = statistics.median(one["cpu_s"] for one in theirs) / segments
+    faster = ratio(ours, theirs)
+    print(f"one thread, processor time, {rounds} rounds in turns, {load()}")
+    print(f"a segment of 30 s, narrow: {spent_s:.3f} s, the other build {before_s:.3f} s: "
+          f"{faster:.2f}x")  # fmt: skip
+    print("equal codes, by codebook: " + " ".join(f"{share:.4f}" for share in shares))
+    wide, wide_before = compared("published", other, 1 if quick else 3)
+    memory = 1 / ratio(wide, wide_before, "segment_mib")
+    peak = 1 / ratio(wide, wide_before, "peak_mib")
+    print(f"published widths, few layers: {ratio(wide, wide_before):.2f}x; a segment takes "
+          f"{wide[0]['segment_mib']:.0f} MiB, the other build {wide_before[0]['segment_mib']:.0f}: "
+          f"{memory:.2f}; peak of the process {peak:.2f}")  # fmt: skip
+    return {
+        "encode.ratio_before": faster,
+        "encode.equal_codes": min(shares),
+        "encode.ratio_before_wide": ratio(wide, wide_before),
+        "encode.segment_memory": memory,
+        "encode.peak_memory": peak,
+    }
+
+
 @torch.no_grad()
-def run(quick: bool) -> dict[str, float]:
-    """Measure and print; returns the ratios by name."""
+def run(quick: bool, against: Sequence[Path] = ()) -> dict[str, float]:
+    """Measure and print; returns the ratios by name.
+
+    Args:
+        quick: fewer clips, fewer rounds.
+        against: another checkout of this project, which does the same beside this one.
+    """
+    if against:
+        return _compared(quick, against[0])
     torch.set_num_threads(1)
     encoder, whole = bench_codec(), bench_codec(_ALL_WAVLM_LAYERS)
-    pack_linears(encoder)  # as a loaded model is; the published one multiplies as torch does
+    encoder.pack()  # as a loaded model is; the published one multiplies as torch does
     count = 8 if quick else CLIPS
     generator = torch.Generator().manual_seed(0)
     samples = int(CLIP_S * encoder.config.sample_rate)

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,11 +16,11 @@ RESULTS = Path(__file__).with_name("results.jsonl")
 _CPU_FACTS = Path("/proc/cpuinfo")
 
 
-def commit() -> str:
+def commit(folder: Path = RESULTS.parent) -> str:
     """The commit that is checked out, with a mark if files differ from it."""
     answer = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--exclude", "*"],  # noqa: S607 - git is on PATH
-        cwd=RESULTS.parent, capture_output=True, text=True, check=False,
+        cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return answer.stdout.strip() or "unknown"
 
@@ -36,13 +36,20 @@ def machine() -> str:
     return f"{cpu}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else cpu
 
 
-def append(name: str, quick: bool, figures: Mapping[str, float], path: Path = RESULTS) -> None:
-    """Note the figures of a benchmark."""
+def append(
+    name: str,
+    quick: bool,
+    figures: Mapping[str, float],
+    against: Sequence[Path] = (),
+    path: Path = RESULTS,
+) -> None:
+    """Note the figures of a benchmark, and which other builds were measured beside it."""
+    words = [name, *["--quick"] * quick, *(f"--against {commit(other)}" for other in against)]
     facts = {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "commit": commit(),
         "machine": machine(),
-        "command": f"python -m benchmarks {name}{' --quick' if quick else ''}",
+        "command": "python -m benchmarks " + " ".join(words),
         "figures": {key: round(value, 4) for key, value in figures.items()},
     }
     with path.open("a") as file:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from uniaudio2.codec.features import Features, concat_features
+from uniaudio2.codec.features import Features, concat_frames
 from uniaudio2.config import CodecConfig
+from uniaudio2.runtime.frame_conv import patch_linear
 
 _FROM_25_HZ = 2
 _FROM_50_HZ = 4
@@ -37,8 +39,11 @@ class Branch(nn.Module):
 
     def fuse(self, *features: Tensor) -> Tensor:
         """Map features ``[B, C_i, ratio_i * T]`` to ``[B, T, dim]`` at 12.5 Hz."""
-        small = [down(feature) for down, feature in zip(self.downs, features, strict=True)]
-        frames: Tensor = self.fusion(concat_features(*small))
+        small = [
+            patch_linear(cast("nn.Conv1d", down), feature.transpose(1, 2))  # [B, T, C_i]
+            for down, feature in zip(self.downs, features, strict=True)
+        ]
+        frames: Tensor = self.fusion(concat_frames(*small))
         return frames
 
     def modulate(self, frames: Tensor, reasoning: Tensor) -> Tensor:

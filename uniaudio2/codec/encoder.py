@@ -24,7 +24,9 @@ from uniaudio2.codec.segments import (
     tight_samples,
 )
 from uniaudio2.config import CodecConfig, Padding
+from uniaudio2.runtime.frame_conv import pack_patch_convs
 from uniaudio2.runtime.memory_budget import Budget
+from uniaudio2.runtime.packed_linear import pack_linears
 from uniaudio2.tokens.codes import Codes
 
 
@@ -57,6 +59,16 @@ class CodecEncoder(nn.Module):
         self.branches = Branches(config, whisper_dim, wavlm_dim, config.music.dim)
         self.quantizers = Quantizers(config)
         self.eval()
+
+    def pack(self) -> None:
+        """Lay out weights and codebooks as a CPU reads them fastest; they must not change any more.
+
+        Elsewhere than on the CPU nothing changes.
+        """
+        pack_linears(self)
+        pack_patch_convs(self)
+        for quantizer in self.quantizers.searched():
+            quantizer.pack()
 
     def quantize(self, features: Features) -> tuple[Tensor, Tensor]:
         """Quantize the frozen encoders' features.

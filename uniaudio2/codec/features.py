@@ -14,6 +14,8 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from uniaudio2.codec.mel import WHISPER_HOP, WHISPER_RATE, whisper_log_mel
 from uniaudio2.codec.music import MusicFM
+from uniaudio2.codec.stock_layers import whisper_layer
+from uniaudio2.codec.wavlm import wavlm_average
 from uniaudio2.config import CodecConfig
 
 # WavLM's convolutions see 400 samples every 320; this tail lets the last frame start on time.
@@ -37,10 +39,10 @@ class Features:
     semantic: Tensor
 
 
-def concat_features(*features: Tensor) -> Tensor:
-    """Concatenate ``[B, C_i, T_i]`` on channels, cut to the shortest: ``[B, min T_i, sum C_i]``."""
-    shortest = min(feature.shape[-1] for feature in features)
-    return torch.cat([feature[..., :shortest] for feature in features], dim=1).transpose(1, 2)
+def concat_frames(*features: Tensor) -> Tensor:
+    """Concatenate ``[B, T_i, C_i]`` on channels, cut to the shortest: ``[B, min T_i, sum C_i]``."""
+    shortest = min(feature.shape[1] for feature in features)
+    return torch.cat([feature[:, :shortest] for feature in features], dim=-1)
 
 
 @lru_cache(maxsize=8)
@@ -123,7 +125,7 @@ class FrozenEncoders(nn.Module):
         hidden = functional.gelu(stock.conv2(functional.gelu(stock.conv1(mel)))).transpose(1, 2)
         hidden = hidden + stock.embed_positions.weight[: hidden.shape[1]]
         for layer in stock.layers:
-            hidden = layer(hidden, None)
+            hidden = whisper_layer(layer, hidden)
         normed: Tensor = stock.layer_norm(hidden)
         return normed
 
@@ -153,5 +155,4 @@ class FrozenEncoders(nn.Module):
     def _wavlm_average(self, wave_16k: Tensor) -> Tensor:
         """Average the chosen hidden states of the raw, not normalised wave: ``[B, T, dim]``."""
         padded = functional.pad(wave_16k, (0, _WAVLM_TAIL))
-        hidden = self.wavlm(padded, output_hidden_states=True).hidden_states
-        return torch.stack([hidden[layer] for layer in self.config.wavlm_layers]).mean(dim=0)
+        return wavlm_average(self.wavlm, padded, self.config.wavlm_layers)

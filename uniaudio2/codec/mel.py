@@ -11,6 +11,7 @@ from functools import lru_cache
 import torch
 import torchaudio.functional
 from torch import Tensor
+from torch.nn import functional
 from transformers.audio_utils import mel_filter_bank
 
 WHISPER_RATE = 16_000
@@ -22,6 +23,7 @@ MUSIC_HOP = 240
 _MUSIC_FFT = 2048
 
 _SMALLEST_POWER = 1e-10
+_FRAMES_AT_ONCE = 128  # whose spectra stay in a CPU's cache
 
 
 @lru_cache(maxsize=8)
@@ -48,19 +50,32 @@ def _music_filters(bins: int, sample_rate: int, device: torch.device) -> Tensor:
     return filters.to(device).T
 
 
-def _power_spectrogram(wave: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Power ``[B, n_fft / 2 + 1, samples / hop]`` of centred frames, the last one dropped."""
-    spectrum = torch.stft(
-        wave,
-        n_fft,
-        hop,
-        window=torch.hann_window(n_fft, device=wave.device),
-        center=True,
-        pad_mode="reflect",
-        return_complex=True,
-    )
-    kept = spectrum[..., :-1]
-    return kept.real.square() + kept.imag.square()  # no square root, unlike abs()
+@lru_cache(maxsize=8)
+def _window(n_fft: int, device: torch.device) -> Tensor:
+    return torch.hann_window(n_fft, device=device)
+
+
+def _mel_power(wave: Tensor, n_fft: int, hop: int, filters: Tensor) -> Tensor:
+    """Power in mel bands of centred frames, the last frame dropped.
+
+    Args:
+        wave: ``[B, N]``.
+        n_fft: samples of a frame.
+        hop: samples from one frame to the next.
+        filters: ``[bins, n_fft / 2 + 1]``.
+
+    Returns:
+        ``[B, bins, N / hop]``.
+    """
+    padded = functional.pad(wave[:, None], (n_fft // 2, n_fft // 2), mode="reflect")[:, 0]
+    frames = padded.unfold(-1, n_fft, hop)[:, :-1]  # [B, F, n_fft], a view
+    at_once = _FRAMES_AT_ONCE if wave.device.type == "cpu" else max(frames.shape[1], 1)
+    bands = []
+    for some in torch.split(frames, at_once, dim=1):
+        spectrum = torch.fft.rfft(some * _window(n_fft, wave.device))
+        power = spectrum.real.square() + spectrum.imag.square()  # no square root, unlike abs()
+        bands.append(power @ filters.t())
+    return torch.cat(bands, dim=1).transpose(1, 2)
 
 
 def whisper_log_mel(wave: Tensor, bins: int) -> Tensor:
@@ -74,8 +89,8 @@ def whisper_log_mel(wave: Tensor, bins: int) -> Tensor:
         ``[B, bins, N / 160]`` float32, floored at 8 decades below the loudest value of each clip,
         then ``(x + 4) / 4`` (published feature extractor).
     """
-    power = _power_spectrogram(wave, _WHISPER_FFT, WHISPER_HOP)  # [B, 201, frames]
-    log_mel = (_whisper_filters(bins, wave.device) @ power).clamp(min=_SMALLEST_POWER).log10()
+    power = _mel_power(wave, _WHISPER_FFT, WHISPER_HOP, _whisper_filters(bins, wave.device))
+    log_mel = power.clamp(min=_SMALLEST_POWER).log10()
     floor = log_mel.amax(dim=(1, 2), keepdim=True) - _WHISPER_DYNAMIC_RANGE
     return (torch.maximum(log_mel, floor) + 4.0) / 4.0
 
@@ -91,6 +106,5 @@ def music_mel_db(wave: Tensor, bins: int, sample_rate: int) -> Tensor:
     Returns:
         ``[B, bins, N / 240]`` float32, ``10 log10(max(power, 1e-10))``, no upper range limit.
     """
-    power = _power_spectrogram(wave, _MUSIC_FFT, MUSIC_HOP)  # [B, 1025, frames]
-    mel = _music_filters(bins, sample_rate, wave.device) @ power
-    return 10.0 * mel.clamp(min=_SMALLEST_POWER).log10()
+    power = _mel_power(wave, _MUSIC_FFT, MUSIC_HOP, _music_filters(bins, sample_rate, wave.device))
+    return 10.0 * power.clamp(min=_SMALLEST_POWER).log10()

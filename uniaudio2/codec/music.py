@@ -6,6 +6,7 @@ logits and training quantizer are not needed.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import Wav2Vec2ConformerConfig
@@ -15,6 +16,7 @@ from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (
 
 from uniaudio2.codec.mel import MUSIC_HOP, music_mel_db
 from uniaudio2.codec.rotary import rotary_table
+from uniaudio2.codec.stock_layers import conformer_layer
 from uniaudio2.config import MusicConfig
 
 # Mean and deviation of the dB mel that the published model falls back to.
@@ -22,6 +24,8 @@ _MEL_MEAN = 6.768444971712967
 _MEL_DEVIATION = 18.417922652295623
 
 _STRIDE = 4  # two convolutions of stride 2, on time and on bands
+_REACH = 3  # frames beside a frame that its convolutions hear, rounded up
+_SPAN_FRAMES = 150  # that the front-end makes at once on a CPU
 
 
 class ResidualConv(nn.Module):
@@ -42,9 +46,23 @@ class ResidualConv(nn.Module):
         self.bn3 = nn.BatchNorm2d(channels)
 
     def forward(self, image: Tensor) -> Tensor:
-        main = functional.relu(self.bn1(self.conv1(image)))
-        main = self.bn2(self.conv2(main))
-        return functional.relu(main + self.bn3(self.conv3(image)))
+        main = _normed(self.conv1, self.bn1, image).relu_()
+        main = _normed(self.conv2, self.bn2, main)
+        return main.add_(_normed(self.conv3, self.bn3, image)).relu_()
+
+
+def _normed(conv: nn.Conv2d, norm: nn.BatchNorm2d, image: Tensor) -> Tensor:
+    """A convolution and its batch norm, for inference as one convolution."""
+    mean, variance = norm.running_mean, norm.running_var
+    if torch.is_grad_enabled() or norm.training or mean is None or variance is None:
+        normed: Tensor = norm(conv(image))
+        return normed
+    scale = norm.weight / (variance + norm.eps).sqrt()
+    offset = norm.bias - mean * scale
+    if conv.bias is not None:
+        offset = offset + conv.bias * scale
+    weight = conv.weight * scale[:, None, None, None]
+    return functional.conv2d(image, weight, offset, conv.stride, conv.padding)
 
 
 class FrontEnd(nn.Module):
@@ -63,7 +81,22 @@ class FrontEnd(nn.Module):
 
     def forward(self, mel: Tensor) -> Tensor:
         """Map a normalised mel ``[B, bins, frames]`` to ``[B, frames / 4, dim]``."""
-        image = self.blocks(mel[:, None])  # [B, C, bins / 4, frames / 4]
+        count = mel.shape[-1] // _STRIDE
+        at_once = (
+            _SPAN_FRAMES if mel.device.type == "cpu" and not torch.is_grad_enabled() else count
+        )
+        spans = [
+            self._span(mel, start, min(start + at_once, count))
+            for start in range(0, count, at_once)
+        ]
+        return torch.cat(spans, dim=1) if len(spans) != 1 else spans[0]
+
+    def _span(self, mel: Tensor, start: int, stop: int) -> Tensor:
+        """Frames `start` to before `stop`, from all of the mel that the convolutions hear."""
+        first = max(start - _REACH, 0)
+        heard = mel[..., _STRIDE * first : _STRIDE * (stop + _REACH)]
+        image = self.blocks(heard[:, None])  # [B, C, bins / 4, frames]
+        image = image[..., start - first : stop - first]
         frames: Tensor = self.linear(image.permute(0, 3, 1, 2).flatten(2))
         return frames
 
@@ -126,8 +159,7 @@ class MusicFM(nn.Module):
         """
         states: Tensor = self.front_end(self.normalise(self.mel_db(wave)))  # [B, T, dim]
         table = rotary_table(states.shape[1], self.head_dim, states.device)
-        table = table[:, :, None, None]  # [2, T, 1, 1, head_dim]
         hidden = [states]
         for layer in self.layers:
-            hidden.append(layer(hidden[-1], relative_position_embeddings=table))
+            hidden.append(conformer_layer(layer, hidden[-1], table))
         return hidden

@@ -5,29 +5,93 @@ The encoder searches here, the flow decoder looks up here; both hold the same `Q
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from uniaudio2.config import CodecConfig, VqConfig
+from uniaudio2.runtime.cuda_graphs import may_sync
+from uniaudio2.runtime.packed_linear import PackedWeight, is_packable
 
 # The published search clamps squared distances here, so anything closer counts as a tie.
 _SMALLEST_SQUARED_DISTANCE = 1e-8
+_ROUNDING = 1e-5  # of a squared distance, by the squares that it is the difference of
+_GROUP = 64
+_FRAMES_AT_ONCE = 128  # whose distances stay in a CPU's cache
 
 
-def nearest_codes(residual: Tensor, codebook: Tensor) -> Tensor:
+class Codebook:
+    """A codebook as the search reads it, made once.
+
+    Args:
+        vectors: ``[K, d]`` float32; must not change.
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        self.vectors = vectors.detach()
+        self.half_squares = -0.5 * self.vectors.square().sum(-1)  # [K]
+        packable = is_packable(self.vectors) and PackedWeight.is_possible()
+        self._packed = PackedWeight(self.vectors) if packable else None
+
+    def closeness(self, residual: Tensor) -> Tensor:
+        """How near the vectors are to ``[N, d]``: ``[N, K]``, largest for the nearest one.
+
+        The product less half of the vector's square: what is left of the squared distance, halved
+        and negated, without the square that all vectors share.
+        """
+        if self._packed is not None:
+            return self._packed.product(residual, self.half_squares)
+        return torch.addmm(self.half_squares, residual, self.vectors.t())
+
+
+def nearest_codes(residual: Tensor, codebook: Tensor | Codebook) -> Tensor:
     """Find the closest vector of a codebook; of equal distances the lowest index wins.
 
     Args:
         residual: ``[B, T, d]`` float32.
-        codebook: ``[K, d]`` float32.
+        codebook: ``[K, d]`` float32, or made ready for many searches.
 
     Returns:
-        ``[B, T]`` int64 indices, found as published: Euclidean distances in float32, expanded
-        into squares and a product.
+        ``[B, T]`` int64 indices, those that the published Euclidean distances in float32 give,
+        except where two differ by no more than rounding does.
     """
-    squares = residual.square().sum(-1, keepdim=True) + codebook.square().sum(-1)  # [B, T, K]
-    squares = torch.add(squares, residual @ codebook.T, alpha=-2)
+    ready = codebook if isinstance(codebook, Codebook) else Codebook(codebook)
+    flat = residual.reshape(-1, residual.shape[-1])  # [N, d]
+    if not may_sync(flat):
+        return _published_nearest(flat, ready.vectors).view(residual.shape[:-1])
+    found = []
+    for some in torch.split(flat, _FRAMES_AT_ONCE):
+        closeness = ready.closeness(some)
+        index = _first_largest(closeness)
+        best = closeness.gather(1, index[:, None])[:, 0]
+        squares = some.square().sum(-1)
+        exact = squares - 2 * best <= _SMALLEST_SQUARED_DISTANCE + _ROUNDING * squares
+        if exact.any():  # down there the published clamp makes ties
+            index[exact] = _published_nearest(some[exact], ready.vectors)
+        found.append(index)
+    return torch.cat(found).view(residual.shape[:-1])
+
+
+def _first_largest(rows: Tensor) -> Tensor:
+    """Index of the largest value of every row ``[N, K]``, the first of equal ones: ``[N]``.
+
+    Torch's argmax looks at one value at a time, its maximum at a register of them: so the largest
+    of every group first, then its place in the group.
+    """
+    if rows.shape[1] % _GROUP:
+        return rows.argmax(dim=-1)
+    groups = rows.view(len(rows), -1, _GROUP)  # [N, K / 64, 64]
+    group = groups.amax(dim=-1).argmax(dim=-1)
+    chosen = groups[torch.arange(len(rows), device=rows.device), group]  # [N, 64]
+    return group * _GROUP + chosen.argmax(dim=-1)
+
+
+def _published_nearest(residual: Tensor, vectors: Tensor) -> Tensor:
+    """The published search, distances by squares and a product: ``[N, d]`` to ``[N]``."""
+    squares = residual.square().sum(-1, keepdim=True) + vectors.square().sum(-1)  # [N, K]
+    squares = torch.add(squares, residual @ vectors.T, alpha=-2)
     return squares.clamp(min=_SMALLEST_SQUARED_DISTANCE).sqrt().argmin(dim=-1)
 
 
@@ -46,6 +110,16 @@ class ResidualVQ(nn.Module):
             nn.Parameter(torch.randn(config.size, config.dim)) for _ in range(config.levels)
         )
         self.project_out = nn.Linear(config.dim, dim)
+        self._ready: list[Codebook] | None = None
+
+    def pack(self) -> None:
+        """Make the codebooks ready for many searches; they must not change any more."""
+        self._ready = [Codebook(codebook) for codebook in self.codebooks]
+
+    def _apply(self, fn: Any, recurse: bool = True) -> ResidualVQ:
+        self._ready = None  # made of codebooks that go elsewhere
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call] # torch's own
+        return self
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize frames.
@@ -59,8 +133,9 @@ class ResidualVQ(nn.Module):
         residual = self.project_in(frames)  # [B, T, d]
         total = torch.zeros_like(residual)
         codes = []
-        for codebook in self.codebooks:
-            index = nearest_codes(residual, codebook)  # [B, T]
+        ready = self._ready or list(self.codebooks)
+        for searched, codebook in zip(ready, self.codebooks, strict=True):
+            index = nearest_codes(residual, searched)  # [B, T]
             chosen = functional.embedding(index, codebook)  # [B, T, d]
             residual = residual - chosen
             total = total + chosen
@@ -103,6 +178,10 @@ class Quantizers(nn.Module):
         self.structure = ResidualVQ(config.structure, config.dim)
         self.acoustic = ResidualVQ(config.acoustic, config.dim)
         self.reason_adaptor = nn.Linear(config.dim, config.dim)
+
+    def searched(self) -> tuple[ResidualVQ, ...]:
+        """The quantizers in the order of the codebooks."""
+        return self.reasoning, self.pronunciation, self.structure, self.acoustic
 
     def encode_recon(self, pronunciation: Tensor, structure: Tensor, acoustic: Tensor) -> Tensor:
         """Quantize the frames of the three branches, each ``[B, T, dim]`` float32.

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from uniaudio2.codec.features import concat_features
+from uniaudio2.codec.features import concat_frames
 from uniaudio2.codec.rotary import rotary_table, rotate
 from uniaudio2.config import CodecConfig
+from uniaudio2.runtime.attention import attention
+from uniaudio2.runtime.frame_conv import patch_linear
 
 _SMALLEST_ROTARY = 32
 _WHISPER_STRIDE = 2
@@ -53,9 +54,7 @@ class ReasoningBlock(nn.Module):
         heads = self.qkv(sequence).unflatten(-1, (3, -1, self.head_dim))  # [B, S, 3, H, head_dim]
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each [B, H, S, head_dim]
         table = rotary_table(sequence.shape[1], self.rotary_width, sequence.device)
-        mixed = functional.scaled_dot_product_attention(
-            rotate(self.q_norm(query), table), rotate(self.k_norm(key), table), value
-        )
+        mixed = attention(rotate(self.q_norm(query), table), rotate(self.k_norm(key), table), value)
         joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return joined
 
@@ -87,7 +86,8 @@ class ReasoningBranch(nn.Module):
 
     def merge(self, whisper: Tensor, semantic: Tensor) -> Tensor:
         """Merge ``[B, Dw, 2 T]`` and ``[B, Dm, T]`` at 25 Hz: ``[B, T, dim]``."""
-        merged: Tensor = self.merge_linear(concat_features(self.down(whisper), semantic))
+        heard = patch_linear(self.down, whisper.transpose(1, 2))  # [B, T, Dw]
+        merged: Tensor = self.merge_linear(concat_frames(heard, semantic.transpose(1, 2)))
         return merged
 
     def insert_queries(self, frames: Tensor) -> Tensor:

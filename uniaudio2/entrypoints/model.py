@@ -121,7 +121,7 @@ class UniAudio2:
         self._encoder = load_component(
             lambda: CodecEncoder(self.config.codec), "encoder", folder, self.config, self.device
         )
-        pack_linears(self._encoder)
+        self._encoder.pack()
 
     def _load_lm(self, folder: Path) -> None:
         from uniaudio2.lm.model import UniAudioLM

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import get_args
 
 import pytest
@@ -174,3 +175,13 @@ def test_full_size_builds_on_the_meta_device() -> None:
     assert all(tensor.is_meta for tensor in tensors)
     # Nothing to compute again after memory is given to a module built on the meta device.
     assert len(encoder.state_dict()) == len(tensors)
+
+
+def test_a_packed_encoder_gives_the_same_codes(encoder: CodecEncoder) -> None:
+    clips = [noise(9_000, 1), noise(60_000, 2)]
+    want = encoder.encode(clips)
+    packed = copy.deepcopy(encoder)
+    packed.pack()
+    for got, one in zip(packed.encode(clips), want, strict=True):
+        assert torch.equal(got.reason, one.reason)
+        assert torch.equal(got.recon, one.recon)

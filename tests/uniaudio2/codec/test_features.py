@@ -7,7 +7,7 @@ from transformers import WavLMConfig, WavLMModel
 from tests.uniaudio2.codec.small import CONFIG, noise, small_encoder
 from uniaudio2.codec.features import (
     FrozenEncoders,
-    concat_features,
+    concat_frames,
     stock_wavlm_config,
     stock_whisper_config,
     to_16k,
@@ -70,7 +70,7 @@ def test_resampling_keeps_two_of_three_samples() -> None:
 
 
 def test_joining_cuts_to_the_shortest() -> None:
-    joined = concat_features(torch.zeros(1, 2, 5), torch.ones(1, 3, 4))
+    joined = concat_frames(torch.zeros(1, 5, 2), torch.ones(1, 4, 3))
     assert joined.shape == (1, 4, 5)
     assert joined[0, 0].tolist() == [0, 0, 1, 1, 1]
 

@@ -8,7 +8,10 @@ from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (
 )
 
 from tests.uniaudio2.codec.small import MUSIC, noise, small_encoder
-from uniaudio2.codec.music import MusicFM, ResidualConv
+from uniaudio2.codec import music as music_module
+from uniaudio2.codec.music import FrontEnd, MusicFM, ResidualConv
+from uniaudio2.codec.rotary import rotary_table
+from uniaudio2.codec.stock_layers import conformer_layer
 
 
 @pytest.fixture
@@ -72,3 +75,28 @@ def test_the_skip_joins_before_the_last_activation() -> None:
 def test_a_state_behind_the_final_norm_is_refused() -> None:
     with pytest.raises(ValueError, match=r"hidden state 4 .* 4 layers; lower"):
         MusicFM(MUSIC.model_copy(update={"semantic_layer": 4}), 24_000)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 20])
+def test_the_front_end_in_spans_gives_what_it_gives_at_once(
+    monkeypatch: pytest.MonkeyPatch, frames: int
+) -> None:
+    front_end = FrontEnd(MUSIC).eval()
+    for module in front_end.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-1, 1)
+            module.running_var.uniform_(0.5, 2)
+    mel = torch.randn(2, MUSIC.mel_bins, 4 * frames)
+    want = front_end(mel).detach()  # with gradients, at once and with its norms
+    monkeypatch.setattr(music_module, "_SPAN_FRAMES", 4)
+    with torch.no_grad():
+        torch.testing.assert_close(front_end(mel), want)
+
+
+def test_layers_for_inference_give_what_stock_ones_give() -> None:
+    model = small_encoder().features.music
+    layer, states = model.layers[0], torch.randn(2, 9, MUSIC.dim)
+    table = rotary_table(9, model.head_dim, states.device)
+    want = layer(states, relative_position_embeddings=table[:, :, None, None]).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(conformer_layer(layer, states, table), want)

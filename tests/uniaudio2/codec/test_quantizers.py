@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.uniaudio2.codec.small import CONFIG
-from uniaudio2.codec.quantizers import Quantizers, ResidualVQ, nearest_codes
+from uniaudio2.codec.quantizers import Codebook, Quantizers, ResidualVQ, nearest_codes
 from uniaudio2.config import VqConfig
 
 
@@ -101,3 +101,31 @@ def test_the_last_reasoning_code_is_held_when_they_run_out(quantizers: Quantizer
     repeated = quantizers.reason_embedding(codes, 8)
     assert torch.equal(repeated[:, 4:], repeated[:, 4:5].expand(-1, 4, -1))
     assert not torch.equal(repeated[:, 2], repeated[:, 4])
+
+
+@pytest.mark.parametrize("size", [48, 256])
+@pytest.mark.parametrize("width", [1, 6])
+def test_the_search_finds_what_published_distances_find(size: int, width: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    codebook = torch.randn(size, width, generator=generator)
+    codebook[size // 2 :] = codebook[: size // 2]  # every vector twice: the first one wins
+    points = torch.cat([torch.randn(300, width, generator=generator), codebook])[None]
+    squares = points.square().sum(-1, keepdim=True) + codebook.square().sum(-1)
+    squares = torch.add(squares, points @ codebook.T, alpha=-2)
+    want = squares.clamp(min=1e-8).sqrt().argmin(-1)
+    for way in (codebook, Codebook(codebook)):
+        found = nearest_codes(points, way)
+        assert found.max() < size // 2
+        assert torch.equal(found[:, 300:], want[:, 300:])
+        near = (points - codebook[found]).norm(dim=-1)
+        torch.testing.assert_close(near, (points - codebook[want]).norm(dim=-1))
+
+
+def test_codebooks_made_ready_are_forgotten_when_the_quantizer_moves() -> None:
+    quantizer = ResidualVQ(CONFIG.acoustic, CONFIG.dim).requires_grad_(False)
+    frames = torch.randn(1, 5, CONFIG.dim)
+    want = quantizer.encode(frames)[0]
+    quantizer.pack()
+    assert torch.equal(quantizer.encode(frames)[0], want)
+    quantizer.double()
+    assert torch.equal(quantizer.encode(frames.double())[0], want)

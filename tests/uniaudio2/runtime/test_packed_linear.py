@@ -7,7 +7,14 @@ from torch import nn
 from tests.uniaudio2.lm.small import CONFIG
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.lm.model import UniAudioLM
-from uniaudio2.runtime.packed_linear import PackedColumns, PackedLinear, PackedWeight, pack_linears
+from uniaudio2.runtime.packed_linear import (
+    Activation,
+    PackedColumns,
+    PackedLinear,
+    PackedWeight,
+    linear,
+    pack_linears,
+)
 
 BATCHES = (0, 1, 2, 3, 17)
 
@@ -141,3 +148,13 @@ def test_every_part_of_a_loaded_model_is_packed() -> None:
         kinds = {type(layer) for layer in part.modules() if isinstance(layer, nn.Linear)}
         assert kinds == {PackedLinear}
     assert model._lm is not None and model._lm.text_head.weight.stride(0) == 1
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "silu"])
+@pytest.mark.parametrize("batch", [1, 17])
+@torch.no_grad()
+def test_activations_are_part_of_the_product(activation: Activation, batch: int) -> None:
+    layer, x = nn.Linear(8, 16), torch.randn(batch, 8)
+    want = linear(layer, x, activation)
+    assert not torch.equal(want, layer(x))
+    torch.testing.assert_close(linear(PackedLinear(layer, False), x, activation), want)
