@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipelines.errors import RunFailed, UsageError
-from uniaudio2.shown import MESSAGE_CHARACTERS, shown
+from uniaudio2.shown import MESSAGE_CHARACTERS, counted, shown
 from uniaudio2.terminal import say
 
 EXIT_SOME_SKIPPED = 3
@@ -33,6 +33,14 @@ def export(
             help="use input audio wherever OUTPUT says it is, also where another made OUTPUT",
         ),
     ] = False,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where",
+            metavar="SQL",
+            help='export rows for which this is true, such as "duration_s between 1 and 20"',
+        ),
+    ] = None,
 ) -> int:
     """Write a run's committed results in the format of another toolkit."""
     from actors.storage.file_systems import UnknownFileSystem
@@ -43,7 +51,7 @@ def export(
     check_place("DST", target)
 
     try:
-        result = export_run(output, target, kind, copy_audio, with_input_audio)
+        result = export_run(output, target, kind, copy_audio, with_input_audio, where)
     except UnknownFileSystem as fault:
         raise UsageError(str(fault)) from fault
     except MemoryError as fault:
@@ -52,7 +60,8 @@ def export(
         ) from fault
     except OSError as fault:
         raise RunFailed(f"storage: {fault}; run the same command to export again") from fault
-    say(f"{result.rows} rows: {target} ({kind})")
+    others = f"; {counted(result.left_out, 'row')} left out by --where" if where is not None else ""
+    say(f"{counted(result.rows, 'row')}: {target} ({kind}){others}")
     for reason, count in sorted(result.skipped.items()):
         say(f"skipped {reason}: {count}")
     for example in result.examples:

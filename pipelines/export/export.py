@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any, Literal, Protocol, get_args
@@ -21,6 +22,7 @@ from pipelines.export.results import ExportResult, Results
 from pipelines.export.row import ExportRow, Sounds
 from pipelines.export.shar import SharExporter
 from pipelines.export.shards import HuggingFaceExporter, WebDatasetExporter
+from pipelines.export.where import Where
 from pipelines.run_state.commit_log import open_output
 from pipelines.run_state.run_facts import require
 from pipelines.run_state.run_record import recorded_allow, recorded_base, recorded_task
@@ -60,6 +62,7 @@ def export_run(
     kind: Format,
     copy_audio: bool = False,
     with_input_audio: bool = False,
+    where: str | None = None,
 ) -> ExportResult:
     """Write the committed results of a run in another format.
 
@@ -75,10 +78,12 @@ def export_run(
         with_input_audio: use input audio wherever the rows of OUTPUT say that it is, whoever made
             them; else only that of this user's own runs is used, and other rows are skipped where
             the format needs it.
+        where: a condition on columns of the results, in DuckDB's SQL; rows for which it is true are
+            exported.
 
     Raises:
-        UsageError: no such run, a library is missing, the results cannot be had in this format,
-            or `target` holds something else.
+        UsageError: no such run, a library is missing, no such column, the results cannot be had in
+            this format, or `target` holds something else.
         RunFailed: storage did not answer, or the format cannot hold the rows together.
         OSError: storage did not answer.
     """
@@ -102,9 +107,12 @@ def export_run(
             f"{output} has no codes, which format pt is made of; run the task with "
             "`--set keep=tokens`, or run tokenize"
         )
+    if where is not None:
+        results = replace(results, where=Where(where, schema))
     storage = Storage(target)
     clear_destination(storage, commit_log.storage)
     facts = {"format": kind, "source": output, "task": run["job"]["task"]}
+    facts |= {} if where is None else {"where": where}
     put_record(storage, {**facts, "state": "writing"})
     copy = copy_audio or kind == "shar"
     sounds = Sounds(output, generated, _base(run), copy, recorded_allow(run) if own else ())
@@ -118,6 +126,8 @@ def export_run(
         raise RunFailed(
             f"format {kind} cannot hold these rows together ({type(fault).__name__}); jsonl can"
         ) from fault
+    if where is not None:
+        facts["left_out"] = result.left_out
     counts = {"rows": result.rows, "skipped": result.skipped, "examples": result.examples}
     put_record(storage, {**facts, "state": "complete", **counts})
     return result

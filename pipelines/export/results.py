@@ -13,6 +13,7 @@ from actors.batch.schema import CODE_COLUMNS
 from actors.batch.table import read_codes
 from actors.stages.part_file import file_mark
 from pipelines.export.row import ExportRow, Sounds
+from pipelines.export.where import Where
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.parts import BadPart, part_bytes, plain_rows, tables_of
@@ -29,11 +30,13 @@ class ExportResult:
 
     Attributes:
         rows: rows that were written.
+        left_out: rows that were not asked for.
         skipped: rows that the format cannot hold, by kind.
         examples: id and message of the first of them.
     """
 
     rows: int = 0
+    left_out: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
@@ -58,11 +61,13 @@ class Results:
         commit_log: of OUTPUT.
         own: the run is this user's own.
         asked: what rows name may be read, whoever made them.
+        where: decides which rows are wanted; None takes all.
     """
 
     commit_log: CommitLog
     own: bool
     asked: bool
+    where: Where | None = None
 
     def schema(self) -> pa.Schema | None:
         """The columns of the parts, None when there is none: those of the first that can be read,
@@ -95,9 +100,17 @@ class Results:
             for path in commit.data:
                 try:
                     for table, own in self._tables(commit, path):
+                        table = self._wanted(table, result)
                         yield from _rows_of(table, sounds, self.asked or own, result)
                 except BadPart as fault:
                     result.skip_part(fault)
+
+    def _wanted(self, table: pa.Table, result: ExportResult) -> pa.Table:
+        if self.where is None:
+            return table
+        wanted = table.filter(pa.array(self.where.mask(table)))
+        result.left_out += table.num_rows - wanted.num_rows
+        return wanted
 
     def _schema(self, commit: Commit, path: str) -> pa.Schema:
         return next(self._tables(commit, path))[0].schema
