@@ -1,10 +1,11 @@
-"""``python -m benchmarks NAME [--quick] [--json]``; some take ``--against DIR``."""
+"""``python -m benchmarks NAME [--quick] [--json]``; some take `--against` or `--nodes`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from benchmarks import (
     driver,
@@ -54,9 +55,12 @@ def main() -> None:
         metavar="DIR",
         help="of those that compare: another checkout, measured beside this one",
     )
+    parser.add_argument("--nodes", type=int, metavar="N", help="of start: what a cluster costs")
     arguments = parser.parse_args()
     beside = ("driver", "encode", "load", "manifests", "plan", "start", "trust")
-    more = {"against": arguments.against} if arguments.name in beside else {}
+    more: dict[str, Any] = {"against": arguments.against} if arguments.name in beside else {}
+    if arguments.name == "start" and arguments.nodes:
+        more["nodes"] = arguments.nodes
     figures = BENCHMARKS[arguments.name](arguments.quick, **more)
     if arguments.name != "plot":
         record.append(arguments.name, arguments.quick, figures, arguments.against)

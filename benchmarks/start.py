@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks import start_on_nodes
+
 HERE = Path(__file__).parents[1]
 _ROUNDS, _QUICK_ROUNDS = 9, 3
 _RAY = """
@@ -49,13 +51,16 @@ def _job(build: Path) -> dict[str, float]:
         return {"job_s": time.perf_counter() - begun}
 
 
-def run(quick: bool, against: Sequence[Path] = ()) -> Mapping[str, float]:
+def run(quick: bool, against: Sequence[Path] = (), nodes: int = 0) -> Mapping[str, float]:
     """Print and return the figures.
 
     Args:
         quick: fewer rounds.
         against: another checkout of this project, started in turns with this one.
+        nodes: of a cluster, which is measured instead.
     """
+    if nodes:
+        return start_on_nodes.run(quick, nodes)
     builds = {"": HERE} | ({"other_": against[0]} if against else {})
     seen: dict[str, list[float]] = {}
     for _ in range(_QUICK_ROUNDS if quick else _ROUNDS):

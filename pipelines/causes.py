@@ -46,7 +46,7 @@ RAY = Cause(
 NODE = Cause(
     "node",
     "a node",
-    "a node that joined during the run does not see what the others see",
+    "a node that joined during the run does not see what the others see, and no other is left",
     "put it right, or take it out of the cluster",
     GOES_ON,
 )
@@ -159,7 +159,7 @@ def of_unkept(fault: Fault, told: str = "") -> RunFailed | None:
         fault: that a stage's results met.
         told: begins the line.
     """
-    causes = {"storage": STORAGE, "machine": MACHINE, "node": NODE}
+    causes = {"storage": STORAGE, "machine": MACHINE}
     cause = causes.get(fault.kind)
     return stopped(cause, told + fault.message) if cause else None
 

@@ -133,7 +133,7 @@ class FaultBoundary:
         """
         if FAULT in table.column_names:
             return table
-        return Fault(*_address(table), "node", why).to_table()
+        return Fault(*_address(table), "node", f"{self.name}: {why}").to_table()
 
     def _fault(self, table: pa.Table, fault: Exception, storing: bool) -> pa.Table:
         kind: FaultKind = "out_of_memory" if is_out_of_memory(fault) else "fault"

@@ -76,6 +76,11 @@ class Executor(Protocol):
         """
         ...
 
+    def joined(self) -> Probed:
+        """What machines are that joined since `probe`, or since this was last asked: facts and
+        warnings, which also tell of those that are left out."""
+        ...
+
     def session(self, timeout_s: float) -> AbstractContextManager[None]:
         """Surrounds all streams of a run; gives back whatever it changes in this process.
 
@@ -109,8 +114,10 @@ class Executor(Protocol):
 
         Yields:
             a receipt for every unit that was written, a fault for one whose stage raised; nothing
-            for one whose worker died. A fault of kind ``node`` tells that a node
-            which joined late does not fit the run.
+            for one whose worker died.
+
+        Raises:
+            RunFailed: a machine that joined does not fit, and the run cannot go on without it.
         """
         ...
 

@@ -58,6 +58,10 @@ class InlineExecutor:
         del needs
         return Probed()
 
+    def joined(self) -> Probed:
+        """Nothing joins."""
+        return Probed()
+
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:
         """Ctrl-Z stops the clocks of the stages, too, until the process goes on."""

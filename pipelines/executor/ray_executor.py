@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -13,23 +13,26 @@ import ray
 import ray.data
 from ray.exceptions import RayError, RayTaskError
 
-from actors.batch.receipt import Outcome, outcomes
+from actors.batch.receipt import Fault, Outcome, outcomes
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import FaultBoundary
-from pipelines.causes import RAY, RAY_JOIN, RAY_START, of_stage, stopped
+from pipelines.causes import NODE, RAY, RAY_JOIN, RAY_START, of_stage, stopped
 from pipelines.config.job import JobConfig
 from pipelines.errors import Cause
 from pipelines.executor.cluster import ADDRESS_VARIABLE, start_ray
 from pipelines.executor.executor import Underway
 from pipelines.executor.network.ray_watch import RayWatch
 from pipelines.executor.nodes.compare import Needs, Probed
-from pipelines.executor.nodes.late import NodeCheck, Roster
+from pipelines.executor.nodes.examine import living_nodes, working_nodes
+from pipelines.executor.nodes.late import NodeCheck
 from pipelines.executor.nodes.probe import probe_nodes
+from pipelines.executor.nodes.roster import Roster
 from pipelines.executor.ray_internals import (
     counted_cpus,
     end_actors,
     errors_muted,
+    leave_out,
     mute_errors,
     ray_sockets,
 )
@@ -44,9 +47,11 @@ BLOCKS_WAITING = 1
 # so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
 CALLS_AT_ONCE = 2
 _TASK_RETRIES = 1
+_LOOKS_EVERY_S = 2.0
 # A head that is started again may come back; after 60 s Ray ends this process.
 HEAD_AWAY_S, _OWN_HEAD_AWAY_S = 40.0, 5.0
 T = TypeVar("T")
+Placement = Callable[[], dict[str, Any]]  # asked anew for each task and actor
 
 
 class RayExecutor:
@@ -72,16 +77,19 @@ class RayExecutor:
         return RAY_START if self.address is None else RAY_JOIN
 
     def resources(self) -> Mapping[str, float]:
-        """Those of all nodes that are there now."""
+        """Those of all nodes that are there now; once they are probed, of those that fit."""
         with _told(self._start_cause):
+            if self._roster is not None:
+                return self._roster.resources()
             resources: dict[str, float] = ray.cluster_resources()
         return resources
 
     def allocate(self, job: JobConfig, idle: Collection[str] = ()) -> Allocation:
         """Fit the pools to the resources; a cluster may grow, this machine does not."""
-        found = fit_pools(job, self.resources(), elastic=self.address is not None, idle=idle)
         if self.address is not None:
-            return found
+            nodes = [node["Resources"] for node in working_nodes()]
+            return fit_pools(job, self.resources(), elastic=True, idle=idle, nodes=nodes)
+        found = fit_pools(job, self.resources(), idle=idle)
         notes = []
         if (cpus := counted_cpus()) < 1:
             notes.append(
@@ -95,13 +103,23 @@ class RayExecutor:
         return replace(found, notes=(*notes, *found.notes))
 
     def probe(self, needs: Needs) -> Probed:
-        """Have every node of a cluster look around; a private Ray has one, which is this one."""
+        """Have every node of a cluster look around; a private Ray has one, which is this one.
+
+        For a later portion of a run those look that fitted the ones before; any other is looked at
+        as one that joins, and ends no run.
+        """
         if self.address is None:
             return Probed()
+        former = self._roster
         with _told(self._start_cause):
-            probed = probe_nodes(needs)
-        self._roster = Roster(needs, frozenset(node["id"] for node in probed.nodes))
+            probed = probe_nodes(needs, former.known if former else None)
+        known = frozenset(node["id"] for node in probed.nodes)
+        self._roster = Roster(needs, known, leave_out, dict(former.left_out if former else {}))
         return probed
+
+    def joined(self) -> Probed:
+        """What nodes of the cluster are that joined since."""
+        return self._roster.joined() if self._roster else Probed()
 
     @contextmanager
     def session(self, timeout_s: float) -> Iterator[None]:
@@ -122,25 +140,83 @@ class RayExecutor:
 
     def submit(self, call: Callable[..., T], *arguments: Any) -> Underway[T]:
         """A task without a CPU of its own: pools may hold all of them."""
-        task = ray.remote(num_cpus=0, max_retries=_TASK_RETRIES)(call)
+        roster = self._roster
         with _told(RAY):
-            return _Task(task.remote(*arguments))
+            nodes = roster.fitting() if roster else frozenset()
+            place = roster.only_on(nodes) if roster else {}
+            task = ray.remote(num_cpus=0, max_retries=_TASK_RETRIES, **place)(call)
+            return _Task(task.remote(*arguments), nodes)
 
     def stream(
         self, units: Sequence[UnitSpec], stages: Stages, allocation: Allocation, alone: bool = False
     ) -> Iterator[Outcome]:
-        """See `Executor.stream`; a unit whose worker died is missing from what comes out."""
+        """See `Executor.stream`; a unit whose worker died is missing from what comes out.
+
+        A unit that met a node which does not fit goes through again, elsewhere.
+        """
+        waiting = {(unit.unit, unit.row): unit for unit in units}
+        while waiting:
+            refused: dict[tuple[int, int | None], UnitSpec] = {}
+            before, why = len(self._roster.left_out) if self._roster else 0, ""
+            try:
+                with closing(self._pass([*waiting.values()], stages, allocation, alone)) as found:
+                    for outcome in found:
+                        key = outcome.unit, outcome.row
+                        if not (isinstance(outcome, Fault) and outcome.kind == "node"):
+                            waiting.pop(key, None)
+                            yield outcome
+                            continue
+                        why = outcome.message.partition(": ")[2]
+                        if outcome.stage in stages.pools:  # that actor would refuse all the others
+                            refused = dict(waiting)
+                            break
+                        refused[key] = waiting[key]
+            except RayError:  # perhaps of an actor that our code was missing for
+                if not self._is_without(before, why, allocation.pools):
+                    raise
+                refused = dict(waiting)
+            else:
+                if refused and not self._is_without(before, why, allocation.pools):
+                    raise stopped(NODE, why)
+            waiting = refused
+
+    def _is_without(self, before: int, why: str, pools: Collection[Pool]) -> bool:
+        """Whether more nodes are left out than before, so that what met one can be done again.
+
+        Args:
+            before: how many were.
+            why: what a worker found wrong with its node; "" where none could look.
+            pools: of the run.
+
+        Raises:
+            RunFailed: no other could do what they should have done.
+        """
+        roster = self._roster
+        if roster is None:
+            return False
+        roster.refused(why) if why else roster.update()
+        if len(roster.left_out) <= before:
+            return False
+        if roster.lacks_room_for(pools):
+            raise stopped(NODE, [*roster.left_out.values()][-1])
+        return True
+
+    def _pass(
+        self, units: Sequence[UnitSpec], stages: Stages, allocation: Allocation, alone: bool
+    ) -> Generator[Outcome, None, None]:
+        """What becomes of units in one stream."""
         BOARD.expect(("load", *(pool.name for pool in allocation.pools), "write"))
         check = self._roster.check() if self._roster else None
+        place = self._roster.placement if self._roster else None
         stream = unit_source(units)
         cpus = allocation.task_cpus
-        stream = _through_tasks(stream, stages.load, stages.boundary("load"), cpus, check)
+        stream = _through_tasks(stream, stages.load, stages.boundary("load"), cpus, check, place)
         for pool in allocation.pools:
             kind, arguments = stages.pools[pool.name]
             given = {"kind": kind, "arguments": arguments, "check": check}
             given["boundary"] = stages.boundary(pool.name)
-            stream = _through_pool(stream, pool, given, alone)
-        stream = _through_tasks(stream, stages.write, stages.boundary("write"), cpus, check)
+            stream = _through_pool(stream, pool, given, alone, place)
+        stream = _through_tasks(stream, stages.write, stages.boundary("write"), cpus, check, place)
         try:
             for batch in stream.iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=1
@@ -167,13 +243,21 @@ def _told(cause: Cause) -> Iterator[None]:
 @dataclass(frozen=True)
 class _Task(Generic[T]):
     reference: Any
+    nodes: frozenset[str]  # that alone may do it; empty for all
 
     def is_done(self) -> bool:
         ready, _ = ray.wait([self.reference], timeout=0)
-        return bool(ready)
+        return bool(ready) or self._is_stranded()
+
+    def _is_stranded(self) -> bool:
+        return bool(self.nodes) and not self.nodes & living_nodes()
 
     def result(self) -> T:
         with _told(RAY):
+            while not ray.wait([self.reference], timeout=_LOOKS_EVERY_S)[0]:
+                if self._is_stranded():  # Ray would wait for ever
+                    ray.cancel(self.reference)
+                    raise stopped(RAY, "the nodes are gone on which it could be done")
             try:
                 made: T = ray.get(self.reference)
             except RayTaskError as fault:
@@ -220,6 +304,7 @@ def _through_tasks(
     boundary: FaultBoundary,
     num_cpus: float,
     check: NodeCheck | None,
+    place: Placement | None,
 ) -> ray.data.Dataset:
     return stream.map_batches(
         _call,
@@ -228,11 +313,16 @@ def _through_tasks(
         fn_kwargs={"stage": stage, "boundary": boundary, "check": check},
         num_cpus=num_cpus,
         max_retries=_TASK_RETRIES,
+        ray_remote_args_fn=place,
     )
 
 
 def _through_pool(
-    stream: ray.data.Dataset, pool: Pool, given: dict[str, Any], alone: bool
+    stream: ray.data.Dataset,
+    pool: Pool,
+    given: dict[str, Any],
+    alone: bool,
+    place: Placement | None,
 ) -> ray.data.Dataset:
     calls = 1 if alone else CALLS_AT_ONCE
     return stream.map_batches(
@@ -252,4 +342,5 @@ def _through_pool(
         resources=pool.resources or None,
         max_restarts=-1,  # an actor that died comes back,
         max_task_retries=0,  # but its unit is tried again by the driver, a counted number of times
+        ray_remote_args_fn=place,
     )

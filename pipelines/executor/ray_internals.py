@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -188,8 +188,32 @@ _ACTORS: weakref.WeakSet[Any] = weakref.WeakSet()
 _ACTORS_LOCK = threading.Lock()
 
 
+_LEFT_OUT: set[str] = set()
+
+
+def leave_out(nodes: Iterable[str]) -> None:
+    """Have streams of this process count on nothing of some nodes, given by their ids.
+
+    Ray Data shares out what all nodes have. With room on nodes that are given no work it would
+    start actors in the place of the tasks that feed them.
+    """
+    _LEFT_OUT.clear()
+    _LEFT_OUT.update(nodes)
+
+
 class StageWatch(ExecutionCallback):  # type: ignore[misc] # ray ships no types
     """Ray makes one for every stream and calls it at every step of its scheduler."""
+
+    def before_execution_starts(self, executor: Any) -> None:
+        """Have what Ray says that the stream may use go through `_LEFT_OUT`."""
+        try:
+            coordinator = executor._cluster_autoscaler._autoscaling_coordinator
+            reserved = coordinator.get_reserved_resources
+        except AttributeError:  # another release may have moved it: it then counts on all
+            return
+        coordinator.get_reserved_resources = lambda: {
+            name: amounts for name, amounts in reserved().items() if name not in _LEFT_OUT
+        }
 
     def on_execution_step(self, executor: Any) -> None:
         """Look at the operators; what cannot be seen is not shown, and never stops a run."""

@@ -19,6 +19,9 @@ NO_PROGRESS_TIMEOUT_S = 1800.0
 # Units at an actor, for each that it works on at once, from which a pool grows. Ray's own 1.75 is
 # beyond what actors of two calls and one unit that waits can reach: their pools never grew.
 GROW_FROM_USE = 1.25
+# Of all resources, what Ray keeps apart for stages, in equal parts. Beside its own half and a pool
+# of three quarters of the CPUs, no write task began before the last unit was loaded.
+RESERVED_SHARE = 0.3
 _LOGGERS = ("ray", "ray.data")
 _LEVEL = "RAY_BACKEND_LOG_LEVEL"
 
@@ -36,6 +39,9 @@ def own_data_context(timeout_s: float) -> Iterator[ray.data.DataContext]:
     context.print_on_execution_start = False
     context.target_max_block_size = None  # a unit must stay one block
     context.max_errored_blocks = -1  # the commit log finds what was dropped
+    context.op_resource_reservation_ratio = min(
+        RESERVED_SHARE, context.op_resource_reservation_ratio
+    )
     context.wait_for_min_actors_s = START_TIMEOUT_S
     scaling = context.autoscaling_config
     scaling.actor_pool_util_upscaling_threshold = min(

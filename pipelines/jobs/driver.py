@@ -13,11 +13,11 @@ from actors.batch.stage_times import steady_now_s
 from actors.batch.unit import UnitSpec
 from actors.disks.exclusive_names import NoExclusiveNames
 from actors.storage.object_store import Storage
-from pipelines.causes import MAX_ERRORS, NODE, of_stage, of_unkept, stopped
+from pipelines.causes import MAX_ERRORS, of_stage, of_unkept, stopped
 from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
 from pipelines.executor.executor import Executor
-from pipelines.executor.nodes.compare import Needs
+from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.stages import Stages, make_stages
 from pipelines.jobs.committer import Committer, Redo
 from pipelines.jobs.compaction import Compaction
@@ -81,6 +81,7 @@ class Run:
         self._unstored = 0
         self._was_finished = False
         self._told: set[str] = set()
+        self._is_probed = False
         self.compaction: Compaction | None = None
 
     def execute(self, make: StageFactory = make_stages) -> RunResult:
@@ -288,6 +289,7 @@ class Run:
             self._passes(pending, stages, allocation, lease)
             if self.compaction is not None:
                 self.compaction.finish()
+            self._take_in(self.executor.joined())
 
     def _say_once(self, event: str, text: str) -> None:
         """Say what holds for every portion of a plan with the first that it holds for."""
@@ -314,9 +316,16 @@ class Run:
         """Have all machines that will work looked at, and say what they are."""
         inputs = (*self.plan.sources[:_PROBED_SOURCES], *self.plan.first_files)
         probed = self.executor.probe(Needs(self.job.output, inputs, self.job.model))
-        self.nodes = list(probed.nodes)
+        if not self._is_probed:  # what is recorded may be another run's
+            self._is_probed, self.nodes = True, []
         if probed.line:
             self._say_once("nodes", probed.line)
+        self._take_in(probed)
+
+    def _take_in(self, probed: Probed) -> None:
+        """Record machines, and say what is odd about them."""
+        names = {node["id"] for node in probed.nodes}
+        self.nodes = [node for node in self.nodes if node["id"] not in names] + [*probed.nodes]
         for warning in probed.warnings:
             self._say_once("warning", warning)
 
@@ -329,8 +338,7 @@ class Run:
             lease.check()
             if self.later is not None:
                 self.later.check()
-            if isinstance(outcome, Fault) and outcome.kind == "node":
-                raise stopped(NODE, outcome.message)
+            self._take_in(self.executor.joined())
             if isinstance(outcome, Fault):
                 self._faults[outcome.unit] = outcome
                 self._give_up_if_nothing_is_stored(outcome)

@@ -64,7 +64,7 @@ class RowIsolation:
         """What becomes of units, each in one commit.
 
         Raises:
-            RunFailed: storage takes no results, or a node that joined does not fit.
+            RunFailed: storage takes no results.
         """
         singles = {
             (unit.unit, row): replace(unit, row=row) for unit in units for row in unit.row_numbers

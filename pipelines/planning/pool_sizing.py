@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -53,13 +53,32 @@ def _gpu_share(gpus: float, wanting: int) -> float:
     return 1.0 if gpus >= wanting else _floor(gpus / wanting)
 
 
+def _fitting(cpus: float, gpus: float, room: Mapping[str, float]) -> list[int]:
+    """How many actors there is room for; empty where they need none."""
+    asks = [(cpus, room.get("CPU", 0.0)), (gpus, room.get("GPU", 0.0))]
+    fits = [math.floor(have / ask + 1e-6) for ask, have in asks if ask > 0]
+    return [min(fits)] if fits else []
+
+
+def _largest(cpus: float, nodes: Sequence[Mapping[str, float]], with_gpu: bool) -> float:
+    """CPUs of the largest node that actors may be put on; all CPUs where nodes are not known."""
+    hosts = [node for node in nodes if node.get("GPU", 0.0) > 0 or not with_gpu] or nodes
+    return max((node.get("CPU", 0.0) for node in hosts), default=cpus)
+
+
 def _size(
-    name: PoolName, config: PoolConfig, cpus: float, gpus: float, room: Mapping[str, float]
+    name: PoolName,
+    config: PoolConfig,
+    cpus: float,
+    gpus: float,
+    room: Mapping[str, float],
+    nodes: Sequence[Mapping[str, float]],
 ) -> Pool:
     ceiling = config.max_size
     if ceiling is None:
-        asks = [(cpus, room["CPU"]), (gpus, room["GPU"])]
-        fits = [math.floor(have / ask + 1e-6) for ask, have in asks if ask > 0]
+        fits = _fitting(cpus, gpus, room)
+        if fits and nodes:
+            fits.append(sum(sum(_fitting(cpus, gpus, node)) for node in nodes))
         ceiling = max([config.min_size, *([min(fits)] if fits else [])])
     return Pool(name, config.min_size, ceiling, cpus, gpus, dict(config.resources))
 
@@ -69,6 +88,7 @@ def fit_pools(
     cluster: Mapping[str, float],
     elastic: bool = False,
     idle: Collection[str] = (),
+    nodes: Sequence[Mapping[str, float]] = (),
 ) -> Allocation:
     """Size the pools of a job's stages so that all of them can run at once.
 
@@ -81,6 +101,8 @@ def fit_pools(
         cluster: total resources, ``{"CPU": 2.0, "GPU": 0.0}``.
         elastic: the cluster can grow; what does not fit yet is noted, not refused.
         idle: stages that no row of the manifest needs.
+        nodes: resources of each node, where there are several: an actor fits on one of them, and a
+            task beside it.
 
     Raises:
         UsageError: what was asked for cannot fit.
@@ -88,12 +110,13 @@ def fit_pools(
     names = [name for name in POOLS if name in job.spec.stages and name not in idle]
     configs = {name: cast(PoolConfig, getattr(job, name)) for name in names}
     cpus, gpus = cluster.get("CPU", 0.0), cluster.get("GPU", 0.0)
-    task_cpus = job.load.num_cpus or min(1.0, _floor(cpus * _READ_SHARE / 2))
+    gpu_share = _gpu_share(gpus, sum(c.min_size for c in configs.values() if c.num_gpus is None))
+    largest = _largest(cpus, nodes, gpu_share > 0)
+    task_cpus = job.load.num_cpus or min(1.0, _floor(largest * _READ_SHARE / 2))
     fixed = sum(c.min_size * c.num_cpus for c in configs.values() if c.num_cpus is not None)
     open_actors = sum(c.min_size for c in configs.values() if c.num_cpus is None)
     share = _floor((cpus * (1 - _READ_SHARE) - fixed) / open_actors) if open_actors else 0.0
-    share = max(min(share, _LARGEST_ACTOR_CPUS), 0.01)
-    gpu_share = _gpu_share(gpus, sum(c.min_size for c in configs.values() if c.num_gpus is None))
+    share = max(min(share, _LARGEST_ACTOR_CPUS, _floor(largest * (1 - _READ_SHARE))), 0.01)
     room = {"CPU": cpus - 2 * task_cpus, "GPU": gpus}
     pools = tuple(
         _size(
@@ -102,6 +125,7 @@ def fit_pools(
             share if config.num_cpus is None else config.num_cpus,
             gpu_share if config.num_gpus is None else config.num_gpus,
             room,
+            nodes,
         )
         for name, config in configs.items()
     )

@@ -12,12 +12,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
 import soundfile
+
+from pipelines.run_state.status import read_status, verify
 
 RAY = Path(sys.executable).with_name("ray")
 ROOT = Path(__file__).parents[2]
@@ -26,10 +29,10 @@ PROBE = """
 import json, sys, time
 import ray
 from pipelines.executor.cluster import start_ray
-from pipelines.executor.nodes import probe
+from pipelines.executor.nodes import examine, probe
 from pipelines.executor.nodes.compare import Needs
 start_ray(sys.argv[1])
-probe.PROBE_S = float(sys.argv[2])
+examine.PROBE_S = float(sys.argv[2])
 while sum(node["Alive"] for node in ray.nodes()) < int(sys.argv[3]):
     time.sleep(0.2)
 for output, inputs, model in json.loads(sys.argv[4]):
@@ -40,23 +43,24 @@ for output, inputs, model in json.loads(sys.argv[4]):
         print(type(fault).__name__, fault)
 """
 SLOW_RUN = """
-import dataclasses, sys, time
+import dataclasses, os, sys, time
 from pipelines import JobConfig
 from pipelines.executor.ray_executor import RayExecutor
 from pipelines.executor.stages import make_stages
 from pipelines.jobs.run import run_job
 class Slow:
     def __init__(self, stage):
+        self.go_on = sys.argv[4]
         self.stage = stage
     def __call__(self, table):
-        time.sleep(1)
+        time.sleep(0 if os.path.exists(self.go_on) else 2)
         return self.stage(table)
 def make(*given):
     stages = make_stages(*given)
     return dataclasses.replace(stages, load=Slow(stages.load))
 if __name__ == "__main__":
     job = JobConfig(task="tokenize", input=sys.argv[2], output=sys.argv[3], model="tiny",
-                    unit_rows=1, max_attempts=1)
+                    unit_rows=1, max_attempts=1, encode={"max_size": 8})
     try:
         run_job(job, style="lines", make=make, executor=RayExecutor(sys.argv[1]))
     except Exception as fault:
@@ -111,6 +115,21 @@ class Machines:
             text=True, timeout=300,
         )  # fmt: skip
         return found.stdout.splitlines() or [found.stderr]
+
+    @contextmanager
+    def running(
+        self, script: str, *given: object, into: IO[str]
+    ) -> Iterator[subprocess.Popen[str]]:
+        """A driver that works meanwhile."""
+        command = [sys.executable, "-c", script, self.address, *map(str, given)]
+        run = subprocess.Popen(
+            command, cwd=ROOT, env=self.environment, stdout=into, stderr=into, text=True
+        )
+        try:
+            yield run
+        finally:
+            run.kill()
+            run.wait()
 
     def end(self) -> None:
         for sign in (signal.SIGTERM, signal.SIGKILL):
@@ -182,24 +201,46 @@ def test_nodes_that_differ_are_named_before_any_work(
 
 
 @pytest.mark.nightly
-def test_a_node_that_joins_during_a_run_and_lacks_input_costs_no_row(
+def test_nodes_that_join_late_and_do_not_fit_are_left_out(
     tmp_path: Path, machines: Machines
 ) -> None:
-    source, output, rows = tmp_path / "in", tmp_path / "out", 24
+    """Each lacks something; none of them gets work, and none of their room is counted on."""
+    source, output, go_on, rows = tmp_path / "in", tmp_path / "out", tmp_path / "go", 200
     source.mkdir()
     for number in range(rows):
         sound = np.random.default_rng(number).uniform(-0.1, 0.1, 4000).astype(np.float32)
         soundfile.write(source / f"{number}.wav", sound, 16000)
+    code = ROOT / "pipelines/errors.py"
+    (tmp_path / "errors.py").write_text(code.read_text() + "# another build\n")
+    late = {
+        "thirsty": (f"mount -t tmpfs tmpfs {source}", f"INPUT '{source}"),
+        "forgetful": (f"mount -t tmpfs tmpfs {output}", f"OUTPUT '{output}'"),
+        "old": (f"mount --bind {tmp_path}/errors.py {code}", "has another UniAudio2 Batch"),
+    }
     machines.join("home", "true", cpus=2)
-    with ThreadPoolExecutor(1) as pool:
-        told = pool.submit(
-            machines.python, "-c", SLOW_RUN, machines.address, str(source), str(output)
-        )
-        while not told.done() and not [*output.glob("data/*")]:
+    said = (tmp_path / "said").open("w+")
+    with machines.running(SLOW_RUN, source, output, go_on, into=said) as run:
+        while not [*output.glob("_log/units/*.json")]:
+            assert run.poll() is None
             time.sleep(0.2)
-        machines.join("late", f"mount -t tmpfs tmpfs {source}", cpus=2)
-        lines = told.result()
-    assert lines[-1].startswith(f"RunFailed a node: INPUT '{source}"), "\n".join(lines)
-    assert " is not on node late (" in lines[-1]
-    assert not [*output.glob("errors/*")]
+        for name, (mounts, lack) in late.items():
+            joining = machines.join(name, mounts, cpus=2)
+            while lack not in Path(said.name).read_text():
+                assert run.poll() is None
+                if joining.poll() is not None:  # Ray gives up on a busy machine
+                    joining = machines.join(name, mounts, cpus=2)
+                time.sleep(0.2)
+        time.sleep(25)  # Ray Data counts the room of nodes every 20 s
+        go_on.touch()
+        run.wait(600)
+    told = Path(said.name).read_text()
+    for name, (_, lack) in late.items():
+        [line] = [line for line in told.splitlines() if f"node {name} (" in line]
+        assert lack in line
+    status = read_status(str(output))
+    assert (status.ok, status.errors) == (rows, 0), told
+    assert verify(str(output)) == []
+    record = json.loads((output / "run.json").read_text())
+    assert {node["host"] for node in record["nodes"] if "left_out" in node} == set(late)
+    assert "again" not in told
     assert not [*output.glob("_log/fence-*")]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from pipelines.executor.nodes.compare import Needs, judge
+from pipelines.executor.nodes.examine import where_of
 from pipelines.executor.nodes.look import Look, Question, look
-from pipelines.executor.nodes.probe import marked, question_of, where_of
 from uniaudio2.shown import shown
 
 _FOUND: dict[str, str] = {}
@@ -62,33 +59,3 @@ def _where_here() -> str:
     wanted = ray.get_runtime_context().get_node_id()
     node = next((node for node in ray.nodes() if node["NodeID"] == wanted), None)
     return where_of(node) if node else shown(wanted)
-
-
-@dataclass
-class Roster:
-    """The nodes of a run on a cluster, as far as they have been looked at.
-
-    Attributes:
-        needs: of the run.
-        known: ids of those that fit.
-    """
-
-    needs: Needs
-    known: frozenset[str]
-    _check: NodeCheck | None = None
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """Keep a mark in OUTPUT, by which nodes that join within can tell it from another."""
-        with marked(self.needs) as marker:
-            asked = question_of(self.needs)._replace(asked=marker, says=marker)
-            here = Look(*look(asked))
-            self._check = NodeCheck(uuid.uuid4().hex, self.needs, asked, here, self.known)
-            try:
-                yield
-            finally:
-                self._check = None
-
-    def check(self) -> NodeCheck | None:
-        """What workers look with; None where the roster is not open."""
-        return self._check

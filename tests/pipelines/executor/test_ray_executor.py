@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import ray
 
 from actors.batch.receipt import Receipt
 from actors.batch.unit import UnitSpec
@@ -62,6 +64,52 @@ def test_a_pool_grows_while_units_wait_for_it(tmp_path: Path) -> None:
         outcomes = list(executor.stream(units, stages, Allocation((pool,), 0.1, ())))
     assert len(outcomes) == UNITS
     assert len(list(tmp_path.iterdir())) == ACTORS
+
+
+@dataclass
+class LoadSecond:
+    """Loads the second unit when the first is written."""
+
+    folder: Path
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        loaded = load(table)
+        deadline = time.monotonic() + LONGEST_S
+        while loaded["unit"][0].as_py() and not (self.folder / "0").exists():
+            if time.monotonic() > deadline:
+                raise TimeoutError("the first unit was not written")
+            time.sleep(0.1)
+        return loaded
+
+
+class Passing:
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return table
+
+
+@dataclass
+class WriteMark:
+    folder: Path
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        (self.folder / str(table["unit"][0].as_py())).touch()
+        return write(table)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_unit_is_written_while_others_are_still_loaded(tmp_path: Path) -> None:
+    """With Ray's own reserve a pool of three quarters of the CPUs leaves none for writing."""
+    units = [UnitSpec(number, "", 0, 1, "", "f", b"x") for number in range(2)]
+    cpus = ray.cluster_resources()["CPU"]
+    pool = Pool("encode", min_size=1, max_size=1, num_cpus=cpus * 0.75, num_gpus=0.0, resources={})
+    stages = Stages(
+        LoadSecond(tmp_path), WriteMark(tmp_path), {"encode": (Passing, {})}, 300.0, "/nowhere"
+    )
+    executor = RayExecutor()
+    executor.start()
+    with executor.session(300.0):
+        outcomes = list(executor.stream(units, stages, Allocation((pool,), cpus / 8, ())))
+    assert [type(outcome) for outcome in outcomes] == [Receipt, Receipt], outcomes
 
 
 def where(number: int) -> int:

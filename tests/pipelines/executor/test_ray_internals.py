@@ -74,12 +74,20 @@ def test_a_running_stream_is_seen_with_its_operators_and_actors(
     def look(executor: Any) -> None:
         try:
             found = stage_operators(executor)
+            leave_all_out(executor)
             states.append([stage_state(str(op.name), op, state) for op, state in found])
             handles.append(sum(len(actors_of(op)) for op, _ in found))
             splitters.append([is_splitter(op) for op in executor._topology])
         except BaseException as fault:
             faults.append(fault)
 
+    def leave_all_out(executor: Any) -> None:
+        before = executor._cluster_autoscaler.get_total_resources().cpu
+        ray_internals.leave_out(node["NodeID"] for node in ray.nodes())
+        counted.append((before, executor._cluster_autoscaler.get_total_resources().cpu))
+        ray_internals.leave_out(())
+
+    counted: list[tuple[float, float]] = []
     monkeypatch.setattr(ray_internals, "_look", look)
     monkeypatch.setattr(BOARD, "is_due", lambda: True)
     units = [UnitSpec(n, "", n, n + 1, "/x", f"f{n}") for n in range(12)]
@@ -98,6 +106,8 @@ def test_a_running_stream_is_seen_with_its_operators_and_actors(
     assert max(seen[0].queue for seen in states) >= 1, "total_enqueued_input_blocks"
     assert max(seen[1].ready for seen in states) == 1, "get_actor_info"
     assert max(handles) == 1, "_actor_pool._running_actors, _pending_actors"
+    assert max(before for before, _ in counted) > 0, "get_total_resources"
+    assert {after for _, after in counted} == {0.0}, "get_reserved_resources, by nodes' ids"
     assert splitters[-1] == [False, True, False, False], "StreamingRepartition is not second"
 
 

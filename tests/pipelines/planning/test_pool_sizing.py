@@ -60,6 +60,23 @@ def test_a_growing_cluster_is_waited_for() -> None:
     assert "waiting for it to grow" in notes[0]
 
 
+@pytest.mark.parametrize("task", ["tokenize", "tts", "speech_s2s"])
+@pytest.mark.parametrize("count", [1, 2, 8])
+@pytest.mark.parametrize("cpus", [1, 2, 4, 8, 64])
+def test_an_actor_and_a_task_beside_it_fit_on_one_node(cpus: int, count: int, task: str) -> None:
+    nodes = [{"CPU": float(cpus)}] * count
+    found = fit_pools(job(task), {"CPU": float(cpus * count)}, elastic=True, nodes=nodes)
+    for pool in found.pools:
+        assert pool.num_cpus + 2 * found.task_cpus <= cpus + 1e-9
+        assert pool.min_size <= pool.max_size <= count * max(cpus // pool.num_cpus, 1)
+
+
+def test_an_actor_with_a_gpu_fits_on_a_node_that_has_one() -> None:
+    nodes = [{"CPU": 64.0}, {"CPU": 4.0, "GPU": 1.0}]
+    found = fit_pools(job("tokenize"), {"CPU": 68.0, "GPU": 1.0}, elastic=True, nodes=nodes)
+    assert (found.pools[0].num_cpus, found.pools[0].max_size) == (3.0, 1)
+
+
 def test_one_gpu_is_shared_and_four_are_not() -> None:
     assert [p.num_gpus for p in fit_pools(job(), {"CPU": 8, "GPU": 1}).pools] == [0.33] * 3
     assert [p.num_gpus for p in fit_pools(job(), {"CPU": 8, "GPU": 4}).pools] == [1.0] * 3
