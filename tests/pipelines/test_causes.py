@@ -33,8 +33,8 @@ TESTED = {
     "ray_join": "tests/pipelines/executor/test_cluster.py::test_what_else_listens_there_is_named",
     "ray_lost": "tests/system/test_networks.py::test_a_head_that_dies_ends_the_run_which_goes_on",
     "ray": f"{HERE}test_what_ray_itself_gives_up_is_rays",
-    "node": "tests/system/test_nodes.py::"
-    "test_a_node_that_joins_during_a_run_and_lacks_input_costs_no_row",
+    "node": "tests/pipelines/executor/test_ray_executor.py::"
+    "test_a_run_ends_where_the_last_node_does_not_fit",
     "storage": "tests/pipelines/jobs/test_storage_faults.py::"
     "test_a_full_disk_ends_the_run_before_more_is_computed",
     "storage_read": f"{HERE}test_a_store_that_does_not_answer_is_told_by_what_it_holds",

@@ -14,8 +14,12 @@ import ray
 from actors.batch.receipt import Receipt
 from actors.batch.unit import UnitSpec
 from actors.stages.merge import PartChanged
+from pipelines.causes import NODE
 from pipelines.errors import RunFailed
+from pipelines.executor.nodes.compare import Needs
+from pipelines.executor.nodes.roster import Roster
 from pipelines.executor.ray_executor import BLOCKS_WAITING, CALLS_AT_ONCE, RayExecutor
+from pipelines.executor.ray_internals import leave_out
 from pipelines.executor.ray_settings import own_data_context
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation, Pool
@@ -110,6 +114,26 @@ def test_a_unit_is_written_while_others_are_still_loaded(tmp_path: Path) -> None
     with executor.session(300.0):
         outcomes = list(executor.stream(units, stages, Allocation((pool,), cpus / 8, ())))
     assert [type(outcome) for outcome in outcomes] == [Receipt, Receipt], outcomes
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_run_ends_where_the_last_node_does_not_fit(tmp_path: Path) -> None:
+    """What a worker finds of its node counts, whatever was found before; no row is to blame."""
+    units = [UnitSpec(number, "", 0, 1, "", "f", b"x") for number in range(3)]
+    (tmp_path / "out/_log").mkdir(parents=True)
+    source = tmp_path / "in"
+    source.write_text("as it is here")
+    pool = Pool("encode", min_size=1, max_size=1, num_cpus=0.1, num_gpus=0.0, resources={})
+    stages = Stages(load, write, {"encode": (Passing, {})}, 300.0, "/nowhere")
+    executor = RayExecutor()
+    executor.start()
+    executor._roster = Roster(Needs(str(tmp_path / "out"), (str(source),)), frozenset(), leave_out)
+    with executor.session(300.0):
+        source.write_text("there")
+        with pytest.raises(RunFailed, match=r"^a node: INPUT '.*' is not on node ") as ended:
+            list(executor.stream(units, stages, Allocation((pool,), 0.1, ())))
+        assert len(executor.joined().warnings) == 1
+    assert ended.value.cause == NODE
 
 
 def where(number: int) -> int:
