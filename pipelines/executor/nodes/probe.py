@@ -121,7 +121,7 @@ def _first_nodes(known: Collection[str] | None) -> list[Mapping[str, Any]]:
     until = time.monotonic() + _JOINS_S
     while True:
         nodes = [n for n in working_nodes() if known is None or n["NodeID"] in known]
-        if nodes or time.monotonic() > until:
+        if nodes or known is not None or time.monotonic() > until:
             return nodes
         time.sleep(0.5)
 

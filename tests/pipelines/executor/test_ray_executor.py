@@ -16,7 +16,7 @@ from actors.batch.unit import UnitSpec
 from actors.stages.merge import PartChanged
 from pipelines.causes import NODE
 from pipelines.errors import RunFailed
-from pipelines.executor.nodes.compare import Needs
+from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.nodes.roster import Roster
 from pipelines.executor.ray_executor import BLOCKS_WAITING, CALLS_AT_ONCE, RayExecutor
 from pipelines.executor.ray_internals import leave_out
@@ -134,6 +134,22 @@ def test_a_run_ends_where_the_last_node_does_not_fit(tmp_path: Path) -> None:
             list(executor.stream(units, stages, Allocation((pool,), 0.1, ())))
         assert len(executor.joined().warnings) == 1
     assert ended.value.cause == NODE
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_later_portion_of_a_run_asks_the_nodes_that_fitted_before(tmp_path: Path) -> None:
+    (tmp_path / "_log").mkdir()
+    executor = RayExecutor("auto")
+    executor.start()
+    [node] = executor.probe(Needs(str(tmp_path))).nodes
+    executor._roster = Roster(Needs(str(tmp_path)), frozenset(), leave_out, {node["id"]: "unfit"})
+    assert executor.probe(Needs(str(tmp_path))).nodes == ()  # as it would be refused now
+    assert executor._roster is not None
+    with executor.session(300.0):
+        assert executor._roster.placement()["label_selector"] == {
+            "ray.io/node-id": f"!in({node['id']})"
+        }
+        assert executor.joined() == Probed()
 
 
 def where(number: int) -> int:
