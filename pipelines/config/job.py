@@ -94,6 +94,8 @@ class JobConfig(Frozen):
         max_attempts: how often a unit is tried before its rows are tried one by one.
         max_errors: stop when more rows than this have failed; a number, or a share such as
             ``"5%"`` of the rows done (judged from 100 rows on).
+        commit_interval_s: units that come within this time of the last commit record are committed
+            in one of many when it is over, see docs/data-model.md; 0 commits each by itself.
         stage_timeout_s: a stage's call on one unit that takes longer is ended and tried again.
         keep: ``tokens`` keeps what each stage made of a unit until the run ends, so that a stop
             repeats no earlier stage, and writes the codes of tasks that yield text.
@@ -115,6 +117,7 @@ class JobConfig(Frozen):
     keep: Literal["nothing", "tokens"] = "nothing"
     max_attempts: int = Field(2, ge=1)
     max_errors: int | str | None = None
+    commit_interval_s: float = Field(2.0, ge=0, le=60)
     stage_timeout_s: float = Field(3600.0, gt=0)
     address: str | None = None
     executor: Literal["ray", "inline"] = "ray"

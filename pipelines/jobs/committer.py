@@ -1,17 +1,20 @@
-"""Makes what came of units visible: as commits of their own, or as the next state of others."""
+"""Makes what came of units visible: in records of one or many, or as the next state of others."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actors.batch.channel_rows import whole_id
-from pipelines.causes import STORAGE, stopped
+from actors.batch.receipt import FileMark
+from actors.batch.unit import unit_fingerprint
+from pipelines.causes import OTHER_RUN, STORAGE, stopped
 from pipelines.jobs.merging import IsOut, next_state, taken_over
 from pipelines.planning.keys.row_keys import id_number, ids_of, is_among, key_array, with_fresh
 from pipelines.run_state.commit_log import CommitLog
-from pipelines.run_state.commit_record import Commit
+from pipelines.run_state.commit_record import FORMAT_VERSION, Commit, shown_keys
 from pipelines.run_state.records import UnitRuns
 
 _ARRIVES_S = 10.0
@@ -63,6 +66,27 @@ class Committer:
     keys_of: KeysOf = lambda commit: commit.row_keys
     _paths: dict[int, str] | None = None
     _merged: dict[int, UnitRuns] = field(default_factory=dict)
+    _next: int | None = None
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next record of many units: whoever creates it first has it.
+
+        All such records of a run are numbered without a gap from what was there when this was
+        first asked for, so of two runs that overlap one is refused.
+        """
+        if self._next is None:
+            self._next = self.commit_log.records.next_merged()
+        return self._next
+
+    def check_alone(self) -> None:
+        """Refuse what another run has committed meanwhile in records of many units.
+
+        Raises:
+            RunFailed: there is such a record.
+        """
+        if self.commit_log.records.next_merged() > self.next_number:
+            raise stopped(OTHER_RUN, f"it committed into {self.commit_log.storage.root}")
 
     def is_of(self, keys: bytes) -> IsOut:
         """What tells by its id whether a row of a part has one of some keys, see `row_keys`."""
@@ -93,6 +117,28 @@ class Committer:
         else:
             now = next_state(storage, before, redo.is_out, commit, keys, redo.adds_attempts)
         return Change(before, self._put(before, now, commit.files))
+
+    def commit_many(self, commits: Sequence[Commit]) -> Change:
+        """Make units visible together, whose rows no other unit has.
+
+        Raises:
+            RunFailed: as `commit`.
+        """
+        if len(commits) == 1:
+            return self.commit(commits[0])
+        for commit in commits:
+            self._require_files(commit)
+        return Change(None, self.commit_record(record_of(self.next_number, commits)))
+
+    def commit_record(self, record: Commit) -> Commit:
+        """Write a record of many units, numbered `next_number`; returns it as it is stored.
+
+        Raises:
+            RunFailed: another driver has written one of this number.
+        """
+        record = self.commit_log.commit(record)
+        self._next = record.unit + 1
+        return record
 
     def _require_files(self, commit: Commit) -> None:
         """Refuse parts on a local disk that is a worker's alone: a node may have joined late."""
@@ -153,3 +199,51 @@ class Committer:
             self._paths[now.unit] = now.path
         self.commit_log.storage.delete_many(sorted({*before.files, *files} - now.files.keys()))
         return now
+
+
+def record_of(
+    number: int,
+    records: Sequence[Commit],
+    data: Sequence[str] | None = None,
+    error_parts: Sequence[str] | None = None,
+    files: Mapping[str, FileMark] | None = None,
+) -> Commit:
+    """The record that holds in the place of several, whether they were ever written or not.
+
+    Args:
+        number: see `Committer.next_number`.
+        records: of the units, in their order.
+        data: paths of the parts that hold their rows; None where they stay what they are.
+        error_parts: likewise of their errors.
+        files: marks of these parts by path.
+    """
+    keys = b"".join(one.row_keys for one in records)
+    replaced = UnitRuns((one.unit, one.unit) for one in records)
+    named = dict(files or {})
+    for one in records:
+        replaced.add(one.replaces)
+        gone = set() if files is None else {*one.data, *one.error_parts}
+        named.update((path, mark) for path, mark in one.files.items() if path not in gone)
+    if data is None or error_parts is None:
+        data = [path for one in records for path in one.data]
+        error_parts = [path for one in records for path in one.error_parts]
+    return Commit(
+        unit=number,
+        fingerprint=unit_fingerprint(keys),
+        ok=sum(one.ok for one in records),
+        errors=sum(one.errors for one in records),
+        data=tuple(data),
+        error_parts=tuple(error_parts),
+        audio=tuple(path for one in records for path in one.audio),
+        input_s=sum(one.input_s for one in records),
+        output_s=sum(one.output_s for one in records),
+        kinds=dict(sum((Counter(one.kinds) for one in records), Counter())),
+        marks=dict(sum((Counter(one.marks) for one in records), Counter())),
+        files=named,
+        stages=tuple(call for one in records for call in one.stages),
+        added_rows=sum(one.added_rows for one in records),
+        origins={number: span for one in records for number, span in one.sources.items()},
+        keys=shown_keys(keys),
+        replaces=tuple(replaced.runs),
+        format_version=FORMAT_VERSION,
+    )

@@ -8,23 +8,20 @@ are just reading, and by the sweep at the end of a run.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from actors.batch.unit import unit_fingerprint
 from actors.stages.merge import Marked, MergedParts, merge_parts
 from pipelines.errors import RunFailed
 from pipelines.executor.executor import Executor, Underway
-from pipelines.jobs.committer import Change, Committer
+from pipelines.jobs.committer import Change, Committer, record_of
 from pipelines.run_state.commit_log import CommitLog
-from pipelines.run_state.commit_record import FORMAT_VERSION, Commit, shown_keys
-from pipelines.run_state.records import UnitRuns
+from pipelines.run_state.commit_record import FIRST_MERGED, Commit
 
 MOST_ROWS = 1 << 18  # of a record: 7 MB of keys
 MOST_FILES = 1 << 16  # likewise: 7 MB of names and hashes
-FEW_RECORDS = 16  # so many small parts are left as they are
-_MANY_RECORDS = 512
+FEW_PARTS = 16  # so many small ones are left as they are
+_MANY_PARTS = 512
 _READERS_TAKE_S = 60.0
 _MOST_FAILURES = 3
 
@@ -39,6 +36,7 @@ class Small:
         size: bytes of its parts.
         rows: of its input.
         files: objects that it names.
+        parts: those of single units; 1 where all were merged.
     """
 
     unit: int
@@ -46,6 +44,7 @@ class Small:
     size: int
     rows: int
     files: int
+    parts: int
 
     @staticmethod
     def of(commit: Commit) -> Small:
@@ -53,7 +52,8 @@ class Small:
         paths = (*commit.data, *commit.error_parts)
         size = sum(int(commit.files[path][0]) for path in paths if path in commit.files)
         rows = commit.ok + commit.errors
-        return Small(commit.unit, commit.path, size, rows, len(commit.files))
+        parts = max(1, *(sum(map(_is_of_one_unit, of)) for of in (commit.data, commit.error_parts)))
+        return Small(commit.unit, commit.path, size, rows, len(commit.files), parts)
 
 
 @dataclass
@@ -75,8 +75,7 @@ class Compaction:
     say: Callable[[str, str], None]
     merged_parts: int = 0
     _small: dict[int, Small] = field(default_factory=dict)
-    _next: int | None = None
-    _work: tuple[list[Small], int, Underway[MergedParts]] | None = None
+    _work: tuple[list[Small], Underway[MergedParts]] | None = None
     _old: list[tuple[float, list[str]]] = field(default_factory=list)
     _failures: int = 0
 
@@ -98,7 +97,7 @@ class Compaction:
 
     def step(self) -> None:
         """Commit what was merged, begin the next, and remove what is long replaced."""
-        if self._work is not None and self._work[2].is_done():
+        if self._work is not None and self._work[1].is_done():
             self._finish_work()
         if self._work is None and self._is_ripe():
             self._begin()
@@ -108,10 +107,14 @@ class Compaction:
 
     def finish(self) -> None:
         """Merge what is left at the end of a run, unless it is little."""
-        while self._work is not None or (len(self._small) > FEW_RECORDS and not self._is_off):
+        while self._work is not None or (self._small_parts > FEW_PARTS and not self._is_off):
             if self._work is None and not self._begin():
                 return
             self._finish_work()
+
+    @property
+    def _small_parts(self) -> int:
+        return sum(small.parts for small in self._small.values())
 
     @property
     def _is_off(self) -> bool:
@@ -127,7 +130,7 @@ class Compaction:
     def _is_ripe(self) -> bool:
         waiting = self._small.values()
         return not self._is_off and (
-            len(waiting) >= _MANY_RECORDS
+            self._small_parts >= _MANY_PARTS
             or sum(small.size for small in waiting) >= self.target_bytes
             or sum(small.rows for small in waiting) >= MOST_ROWS
             or sum(small.files for small in waiting) >= MOST_FILES
@@ -146,24 +149,22 @@ class Compaction:
 
     def _begin(self) -> bool:
         group = self._group()
-        if len(group) < 2:
+        if sum(small.parts for small in group) < 2:
             return False
         records = self.commit_log.records.read_all([small.path for small in group])
-        if self._next is None:
-            self._next = self.commit_log.records.next_merged()
         work = self.executor.submit(
-            merge_parts, self.commit_log.storage.root, self._next,
+            merge_parts, self.commit_log.storage.root, self.committer.next_number,
             [mark for record in records for mark in _marked(record, record.data)],
             [mark for record in records for mark in _marked(record, record.error_parts)],
         )  # fmt: skip
-        self._work = (group, self._next, work)
+        self._work = (group, work)
         return True
 
     def _finish_work(self) -> None:
         """Let the record of what was merged hold, unless a unit has changed meanwhile."""
         if self._work is None:
             return
-        group, number, work = self._work
+        group, work = self._work
         self._work = None
         try:
             parts = work.result()
@@ -175,9 +176,9 @@ class Compaction:
             self.commit_log.storage.delete_many(list(parts.files))
             return
         records = self.commit_log.records.read_all([small.path for small in group])
-        record = merged_record(number, records, parts)
-        record = self.commit_log.commit(record)
-        self._next = number + 1
+        # not the number that its parts are named by: others were written meanwhile
+        record = merged_record(self.committer.next_number, records, parts)
+        record = self.committer.commit_record(record)
         self.merged_parts += len(parts.files)
         self.committer.merged(record)
         for small in group:
@@ -189,6 +190,11 @@ class Compaction:
         self.found(record)
 
 
+def _is_of_one_unit(part: str) -> bool:
+    """Whether a part was written as that of a unit; what was merged is numbered apart."""
+    return int(part.partition("/part-")[2].partition("-")[0]) < FIRST_MERGED
+
+
 def _marked(record: Commit, paths: Sequence[str]) -> list[Marked]:
     return [(path, record.files[path]) for path in paths]
 
@@ -197,7 +203,7 @@ def merged_record(number: int, records: Sequence[Commit], parts: MergedParts) ->
     """The record that holds in the place of several.
 
     Args:
-        number: see `Records.next_merged`.
+        number: see `Committer.next_number`.
         records: of the units, in their order.
         parts: what their parts became.
 
@@ -210,30 +216,4 @@ def merged_record(number: int, records: Sequence[Commit], parts: MergedParts) ->
             f"{ok} rows and {errors} errors were merged into {parts.ok} and {parts.errors}; "
             "nothing was changed: `uniaudio2 status --verify` tells which part is not as written"
         )
-    keys = b"".join(one.row_keys for one in records)
-    replaced = UnitRuns((one.unit, one.unit) for one in records)
-    files = dict(parts.files)
-    for one in records:
-        replaced.add(one.replaces)
-        gone = {*one.data, *one.error_parts}
-        files.update((path, mark) for path, mark in one.files.items() if path not in gone)
-    return Commit(
-        unit=number,
-        fingerprint=unit_fingerprint(keys),
-        ok=ok,
-        errors=errors,
-        data=parts.data,
-        error_parts=parts.error_parts,
-        audio=tuple(path for one in records for path in one.audio),
-        input_s=sum(one.input_s for one in records),
-        output_s=sum(one.output_s for one in records),
-        kinds=dict(sum((Counter(one.kinds) for one in records), Counter())),
-        marks=dict(sum((Counter(one.marks) for one in records), Counter())),
-        files=files,
-        stages=tuple(call for one in records for call in one.stages),
-        added_rows=sum(one.added_rows for one in records),
-        origins={number: span for one in records for number, span in one.sources.items()},
-        keys=shown_keys(keys),
-        replaces=tuple(replaced.runs),
-        format_version=FORMAT_VERSION,
-    )
+    return record_of(number, records, parts.data, parts.error_parts, parts.files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.stages import Stages, make_stages
 from pipelines.jobs.committer import Committer, Redo
 from pipelines.jobs.compaction import Compaction
+from pipelines.jobs.grouped_commits import GroupedCommits
 from pipelines.jobs.pending import find_pending, known_keys, with_kept
 from pipelines.jobs.result import RunResult
 from pipelines.jobs.row_isolation import RowIsolation, merged
@@ -83,6 +84,10 @@ class Run:
         self._told: set[str] = set()
         self._is_probed = False
         self.compaction: Compaction | None = None
+        self._check_lease: Callable[[], None] = lambda: None
+        self._grouped = GroupedCommits(
+            self._commit_now, job.commit_interval_s, job.parts.target_bytes // 2 - 1
+        )
 
     def execute(self, make: StageFactory = make_stages) -> RunResult:
         """Do what is not yet committed, then clean up and write the account."""
@@ -127,7 +132,8 @@ class Run:
                 self.later.stop()
 
     def _sweep(self) -> None:
-        """Remove what no commit names."""
+        """Remove what no commit names, unless another run has made some of it."""
+        self.committer.check_alone()
         self.commit_log.sweep()
 
     def _counts(self) -> Counts:
@@ -184,6 +190,8 @@ class Run:
             self.plan.kept.store(is_whole=not self.plan.later_files)
         counts = self.progress.counts
         compaction = self._compaction()
+        # what another run writes from here on is found out, see `Committer.next_number`
+        _ = self.committer.next_number
 
         def known(commit: Commit) -> None:
             counts.add(commit)
@@ -286,7 +294,9 @@ class Run:
         stages = make(self.job, allocation, fields, self.model)
         # stoppable again: Ray puts its own handler in place when it starts
         with self.executor.session(self.job.stage_timeout_s), stoppable():
-            self._passes(pending, stages, allocation, lease)
+            self._check_lease = lease.check
+            with self._grouped:
+                self._passes(pending, stages, allocation, lease)
             if self.compaction is not None:
                 self.compaction.finish()
             self._take_in(self.executor.joined())
@@ -372,14 +382,25 @@ class Run:
             raise RuntimeError(f"unit {commit.unit} came back with {commit.added_rows} rows more")
 
     def _commit(self, commit: Commit) -> None:
-        """Make a unit visible, count it, and stop a job that is past hope."""
+        """Make a unit visible, at once or together with those that come right behind it."""
         self._check_rows(commit)
-        change = self.committer.commit(commit)
+        self._unstored = 0
+        self._grouped.add(commit, alone=commit.unit in self.committer.redo or not commit.is_keyed)
+        counts, waiting = self.progress.counts, self._grouped.waiting
+        if self.job.exceeds_max_errors(
+            counts.errors + waiting.errors, counts.ok + counts.errors + waiting.rows
+        ):
+            self._grouped.flush()
+
+    def _commit_now(self, commits: Sequence[Commit]) -> None:
+        """Make units visible, count them, and stop a job that is past hope."""
+        self._check_lease()
+        change = self.committer.commit_many(commits)
         if self.compaction is not None:
             self.compaction.changed(change)
-        self._unstored = 0
-        self.computed += commit.ok + commit.errors
-        self.progress.committed(commit, change.before, change.now)
+        for commit in commits:
+            self.computed += commit.ok + commit.errors
+            self.progress.committed(commit, change.before, change.now if change.before else None)
         counts = self.progress.counts
         done = counts.ok + counts.errors
         if self.job.exceeds_max_errors(counts.errors, done):

@@ -185,10 +185,17 @@ def _without(storage: Storage, before: Commit, is_out: IsOut) -> Kept:
         left = _without_sounds(storage, before.unit, kept, out, left)
         if left.num_rows:
             place = f"data/part-{_place(before.unit)}.parquet"
-            units = _units_left(units_merged(data), [not is_out(name) for name in names])
+            of = units_merged(data) or _unit_named(path, before.unit, len(names))
+            units = _units_left(of, [not is_out(name) for name in names])
             kept.files[place] = store(storage, place, parquet_bytes(left, units))
             kept.data.append(place)
     return kept
+
+
+def _unit_named(path: str, unit: int, rows: int) -> list[tuple[int, int]]:
+    """The unit that all rows of a part are of, where its name tells of another than the record."""
+    number = int(posixpath.basename(path).split("-")[1])
+    return [] if number == unit else [(number, rows)]
 
 
 def _units_left(units: Units, stay: Sequence[bool]) -> Units:

@@ -133,6 +133,11 @@ class Commit:
         return len(self.row_keys) // _KEY_BYTES
 
     @property
+    def is_keyed(self) -> bool:
+        """Whether it has the keys of all its input rows."""
+        return self.known_rows == self.ok + self.errors - self.added_rows
+
+    @property
     def units(self) -> int:
         """How many units it stands for."""
         if self.unit < FIRST_MERGED:

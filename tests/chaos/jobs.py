@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import soundfile
 from moto.server import ThreadedMotoServer
 
+from pipelines.run_state.commit_record import FIRST_MERGED
 from tests.chaos.proxy import FaultProxy, Passed
 from tests.conftest import CREDENTIALS, tone, wav_bytes
 
@@ -30,9 +31,10 @@ BUCKET = "chaos"
 AUDIO_TOLERANCE = 1e-3
 CLIP_S = 0.4
 PART_BYTES = 25_000  # of a few units: parts are merged all the time
+COMMIT_INTERVAL_S = 0.5  # of a few units, too
 # of units; what merges them is numbered from 90,000,000
 _PART = re.compile(r"/(?:data|errors)/part-([0-8]\d{7})-")
-_COMMIT = re.compile(r"/_log/units/([0-8]\d{7})\.json$")
+_COMMIT = re.compile(r"/_log/units/(\d{8})\.json$")
 _ROW_FIELDS = ("reason_codes", "recon_codes", "finish_reason", "seed", "duration_s")
 
 
@@ -59,6 +61,7 @@ class Job:
         # a unit may be hit many times here, and no row is to be given up for that
         settings = [f"unit_rows={self.unit_rows}", "max_attempts=20", "flow.steps=2"]
         settings.append(f"parts.target_bytes={PART_BYTES}")
+        settings.append(f"commit_interval_s={COMMIT_INTERVAL_S}")
         if self.task == "tts":
             settings.append(f"sampling.max_frames={self.max_frames}")
         sets = [word for setting in settings for word in ("--set", setting)]
@@ -166,8 +169,23 @@ class Stand:
         return any(first <= unit <= last for first, last in runs)
 
     def commits_made(self, output: str) -> int:
-        """How many units are committed, from what passed the proxy."""
+        """How many commit records were written, from what passed the proxy."""
         return len({p.path for p in self.written(output) if _COMMIT.search(p.path)})
+
+    def units_made(self, output: str) -> int:
+        """How many units are committed, from what passed the proxy."""
+        return len({unit for put in self.written(output) for unit in committed_units(put)})
+
+
+def committed_units(put: Passed) -> list[int]:
+    """The units that a PUT commits, alone or together with others; none where it is no record."""
+    match = _COMMIT.search(put.path)
+    if match is None:
+        return []
+    if not put.body:
+        return [int(match[1])]
+    runs = json.loads(put.body)["replaces"]
+    return [unit for first, last in runs for unit in range(first, last + 1) if unit < FIRST_MERGED]
 
 
 @dataclass
@@ -309,18 +327,21 @@ def count_work(verdict: Verdict, written: list[Passed], begins: list[float]) -> 
         written: PUTs in the order in which they took effect.
         begins: monotonic seconds at which the job was started, in order.
     """
-    committed: dict[str, int] = {}
-    parts: dict[str, set[str]] = {}
+    committed: dict[int, int] = {}
+    records: set[str] = set()
+    parts: dict[int, set[str]] = {}
     for put in written:
         start = bisect_right(begins, put.at)
         if match := _COMMIT.search(put.path):
-            if match[1] in committed:
+            if match[1] in records:
                 verdict.doubled.append(f"commit record {match[1]} was written twice")
-            committed[match[1]] = start
+            records.add(match[1])
+            for unit in committed_units(put):
+                committed.setdefault(unit, start)
         elif match := _PART.search(put.path):
-            name = put.path.rsplit("part-", 1)[1]
-            known = parts.setdefault(match[1], set())
-            if committed.get(match[1], start) < start and name not in known:
+            unit, name = int(match[1]), put.path.rsplit("part-", 1)[1]
+            known = parts.setdefault(unit, set())
+            if committed.get(unit, start) < start and name not in known:
                 verdict.after_commit.append(put.path)
             known.add(name)
     verdict.again = sum(len(names) > 1 for names in parts.values())

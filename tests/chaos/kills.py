@@ -132,25 +132,28 @@ class Ordeal:
         raise RuntimeError(f"{self.kind}: no end after {len(self.account.begins)} starts")
 
     def _one_life(self, driver: Driver) -> None:
-        before = self._commits()
+        before = self._units()
         while driver.running:
             if self.account.kills >= self.wanted or time.monotonic() > self.until:
                 time.sleep(0.1)
                 continue
             self._await_moment(driver)
-            commits = self._commits()
+            units = self._units()
             if driver.running and self._strike(driver):
                 self.account.kills += 1
-                self.account.moments[self._moment(before, commits)] += 1
+                self.account.moments[self._moment(before, units)] += 1
                 self._check_records()
 
     def _commits(self) -> int:
         return self.stand.commits_made(self.output)
 
-    def _moment(self, before: int, commits: int) -> str:
-        if commits == self.job.units:
+    def _units(self) -> int:
+        return self.stand.units_made(self.output)
+
+    def _moment(self, before: int, units: int) -> str:
+        if units == self.job.units:
             return "after the last commit"
-        return "between commits" if commits > before else "before the first commit of that start"
+        return "between commits" if units > before else "before the first commit of that start"
 
     def _await_moment(self, driver: Driver) -> None:
         """Wait until it is time to strike: soon after a commit, or for a driver also elsewhere."""
@@ -158,7 +161,9 @@ class Ordeal:
         if self.kind == "driver" and self.dice.random() < 0.25:
             commits, patience_s = 0, self.dice.uniform(0.0, 9.0)
         elif self.kind == "driver" and self.dice.random() < 0.1:
-            commits, patience_s = self.job.units, self.dice.uniform(0.0, 0.4)
+            commits, patience_s = 0, self.dice.uniform(0.0, 0.4)
+            while driver.running and self._units() < self.job.units:
+                time.sleep(_POLL_S)
         while driver.running and self._commits() < commits:
             time.sleep(_POLL_S)
         deadline = time.monotonic() + patience_s

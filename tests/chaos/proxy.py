@@ -24,6 +24,7 @@ _ERROR_XML = (
     "<RequestId>chaos</RequestId></Error>"
 )
 _CODES = {"500": "InternalError", "501": "NotImplemented", "503": "SlowDown"}
+_OF_MANY = "/_log/units/9"  # their records are numbered from 90,000,000
 _HOP_HEADERS = ("connection", "transfer-encoding", "expect")
 
 
@@ -36,12 +37,14 @@ class Passed:
         method: of the request.
         path: unquoted path, bucket first, no query.
         status: what the server answered, whether or not the client saw it.
+        body: what was written, of a commit record of many units.
     """
 
     at: float
     method: str
     path: str
     status: int
+    body: bytes = b""
 
 
 class FaultProxy:
@@ -99,12 +102,13 @@ class FaultProxy:
         with self._lock:
             return self._random.uniform(0.05, LONGEST_DELAY_S)
 
-    def note(self, method: str, path: str, status: int) -> None:
+    def note(self, method: str, path: str, status: int, body: bytes = b"") -> None:
         """Remember a request that changed something, whether or not its answer gets through."""
         if method in ("PUT", "POST", "DELETE"):
             with self._lock:
                 where = unquote(urlsplit(path).path)
-                self.passed.append(Passed(time.monotonic(), method, where, status))
+                kept = body if _OF_MANY in where else b""
+                self.passed.append(Passed(time.monotonic(), method, where, status, kept))
 
     def written(self, prefix: str) -> list[Passed]:
         """PUTs below a path that took effect, in order."""
@@ -178,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
             data = answer.read()
         finally:
             upstream.close()
-        proxy.note(self.command, self.path, answer.status)
+        proxy.note(self.command, self.path, answer.status, body)
         return answer.status, answer.getheaders(), data
 
     def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, lose: bool) -> None:

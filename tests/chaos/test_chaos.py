@@ -197,6 +197,10 @@ def test_the_order_of_writes_tells_of_work_done_twice() -> None:
     assert verdict.again == 1
     count_work(verdict, puts(one, record, two), [-1.0, 1.5])
     assert verdict.after_commit == [f"/b/out/{two}"]
+    many = Passed(1.5, "PUT", "/b/out/_log/units/90000000.json", 200, b'{"replaces": [[0, 2]]}')
+    verdict = compare(result(), result())
+    count_work(verdict, [puts(one)[0], many, *puts(one, one, two)[2:]], [-1.0, 1.8])
+    assert verdict.after_commit == [f"/b/out/{two}"], "the unit was committed with others"
     count_work(verdict, puts(one, record, record), [-1.0])
     assert verdict.doubled == ["commit record 00000001 was written twice"]
 

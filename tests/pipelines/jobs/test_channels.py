@@ -83,7 +83,7 @@ EACH = ["a/ch0", "a/ch1", "b/ch0", "b/ch1", "chosen", "mono/ch0"]
 
 
 def test_each_channel_is_a_row(calls: str, tmp_path: Path) -> None:
-    result = run_job(each(calls, tmp_path / "out"))
+    result = run_job(each(calls, tmp_path / "out", commit_interval_s=0))
     assert counts_are_those_of_the_rows(result) == (EACH, ["gone"])
     rows = {row["id"]: row for row in read_results(result.output)}
     channels = {name: row["audio_channel"] for name, row in rows.items()}

@@ -28,8 +28,9 @@ IDS = [row["id"] for row in ROWS]
 
 
 def answer(source: str, output: str, **settings: Any) -> RunResult:
-    """A run whose language model answers at once."""
-    settings = {"executor": "inline", "unit_rows": 1, "model": "tiny", **settings}
+    """A run whose language model answers at once; each unit is committed by itself."""
+    own = {"executor": "inline", "unit_rows": 1, "model": "tiny", "commit_interval_s": 0}
+    settings = {**own, **settings}
     job = JobConfig(task="text_only", input=source, output=output, **settings)
     return run_job(job, make=answering_stages)
 
@@ -51,7 +52,7 @@ def output(tmp_path: Path) -> str:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four records are many, and nobody is reading."""
-    for name, value in {"_MANY_RECORDS": 4, "FEW_RECORDS": 2, "_READERS_TAKE_S": -1.0}.items():
+    for name, value in {"_MANY_PARTS": 4, "FEW_PARTS": 2, "_READERS_TAKE_S": -1.0}.items():
         monkeypatch.setattr(compaction, name, value)
 
 
@@ -233,8 +234,9 @@ def test_a_part_that_is_not_as_written_is_left_alone_and_said(
     part = parts(output)[0]
     part.write_bytes(part.read_bytes()[:-1]) if fault == "damaged" else part.unlink()
     job = JobConfig(
-        task="text_only", input=source, output=output, model="tiny", executor="inline", unit_rows=1
-    )
+        task="text_only", input=source, output=output, model="tiny", executor="inline", unit_rows=1,
+        commit_interval_s=0,
+    )  # fmt: skip
     Path(source).write_text(Path(source).read_text() + '{"id": "more", "text": "x"}\n')
     assert run_job(job, style="lines", make=answering_stages).computed == 1
     assert "parts were not merged" in capsys.readouterr().out

@@ -120,7 +120,7 @@ def test_a_killed_driver_loses_nothing_and_repeats_nothing(tmp_path: Path) -> No
     manifest.write_text("".join(f"line {n}\n" for n in range(24)))
     command = [
         *CLI, "run", "tts", str(manifest), str(out), "--model", "tiny",
-        "--set", "unit_rows=2", "--set", "sampling.max_frames=100",
+        "--set", "unit_rows=2", "--set", "sampling.max_frames=100", "--set", "commit_interval_s=0",
     ]  # fmt: skip
     log = out / "_log/units"
     driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)

@@ -250,6 +250,7 @@ def test_two_hundred_rows_are_the_same_whatever_the_run(tmp_path: Path) -> None:
             "unit_rows": unit_rows,
             "audio_layout": "tar",
             "executor": executor,
+            "commit_interval_s": 0,
         }
         assert run("tts", str(manifest), out, **settings).exit_code == 0
         if number == 1:  # as if the run had been killed before these commits
