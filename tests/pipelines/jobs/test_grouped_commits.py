@@ -150,7 +150,7 @@ def test_a_run_commits_quick_units_in_few_records_and_later_runs_find_their_rows
     records = list(CommitLog(Storage(output)).each_commit())
     assert sorted(record.units for record in records) == [1, 9, 10, 10, 10]
     runs = sorted(run for record in records for run in record.replaces)
-    assert runs == [(1, 9), (10, 19), (20, 29), (30, 39)]
+    assert runs == [(1, 10), (11, 20), (21, 30), (31, 39)]
     is_consistent(output, IDS)
     assert answer(source, output, **GROUPED).computed == 0
 

@@ -212,7 +212,7 @@ def test_a_run_that_is_killed_while_rows_change_loses_and_doubles_nothing(
 ) -> None:
     manifest, out = tmp_path / "m.jsonl", str(tmp_path / "out")
     rows = [{"id": f"r{number}", "text": f"line {number}"} for number in range(8)]
-    settings = {**SPEAK, "audio_layout": layout, "unit_rows": 3}
+    settings = {**SPEAK, "audio_layout": layout, "unit_rows": 3, "commit_interval_s": 0}
     source = write_lines(manifest, rows)
     run("tts", source, out, **settings)
     for number in (0, 1, 4):
