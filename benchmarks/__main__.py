@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    commits,
     driver,
     encode,
     flow,
@@ -25,6 +26,7 @@ from benchmarks import (
 )
 
 BENCHMARKS = {
+    "commits": commits.run,
     "driver": driver.run,
     "encode": encode.run,
     "flow": flow.run,
