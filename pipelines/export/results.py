@@ -96,7 +96,7 @@ class Results:
 
     def rows(self, sounds: Sounds, result: ExportResult) -> Iterator[ExportRow]:
         """Every row, one part in memory at a time; what cannot be read is counted in `result`."""
-        for commit in self.commit_log.each_commit():
+        for commit in self.commit_log.records.in_order():
             for path in commit.data:
                 try:
                     for table, own in self._tables(commit, path):

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from actors.batch.channel_rows import whole_id
 from actors.batch.receipt import FileMark
@@ -128,7 +129,8 @@ class Committer:
             return self.commit(commits[0])
         for commit in commits:
             self._require_files(commit)
-        return Change(None, self.commit_record(record_of(self.next_number, commits)))
+        in_order = sorted(commits, key=attrgetter("unit"))
+        return Change(None, self.commit_record(record_of(self.next_number, in_order)))
 
     def commit_record(self, record: Commit) -> Commit:
         """Write a record of many units, numbered `next_number`; returns it as it is stored.

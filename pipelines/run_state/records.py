@@ -126,6 +126,22 @@ class Records:
             for some in _by(_READ_AT_ONCE, single):
                 yield from pool.map(self.read, [last[number] for number in some])
 
+    def in_order(self) -> Iterator[Commit]:
+        """Every record that holds, in the order of the first unit of each; those of many units are
+        read twice."""
+        found, replaced = self.paths(), UnitRuns()
+        first = {number: number for number in found if number < FIRST_MERGED}
+        for number in sorted((n for n in found if n >= FIRST_MERGED), reverse=True):
+            if number not in replaced:
+                runs = self.read(found[number][-1]).replaces
+                replaced.add(runs)
+                first[number] = runs[0][0]
+        holding = [number for number in first if number not in replaced]
+        holding.sort(key=lambda number: (first[number], number))
+        with ThreadPoolExecutor(_READ_THREADS) as pool:
+            for some in _by(_MERGED_AT_ONCE, holding):
+                yield from pool.map(self.read, [found[number][-1] for number in some])
+
     def replaced(self, found: dict[int, list[str]]) -> UnitRuns:
         """The units in whose place other records hold.
 

@@ -14,6 +14,7 @@ import pytest
 from actors.storage.object_store import Storage
 from benchmarks.driver import answering_stages
 from pipelines import RunFailed
+from pipelines.export.export import export_run
 from pipelines.jobs import grouped_commits
 from pipelines.jobs.grouped_commits import GroupedCommits
 from pipelines.jobs.retry import recorded_job, retry_job
@@ -162,6 +163,18 @@ def test_a_run_commits_quick_units_in_few_records_and_later_runs_find_their_rows
     retried = retry_job(recorded_job(output, executor="inline"), make=answering_stages)
     assert (retried.tried, retried.mended) == (3, 0)
     is_consistent(output, [row["id"] for row in rows])
+
+
+@pytest.mark.usefixtures("by_tens")
+def test_an_export_has_the_rows_in_their_order(tmp_path: Path, source: str, output: str) -> None:
+    answer(source, output, **GROUPED)
+    write_lines(tmp_path / "m.jsonl", [*ROWS, {"id": "z", "text": "last"}])
+    answer(source, output, **GROUPED)
+    export_run(output, str(tmp_path / "lines"), "jsonl")
+    lines = [line for path in Path(tmp_path, "lines").glob("*.jsonl") for line in path.open()]
+    assert [json.loads(line)["id"] for line in lines] == [
+        *(name for number, name in enumerate(IDS) if number % 13), "z",
+    ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("by_tens")
