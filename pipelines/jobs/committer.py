@@ -109,7 +109,7 @@ class Committer:
         self._require_files(commit)
         redo = self.redo.get(commit.unit)
         if redo is None:
-            return Change(None, self.commit_log.commit(commit))
+            return Change(None, self._written(self.commit_log.commit(commit)))
         before = self._holding(redo.unit)
         keys = with_fresh(self.keys_of(before), commit.row_keys)
         storage = self.commit_log.storage
@@ -138,8 +138,13 @@ class Committer:
         Raises:
             RunFailed: another driver has written one of this number.
         """
-        record = self.commit_log.commit(record)
+        record = self._written(self.commit_log.commit(record))
         self._next = record.unit + 1
+        return record
+
+    def _written(self, record: Commit) -> Commit:
+        if self._paths is not None:
+            self._paths[record.unit] = record.path
         return record
 
     def _require_files(self, commit: Commit) -> None:
@@ -188,17 +193,13 @@ class Committer:
     def merged(self, record: Commit) -> None:
         """From now on a record holds in the place of others, see `Commit.replaces`."""
         self._merged[record.unit] = UnitRuns(record.replaces)
-        if self._paths is not None:
-            self._paths[record.unit] = record.path
 
     def _put(self, before: Commit, now: Commit, files: Mapping[str, object]) -> Commit:
         """Write the next record of a unit; then what it no longer names goes.
 
         What another made of the unit stays another's.
         """
-        now = self.commit_log.commit(now, self.commit_log.owns_commit(before))
-        if self._paths is not None:
-            self._paths[now.unit] = now.path
+        now = self._written(self.commit_log.commit(now, self.commit_log.owns_commit(before)))
         self.commit_log.storage.delete_many(sorted({*before.files, *files} - now.files.keys()))
         return now
 

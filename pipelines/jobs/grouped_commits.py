@@ -114,21 +114,27 @@ class GroupedCommits:
             self._flush()
 
     def __enter__(self) -> GroupedCommits:
+        """May be entered again, one after the other."""
+        self._closed = False
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, _: object, __: TracebackType | None
     ) -> None:
         """Commit what waits, also where something else ends the run: it is done."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-            if kind is None:
-                self._raise_fault()
-                self._flush()
-                return
-            with suppress(Exception):  # what ended the run is what is told
-                self._flush()
+        try:
+            with self._changed:
+                self._closed = True
+                self._changed.notify()
+                if kind is None:
+                    self.flush()
+                    return
+                with suppress(Exception):  # what ended the run is what is told
+                    self._flush()
+        finally:
+            if self._thread is not None:
+                self._thread.join()
+                self._thread = None
 
     def _raise_fault(self) -> None:
         fault, self._fault = self._fault, None

@@ -96,6 +96,19 @@ def test_a_write_that_fails_in_time_is_told_to_who_comes_next_and_is_not_tried_a
     assert records.groups == [[0], [1]]
 
 
+def test_one_portion_of_a_plan_is_committed_behind_the_other() -> None:
+    records = Records()
+    commits = GroupedCommits(records, 0.05, 1000)
+    for first in (0, 3):
+        records.written.clear()
+        with commits:
+            for number in range(first, first + 3):
+                commits.add(unit(number))
+            assert records.written.wait(30)
+        assert commits._thread is None
+    assert sorted(number for group in records.groups for number in group) == list(range(6))
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RunFailed])
 def test_what_waits_is_written_where_something_ends_the_run(stop: type[BaseException]) -> None:
     records = Records()
