@@ -30,8 +30,8 @@ _LABEL = "ray.io/node-id"  # that Ray itself gives each node
 class Roster:
     """The nodes of a run on a cluster.
 
-    While it is open, a thread has nodes looked at that join, and none of them is given work before
-    it was found to fit. One that Ray gave work in that moment looks around itself (`NodeCheck`).
+    While it is open, a thread has nodes looked at that join, and those that do not fit are given no
+    work from then on. A worker that Ray put there before looks around itself (`NodeCheck`).
 
     Attributes:
         needs: of the run.
@@ -45,7 +45,6 @@ class Roster:
     leave_out: Callable[[Iterable[str]], None]
     left_out: dict[str, str] = field(default_factory=dict)
     _check: NodeCheck | None = None
-    _away: frozenset[str] = frozenset()  # nodes that are given no work: left out, or not looked at
     _joined: Probed = field(default_factory=Probed)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -56,7 +55,6 @@ class Roster:
             asked = question_of(self.needs)._replace(asked=marker, says=marker)
             here = Look(*look(asked))
             self._check = NodeCheck(uuid.uuid4().hex, self.needs, asked, here, self.known)
-            self._away = frozenset(self.left_out)
             self.leave_out(self.left_out)
             ended = threading.Event()
             threading.Thread(target=self._look_out, args=(ended,), daemon=True).start()
@@ -85,7 +83,6 @@ class Roster:
             new = [node for node in working_nodes() if node["NodeID"] not in seen]
             if not new:
                 return
-            self._away = frozenset({*self.left_out, *(node["NodeID"] for node in new)})
             found = examine(new, self.needs, check.question, Look(*look(check.question)))
             if self._check is not None:  # else its mark went while they looked for it
                 for one in found:
@@ -100,13 +97,11 @@ class Roster:
             facts["left_out"] = why
         else:
             self.known |= {name}
-            self._away -= {name}
         told = (*self._joined.warnings, *one.warnings)
         self._joined = replace(self._joined, nodes=(*self._joined.nodes, facts), warnings=told)
 
     def _leave_out(self, name: str, why: str) -> None:
         self.left_out[name] = why
-        self._away |= {name}
         told = f"{why}; this run gives that node no work"
         self._joined = replace(self._joined, warnings=(*self._joined.warnings, told))
         self.leave_out(self.left_out)
@@ -136,9 +131,12 @@ class Roster:
         return found
 
     def placement(self) -> dict[str, Any]:
-        """Options of tasks and actors that keep them from nodes that are not to work, or not yet
-        looked at."""
-        away = ",".join(sorted(self._away))
+        """Options of tasks and actors that keep them from nodes that are not to work.
+
+        A node that is not yet looked at is none of them: options are those of the moment when work
+        is handed out, and what waits for the first node of its kind would wait for ever.
+        """
+        away = ",".join(sorted(self.left_out))
         return {"label_selector": {_LABEL: f"!in({away})"}} if away else {}
 
     def fitting(self) -> frozenset[str]:
