@@ -21,8 +21,10 @@ from benchmarks import (
     plan,
     plot,
     record,
+    scale,
     start,
     trust,
+    waves,
 )
 
 BENCHMARKS = {
@@ -38,8 +40,10 @@ BENCHMARKS = {
     "pipeline": pipeline.run,
     "plan": plan.run,
     "plot": plot.run,
+    "scale": scale.run,
     "start": start.run,
     "trust": trust.run,
+    "waves": waves.run,
 }
 
 

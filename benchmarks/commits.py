@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
-from benchmarks.counting_store import BUCKET, asked_of, counting_store
+from benchmarks.counting_store import BUCKET, KINDS, asked_of, counting_store
 from benchmarks.driver import measured, text_manifest
 from pipelines import JobConfig
 
@@ -19,7 +19,6 @@ _ROWS, _QUICK_ROWS = 200_000, 10_000
 _ROUNDS, _QUICK_ROUNDS = 2, 1
 _UNIT_ROWS = 128
 _INTERVALS_S = {"one by one": 0.0, "together": 2.0}
-_KINDS = ("PUT", "GET", "HEAD", "LIST", "POST", "DELETE")
 
 
 def _job(manifest: Path, output: str, interval_s: float) -> JobConfig:
@@ -47,11 +46,11 @@ def run(quick: bool) -> Mapping[str, float]:
                     line = f"{place:<4}  {way:<10}  {seen.seconds:>6.1f} s"
                     if place == "s3":
                         after = asked_of(address)
-                        asked = {name: after[name] - before[name] for name in (*_KINDS, "records")}
+                        asked = {name: after[name] - before[name] for name in (*KINDS, "records")}
                         line += "  " + ", ".join(f"{asked[name]} {name}" for name in asked)
                         key = way.replace(" ", "_")
                         figures[f"commits.records_{key}"] = asked["records"]
-                        figures[f"commits.requests_{key}"] = sum(asked[kind] for kind in _KINDS)
+                        figures[f"commits.requests_{key}"] = sum(asked[kind] for kind in KINDS)
                     print(line, flush=True)
     for place in ("disk", "s3"):
         one, many = (median(took[place, way]) for way in _INTERVALS_S)

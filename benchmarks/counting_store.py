@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 BUCKET = "bench"
+KINDS = ("PUT", "GET", "HEAD", "LIST", "POST", "DELETE")
 _COUNTS = "/_counts"
 _KEYS = {
     "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1",

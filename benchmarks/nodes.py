@@ -1,8 +1,9 @@
 """Rows a second by nodes: a stage that sleeps like a device, one a node, on one machine.
 
 The pipeline, Ray and the commits are the real ones; nodes are processes of this machine that Ray
-takes for machines. A device's time a unit is fixed, so what is lost is what the driver and Ray
-cost; the machine's own cores work for all nodes at once.
+takes for machines, and OUTPUT is in an S3 server of this machine that counts what it is asked. A
+device's time a unit is fixed, so what is lost is what the driver and Ray cost; the machine's own
+cores work for all nodes at once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.storage.object_store import Storage
+from benchmarks.counting_store import BUCKET, KINDS, asked_of, counting_store
 from benchmarks.driver import Answerer, text_manifest
 from pipelines import JobConfig, run_job
 from pipelines.executor.ray_executor import RayExecutor
@@ -76,7 +78,7 @@ def _child(nodes: int, folder: str, answers: Any) -> None:
         pool = {"min_size": nodes, "max_size": nodes, "num_cpus": 0.5, "resources": {"device": 1}}
         job = JobConfig(
             task="text_only", model="tiny", input=str(text_manifest(Path(folder), rows)),
-            output=f"{folder}/out{nodes}", unit_rows=_UNIT_ROWS, generate=pool,
+            output=f"s3://{BUCKET}/out{nodes}", unit_rows=_UNIT_ROWS, generate=pool,
             address=cluster.address,
         )  # fmt: skip
         executor = RayExecutor(cluster.address)
@@ -94,20 +96,34 @@ def run(quick: bool) -> Mapping[str, float]:
     """Measure and print; returns the figures by name."""
     figures: dict[str, float] = {}
     context = multiprocessing.get_context("spawn")
-    print(f"{'nodes':>5}  {'rows/s':>8}  {'of the devices':>14}  {'driver s/1000 rows':>18}")
+    print(
+        f"{'nodes':>5}  {'rows/s':>8}  {'of the devices':>14}  {'driver s':>8}  {'rows':>6}  store"
+    )
     for nodes in _QUICK_NODES if quick else _NODES:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, counting_store() as address:
             answers, there = context.Pipe(duplex=False)
             process = context.Process(target=_child, args=(nodes, folder, there))
             process.start()
             there.close()
             rate, driver_s, rows = answers.recv()
             process.join()
+            asked = asked_of(address)
         share = rate / (nodes * _UNIT_ROWS / _DEVICE_S)
+        units = rows // _UNIT_ROWS
         figures[f"nodes.rows_per_s_{nodes}"] = rate
         figures[f"nodes.device_share_{nodes}"] = share
-        figures[f"nodes.driver_s_per_1000_{nodes}"] = 1000 * driver_s / rows
-        print(f"{nodes:>5}  {rate:>8.1f}  {share:>14.3f}  {1000 * driver_s / rows:>18.2f}")
+        figures[f"nodes.driver_s_{nodes}"] = driver_s
+        figures[f"nodes.puts_per_unit_{nodes}"] = asked["PUT"] / units
+        figures[f"nodes.requests_per_unit_{nodes}"] = sum(asked[kind] for kind in KINDS) / units
+        figures[f"nodes.records_{nodes}"] = asked["records"]
+        counts = ", ".join(f"{asked[kind]} {kind}" for kind in (*KINDS, "records"))
+        print(
+            f"{nodes:>5}  {rate:>8.1f}  {share:>14.3f}  {driver_s:>8.1f}  {rows:>6}  {counts}",
+            flush=True,
+        )
     first, last = min(_NODES), max(_QUICK_NODES if quick else _NODES)
     growth = figures[f"nodes.rows_per_s_{last}"] / figures[f"nodes.rows_per_s_{first}"] / last
-    return figures | {"nodes.growth": growth}
+    # what a unit more costs the driver, without what every run costs it
+    units = (last - first) * _UNITS_A_NODE
+    unit_s = (figures[f"nodes.driver_s_{last}"] - figures[f"nodes.driver_s_{first}"]) / units
+    return figures | {"nodes.growth": growth, "nodes.driver_ms_per_unit": 1e3 * unit_s}
