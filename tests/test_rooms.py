@@ -54,6 +54,7 @@ ORDER = (
     "pipelines.progress",
     "pipelines.report",
     "pipelines.export",
+    "pipelines.dedup",
     "pipelines.jobs",
     "pipelines.job_server",
     "pipelines.cli.checks",

@@ -12,7 +12,7 @@ from typer.exceptions import Abort, TyperException
 
 from pipelines.cli.arguments import EXIT_FAILED, EXIT_USAGE, open_address
 from pipelines.cli.doctor import doctor
-from pipelines.cli.export_command import export
+from pipelines.cli.export_command import dedup, export
 from pipelines.cli.status_command import status
 from pipelines.errors import TELLERS, RunFailed, UsageError
 from uniaudio2.terminal import print_libraries_too, say, say_json
@@ -300,6 +300,7 @@ def demo(
 
 app.command()(status)
 app.command()(export)
+app.command()(dedup)
 app.command()(doctor)
 
 

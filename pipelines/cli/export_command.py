@@ -1,7 +1,8 @@
-"""``uniaudio2 export``: the command around `pipelines.export.export`."""
+"""``uniaudio2 export`` and ``uniaudio2 dedup``: what is made of results."""
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Literal
 
 import typer
@@ -41,6 +42,14 @@ def export(
             help='export rows for which this is true, such as "duration_s between 1 and 20"',
         ),
     ] = None,
+    without: Annotated[
+        str | None,
+        typer.Option(
+            "--without",
+            metavar="FILE",
+            help="leave out the ids that a Parquet file lists, as `uniaudio2 dedup` writes them",
+        ),
+    ] = None,
 ) -> int:
     """Write a run's committed results in the format of another toolkit."""
     from actors.storage.file_systems import UnknownFileSystem
@@ -49,9 +58,10 @@ def export(
 
     check_place("OUTPUT", output)
     check_place("DST", target)
+    check_place("--without", without or "")
 
     try:
-        result = export_run(output, target, kind, copy_audio, with_input_audio, where)
+        result = export_run(output, target, kind, copy_audio, with_input_audio, where, without)
     except UnknownFileSystem as fault:
         raise UsageError(str(fault)) from fault
     except MemoryError as fault:
@@ -60,10 +70,51 @@ def export(
         ) from fault
     except OSError as fault:
         raise RunFailed(f"storage: {fault}; run the same command to export again") from fault
-    others = f"; {counted(result.left_out, 'row')} left out by --where" if where is not None else ""
+    others = f"; {counted(result.left_out, 'row')} left out" if where or without else ""
     say(f"{counted(result.rows, 'row')}: {target} ({kind}){others}")
     for reason, count in sorted(result.skipped.items()):
         say(f"skipped {reason}: {count}")
     for example in result.examples:
         say(f"  {shown(example, MESSAGE_CHARACTERS)}")
     return EXIT_SOME_SKIPPED if result.skipped else 0
+
+
+def dedup(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="of a run, local or URL")],
+    target: Annotated[
+        str, typer.Argument(metavar="FILE", help="Parquet file to write, local or URL")
+    ],
+    threshold: Annotated[
+        float, typer.Option(help="similarity of codes from which two are near duplicates")
+    ] = 0.8,
+    recall: Annotated[
+        float, typer.Option(help="share of pairs at the threshold that is found")
+    ] = 0.99,
+    codebooks: Annotated[
+        int, typer.Option(help="how many of the 8 codebooks tell frames apart")
+    ] = 1,
+) -> int:
+    """Find results that are there twice, or nearly so, by their reasoning codes."""
+    from actors.storage.file_systems import UnknownFileSystem
+    from pipelines.config.own_addresses import check_place
+    from pipelines.dedup.dedup import dedup_run
+
+    check_place("OUTPUT", output)
+    check_place("FILE", target)
+    try:
+        result = dedup_run(output, target, threshold, recall, codebooks)
+    except UnknownFileSystem as fault:
+        raise UsageError(str(fault)) from fault
+    except OSError as fault:
+        raise RunFailed(f"storage: {fault}; run the same command again") from fault
+    say(f"{counted(result.rows, 'row')}: {result.exact} exact and {result.near} near duplicates")
+    for count, what in (
+        (result.without_codes, "without codes"), (result.unreadable, "whose codes cannot be read"),
+    ):  # fmt: skip
+        if count:
+            say(f"not compared: {counted(count, 'row')} {what}")
+    say(
+        f"next: uniaudio2 export {shlex.quote(output)} DST --format … --without "
+        f"{shlex.quote(target)}"
+    )
+    return EXIT_SOME_SKIPPED if result.unreadable else 0

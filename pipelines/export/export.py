@@ -22,7 +22,7 @@ from pipelines.export.results import ExportResult, Results
 from pipelines.export.row import ExportRow, Sounds
 from pipelines.export.shar import SharExporter
 from pipelines.export.shards import HuggingFaceExporter, WebDatasetExporter
-from pipelines.export.where import Where
+from pipelines.export.where import Where, ids_in
 from pipelines.run_state.commit_log import open_output
 from pipelines.run_state.run_facts import require
 from pipelines.run_state.run_record import recorded_allow, recorded_base, recorded_task
@@ -63,6 +63,7 @@ def export_run(
     copy_audio: bool = False,
     with_input_audio: bool = False,
     where: str | None = None,
+    without: str | None = None,
 ) -> ExportResult:
     """Write the committed results of a run in another format.
 
@@ -80,6 +81,8 @@ def export_run(
             the format needs it.
         where: a condition on columns of the results, in DuckDB's SQL; rows for which it is true are
             exported.
+        without: a Parquet file with a column `id`, such as `dedup_run` writes; rows with these ids
+            are not exported.
 
     Raises:
         UsageError: no such run, a library is missing, no such column, the results cannot be had in
@@ -109,10 +112,13 @@ def export_run(
         )
     if where is not None:
         results = replace(results, where=Where(where, schema))
+    if without is not None:
+        results = replace(results, without=ids_in(without))
     storage = Storage(target)
     clear_destination(storage, commit_log.storage)
     facts = {"format": kind, "source": output, "task": run["job"]["task"]}
-    facts |= {} if where is None else {"where": where}
+    chosen = {"where": where, "without": without}
+    facts |= {name: value for name, value in chosen.items() if value is not None}
     put_record(storage, {**facts, "state": "writing"})
     copy = copy_audio or kind == "shar"
     sounds = Sounds(output, generated, _base(run), copy, recorded_allow(run) if own else ())
@@ -126,7 +132,7 @@ def export_run(
         raise RunFailed(
             f"format {kind} cannot hold these rows together ({type(fault).__name__}); jsonl can"
         ) from fault
-    if where is not None:
+    if where is not None or without is not None:
         facts["left_out"] = result.left_out
     counts = {"rows": result.rows, "skipped": result.skipped, "examples": result.examples}
     put_record(storage, {**facts, "state": "complete", **counts})

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.batch.schema import CODE_COLUMNS
 from actors.batch.table import read_codes
@@ -62,12 +63,14 @@ class Results:
         own: the run is this user's own.
         asked: what rows name may be read, whoever made them.
         where: decides which rows are wanted; None takes all.
+        without: ids that are not wanted.
     """
 
     commit_log: CommitLog
     own: bool
     asked: bool
     where: Where | None = None
+    without: pa.Array | None = None
 
     def schema(self) -> pa.Schema | None:
         """The columns of the parts, None when there is none: those of the first that can be read,
@@ -106,9 +109,11 @@ class Results:
                     result.skip_part(fault)
 
     def _wanted(self, table: pa.Table, result: ExportResult) -> pa.Table:
-        if self.where is None:
-            return table
-        wanted = table.filter(pa.array(self.where.mask(table)))
+        wanted = table
+        if self.without is not None:
+            wanted = wanted.filter(pc.invert(pc.is_in(wanted["id"], self.without)))
+        if self.where is not None:
+            wanted = wanted.filter(pa.array(self.where.mask(wanted)))
         result.left_out += table.num_rows - wanted.num_rows
         return wanted
 

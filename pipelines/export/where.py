@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
 from uniaudio2.frozen import nearest
 from uniaudio2.shown import quoted, shown
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 _ROW = "#row"
 _SHOWN_CHARACTERS = 200
+_MOST_BYTES = 4 << 30
 
 
 class Where:
@@ -93,6 +97,28 @@ class Where:
             ) from fault
         wanted[np.asarray(rows, np.int64)] = True
         return wanted
+
+
+def ids_in(address: str) -> pa.Array:
+    """The ids that a Parquet file lists.
+
+    Args:
+        address: of a file with a column `id`; a local path or URL.
+
+    Raises:
+        UsageError: it is not there, or lists no ids.
+    """
+    folder, name = posixpath.split(address)
+    try:
+        data = Storage(folder or ".").read(name, _MOST_BYTES)
+        ids = pq.read_table(pa.BufferReader(data), columns=["id"])["id"]
+        return ids.cast(pa.string()).combine_chunks()
+    except FileNotFoundError as fault:
+        raise UsageError(
+            f"{address}: there is no such file; `uniaudio2 dedup` makes one"
+        ) from fault
+    except (pa.ArrowException, KeyError, ValueError) as fault:
+        raise UsageError(f"{address}: a Parquet file with a column 'id' is needed") from fault
 
 
 def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:

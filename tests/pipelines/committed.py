@@ -39,6 +39,7 @@ def make_output(
     sources: Sequence[str] = ("/in/m.jsonl",),
     unit_rows: int = 3,
     audio_layout: Any = "files",
+    codes: Sequence[Codes] = (),
 ) -> str:
     """Commit `rows` as the results of a run of `task`.
 
@@ -48,6 +49,7 @@ def make_output(
         waves: generated waves, or for a task that reads audio the input's; one a row.
         texts: generated texts.
         sources: files of the manifest.
+        codes: of each row; none are those of `codes_of`.
     """
     spec = get_task(task)
     commit_log = CommitLog(Storage(output))
@@ -88,7 +90,8 @@ def make_output(
         if "generate" in spec.stages:
             table = table.append_column("finish_reason", pa.array(["stop"] * len(ids)))
         if spec.output != "text":
-            table = write_codes(table, {n: codes_of(first + n) for n in range(len(ids))})
+            made = {n: codes[first + n] if codes else codes_of(first + n) for n in range(len(ids))}
+            table = write_codes(table, made)
         writer = Writer(output, spec, schema, "tiny-0123", 0, audio_layout=audio_layout)
         (receipt,) = outcomes(writer(table))
         assert isinstance(receipt, Receipt)
