@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import (
     commits,
+    dedup,
     driver,
     encode,
     flow,
@@ -29,6 +30,7 @@ from benchmarks import (
 
 BENCHMARKS = {
     "commits": commits.run,
+    "dedup": dedup.run,
     "driver": driver.run,
     "encode": encode.run,
     "flow": flow.run,
