@@ -24,10 +24,14 @@ pytestmark = [
 ]
 
 
-def test_half_a_cpu_is_a_run_on_one_cpu(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("quota_us", "told"),
+    [(50_000, True), pytest.param(150_000, False, marks=pytest.mark.nightly)],
+)
+def test_parts_of_cpus_are_a_run_on_whole_ones(tmp_path: Path, quota_us: int, told: bool) -> None:
     quota = tmp_path / "cgroup"
     quota.mkdir()
-    (quota / "cpu.max").write_text("50000 100000\n")
+    (quota / "cpu.max").write_text(f"{quota_us} 100000\n")
     (quota / "memory.max").write_text("max\n")
     home = tmp_path / "home"
     home.mkdir()
@@ -45,7 +49,7 @@ def test_half_a_cpu_is_a_run_on_one_cpu(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
-    assert "0.5 of a CPU, which Ray takes for a whole one" in found.stdout
+    assert ("0.5 of a CPU, which Ray takes for a whole one" in found.stdout) == told
     assert "fractional" not in found.stdout + found.stderr
     status = read_status(str(out))
     assert (status.ok, status.errors) == (1, 0)
