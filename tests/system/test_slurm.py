@@ -82,7 +82,7 @@ def test_a_run_over_two_nodes_is_requeued_and_goes_on(
     before = read_status(str(output)).ok
     assert 0 < before < ROWS
     cluster_of_slurm.say("scontrol", "update", f"JobId={job}", "StartTime=now")
-    ended = cluster_of_slurm.end_of(job, 400)
+    ended = cluster_of_slurm.end_of(job, 900)
     printed = cluster_of_slurm.printed(job)
     assert (ended["JobState"], ended["Restarts"]) == ("COMPLETED", "1"), printed
     assert "2 nodes: same code" in printed
