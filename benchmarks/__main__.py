@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    agreement,
     commits,
     dedup,
     driver,
@@ -29,6 +30,7 @@ from benchmarks import (
 )
 
 BENCHMARKS = {
+    "agreement": agreement.run,
     "commits": commits.run,
     "dedup": dedup.run,
     "driver": driver.run,
@@ -65,7 +67,7 @@ def main() -> None:
     )
     parser.add_argument("--nodes", type=int, metavar="N", help="of start: what a cluster costs")
     arguments = parser.parse_args()
-    beside = ("driver", "encode", "load", "manifests", "plan", "start", "trust")
+    beside = ("driver", "encode", "flow", "lm", "load", "manifests", "plan", "start", "trust")
     more: dict[str, Any] = {"against": arguments.against} if arguments.name in beside else {}
     if arguments.name == "start" and arguments.nodes:
         more["nodes"] = arguments.nodes

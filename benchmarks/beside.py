@@ -86,6 +86,22 @@ def compared(
     return [one for one, _ in pairs], [other for _, other in pairs]
 
 
+def precisions(subject: str, rounds: int) -> float:
+    """How many times the processor time of bfloat16 this build's float32 takes."""
+    with Build(_HERE, subject, "bfloat16") as rounded, Build(_HERE, subject, "float32") as exact:
+        rounded.answer()
+        exact.answer()
+        pairs = [(rounded.answer(), exact.answer()) for _ in range(rounds)]
+    return ratio([one for one, _ in pairs], [other for _, other in pairs])
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in instructions of its own."""
+    facts = Path("/proc/cpuinfo")
+    flags = facts.read_text().split() if facts.is_file() else []
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def ratio(
     ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]], key: str = "cpu_s"
 ) -> float:

@@ -18,8 +18,10 @@ from torch import nn
 _MIB = 2**20
 
 
-def _pack(module: nn.Module) -> None:
-    """As a loaded model is."""
+def _pack(module: nn.Module, precision: str) -> None:
+    """As a loaded model is; a build that knows no other precision is asked for float32."""
+    if precision != "float32":
+        module.set_precision(precision)
     if hasattr(module, "pack"):
         module.pack()
         return
@@ -40,7 +42,7 @@ def _encode(words: Sequence[str]) -> Callable[[], dict[str, Any]]:
     from benchmarks.encode import bench_codec
 
     encoder = bench_codec()
-    _pack(encoder)
+    _pack(encoder, "float32")
     clips = _waves(30 * encoder.config.sample_rate - 1, int(words[0]))
 
     def work() -> dict[str, Any]:
@@ -55,7 +57,7 @@ def _resident(name: str) -> float:
     return float(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
 
 
-def _published(_: Sequence[str]) -> Callable[[], dict[str, Any]]:
+def _published(words: Sequence[str]) -> Callable[[], dict[str, Any]]:
     """A segment at published widths, few layers: processor time, and the memory that it takes."""
     from uniaudio2.codec.encoder import CodecEncoder
     from uniaudio2.config import CodecConfig, MusicConfig
@@ -70,7 +72,7 @@ def _published(_: Sequence[str]) -> Callable[[], dict[str, Any]]:
         music=MusicConfig(layers=3, acoustic_layer=1, semantic_layer=2),
     )
     encoder = CodecEncoder(config)
-    _pack(encoder)
+    _pack(encoder, words[0])
     clips = _waves(30 * config.sample_rate - 1, 1)
 
     def work() -> dict[str, Any]:
@@ -86,9 +88,91 @@ def _published(_: Sequence[str]) -> Callable[[], dict[str, Any]]:
     return work
 
 
+def _codes(frames: int, count: int) -> list[Any]:
+    try:
+        from uniaudio2.tokens.codes import Codes
+    except ImportError:
+        from uniaudio2.codes import Codes
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randint(0, 1024, (count, frames, 8), generator=generator)
+    return [Codes(own[:0], own) for own in drawn]
+
+
+def _flow(words: Sequence[str]) -> Callable[[], dict[str, Any]]:
+    """Rows of 5 s in fitted windows, four at once, at the bench's width."""
+    from benchmarks.flow import bench_decoder
+
+    decoder = bench_decoder()
+    _pack(decoder, words[0])
+    rows = _codes(62, 8)
+
+    def work() -> dict[str, Any]:
+        waves = decoder.decode(
+            rows, range(len(rows)), 4, 1.5, windows="fitted", windows_per_batch=4
+        )
+        return {"level": [float(wave.square().mean()) for wave in waves]}
+
+    return work
+
+
+def _published_flow(words: Sequence[str]) -> Callable[[], dict[str, Any]]:
+    """Euler steps of a fitted window of 5 s at the published width, few layers."""
+    from uniaudio2.config import CodecConfig, FlowConfig, ScalarConfig
+    from uniaudio2.flow.decoder import FlowDecoder
+
+    torch.manual_seed(0)
+    decoder = FlowDecoder(FlowConfig(layers=4), CodecConfig(), ScalarConfig(init_channel=4)).eval()
+    _pack(decoder, words[0])
+    codes = torch.cat([row.recon for row in _codes(75, 1)])[None]
+
+    def work() -> dict[str, Any]:
+        noise = torch.randn(1, 150, 136, generator=torch.Generator().manual_seed(0))
+        latents = decoder.sample(decoder.embed(codes), noise, torch.zeros_like(noise), 0, 2, 1.5)
+        return {"level": float(latents.square().mean())}
+
+    return work
+
+
+def _lm(words: Sequence[str]) -> Callable[[], dict[str, Any]]:
+    """Steps of the engine with full slots; the first round fills them."""
+    from benchmarks.lm import bench_lm
+
+    try:
+        from uniaudio2.lm.engine.engine import Engine
+        from uniaudio2.lm.engine.request import Request
+        from uniaudio2.lm.sampling.sampling import Sampling
+        from uniaudio2.tokens.grid import text_positions
+    except ImportError:
+        from uniaudio2.frames import text_segment as text_positions
+        from uniaudio2.lm.request import Request
+
+        from uniaudio2.lm.engine import Engine
+        from uniaudio2.lm.sampling import Sampling
+    slots, steps, output = int(words[0]), int(words[1]), words[2]
+    lm = bench_lm()
+    prompt = text_positions([32_000, *range(62), 32_001], lm.config)
+    engine = Engine(lm, Sampling(max_frames=1_500), slots)
+    add = engine.add_request if hasattr(engine, "add_request") else engine.submit
+    for seed in range(slots):
+        add(Request(prompt, seed, output))
+    for _ in range(slots):
+        engine.step()
+
+    def work() -> dict[str, Any]:
+        for _ in range(steps):
+            engine.step()
+        running = engine.running if hasattr(engine, "running") else engine.live
+        return {"slots": len(running)}
+
+    return work
+
+
 SUBJECTS: dict[str, Callable[[Sequence[str]], Callable[[], dict[str, Any]]]] = {
     "encode": _encode,
     "published": _published,
+    "flow": _flow,
+    "published_flow": _published_flow,
+    "lm": _lm,
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.beside import compared, load, ratio
+from benchmarks.beside import compared, has_fast_bfloat16, load, precisions, ratio
 from benchmarks.machine import flops, gemm_rate, seconds
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.codec.segments import periodic_segment
@@ -98,13 +98,17 @@ def _compared(quick: bool, other: Path) -> dict[str, float]:
     print(f"a segment of 30 s, narrow: {spent_s:.3f} s, the other build {before_s:.3f} s: "
           f"{faster:.2f}x")  # fmt: skip
     print("equal codes, by codebook: " + " ".join(f"{share:.4f}" for share in shares))
-    wide, wide_before = compared("published", other, 1 if quick else 3)
+    wide, wide_before = compared("published", other, 1 if quick else 3, ["float32"])
     memory = 1 / ratio(wide, wide_before, "segment_mib")
     peak = 1 / ratio(wide, wide_before, "peak_mib")
     print(f"published widths, few layers: {ratio(wide, wide_before):.2f}x; a segment takes "
           f"{wide[0]['segment_mib']:.0f} MiB, the other build {wide_before[0]['segment_mib']:.0f}: "
           f"{memory:.2f}; peak of the process {peak:.2f}")  # fmt: skip
-    return {
+    rounded = {}
+    if has_fast_bfloat16():
+        rounded = {"encode.ratio_bf16": precisions("published", 1 if quick else 3)}
+        print(f"bfloat16 at these widths: {rounded['encode.ratio_bf16']:.2f}x float32")
+    return rounded | {
         "encode.ratio_before": faster,
         "encode.equal_codes": min(shares),
         "encode.ratio_before_wide": ratio(wide, wide_before),

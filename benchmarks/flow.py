@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 
+from benchmarks.beside import compared, has_fast_bfloat16, load, precisions, ratio
 from benchmarks.machine import flops, gemm_rate, seconds
 from uniaudio2.config import CodecConfig, FlowConfig, ScalarConfig, VqConfig
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.flow.noise import seeded_noise
-from uniaudio2.runtime.packed_linear import pack_linears
 from uniaudio2.tokens.codes import Codes
 
 ROWS, ROW_S = 32, 5.0
@@ -46,12 +49,34 @@ def published(decoder: FlowDecoder, rows: list[Codes]) -> None:
         decoder.scalar.decode(latents.mT)
 
 
+def _compared(quick: bool, other: Path) -> dict[str, float]:
+    """This build and another one, in turns."""
+    rounds = 3 if quick else 9
+    narrow = ratio(*compared("flow", other, rounds, ["float32"]))
+    wide = ratio(*compared("published_flow", other, rounds, ["float32"]))
+    print(f"one thread, processor time, {rounds} rounds in turns, {load()}")
+    print(f"fitted windows, narrow: {narrow:.2f}x the other build; published width, few layers: "
+          f"{wide:.2f}x")  # fmt: skip
+    figures = {"flow.ratio_before": narrow, "flow.ratio_before_wide": wide}
+    if has_fast_bfloat16():
+        figures["flow.ratio_bf16"] = precisions("published_flow", rounds)
+        print(f"bfloat16 at the published width: {figures['flow.ratio_bf16']:.2f}x float32")
+    return figures
+
+
 @torch.inference_mode()
-def run(quick: bool) -> dict[str, float]:
-    """Measure and print; returns the ratios by name."""
+def run(quick: bool, against: Sequence[Path] = ()) -> dict[str, float]:
+    """Measure and print; returns the ratios by name.
+
+    Args:
+        quick: fewer rows, fewer rounds.
+        against: another checkout of this project, which does the same beside this one.
+    """
+    if against:
+        return _compared(quick, against[0])
     torch.set_num_threads(1)
     whole, decoder, count = bench_decoder(), bench_decoder(), 4 if quick else ROWS
-    pack_linears(decoder)  # as a loaded model is; the published one multiplies as torch does
+    decoder.pack()  # as a loaded model is; the published one multiplies as torch does
     generator = torch.Generator().manual_seed(0)
     length = int(ROW_S * 12.5)
     codes = torch.randint(0, 1024, (count, length, 8), generator=generator)

@@ -7,12 +7,16 @@ local decoder of 4 layers by 384, 32768 text and 12300 audio ids.
 from __future__ import annotations
 
 import random
+import statistics
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import torch
 
+from benchmarks.beside import compared, load, ratio
 from benchmarks.machine import copy_bandwidth, seconds
 from uniaudio2.config import LmConfig, SpecialIds, StackConfig
 from uniaudio2.lm.engine.engine import Engine
@@ -98,9 +102,31 @@ def occupancy(lm: UniAudioLM) -> float:
     return engine.scheduler.occupancy
 
 
+def _compared(quick: bool, other: Path) -> dict[str, float]:
+    """This build and another one, in turns."""
+    rounds, steps = (3, 2) if quick else (9, 6)
+    figures = {}
+    print(f"one thread, processor time, {rounds} rounds in turns, {load()}")
+    for slots, output in ((1, "audio"), (32, "audio"), (1, "text"), (32, "text")):
+        ours, theirs = compared("lm", other, rounds, [str(slots), str(steps), output])
+        faster = ratio(ours, theirs)
+        spent_ms = 1e3 * statistics.median(one["cpu_s"] for one in ours) / steps
+        print(f"{output}, {slots} slots: {spent_ms:.1f} ms a step, {faster:.2f}x the other build")
+        suffix = "" if output == "audio" else "_text"
+        figures[f"lm.ratio_before_{slots}{suffix}"] = faster
+    return figures
+
+
 @torch.inference_mode()
-def run(quick: bool) -> dict[str, float]:
-    """Measure and print; returns the ratios by name."""
+def run(quick: bool, against: Sequence[Path] = ()) -> dict[str, float]:
+    """Measure and print; returns the ratios by name.
+
+    Args:
+        quick: fewer steps, fewer rounds.
+        against: another checkout of this project, which does the same beside this one.
+    """
+    if against:
+        return _compared(quick, against[0])
     torch.set_num_threads(1)
     lm = bench_lm()
     steps = 6 if quick else 24

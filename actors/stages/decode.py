@@ -30,6 +30,7 @@ from uniaudio2.config import CODEBOOKS, Windows
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.errors import BadRow
 from uniaudio2.runtime.memory_budget import Budget, calibrate
+from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.seeds import row_seed
 from uniaudio2.tasks.spec import MOST_SOUNDS, TaskSpec
 from uniaudio2.tokens.codes import Codes
@@ -53,6 +54,7 @@ class Decoder:
         windows: "whole" as published, or "fitted"; None for the model's own.
         batch: whole windows, or as many frames of cut ones, that go through the flow transformer
             at once; None measures what serves this machine best.
+        precision: what the flow transformer multiplies.
         threads: CPU threads of this actor; None leaves torch's choice.
 
     Attributes:
@@ -68,9 +70,12 @@ class Decoder:
         compat: bool = False,
         windows: Windows | None = None,
         batch: int | None = 8,
+        precision: Precision = EXACT,
         threads: int | None = None,
     ) -> None:
-        self.model = UniAudio2.load(local_model(model), parts=("decoder",), threads=threads)
+        self.model = UniAudio2.load(
+            local_model(model), parts=("decoder",), threads=threads, precision=precision
+        )
         self.seed = seed
         self.steps = steps
         self.guidance = guidance

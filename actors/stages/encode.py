@@ -27,6 +27,7 @@ from uniaudio2.codec.segments import reason_frames, recon_frames
 from uniaudio2.config import Padding
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.runtime.memory_budget import Budget, calibrate
+from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tokens.codes import Codes
 
@@ -41,6 +42,7 @@ class Encoder:
         batch: whole segments, or as many samples of cut ones, that go through the encoders at
             once; None measures what serves this machine best.
         padding: "periodic" as published, or "tight".
+        precision: what the encoders multiply.
         threads: CPU threads of this actor; None leaves torch's choice.
 
     Attributes:
@@ -52,9 +54,12 @@ class Encoder:
         model: str,
         batch: int | None = 6,
         padding: Padding = "periodic",
+        precision: Precision = EXACT,
         threads: int | None = None,
     ) -> None:
-        self.model = UniAudio2.load(local_model(model), parts=("encoder",), threads=threads)
+        self.model = UniAudio2.load(
+            local_model(model), parts=("encoder",), threads=threads, precision=precision
+        )
         self.padding = padding
         self.budget = Budget(batch if batch else calibrate(self._encode_silence, _MOST_SEGMENTS))
 

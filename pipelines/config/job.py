@@ -18,13 +18,13 @@ from pipelines.config.prompts import find_task, read_examples, read_prompts
 from pipelines.config.renamed import current_names
 from pipelines.config.settings import (
     AudioConfig,
+    DecodeConfig,
     EncodeConfig,
     ExamplesConfig,
     FlowOptions,
     GenerateConfig,
     LoadConfig,
     PartsConfig,
-    PoolConfig,
     PoolName,
     SamplingOptions,
     SpanOptions,
@@ -33,6 +33,7 @@ from pipelines.errors import UsageError
 from uniaudio2.audio.stream import LONGEST_STREAM_S, MAX_DURATION_S
 from uniaudio2.checkpoint.native import DEFAULT_MODEL
 from uniaudio2.frozen import Frozen, explain
+from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.tasks.spec import TaskSpec
 
 SHARE_FROM_ROWS = 100
@@ -129,7 +130,7 @@ class JobConfig(Frozen):
     load: LoadConfig = LoadConfig()
     encode: EncodeConfig = EncodeConfig()
     generate: GenerateConfig = GenerateConfig()
-    decode: PoolConfig = PoolConfig()
+    decode: DecodeConfig = DecodeConfig()
     spans: SpanOptions = SpanOptions()
     flow: FlowOptions = FlowOptions()
     sampling: SamplingOptions = SamplingOptions()
@@ -206,6 +207,16 @@ class JobConfig(Frozen):
         allow = self.input_rules.allow
         return read_examples(asked.input, asked.count, self.spec, self.max_duration_s, allow)
 
+    @property
+    def precisions(self) -> dict[str, Precision]:
+        """Precision of the stages that are not exact."""
+        chosen = {"encode": self.encode.precision, "decode": self.decode.precision}
+        return {
+            name: precision
+            for name, precision in chosen.items()
+            if precision != EXACT and name in self.spec.stages
+        }
+
     def identity(self) -> dict[str, Any]:
         """The settings that change results: two runs that differ here are different jobs.
 
@@ -227,6 +238,8 @@ class JobConfig(Frozen):
         named = self.manifest.model_dump(mode="json", include={"map", "id"}, exclude_defaults=True)
         if named:
             facts["manifest"] = named
+        if precisions := self.precisions:  # what runs computed in that knew no other
+            facts["precision"] = precisions
         if self.audio.channel != "mix":  # what runs heard that knew no other
             facts["audio"] = self.audio.model_dump(mode="json")
         return facts

@@ -12,6 +12,7 @@ from pipelines.config.renamed import current_names
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.lm.sampling.sampling import Sampling
+from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.tasks.spec import TaskSpec
 
 PoolName = Literal["encode", "generate", "decode"]
@@ -57,14 +58,28 @@ class EncodeConfig(PoolConfig):
     Attributes:
         padding: how a clip fills its last segment: "periodic" repeats it to whole segments, as
             published; "tight" does not, which is faster for short clips and gives other tokens.
+        precision: what the encoders multiply: "float32" is exact; "tf32" (on GPUs) and "bfloat16"
+            are faster and give other tokens here and there.
     """
 
     padding: Padding = "periodic"
+    precision: Precision = EXACT
 
     @model_validator(mode="before")
     @classmethod
     def _current_names(cls, data: Any) -> Any:
         return current_names(data, "encode")
+
+
+class DecodeConfig(PoolConfig):
+    """The flow decoder.
+
+    Attributes:
+        precision: what the flow transformer multiplies: "float32" is exact; "tf32" (on GPUs) and
+            "bfloat16" are faster and give slightly other waves.
+    """
+
+    precision: Precision = EXACT
 
 
 class GenerateConfig(PoolConfig):

@@ -109,6 +109,12 @@ def check_columns(job: JobConfig, idle: Collection[str] = ()) -> None:
         raise UsageError(f"task {job.spec.name}: {fault}") from fault
 
 
+def provenance(job: JobConfig, model: ModelConfig) -> str:
+    """What results say that they were made by: the model, and precisions that are not exact."""
+    words = (f"{stage}={precision}" for stage, precision in job.precisions.items())
+    return " ".join([model_fingerprint(model), *words])
+
+
 def make_stages(
     job: JobConfig, allocation: Allocation, schema: pa.Schema, model: ModelConfig
 ) -> Stages:
@@ -131,7 +137,7 @@ def make_stages(
     }
     keep = job.keep == "tokens"
     writer = Writer(
-        job.output, task, schema, model_fingerprint(model), job.seed, job.audio_format,
+        job.output, task, schema, provenance(job, model), job.seed, job.audio_format,
         job.audio_layout, keep,
     )  # fmt: skip
     rule, prompt_s = span_rule(job, model), prompt_seconds(job, model)
@@ -150,7 +156,14 @@ def _pools(
 ) -> dict[PoolName, tuple[type[Stage], dict[str, Any]]]:
     """Class and arguments of the stages that an actor pool runs."""
     return {
-        "encode": (Encoder, {"batch": job.encode.batch_size, "padding": job.encode.padding}),
+        "encode": (
+            Encoder,
+            {
+                "batch": job.encode.batch_size,
+                "padding": job.encode.padding,
+                "precision": job.encode.precision,
+            },
+        ),
         "generate": (
             Generator,
             {
@@ -165,6 +178,11 @@ def _pools(
         ),
         "decode": (
             Decoder,
-            {"seed": job.seed, "batch": job.decode.batch_size, **dict(job.flow)},
+            {
+                "seed": job.seed,
+                "batch": job.decode.batch_size,
+                "precision": job.decode.precision,
+                **dict(job.flow),
+            },
         ),
     }

@@ -27,6 +27,7 @@ from uniaudio2.config import CodecConfig, Padding
 from uniaudio2.runtime.frame_conv import pack_patch_convs
 from uniaudio2.runtime.memory_budget import Budget
 from uniaudio2.runtime.packed_linear import pack_linears
+from uniaudio2.runtime.precision import Precision
 from uniaudio2.tokens.codes import Codes
 
 
@@ -43,7 +44,7 @@ class CodecEncoder(nn.Module):
     """Encodes waves to reasoning and reconstruction codes.
 
     Built in evaluation mode: dropout and batch statistics belong to training. Arithmetic is
-    float32 on the device of the parameters.
+    float32 on the device of the parameters, unless `set_precision` chooses other products.
 
     Args:
         config: the codec's configuration.
@@ -60,11 +61,22 @@ class CodecEncoder(nn.Module):
         self.quantizers = Quantizers(config)
         self.eval()
 
+    def set_precision(self, precision: Precision) -> None:
+        """Choose what the three encoders multiply, before `pack`.
+
+        The reasoning branch and the quantizers, a twentieth of the work, stay in float32.
+
+        Raises:
+            ValueError: the device has no such precision.
+        """
+        self.features.set_precision(precision)
+
     def pack(self) -> None:
         """Lay out weights and codebooks as a CPU reads them fastest; they must not change any more.
 
         Elsewhere than on the CPU nothing changes.
         """
+        self.features.pack()
         pack_linears(self)
         pack_patch_convs(self)
         for quantizer in self.quantizers.searched():

@@ -17,6 +17,15 @@ from uniaudio2.codec.music import MusicFM
 from uniaudio2.codec.stock_layers import whisper_layer
 from uniaudio2.codec.wavlm import wavlm_average
 from uniaudio2.config import CodecConfig
+from uniaudio2.runtime.frame_conv import pack_patch_convs
+from uniaudio2.runtime.packed_linear import pack_linears
+from uniaudio2.runtime.precision import (
+    EXACT,
+    Precision,
+    check_precision,
+    product_dtype,
+    products_in,
+)
 
 # WavLM's convolutions see 400 samples every 320; this tail lets the last frame start on time.
 _WAVLM_TAIL = 160
@@ -95,6 +104,20 @@ class FrozenEncoders(nn.Module):
         self.whisper = WhisperEncoder(stock_whisper_config(config))
         self.wavlm = WavLMModel(stock_wavlm_config(config))
         self.music = MusicFM(config.music, config.sample_rate)
+        self.precision: Precision = EXACT
+
+    def set_precision(self, precision: Precision) -> None:
+        """Choose what the encoders multiply, before `pack`; what is around products is float32."""
+        check_precision(precision, self.whisper.conv1.weight.device)
+        self.precision = precision
+
+    def pack(self) -> None:
+        """Lay weights out as a CPU reads them fastest; they must not change any more."""
+        dtype = product_dtype(self.precision)
+        pack_linears(self, dtype=dtype)
+        pack_patch_convs(self, dtype)
+        if self.whisper.conv1.weight.device.type == "cpu":
+            self.music.front_end.dtype = dtype
 
     def whisper_mel(self, wave_16k: Tensor, frames: int) -> Tensor:
         """Compute Whisper's input.
@@ -143,16 +166,23 @@ class FrozenEncoders(nn.Module):
         frames = wave.shape[-1] // self.config.frame_samples
         wave_16k = to_16k(wave, self.config.sample_rate)
         whisper_frames = frames if tight else self.config.segment_frames
-        whisper = self.whisper_states(self.whisper_mel(wave_16k, whisper_frames))
-        music = self.music(wave)
-        return Features(
-            whisper=whisper[:, : 2 * frames].transpose(1, 2),
-            wavlm=self._wavlm_average(wave_16k)[:, : 2 * frames].transpose(1, 2),
-            acoustic=music[self.config.music.acoustic_layer].transpose(1, 2),
-            semantic=music[self.config.music.semantic_layer].transpose(1, 2),
+        whisper_mel = self.whisper_mel(wave_16k, whisper_frames)
+        music_mel = self.music.normalise(self.music.mel_db(wave))
+        with products_in(self.precision, wave.device):
+            whisper = self.whisper_states(whisper_mel)
+            wavlm = self._wavlm_average(wave_16k)
+            music = self.music.hidden_states(music_mel)
+        made = (
+            whisper[:, : 2 * frames],
+            wavlm[:, : 2 * frames],
+            music[self.config.music.acoustic_layer],
+            music[self.config.music.semantic_layer],
         )
+        return Features(*(one.float().transpose(1, 2) for one in made))
 
     def _wavlm_average(self, wave_16k: Tensor) -> Tensor:
         """Average the chosen hidden states of the raw, not normalised wave: ``[B, T, dim]``."""
         padded = functional.pad(wave_16k, (0, _WAVLM_TAIL))
-        return wavlm_average(self.wavlm, padded, self.config.wavlm_layers)
+        on_cpu = padded.device.type == "cpu"
+        dtype = product_dtype(self.precision) if on_cpu else torch.float32
+        return wavlm_average(self.wavlm, padded, self.config.wavlm_layers, dtype)

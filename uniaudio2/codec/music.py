@@ -46,6 +46,7 @@ class ResidualConv(nn.Module):
         self.bn3 = nn.BatchNorm2d(channels)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Convolve an image in its own dtype, which may be that of the products alone."""
         main = _normed(self.conv1, self.bn1, image).relu_()
         main = _normed(self.conv2, self.bn2, main)
         return main.add_(_normed(self.conv3, self.bn3, image)).relu_()
@@ -62,7 +63,8 @@ def _normed(conv: nn.Conv2d, norm: nn.BatchNorm2d, image: Tensor) -> Tensor:
     if conv.bias is not None:
         offset = offset + conv.bias * scale
     weight = conv.weight * scale[:, None, None, None]
-    return functional.conv2d(image, weight, offset, conv.stride, conv.padding)
+    kind = image.dtype
+    return functional.conv2d(image, weight.to(kind), offset.to(kind), conv.stride, conv.padding)
 
 
 class FrontEnd(nn.Module):
@@ -78,6 +80,7 @@ class FrontEnd(nn.Module):
             ResidualConv(1, config.conv_dim), ResidualConv(config.conv_dim, config.conv_dim)
         )
         self.linear = nn.Linear(config.conv_dim * (config.mel_bins // _STRIDE), config.dim)
+        self.dtype = torch.float32  # that the convolutions multiply
 
     def forward(self, mel: Tensor) -> Tensor:
         """Map a normalised mel ``[B, bins, frames]`` to ``[B, frames / 4, dim]``."""
@@ -95,7 +98,7 @@ class FrontEnd(nn.Module):
         """Frames `start` to before `stop`, from all of the mel that the convolutions hear."""
         first = max(start - _REACH, 0)
         heard = mel[..., _STRIDE * first : _STRIDE * (stop + _REACH)]
-        image = self.blocks(heard[:, None])  # [B, C, bins / 4, frames]
+        image = self.blocks(heard[:, None].to(self.dtype))  # [B, C, bins / 4, frames]
         image = image[..., start - first : stop - first]
         frames: Tensor = self.linear(image.permute(0, 3, 1, 2).flatten(2))
         return frames
@@ -157,7 +160,11 @@ class MusicFM(nn.Module):
             Hidden states ``[B, N // 960, dim]``: the input of every layer built, then the output
             of the last.
         """
-        states: Tensor = self.front_end(self.normalise(self.mel_db(wave)))  # [B, T, dim]
+        return self.hidden_states(self.normalise(self.mel_db(wave)))
+
+    def hidden_states(self, mel: Tensor) -> list[Tensor]:
+        """Encode normalised mels ``[B, bins, 4 T]``; what comes out is that of `forward`."""
+        states: Tensor = self.front_end(mel)  # [B, T, dim]
         table = rotary_table(states.shape[1], self.head_dim, states.device)
         hidden = [states]
         for layer in self.layers:

@@ -22,13 +22,16 @@ from uniaudio2.runtime.frame_conv import frame_conv
 _SPAN_FRAMES = 100  # that the convolutions make at once on a CPU
 
 
-def wavlm_average(model: WavLMModel, wave: Tensor, layers: Sequence[int]) -> Tensor:
+def wavlm_average(
+    model: WavLMModel, wave: Tensor, layers: Sequence[int], dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Average hidden states.
 
     Args:
         model: stock, with as many layers as the deepest of the states needs.
         wave: ``[B, N]`` float32 at 16 kHz, not normalised.
         layers: which hidden states; 0 is what the first layer reads.
+        dtype: that the convolutions multiply; linear layers multiply what they are packed in.
 
     Returns:
         ``[B, T, dim]`` float32, a frame for every 320 samples.
@@ -37,7 +40,7 @@ def wavlm_average(model: WavLMModel, wave: Tensor, layers: Sequence[int]) -> Ten
         hidden = model(wave, output_hidden_states=True).hidden_states
         return torch.stack([hidden[layer] for layer in layers]).mean(dim=0)
     total = None
-    for number, states in enumerate(_hidden_states(model, wave)):
+    for number, states in enumerate(_hidden_states(model, wave, dtype)):
         if weight := list(layers).count(number):
             total = weight * states if total is None else total.add_(states, alpha=weight)
     if total is None:
@@ -45,10 +48,11 @@ def wavlm_average(model: WavLMModel, wave: Tensor, layers: Sequence[int]) -> Ten
     return total.div_(len(layers))
 
 
-def _hidden_states(model: WavLMModel, wave: Tensor) -> Iterator[Tensor]:
+def _hidden_states(model: WavLMModel, wave: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
     """Each ``[B, T, dim]``: what the first layer reads, then what every layer makes of it."""
     encoder = model.encoder
-    states = model.feature_projection(_frames(model.feature_extractor, wave))[0]
+    heard = torch.stack([_frames(model.feature_extractor, one, dtype) for one in wave])
+    states = model.feature_projection(heard)[0]
     states = encoder.layer_norm(states + _positions(encoder.pos_conv_embed, states))
     yield states
     bias = _distance_bias(encoder.layers[0].attention, states.shape[1])
@@ -92,15 +96,14 @@ def _attend(stock: Any, states: Tensor, bias: Tensor) -> Tensor:
     return joined
 
 
-def _frames(extractor: Any, wave: Tensor) -> Tensor:
-    """Run the convolutions: ``[B, N]`` to ``[B, T, channels]``."""
-    return torch.stack([_frames_of_one(extractor, one) for one in wave])
-
-
-def _frames_of_one(extractor: Any, wave: Tensor) -> Tensor:
-    """Frames ``[T, channels]`` of a wave ``[N]``, a span after the other."""
+def _frames(extractor: Any, wave: Tensor, dtype: torch.dtype) -> Tensor:
+    """Run the convolutions over a wave, a span after the other: ``[N]`` to ``[T, channels]``."""
     first, *others = extractor.conv_layers
     weight, offset = _first_convolution(first, wave)
+    kernels = [
+        (conv.weight.to(dtype), None if conv.bias is None else conv.bias.to(dtype))
+        for conv in (layer.conv for layer in others)
+    ]
     hop, reach = 1, 1
     for layer in extractor.conv_layers:
         reach += (layer.conv.kernel_size[0] - 1) * hop
@@ -115,9 +118,12 @@ def _frames_of_one(extractor: Any, wave: Tensor) -> Tensor:
         if not isinstance(first.layer_norm, nn.GroupNorm):
             maps = first.layer_norm(maps.mT).mT
         maps = first.activation(maps)
-        for layer in others:
-            maps = layer(maps)
-        spans.append(maps[0].t())
+        for layer, (kernel, shift) in zip(others, kernels, strict=True):
+            maps = functional.conv1d(maps.to(dtype), kernel, shift, stride=layer.conv.stride)
+            if hasattr(layer, "layer_norm"):
+                maps = layer.layer_norm(maps.mT.float()).mT
+            maps = layer.activation(maps)
+        spans.append(maps[0].t().float())
     return torch.cat(spans)
 
 

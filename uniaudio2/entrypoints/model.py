@@ -11,7 +11,7 @@ from torch import Tensor
 from uniaudio2.checkpoint.native import DEFAULT_MODEL, load_component, load_config, model_folder
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.deprecation import renamed_argument
-from uniaudio2.runtime.packed_linear import pack_linears
+from uniaudio2.runtime.precision import EXACT, Precision, check_precision
 from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tokens.codes import Codes
 
@@ -83,6 +83,7 @@ class UniAudio2:
         parts: Sequence[Component] = COMPONENTS,
         device: str | None = None,
         threads: int | None = None,
+        precision: Precision = EXACT,
     ) -> UniAudio2:
         """Load a bundled model by name, or a folder in our format.
 
@@ -91,19 +92,23 @@ class UniAudio2:
             parts: components to load; the others take no memory.
             device: torch device; None takes the GPU when there is one.
             threads: CPU threads for torch; None leaves its choice.
+            precision: what encoder and decoder multiply; "float32" is exact. The language model
+                multiplies what its weights are.
 
         Raises:
-            ValueError: no such model, or its files do not fit its configuration.
+            ValueError: no such model, its files do not fit its configuration, or the device does
+                not have the precision.
         """
         if threads is not None:
             torch.set_num_threads(threads)
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        check_precision(precision, place)
         folder = model_folder(source)
         config = load_config(folder)
         model = UniAudio2(config, place)
         # each component is imported when it is loaded: an actor starts with what it needs alone
         if "encoder" in parts:
-            model._load_encoder(folder)
+            model._load_encoder(folder, precision)
         if "lm" in parts:
             if config.codec_only:
                 raise ValueError(
@@ -112,15 +117,16 @@ class UniAudio2:
                 )
             model._load_lm(folder)
         if "decoder" in parts:
-            model._load_decoder(folder)
+            model._load_decoder(folder, precision)
         return model
 
-    def _load_encoder(self, folder: Path) -> None:
+    def _load_encoder(self, folder: Path, precision: Precision) -> None:
         from uniaudio2.codec.encoder import CodecEncoder
 
         self._encoder = load_component(
             lambda: CodecEncoder(self.config.codec), "encoder", folder, self.config, self.device
         )
+        self._encoder.set_precision(precision)
         self._encoder.pack()
 
     def _load_lm(self, folder: Path) -> None:
@@ -132,7 +138,7 @@ class UniAudio2:
         self._lm.pack()
         self._tokenizer = TextTokenizer.load(folder / "tokenizer/tokenizer.json", lm)
 
-    def _load_decoder(self, folder: Path) -> None:
+    def _load_decoder(self, folder: Path, precision: Precision) -> None:
         from uniaudio2.flow.decoder import FlowDecoder
 
         config = self.config
@@ -140,7 +146,8 @@ class UniAudio2:
             lambda: FlowDecoder(config.flow, config.codec, config.scalar),
             "decoder", folder, config, self.device,
         )  # fmt: skip
-        pack_linears(self._decoder)
+        self._decoder.set_precision(precision)
+        self._decoder.pack()
 
     @renamed_argument("context", "padding")
     def encode(

@@ -16,6 +16,14 @@ from uniaudio2.flow.transformer import FlowTransformer
 from uniaudio2.flow.window_batches import ClipState, draw_noise, next_batch, stack_windows
 from uniaudio2.flow.windows import FRAMES_PER_CODE, WindowPlan
 from uniaudio2.runtime.memory_budget import Budget
+from uniaudio2.runtime.packed_linear import pack_linears
+from uniaudio2.runtime.precision import (
+    EXACT,
+    Precision,
+    check_precision,
+    product_dtype,
+    products_in,
+)
 from uniaudio2.runtime.transfers import to_device
 from uniaudio2.tokens.codes import Codes
 
@@ -55,7 +63,7 @@ def _check_stream(codes: Tensor, quantizers: Sequence[VqConfig], name: str) -> N
 
 
 class FlowDecoder(nn.Module):
-    """Decodes codes to waves: the second half of the published ReasoningCodec, in float32.
+    """Decodes codes to waves: the second half of the published ReasoningCodec.
 
     Args:
         flow: the flow transformer and its windows.
@@ -73,6 +81,23 @@ class FlowDecoder(nn.Module):
         self.zero_condition = nn.Parameter(torch.zeros(codec.dim))
         self.transformer = FlowTransformer(flow, self.latent_channels, codec.dim)
         self.scalar = ScalarCodec(scalar, with_encoder=False)
+        self.precision: Precision = EXACT
+
+    def set_precision(self, precision: Precision) -> None:
+        """Choose what the flow transformer multiplies, before `pack`.
+
+        The state of the Euler steps, the quantizers and the scalar decoder stay in float32.
+
+        Raises:
+            ValueError: the device has no such precision.
+        """
+        check_precision(precision, self.zero_condition.device)
+        self.precision = precision
+
+    def pack(self) -> None:
+        """Lay weights out as a CPU reads them fastest; they must not change any more."""
+        pack_linears(self.transformer.blocks, dtype=product_dtype(self.precision))
+        pack_linears(self)
 
     def embed(self, recon: Tensor, reason: Tensor | None = None) -> Tensor:
         """Embed codes: the conditioning at 12.5 Hz.
@@ -130,9 +155,10 @@ class FlowDecoder(nn.Module):
             ``[B, 2 T, latent]`` float32.
         """
         mu = self.stretch(embedding, latent_length)
-        latents = integrate(
-            self.transformer, noise, incontext, incontext_frames, mu, steps, guidance
-        )
+        with products_in(self.precision, mu.device):
+            latents = integrate(
+                self.transformer, noise, incontext, incontext_frames, mu, steps, guidance
+            )
         known = prefix_mask(incontext_frames, latents.shape[1], latents.device)
         return incontext.where(known, latents)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from uniaudio2.config import FlowConfig
+from uniaudio2.runtime.attention import attention
+from uniaudio2.runtime.frame_conv import frame_conv
+from uniaudio2.runtime.packed_linear import linear
 
 _NORM_EPS = 1e-6
 _MAX_PERIOD = 10_000.0
@@ -18,6 +22,7 @@ _TIME_WIDTH = 512
 _KERNEL = 3
 
 
+@lru_cache(maxsize=8)
 def position_table(frames: int, dim: int, device: torch.device) -> Tensor:
     """Tabulate sinusoidal positions.
 
@@ -67,8 +72,10 @@ class FlowTimes:
 
 def modulated_norm(frames: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Layer norm of ``[B, T, dim]``, then scale and shift of ``[B or 1, 1, dim]``."""
-    normed = functional.layer_norm(frames, frames.shape[-1:], eps=_NORM_EPS)
-    return normed * (1 + scale) + shift
+    width = frames.shape[-1:]
+    if len(scale) == 1 and not torch.is_grad_enabled():  # one time for all: part of the norm
+        return functional.layer_norm(frames, width, (1 + scale).view(-1), shift.view(-1), _NORM_EPS)
+    return functional.layer_norm(frames, width, eps=_NORM_EPS) * (1 + scale) + shift
 
 
 class Projection(nn.Module):
@@ -80,7 +87,8 @@ class Projection(nn.Module):
         self.linear = nn.Linear(outputs, outputs)
 
     def forward(self, frames: Tensor) -> Tensor:
-        convolved = self.conv(frames.transpose(1, 2)).transpose(1, 2)
+        conv = self.conv
+        convolved = frame_conv(frames, conv.weight, conv.bias, padding=_KERNEL // 2)
         projected: Tensor = self.linear(convolved * _KERNEL**-0.5)
         return projected
 
@@ -110,17 +118,17 @@ class FlowBlock(nn.Module):
             layer(frames).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, H, T, head_dim]
             for layer in (self.query, self.key, self.value)
         )
-        mixed = functional.scaled_dot_product_attention(query, key, value)
+        mixed = attention(query, key, value)
         joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return joined
 
     def forward(self, frames: Tensor, modulation: Tensor) -> Tensor:
         modulations = (self.table + modulation).unsqueeze(2).unbind(1)  # six of [B or 1, 1, dim]
         shift1, scale1, gate1, shift2, scale2, gate2 = modulations
-        frames = frames + gate1 * self.attend(modulated_norm(frames, shift1, scale1))
-        inner = self.mlp_in(modulated_norm(frames, shift2, scale2))
-        changed: Tensor = self.mlp_out(functional.gelu(inner, approximate="tanh"))
-        return frames + gate2 * changed
+        attended = self.attend(modulated_norm(frames, shift1, scale1))
+        frames = torch.addcmul(frames, gate1, attended)
+        inner = linear(self.mlp_in, modulated_norm(frames, shift2, scale2), "gelu_tanh")
+        return torch.addcmul(frames, gate2, self.mlp_out(inner))
 
 
 class FlowTransformer(nn.Module):

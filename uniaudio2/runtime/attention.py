@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from uniaudio2.runtime.packed_linear import PackedWeight, is_packable
+from uniaudio2.runtime.packed_linear import PackedWeight, is_packable, unpacked_product
 
 _BLOCK_BYTES = 2 << 20  # of scores: about what a core's own cache holds
+_SHORT = 256  # of fewer keys torch's own kernel is as quick, and takes all heads in one call
 _FEWEST_QUERIES = 128  # below, the products are too small to be quick
 
 
@@ -46,7 +47,8 @@ def attention(
         # Row t of the windows of the reversed biases is what query t adds to reversed keys.
         rows = bias.flip(-1).unfold(-1, query.shape[2], 1)  # [H, T, T], a view
         key, value = key.flip(2), value.flip(2)
-    if torch.is_grad_enabled() or not (is_packable(query) and PackedWeight.is_possible()):
+    in_blocks = is_packable(query) and PackedWeight.is_possible() and key.shape[2] >= _SHORT
+    if torch.is_grad_enabled() or not in_blocks:
         mask = None if gate is None or rows is None else gate * rows  # [B, H, T, T]
         mixed = functional.scaled_dot_product_attention(query, key, value, mask, scale=scale)
         return mixed.transpose(1, 2).contiguous().transpose(1, 2)
@@ -73,11 +75,11 @@ def _mix(
     out: Tensor,
 ) -> None:
     """One head, all ``[T, d]``: `query` is scaled, `rows` ``[T, T]`` are added to the scores."""
-    keys, values = PackedWeight(key.contiguous()), PackedWeight(value.t().contiguous())
+    key, value = key.contiguous(), value.t().contiguous()
     block = max(_BLOCK_BYTES // (query.element_size() * len(key)), _FEWEST_QUERIES)
     for start in range(0, len(query), block):
         part = slice(start, start + block)
-        scores = keys.product(query[part])  # [block, T]
+        scores = unpacked_product(query[part], key)  # [block, T]
         if gate is not None and rows is not None:
             scores.addcmul_(gate[part], rows[part])
-        out[part] = values.product(scores.softmax(-1))
+        out[part] = unpacked_product(scores.softmax(-1), value)

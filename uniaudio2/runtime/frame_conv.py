@@ -63,13 +63,15 @@ class PatchConv(nn.Conv1d):
 
     Args:
         plain: on the CPU, float32; its weights become those of this layer and must not change.
+        dtype: that is multiplied; what goes in and comes out is float32.
     """
 
-    def __init__(self, plain: nn.Conv1d) -> None:
+    def __init__(self, plain: nn.Conv1d, dtype: torch.dtype = torch.float32) -> None:
         nn.Module.__init__(self)
         self.__dict__.update({k: v for k, v in plain.__dict__.items() if k != "training"})
         self.train(plain.training)
-        self.packed = PackedWeight(_patch_weight(plain)) if PackedWeight.is_possible() else None
+        possible = PackedWeight.is_possible()
+        self.packed = PackedWeight(_patch_weight(plain), dtype) if possible else None
 
     def _apply(self, fn: Any, recurse: bool = True) -> PatchConv:
         self.packed = None  # it stays where and what it is; the weights go elsewhere
@@ -91,17 +93,18 @@ def patch_linear(conv: nn.Conv1d, frames: Tensor) -> Tensor:
     whole = frames[:, : frames.shape[1] // size * size]
     patches = whole.reshape(len(frames), -1, size * frames.shape[-1])
     if isinstance(conv, PatchConv) and conv.packed is not None:
-        return conv.packed.product(patches, conv.bias)
+        return conv.packed.product(patches, conv.bias).float()
     return functional.linear(patches, _patch_weight(conv), conv.bias)
 
 
-def pack_patch_convs(module: nn.Module) -> None:
+def pack_patch_convs(module: nn.Module, dtype: torch.dtype = torch.float32) -> None:
     """Pack every float32 convolution below a module whose kernel is its stride, once and for all.
 
     Args:
         module: ready for inference; a module that is not on the CPU stays.
+        dtype: that is multiplied.
     """
     for parent in module.modules():
         for name, layer in parent.named_children():
             if type(layer) is nn.Conv1d and _is_patch(layer) and is_packable(layer.weight):
-                setattr(parent, name, PatchConv(layer))
+                setattr(parent, name, PatchConv(layer, dtype))

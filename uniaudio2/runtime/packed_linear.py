@@ -39,9 +39,12 @@ def _activated(x: Tensor, activation: Activation | None) -> Tensor:
 
 
 def linear(layer: nn.Module, x: Tensor, activation: Activation) -> Tensor:
-    """Apply a linear layer and an activation, in one pass where the layer is packed."""
+    """Apply a linear layer and an activation, in one pass where the layer is packed.
+
+    What comes out is for another layer: it may have the dtype of the product.
+    """
     if isinstance(layer, PackedLinear):
-        return layer.forward(x, activation)
+        return layer.activated(x, activation)
     return _activated(layer(x), activation)
 
 
@@ -50,10 +53,12 @@ class PackedWeight:
 
     Args:
         weight: on the CPU, float32.
+        dtype: that is multiplied; sums are float32 in any case.
     """
 
-    def __init__(self, weight: Tensor) -> None:
-        self._stored = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
+    def __init__(self, weight: Tensor, dtype: torch.dtype = torch.float32) -> None:
+        self._dtype = dtype
+        self._stored = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(dtype))
 
     @staticmethod
     def is_possible() -> bool:
@@ -65,11 +70,19 @@ class PackedWeight:
     def product(
         self, x: Tensor, bias: Tensor | None = None, activation: Activation | None = None
     ) -> Tensor:
-        """``[..., in]`` to ``[..., out]``, through an activation on the way out; knows no
-        gradients."""
+        """``[..., in]`` to ``[..., out]`` of the weight's dtype, through an activation on the way
+        out; knows no gradients."""
         name, kind = _POST_OPERATIONS[activation]
+        x, bias = x.to(self._dtype), None if bias is None else bias.to(self._dtype)
         made: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._stored, bias, name, [], kind)
         return made
+
+
+def unpacked_product(x: Tensor, weight: Tensor) -> Tensor:
+    """oneDNN's product with a weight ``[out, in]`` that is used once, as it lies in memory: to pack
+    it would cost more than the product gains. ``[..., in]`` to ``[..., out]``."""
+    made: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    return made
 
 
 class PackedLinear(nn.Linear):
@@ -82,21 +95,28 @@ class PackedLinear(nn.Linear):
             product an output is short and reads at less than half the rate of whole inputs that
             are scaled and summed (11 against 25 GB/s for 512 inputs and 3072 outputs); where
             inputs are many it is the other way round.
+        dtype: that is multiplied; what goes in and comes out is float32.
     """
 
-    def __init__(self, plain: nn.Linear, small_batches: bool) -> None:
+    def __init__(
+        self, plain: nn.Linear, small_batches: bool, dtype: torch.dtype = torch.float32
+    ) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = plain.in_features, plain.out_features
         self.weight, self.bias = plain.weight, plain.bias
         self.train(plain.training)
-        self._packed = PackedWeight(self.weight) if PackedWeight.is_possible() else None
+        self._packed = PackedWeight(self.weight, dtype) if PackedWeight.is_possible() else None
         if small_batches and self.out_features > _TOO_WIDE * self.in_features:
             self.weight.data = self.weight.data.t().contiguous().t()  # [out, in], strides (1, out)
 
-    def forward(self, x: Tensor, activation: Activation | None = None) -> Tensor:
-        """``[..., in]`` to ``[..., out]``."""
+    def forward(self, x: Tensor) -> Tensor:
+        """``[..., in]`` to ``[..., out]``, in the dtype of the weights."""
+        return self.activated(x, None).to(self.weight.dtype)
+
+    def activated(self, x: Tensor, activation: Activation | None) -> Tensor:
+        """``[..., in]`` to ``[..., out]`` through an activation, of the dtype of the product."""
         if self._packed is None or x.numel() <= _SMALL_BATCH * self.in_features:
-            return _activated(F.linear(x, self.weight, self.bias), activation)
+            return _activated(F.linear(x.to(self.weight.dtype), self.weight, self.bias), activation)
         return self._packed.product(x, self.bias, activation)
 
     def _apply(self, fn: Any, recurse: bool = True) -> PackedLinear:
@@ -132,14 +152,17 @@ def is_packable(weight: Tensor) -> bool:
     return weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
-def pack_linears(module: nn.Module, small_batches: bool = False) -> None:
+def pack_linears(
+    module: nn.Module, small_batches: bool = False, dtype: torch.dtype = torch.float32
+) -> None:
     """Pack every float32 linear layer below a module that is on the CPU, once and for all.
 
     Args:
         module: ready for inference; a module elsewhere, and layers of other dtypes, stay.
         small_batches: as `PackedLinear` has it.
+        dtype: that is multiplied.
     """
     for parent in module.modules():
         for name, layer in parent.named_children():
             if type(layer) is nn.Linear and is_packable(layer.weight):
-                setattr(parent, name, PackedLinear(layer, small_batches))
+                setattr(parent, name, PackedLinear(layer, small_batches, dtype))

@@ -9,6 +9,8 @@ import pytest
 from pipelines.config.job import JobConfig, make_job
 from pipelines.config.settings import SamplingOptions
 from pipelines.errors import UsageError
+from pipelines.executor.stages import provenance
+from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder
 from uniaudio2.config import GenerationConfig, ModelConfig
 
 GIVEN = {"task": "asr", "input": "in", "output": "out"}
@@ -175,3 +177,14 @@ def test_ids_come_from_one_place() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             make_job(GIVEN, sets=("manifest.id=content",) if "leave" in message else (), maps=maps)
+
+
+def test_a_precision_that_is_not_exact_is_part_of_a_job_and_of_its_rows() -> None:
+    exact = make_job(GIVEN)
+    assert "precision" not in exact.identity()  # as runs have it that knew no other
+    rounded = make_job(GIVEN, sets=("encode.precision=bfloat16", "decode.precision=bfloat16"))
+    assert rounded.spec.stages == ("load", "encode", "generate")
+    assert rounded.identity()["precision"] == {"encode": "bfloat16"}
+    model = load_config(model_folder("tiny"))
+    assert provenance(exact, model) == model_fingerprint(model)
+    assert provenance(rounded, model) == f"{model_fingerprint(model)} encode=bfloat16"

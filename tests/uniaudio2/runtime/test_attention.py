@@ -29,14 +29,19 @@ def test_blocks_give_what_torch_gives(
 ) -> None:
     monkeypatch.setattr(module, "_BLOCK_BYTES", block)
     monkeypatch.setattr(module, "_FEWEST_QUERIES", 1)
+    monkeypatch.setattr(module, "_SHORT", 1)
     query, key, value = heads()
     want = functional.scaled_dot_product_attention(query, key, value, scale=scale)
     with torch.no_grad():
         torch.testing.assert_close(attention(query, key, value, scale), want)
 
 
+@pytest.mark.parametrize("short", [1, FRAMES + 1])
 @pytest.mark.parametrize("grad", [False, True])
-def test_every_query_gates_the_bias_of_its_distances(grad: bool) -> None:
+def test_every_query_gates_the_bias_of_its_distances(
+    monkeypatch: pytest.MonkeyPatch, grad: bool, short: int
+) -> None:
+    monkeypatch.setattr(module, "_SHORT", short)
     query, key, value = heads()
     gate, bias = gated_bias()
     places = torch.arange(FRAMES)
@@ -54,7 +59,11 @@ def test_gradients_flow() -> None:
     assert bias.grad is not None
 
 
+@pytest.mark.parametrize("short", [1, FRAMES + 1])
 @pytest.mark.parametrize("grad", [False, True])
-def test_heads_are_joined_without_a_copy(grad: bool) -> None:
+def test_heads_are_joined_without_a_copy(
+    monkeypatch: pytest.MonkeyPatch, grad: bool, short: int
+) -> None:
+    monkeypatch.setattr(module, "_SHORT", short)
     with torch.set_grad_enabled(grad):
         assert attention(*heads()).transpose(1, 2).is_contiguous()
