@@ -158,9 +158,11 @@ def model(measured: Mapping[str, float], speed: float) -> dict[str, float]:
         "commit records, if one every 2 s and job": records,
         "commit records, GB in all": record_bytes / 1e9,
         "PUT requests a second": puts / run_s,
-        "other requests a second": others / run_s,
+        "other requests to OUTPUT a second": others / run_s,
+        "GET requests for audio a second, one a row": rows / run_s,
         "price of PUTs, $": puts * PUT_PRICE,
-        "price of the others, $": others * GET_PRICE,
+        "price of other requests to OUTPUT, $": others * GET_PRICE,
+        "price of GETs for audio, $": rows * GET_PRICE,
         "parts written, TB": part_bytes / 1e12,
         "parts written, MB a second": part_bytes / 1e6 / run_s,
         "parts after merging": merged,
@@ -189,10 +191,11 @@ def run(quick: bool) -> Mapping[str, float]:
     """Measure, and print both tables; returns the figures that were measured here."""
     del quick
     own = measure_parts() | measure_records()
-    measured = {name: latest(name) for name in TAKEN} | own
+    taken = {name: latest(name) for name in TAKEN}
+    measured = {name: float(f"{value:.4g}") for name, value in (taken | own).items()}
     print("| figure | value | command |\n|---|--:|---|")
     for name, value in measured.items():
-        print(f"| `{name}` | {value:.4g} | `python -m benchmarks {name.partition('.')[0]}` |")
+        print(f"| `{name}` | {value:g} | `python -m benchmarks {name.partition('.')[0]}` |")
     print(f"\n| | {' | '.join(SPEEDS)} |\n|---|{'--:|' * len(SPEEDS)}")
     for row in model_table(measured):
         print(f"| {' | '.join(row)} |")
