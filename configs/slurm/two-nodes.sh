@@ -24,6 +24,10 @@ on_node "${nodes[0]}" ray start --head --port="${address##*:}" --include-dashboa
 trap 'kill $(jobs -p) 2>/dev/null' EXIT
 for _ in {1..30}; do ray status --address="$address" >/dev/null 2>&1 && break; sleep 1; done
 for node in "${nodes[@]:1}"; do on_node "$node" ray start --address="$address" $ray & done
+# the run shares out what is there when it begins
+for _ in {1..60}; do
+    [ "$(ray status --address="$address" 2>/dev/null | grep -c ' node_')" -ge ${#nodes[@]} ] && break; sleep 1
+done
 
 # the signal before the time is up comes to this script alone: it is handed on, and the run hands over
 uniaudio2 run "$@" --address "$address" & driver=$!
