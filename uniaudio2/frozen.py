@@ -48,6 +48,8 @@ def explain(fault: ValidationError) -> str:
     for error in fault.errors(include_url=False):
         where = ".".join(str(part) for part in error["loc"])
         message = error["msg"].removeprefix("Value error, ")
+        if error["loc"]:  # rules name what they are about, which stands before them already
+            message = message.removeprefix(f"{error['loc'][-1]} ")
         if error["type"] not in ("value_error", "missing") and where:
             message = f"{_given(error['input'])} is not valid: {message[:1].lower()}{message[1:]}"
         problems.append(f"{shown(where)}: {message}" if where else message)
@@ -71,5 +73,5 @@ class Frozen(BaseModel):
             for key in data:
                 if key not in cls.model_fields:
                     hint = nearest(str(key), list(cls.model_fields))
-                    raise ValueError(f"unknown key {quoted(key)} in {cls.__name__}; {hint}")
+                    raise ValueError(f"unknown key {quoted(key)}; {hint}")
         return data

@@ -22,6 +22,7 @@ LOGIN = re.compile(
     rf"|(?:abfss?|az|wasbs?|hf)://(?={_HOST}:{_HOST}@))){_HOST}@",
     re.IGNORECASE,
 )
+_INSIDES = re.compile(r"\[(Errno|WinError) -?\d+\] |\bValue error, ")
 _QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s?'\"<>]+)\?[^\s'\"<>]*")
 
 
@@ -67,6 +68,12 @@ def without_secrets(text: str) -> str:
     if "://" not in text:
         return text
     return _QUERY.sub(r"\1?…", LOGIN.sub(r"\1…@", text))
+
+
+def plain_words(text: str) -> str:
+    """A message without what libraries put into theirs for programmers: numbers of system errors,
+    and the name of pydantic's own error."""
+    return _INSIDES.sub("", text)
 
 
 def _is_printable(letter: str) -> bool:

@@ -14,9 +14,10 @@ import soundfile
 import torch
 from torch import Tensor
 
+from uniaudio2.audio.limits import MAX_DURATION_S
 from uniaudio2.audio.mixing import Channel
 from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample, resampled
-from uniaudio2.audio.stream import MAX_DURATION_S, AudioStream, finite
+from uniaudio2.audio.stream import AudioStream, finite
 from uniaudio2.errors import BadRow
 
 AT_ONCE_S = 60.0  # longer waves are resampled in pieces, the file's samples are not kept

@@ -15,13 +15,12 @@ from uniaudio2.audio.channel_files import ChannelFile, ChannelFiles
 from uniaudio2.audio.containers.stored import Undecodable
 from uniaudio2.audio.decoders.block import Block, Decoder
 from uniaudio2.audio.decoders.opening import open_decoder
+from uniaudio2.audio.limits import MAX_DURATION_S
 from uniaudio2.audio.mixing import Channel, Downmix
 from uniaudio2.audio.resampling import SAMPLE_RATE, resampled, unified
 from uniaudio2.audio.sniff import HEAD_BYTES, looks_like
 from uniaudio2.errors import BadRow
 
-MAX_DURATION_S = 3600.0
-LONGEST_STREAM_S = 86_400.0
 PADDED = "padded"
 SHORT_S = 0.1  # manifests round their times, and codecs pad
 

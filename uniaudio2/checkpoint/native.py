@@ -7,24 +7,21 @@ The quantizers belong to both encoder and decoder and are stored once. A configu
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from uniaudio2.checkpoint.layout import is_published
+from uniaudio2.checkpoint.folders import fingerprint
 from uniaudio2.checkpoint.rules import load_exactly
 from uniaudio2.config import ModelConfig
-from uniaudio2.frozen import nearest
 from uniaudio2.seeds import row_seed
 
-BUNDLED = Path(__file__).parents[1] / "models"
-DEFAULT_MODEL = "nano"
 QUANTIZERS = "quantizers"
 SHARED_PREFIX = QUANTIZERS + "."
 SHARD_BYTES = 2 * 10**9
@@ -42,45 +39,24 @@ _DRAWS: tuple[tuple[str, float, float | None], ...] = (
 )
 
 
-def bundled_models() -> list[str]:
-    """List the models that come with the package."""
-    return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
-
-
-def model_folder(source: str) -> Path:
-    """Find the folder of a bundled model or of a path.
-
-    Raises:
-        ValueError: neither, and the message names the bundled ones; or a published folder, which
-            is to be converted first.
-    """
-    if source in bundled_models():
-        return BUNDLED / source
-    folder = Path(source)
-    if is_published(folder):
-        raise ValueError(
-            f"model {source!r} is a published checkpoint folder; models are loaded from our own "
-            f"format: run `uniaudio2 convert {source} TARGET` once and use TARGET"
-        )
-    if (folder / "config.json").is_file():
-        return folder
-    raise ValueError(
-        f"model {source!r} is neither bundled nor a folder with config.json; "
-        + nearest(source, bundled_models())
-    )
-
-
-def load_config(folder: Path) -> ModelConfig:
-    """Read and check ``config.json``.
-
-    Raises:
-        ValueError: a key is unknown or a number does not fit.
-    """
-    return ModelConfig.model_validate_json((folder / "config.json").read_text())
-
-
 def _qualified(name: str, component: str) -> str:
     return name if name.startswith(SHARED_PREFIX) else f"{component}.{name}"
+
+
+class _WithoutInitialValues(TorchFunctionMode):
+    """Modules are built without their first values, which nothing would ever read: on the meta
+    device, where there is nothing to fill, torch imports its compiler (a second) to draw them."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def load_component(
@@ -101,7 +77,7 @@ def load_component(
     Raises:
         ValueError: the files hold too few or too many tensors for the configuration.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutInitialValues():
         module = build()
     if config.seed is not None:
         module.to_empty(device="cpu")
@@ -231,24 +207,3 @@ def _ready(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     """Copy a tensor: safetensors refuses tensors that share memory, as mapped ones do."""
     kept = dtype if dtype and tensor.is_floating_point() else tensor.dtype
     return tensor.detach().to("cpu", kept, copy=True, memory_format=torch.contiguous_format)
-
-
-def model_fingerprint(config: ModelConfig) -> str:
-    """Return the stored fingerprint; of a model drawn from a seed, that of its configuration."""
-    return config.fingerprint or fingerprint(config, {})
-
-
-def fingerprint(config: ModelConfig, digests: Mapping[str, str]) -> str:
-    """Hash the configuration and the weights' contents, e.g. ``nano-1f2e3d4c5b6a``.
-
-    Args:
-        config: the configuration; the fingerprint in it does not count.
-        digests: by file name, the hash of its tensors.
-    """
-    # left out where it says nothing, as older models were hashed without it
-    silent = {"fingerprint"} if config.codec_only else {"fingerprint", "codec_only"}
-    facts = config.model_dump(mode="json", exclude=silent)
-    whole = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=6)
-    for file in sorted(digests):
-        whole.update(f"{file}:{digests[file]}".encode())
-    return f"{config.name}-{whole.hexdigest()}"

@@ -54,8 +54,8 @@ class CodecEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.features = FrozenEncoders(config)
-        whisper_dim = self.features.whisper.config.d_model
-        wavlm_dim = self.features.wavlm.config.hidden_size
+        whisper_dim = self.features.whisper_dim
+        wavlm_dim = self.features.wavlm_dim
         self.thinking = ReasoningBranch(config, whisper_dim, config.music.dim)
         self.branches = Branches(config, whisper_dim, wavlm_dim, config.music.dim)
         self.quantizers = Quantizers(config)

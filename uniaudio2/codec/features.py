@@ -9,9 +9,10 @@ import torch
 import torchaudio.transforms
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import WavLMConfig, WavLMModel, WhisperConfig
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from uniaudio2.codec.encoders.settings import WavLMSettings, WhisperSettings
+from uniaudio2.codec.encoders.wavlm import WavLM
+from uniaudio2.codec.encoders.whisper import WhisperEncoder
 from uniaudio2.codec.mel import WHISPER_HOP, WHISPER_RATE, whisper_log_mel
 from uniaudio2.codec.music import MusicFM
 from uniaudio2.codec.stock_layers import whisper_layer
@@ -66,29 +67,19 @@ def to_16k(wave: Tensor, rate: int) -> Tensor:
     return resampled
 
 
-def stock_whisper_config(config: CodecConfig) -> WhisperConfig:
-    """Whisper's stock configuration with positions for one segment."""
-    return WhisperConfig(**{**config.whisper, "max_source_positions": 2 * config.segment_frames})
-
-
-def stock_wavlm_config(config: CodecConfig) -> WavLMConfig:
-    """WavLM's stock configuration, cut after the last hidden state in use, masking off.
+def wavlm_depth(config: CodecConfig, settings: WavLMSettings) -> int:
+    """WavLM's layers up to the last hidden state in use.
 
     Raises:
         ValueError: `wavlm_layers` names a hidden state that the model does not have.
     """
-    stock = WavLMConfig(**config.wavlm)
     depth = max(config.wavlm_layers)
-    if depth > stock.num_hidden_layers:
+    if depth > settings.num_hidden_layers:
         raise ValueError(
             f"wavlm_layers {config.wavlm_layers} must not exceed WavLM's "
-            f"{stock.num_hidden_layers} layers; lower it or set num_hidden_layers"
+            f"{settings.num_hidden_layers} layers; lower it or set num_hidden_layers"
         )
-    stock.num_hidden_layers = depth
-    stock.layerdrop = 0.0  # in training too, every hidden state in use must exist
-    stock.apply_spec_augment = False
-    stock.mask_time_prob = stock.mask_feature_prob = 0.0
-    return stock
+    return depth
 
 
 class FrozenEncoders(nn.Module):
@@ -101,8 +92,11 @@ class FrozenEncoders(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.whisper = WhisperEncoder(stock_whisper_config(config))
-        self.wavlm = WavLMModel(stock_wavlm_config(config))
+        whisper, wavlm = WhisperSettings(**config.whisper), WavLMSettings(**config.wavlm)
+        self.mel_bins = whisper.num_mel_bins
+        self.whisper_dim, self.wavlm_dim = whisper.d_model, wavlm.hidden_size
+        self.whisper = WhisperEncoder(whisper, 2 * config.segment_frames)
+        self.wavlm = WavLM(wavlm, wavlm_depth(config, wavlm))
         self.music = MusicFM(config.music, config.sample_rate)
         self.precision: Precision = EXACT
 
@@ -131,12 +125,10 @@ class FrozenEncoders(nn.Module):
         """
         wanted = 4 * frames * WHISPER_HOP
         fitted = functional.pad(wave_16k, (0, wanted - wave_16k.shape[-1]))  # negative: cut
-        return whisper_log_mel(fitted, self.whisper.config.num_mel_bins)
+        return whisper_log_mel(fitted, self.mel_bins)
 
     def whisper_states(self, mel: Tensor) -> Tensor:
         """Compute the encoder's last hidden state, of mels that may be shorter than a segment.
-
-        The stock forward refuses those; its layers do not mind.
 
         Args:
             mel: ``[B, mel bands, 4 T]`` float32.

@@ -7,16 +7,18 @@ dict.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
+import numpy as np
 import torch
 import torchaudio.functional
 from torch import Tensor
 from torch.nn import functional
-from transformers.audio_utils import mel_filter_bank
 
 WHISPER_RATE = 16_000
 WHISPER_HOP = 160
 _WHISPER_FFT = 400
+_LINEAR_MELS, _LINEAR_HERTZ = 15.0, 200.0 / 3.0  # of Slaney's scale, up to 1 kHz
 _WHISPER_DYNAMIC_RANGE = 8.0  # decades below the loudest value of a clip that are kept
 
 MUSIC_HOP = 240
@@ -26,18 +28,26 @@ _SMALLEST_POWER = 1e-10
 _FRAMES_AT_ONCE = 128  # whose spectra stay in a CPU's cache
 
 
+def _slaney_hertz(mels: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, Any]:
+    """Slaney's scale undone: linear up to 15 mels (1 kHz), a factor of 6.4 for each 27 above."""
+    return np.where(
+        mels < _LINEAR_MELS,
+        mels * _LINEAR_HERTZ,
+        _LINEAR_MELS * _LINEAR_HERTZ * np.exp(np.log(6.4) / 27.0 * (mels - _LINEAR_MELS)),
+    )
+
+
 @lru_cache(maxsize=8)
 def _whisper_filters(bins: int, device: torch.device) -> Tensor:
     """Slaney-scaled and slaney-normalised filters ``[bins, n_fft / 2 + 1]`` up to Nyquist."""
-    filters = mel_filter_bank(
-        num_frequency_bins=_WHISPER_FFT // 2 + 1,
-        num_mel_filters=bins,
-        min_frequency=0.0,
-        max_frequency=WHISPER_RATE / 2,
-        sampling_rate=WHISPER_RATE,
-        norm="slaney",
-        mel_scale="slaney",
-    )
+    linear_hertz = _LINEAR_MELS * _LINEAR_HERTZ
+    top = _LINEAR_MELS + np.log(WHISPER_RATE / 2 / linear_hertz) * (27.0 / np.log(6.4))
+    edges = _slaney_hertz(np.linspace(0.0, top, bins + 2))  # of triangles, and their peaks
+    at = np.linspace(0.0, WHISPER_RATE // 2, _WHISPER_FFT // 2 + 1)
+    slopes = edges[None, :] - at[:, None]  # [n_fft / 2 + 1, bins + 2]
+    widths = np.diff(edges)
+    rising, falling = -slopes[:, :-2] / widths[:-1], slopes[:, 2:] / widths[1:]
+    filters = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (edges[2:] - edges[:-2]))
     return torch.as_tensor(filters, dtype=torch.float32, device=device).T
 
 

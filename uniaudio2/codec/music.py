@@ -9,11 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import Wav2Vec2ConformerConfig
-from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import (
-    Wav2Vec2ConformerEncoderLayer,
-)
 
+from uniaudio2.codec.encoders.conformer import ConformerLayer
 from uniaudio2.codec.mel import MUSIC_HOP, music_mel_db
 from uniaudio2.codec.rotary import rotary_table
 from uniaudio2.codec.stock_layers import conformer_layer
@@ -124,20 +121,14 @@ class MusicFM(nn.Module):
                 f"hidden state {depth} of MusicFM must be below its {config.layers} layers; "
                 "lower acoustic_layer or semantic_layer"
             )
-        stock = Wav2Vec2ConformerConfig(
-            hidden_size=config.dim,
-            num_attention_heads=config.heads,
-            intermediate_size=config.mlp_dim,
-            conv_depthwise_kernel_size=config.conv_kernel,
-            hidden_act="swish",
-            position_embeddings_type="rotary",
-            attn_implementation="sdpa",
-        )
         self.mel_bins = config.mel_bins
         self.sample_rate = sample_rate
         self.head_dim = config.dim // config.heads
         self.front_end = FrontEnd(config)
-        self.layers = nn.ModuleList(Wav2Vec2ConformerEncoderLayer(stock) for _ in range(depth))
+        self.layers = nn.ModuleList(
+            ConformerLayer(config.dim, config.heads, config.mlp_dim, config.conv_kernel)
+            for _ in range(depth)
+        )
 
     def mel_db(self, wave: Tensor) -> Tensor:
         """Compute the dB mel ``[B, bins, 4 T]`` of the whole 25 Hz frames of ``[B, N]``."""

@@ -107,7 +107,8 @@ class ResidualVQ(nn.Module):
         super().__init__()
         self.project_in = nn.Linear(dim, config.dim)
         self.codebooks = nn.ParameterList(
-            nn.Parameter(torch.randn(config.size, config.dim)) for _ in range(config.levels)
+            nn.init.normal_(nn.Parameter(torch.empty(config.size, config.dim)))
+            for _ in range(config.levels)
         )
         self.project_out = nn.Linear(config.dim, dim)
         self._ready: list[Codebook] | None = None

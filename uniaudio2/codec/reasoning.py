@@ -79,7 +79,8 @@ class ReasoningBranch(nn.Module):
         self.interval = config.query_interval
         self.down = nn.Conv1d(whisper_dim, whisper_dim, _WHISPER_STRIDE, stride=_WHISPER_STRIDE)
         self.merge_linear = nn.Linear(whisper_dim + music_dim, config.dim)
-        self.query_token = nn.Parameter(torch.randn(1, config.dim))
+        self.query_token = nn.Parameter(torch.empty(1, config.dim))
+        nn.init.normal_(self.query_token)
         self.blocks = nn.ModuleList(
             ReasoningBlock(config.dim, config.query_head_dim) for _ in range(config.query_layers)
         )

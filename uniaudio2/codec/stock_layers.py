@@ -1,8 +1,8 @@
-"""Layers of stock Whisper and conformer encoders, computed without what inference does not need.
+"""Layers of Whisper and conformer encoders, computed without what inference does not need.
 
-The parameters are those of the stock modules. Attention goes through `attention`, convolutions
-leave channels side by side, batch norms are part of the convolution before them; the numbers are
-those of the stock forward up to rounding. With gradients the stock forward runs.
+The parameters are those of the modules in `encoders`. Attention goes through `attention`,
+convolutions leave channels side by side, batch norms are part of the convolution before them; the
+numbers are those of their own forward up to rounding, which runs with gradients.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.activations import GELUActivation, SiLUActivation
 
 from uniaudio2.codec.rotary import rotate
 from uniaudio2.runtime.attention import attention
@@ -23,7 +22,7 @@ from uniaudio2.runtime.packed_linear import linear
 def whisper_layer(stock: Any, states: Tensor) -> Tensor:
     """Run a layer of Whisper's encoder: ``[B, T, dim]`` to the same shape."""
     if torch.is_grad_enabled():
-        changed: Tensor = stock(states, None)
+        changed: Tensor = stock(states)
         return changed
     own = stock.self_attn
     normed = stock.self_attn_layer_norm(states)
@@ -50,7 +49,7 @@ def conformer_layer(stock: Any, states: Tensor, table: Tensor) -> Tensor:
         ``[B, T, dim]``.
     """
     if torch.is_grad_enabled():
-        changed: Tensor = stock(states, relative_position_embeddings=table[:, :, None, None])
+        changed: Tensor = stock(states, table[:, :, None, None])
         return changed
     states = states.add(feed_forward(stock.ffn1, stock.ffn1_layer_norm(states)), alpha=0.5)
     states.add_(_rotary_attention(stock.self_attn, stock.self_attn_layer_norm(states), table))
@@ -61,17 +60,17 @@ def conformer_layer(stock: Any, states: Tensor, table: Tensor) -> Tensor:
 
 
 def feed_forward(stock: Any, states: Tensor) -> Tensor:
-    """Run two stock linear layers with an activation between: ``[B, T, dim]`` to the same."""
+    """Run two linear layers with an activation between: ``[B, T, dim]`` to the same."""
     inner = activated(stock.intermediate_dense, stock.intermediate_act_fn, states)
     made: Tensor = stock.output_dense(inner)
     return made
 
 
 def activated(layer: nn.Module, activation: nn.Module, states: Tensor) -> Tensor:
-    """Apply a linear layer and a stock activation, in one pass where oneDNN knows it."""
-    if isinstance(activation, GELUActivation):
+    """Apply a linear layer and an activation, in one pass where oneDNN knows it."""
+    if isinstance(activation, nn.GELU):
         return linear(layer, states, "gelu")
-    if isinstance(activation, nn.SiLU | SiLUActivation):
+    if isinstance(activation, nn.SiLU):
         return linear(layer, states, "silu")
     made: Tensor = activation(layer(states))
     return made

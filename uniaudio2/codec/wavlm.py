@@ -1,6 +1,6 @@
-"""WavLM's hidden states, from the stock model's weights by arithmetic that fits a cache.
+"""WavLM's hidden states, from the model's weights by arithmetic that fits a cache.
 
-The stock forward makes the scores of all heads at once, thrice, and the maps of its convolutions at
+Its own forward makes the scores of all heads at once, thrice, and the maps of its convolutions at
 the rate of samples for a whole segment. Here the convolutions run over short spans of the wave and
 attention over blocks; the numbers are the same up to rounding.
 """
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import WavLMModel
 
+from uniaudio2.codec.encoders.wavlm import WavLM
 from uniaudio2.codec.stock_layers import feed_forward
 from uniaudio2.runtime.attention import attention
 from uniaudio2.runtime.frame_conv import frame_conv
@@ -23,12 +23,12 @@ _SPAN_FRAMES = 100  # that the convolutions make at once on a CPU
 
 
 def wavlm_average(
-    model: WavLMModel, wave: Tensor, layers: Sequence[int], dtype: torch.dtype = torch.float32
+    model: WavLM, wave: Tensor, layers: Sequence[int], dtype: torch.dtype = torch.float32
 ) -> Tensor:
     """Average hidden states.
 
     Args:
-        model: stock, with as many layers as the deepest of the states needs.
+        model: with as many layers as the deepest of the states needs.
         wave: ``[B, N]`` float32 at 16 kHz, not normalised.
         layers: which hidden states; 0 is what the first layer reads.
         dtype: that the convolutions multiply; linear layers multiply what they are packed in.
@@ -36,8 +36,8 @@ def wavlm_average(
     Returns:
         ``[B, T, dim]`` float32, a frame for every 320 samples.
     """
-    if torch.is_grad_enabled() or model.config.do_stable_layer_norm:
-        hidden = model(wave, output_hidden_states=True).hidden_states
+    if torch.is_grad_enabled():
+        hidden = model(wave)
         return torch.stack([hidden[layer] for layer in layers]).mean(dim=0)
     total = None
     for number, states in enumerate(_hidden_states(model, wave, dtype)):
@@ -48,11 +48,11 @@ def wavlm_average(
     return total.div_(len(layers))
 
 
-def _hidden_states(model: WavLMModel, wave: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
+def _hidden_states(model: WavLM, wave: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
     """Each ``[B, T, dim]``: what the first layer reads, then what every layer makes of it."""
-    encoder = model.encoder
+    encoder: Any = model.encoder  # a list of layers has no types
     heard = torch.stack([_frames(model.feature_extractor, one, dtype) for one in wave])
-    states = model.feature_projection(heard)[0]
+    states = model.feature_projection(heard)
     states = encoder.layer_norm(states + _positions(encoder.pos_conv_embed, states))
     yield states
     bias = _distance_bias(encoder.layers[0].attention, states.shape[1])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from uniaudio2.checkpoint.native import DEFAULT_MODEL, load_component, load_config, model_folder
+from uniaudio2.checkpoint.folders import DEFAULT_MODEL, load_config, model_folder
+from uniaudio2.checkpoint.native import load_component
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.deprecation import renamed_argument
 from uniaudio2.runtime.precision import EXACT, Precision, check_precision

@@ -104,7 +104,8 @@ class FlowBlock(nn.Module):
         super().__init__()
         dim = config.dim
         self.heads = config.heads
-        self.table = nn.Parameter(torch.randn(6, dim) / dim**0.5)
+        self.table = nn.Parameter(torch.empty(6, dim))
+        nn.init.normal_(self.table, std=dim**-0.5)
         self.query = nn.Linear(dim, dim)
         self.key = nn.Linear(dim, dim)
         self.value = nn.Linear(dim, dim)
@@ -147,7 +148,8 @@ class FlowTransformer(nn.Module):
         self.time_out = nn.Linear(config.dim, config.dim)
         self.modulation = nn.Linear(config.dim, 6 * config.dim)
         self.blocks = nn.ModuleList(FlowBlock(config) for _ in range(config.layers))
-        self.table = nn.Parameter(torch.randn(2, config.dim) / config.dim**0.5)
+        self.table = nn.Parameter(torch.empty(2, config.dim))
+        nn.init.normal_(self.table, std=config.dim**-0.5)
         self.proj_out = Projection(config.dim, latent)
 
     def times(self, times: Tensor) -> FlowTimes:

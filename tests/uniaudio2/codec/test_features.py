@@ -5,12 +5,12 @@ import torch
 from transformers import WavLMConfig, WavLMModel
 
 from tests.uniaudio2.codec.small import CONFIG, noise, small_encoder
+from uniaudio2.codec.encoders.settings import WavLMSettings
 from uniaudio2.codec.features import (
     FrozenEncoders,
     concat_frames,
-    stock_wavlm_config,
-    stock_whisper_config,
     to_16k,
+    wavlm_depth,
 )
 
 
@@ -75,14 +75,12 @@ def test_joining_cuts_to_the_shortest() -> None:
     assert joined[0, 0].tolist() == [0, 0, 1, 1, 1]
 
 
-def test_stock_configurations_follow_the_codec_s() -> None:
-    assert stock_whisper_config(CONFIG).max_source_positions == 2 * CONFIG.segment_frames
-    stock = stock_wavlm_config(CONFIG)
-    assert stock.num_hidden_layers == 3
-    assert stock.mask_time_prob == 0.0
+def test_no_more_is_built_than_is_used(frozen: FrozenEncoders) -> None:
+    assert len(frozen.wavlm.encoder.layers) == max(CONFIG.wavlm_layers) == 3
+    assert frozen.whisper.embed_positions.num_embeddings == 2 * CONFIG.segment_frames
 
 
 def test_a_hidden_state_that_does_not_exist_is_refused() -> None:
     config = CONFIG.model_copy(update={"wavlm_layers": (1, 5)})
     with pytest.raises(ValueError, match=r"\(1, 5\).*4 layers; lower"):
-        stock_wavlm_config(config)
+        wavlm_depth(config, WavLMSettings(**config.wavlm))

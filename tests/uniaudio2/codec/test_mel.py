@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 import torchaudio.transforms
 from transformers import WhisperFeatureExtractor
+from transformers.audio_utils import mel_filter_bank
 
 from tests.uniaudio2.codec.small import noise
-from uniaudio2.codec.mel import music_mel_db, whisper_log_mel
+from uniaudio2.codec.mel import _whisper_filters, music_mel_db, whisper_log_mel
 
 
 def test_whisper_mel_equals_the_stock_feature_extractor() -> None:
@@ -16,6 +18,16 @@ def test_whisper_mel_equals_the_stock_feature_extractor() -> None:
     torch.testing.assert_close(
         whisper_log_mel(waves, 80), want["input_features"], atol=1e-5, rtol=0
     )
+
+
+@pytest.mark.parametrize("bins", [20, 80, 128])
+def test_whisper_filters_are_the_library_s_bit_for_bit(bins: int) -> None:
+    want = mel_filter_bank(
+        num_frequency_bins=201, num_mel_filters=bins, min_frequency=0.0, max_frequency=8000.0,
+        sampling_rate=16_000, norm="slaney", mel_scale="slaney",
+    )  # fmt: skip
+    got = _whisper_filters(bins, torch.device("cpu"))
+    assert torch.equal(got.T, torch.as_tensor(want, dtype=torch.float32))
 
 
 def test_whisper_floor_is_each_clip_s_own() -> None:

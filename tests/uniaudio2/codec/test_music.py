@@ -97,6 +97,6 @@ def test_layers_for_inference_give_what_stock_ones_give() -> None:
     model = small_encoder().features.music
     layer, states = model.layers[0], torch.randn(2, 9, MUSIC.dim)
     table = rotary_table(9, model.head_dim, states.device)
-    want = layer(states, relative_position_embeddings=table[:, :, None, None]).detach()
+    want = layer(states, table[:, :, None, None]).detach()
     with torch.no_grad():
         torch.testing.assert_close(conformer_layer(layer, states, table), want)

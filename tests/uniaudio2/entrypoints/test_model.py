@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from tests.conftest import tone
 from uniaudio2 import UniAudio2
-from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder, save_model
+from uniaudio2.checkpoint.folders import load_config, model_fingerprint, model_folder
+from uniaudio2.checkpoint.native import save_model
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.tasks.table import get_task
 

@@ -37,15 +37,18 @@ def test_inputs_and_stages_follow_from_the_prompt() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("promt: []\noutput: text", "unknown key 'promt' in TaskSpec; did you mean 'prompt'"),
-        ("prompt: [{kind: audi, column: audio}]\noutput: text", "kind 'audi'.*'audio'"),
-        ("prompt: [{kind: text, colum: a}]\noutput: text", "'colum' in PromptItem.*'column'"),
+        ("promt: []\noutput: text", "unknown key 'promt'; did you mean 'prompt'"),
+        ("prompt: [{kind: audi, column: audio}]\noutput: text", "kind: 'audi'.*'audio'"),
+        (
+            "prompt: [{kind: text, colum: a}]\noutput: text",
+            "prompt.0: unknown key 'colum'.*'column'",
+        ),
         ("prompt: [{kind: text}]\noutput: text", "neither column and text; give one"),
         ("prompt: [{kind: text, column: a, text: b}]\noutput: text", "both column and text"),
         ("prompt: [{kind: audio, text: b}]\noutput: text", "for items of kind 'text'"),
         ("prompt: [{kind: audio, column: voice}]\noutput: text", "from voice; call one of them"),
         ("prompt: [{kind: text, column: instruction}]\noutput: text", "another name"),
-        (AUDIO + "output: txt", "output 'txt' is unknown; did you mean 'text'"),
+        (AUDIO + "output: txt", "output: 'txt' is unknown; did you mean 'text'"),
         (AUDIO, "output: Field required"),
         (AUDIO + "output: audio\nanswer: [reason]", "holds no sound"),
         (AUDIO + "output: codes\nanswer: [recon, reason]", "must be"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.uniaudio2.training.clips import some_sounds
-from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.checkpoint.folders import load_config, model_folder
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.training.data.corpus import Clip, Corpus, Group
 from uniaudio2.training.evaluate import Evaluation

@@ -95,7 +95,7 @@ class CodecTrainer(nn.Module):
         self.reason_head = SymbolHead(config.dim, _PER_QUERY, reach=1)
         self.phone_head = SymbolHead(config.dim, 1, reach=3)
         self.analysis = BandAnalysis(model.scalar)
-        bands = self.encoder.features.whisper.config.num_mel_bins
+        bands = self.encoder.features.mel_bins
         self.sizes = (_MELS_PER_CODE * bands, FRAMES_PER_CODE * model.scalar.latent_hidden_dim)
         self.spectra = nn.Sequential(
             nn.Conv1d(config.dim, _WIDTH, 3, padding=1),

@@ -28,8 +28,8 @@ from tests.uniaudio2.checkpoint.published_folder import (
 )
 from uniaudio2 import UniAudio2
 from uniaudio2.checkpoint import native
+from uniaudio2.checkpoint.folders import load_config
 from uniaudio2.checkpoint.layout import describe_files, files_of, is_published
-from uniaudio2.checkpoint.native import load_config
 from uniaudio2.checkpoint.published.convert import convert_published
 from uniaudio2.checkpoint.published.weights import read_codec
 from uniaudio2.config import CODEBOOKS

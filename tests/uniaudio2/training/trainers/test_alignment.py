@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.uniaudio2.training.clips import encoded_clips
-from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.checkpoint.folders import load_config, model_folder
 from uniaudio2.training.recipe import NANO
 from uniaudio2.training.trainers.alignment import align, best_path
 from uniaudio2.training.trainers.codec import CodecTrainer

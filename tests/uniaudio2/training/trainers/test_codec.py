@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.checkpoint.folders import load_config, model_folder
 from uniaudio2.codec.reasoning import ReasoningBranch
 from uniaudio2.training.data.augment import PackedSegment
 from uniaudio2.training.recipe import NANO

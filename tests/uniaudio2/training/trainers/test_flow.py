@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.checkpoint.folders import load_config, model_folder
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.training.trainers.flow import Window, flow_losses, new_decoder
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from tests.uniaudio2.training.clips import encoded_clips
-from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.checkpoint.folders import load_config, model_folder
 from uniaudio2.lm.tokenizer import TextTokenizer
 from uniaudio2.tokens.grid import TEXT_COLUMN, Prompt
 from uniaudio2.training.data.domain import SYMBOLS
