@@ -22,7 +22,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.batch.schema import SPAN_TEXTS_TYPE, SPANS
+from actors.batch.names import SPANS
+from actors.batch.schema import SPAN_TEXTS_TYPE
 from pipelines import JobConfig, run_job
 from pipelines.executor.stages import Stages, make_stages
 from pipelines.planning.pool_sizing import Allocation

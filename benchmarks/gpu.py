@@ -22,7 +22,7 @@ from benchmarks.lm import bench_lm, seconds_per_step, step_bytes
 from benchmarks.machine import copy_bandwidth, flops, gemm_rate, seconds
 from benchmarks.pipeline import timed_run
 from pipelines import JobConfig
-from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.checkpoint.folders import load_config, model_folder
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.config import (
     RECON_RATE_HZ,

@@ -34,7 +34,7 @@ from pipelines.jobs.driver import StageFactory
 from pipelines.planning.plan import make_plan
 from pipelines.planning.pool_sizing import Allocation, fit_pools
 from pipelines.run_state.commit_log import CommitLog
-from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.checkpoint.folders import load_config, model_folder
 from uniaudio2.config import ModelConfig
 
 _ROWS, _UNIT_ROWS = 3072, 32  # so many a unit is what a manifest of this size gets by itself

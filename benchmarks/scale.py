@@ -17,11 +17,11 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from actors.batch.receipt import Receipt
+from actors.batch.receipt import Receipt, file_mark
 from actors.batch.schema import CODES_TYPE
 from actors.batch.stage_times import StageTime
 from actors.stages.merge import merge_parts
-from actors.stages.part_file import file_mark, parquet_bytes
+from actors.stages.part_file import parquet_bytes
 from actors.storage.object_store import Storage
 from benchmarks.record import RESULTS
 from pipelines.jobs.committer import record_of

@@ -10,7 +10,7 @@ import errno
 
 from actors.batch.receipt import Fault
 from pipelines.errors import GOES_ON, NOTHING_DONE, STAYS, Cause, RunFailed
-from uniaudio2.shown import MESSAGE_CHARACTERS, shown
+from uniaudio2.shown import MESSAGE_CHARACTERS, plain_words, shown
 
 INTERRUPTED = Cause(
     "interrupted", "interrupted", "Ctrl-C, or SIGTERM of a batch system", "", GOES_ON
@@ -179,7 +179,7 @@ def is_of_machine(fault: OSError) -> bool:
 
 def reason(fault: BaseException) -> str:
     """An exception in one line, its class named where the text alone says little."""
-    text = " ".join(str(fault).split())
+    text = plain_words(" ".join(str(fault).split()))
     if isinstance(fault, OSError) and fault.strerror:
         return text
     return f"{type(fault).__name__}: {text}" if text else type(fault).__name__

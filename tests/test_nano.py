@@ -12,7 +12,8 @@ import torch
 
 from pipelines.cli.demo import EXAMPLES
 from uniaudio2.audio.files import decode_audio
-from uniaudio2.checkpoint.native import BUNDLED, load_config, model_folder, save_model
+from uniaudio2.checkpoint.folders import BUNDLED, load_config, model_folder
+from uniaudio2.checkpoint.native import save_model
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.tasks.table import get_task

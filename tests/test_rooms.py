@@ -20,6 +20,7 @@ ORDER = (
     "uniaudio2.audio.decoders",
     "uniaudio2.audio",
     "uniaudio2.runtime",
+    "uniaudio2.codec.encoders",
     "uniaudio2.codec",
     "uniaudio2.flow",
     "uniaudio2.lm",
@@ -50,6 +51,7 @@ ORDER = (
     "pipelines.executor.nodes",
     "pipelines.executor.network",
     "pipelines.executor",
+    "pipelines.executor.process",
     "pipelines.run_state",
     "pipelines.progress",
     "pipelines.report",
@@ -58,12 +60,15 @@ ORDER = (
     "pipelines.jobs",
     "pipelines.job_server",
     "pipelines.cli.checks",
+    "pipelines.cli.views",
     "pipelines.cli",
 )
 # packages whose `__init__` re-exports, for users, what stands above it; our own code does without
 REEXPORTS = {"uniaudio2", "pipelines"}
 # tests of several modules at once
 OF_SEVERAL = {
+    "tests/uniaudio2/entrypoints/test_imports.py": "what parts of the model import",
+    "tests/pipelines/cli/test_imports.py": "what commands have imported when they answer",
     "tests/uniaudio2/test_devices.py": "every part of the model on a device without numbers",
     "tests/uniaudio2/lm/engine/test_engine_cuda_graphs.py": "the engine with captured steps",
     "tests/pipelines/manifest/formats/test_damage.py": "every reader on damaged files",

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from actors.batch.names import AUDIO_COLUMNS, MOST_CHANNELS, RATE_COLUMNS
 from actors.batch.sample_arrays import encoded_samples
-from actors.batch.schema import AUDIO_COLUMNS, MOST_CHANNELS, RATE_COLUMNS
 from uniaudio2.audio.embedded import is_embedded
 from uniaudio2.errors import BadRow
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from actors.batch.channel_rows import asked_of
-from actors.batch.schema import ERROR_COLUMNS, ERROR_KIND, ERROR_MESSAGE, ERROR_STAGE, ID, INPUT
+from actors.batch.names import ERROR_COLUMNS, ERROR_KIND, ERROR_MESSAGE, ERROR_STAGE, ID, INPUT
 from actors.batch.unit import UnitSpec, row_ids
 from actors.columnar.cells import shown_rows, shown_value
 from actors.columnar.value_bounds import TOO_LARGE

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.batch.schema import DONE, FINGERPRINT, PLACE, ROW, SOURCE, UNIT
+from actors.batch.names import DONE, FINGERPRINT, FOLDER, PLACE, ROW, SOURCE, UNIT
 from actors.batch.unit import to_stream
 from actors.storage.object_store import Storage
 
-FOLDER = "_tokens"
 STAGE_ORDER = ("encode", "generate", "decode")
 
 

@@ -6,20 +6,27 @@ they are these types and nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pyarrow as pa
-
-from actors.batch.schema import FAULT, RECEIPT, STAGE_TIMES
+from actors.batch.names import FAULT, RECEIPT, STAGE_TIMES
 from actors.batch.stage_times import StageTime, times_from_json
+
+if TYPE_CHECKING:  # who only counts what is committed starts without Arrow
+    import pyarrow as pa
 
 FileMark = list[int | str]  # size in bytes, and a hash of the contents
 # what ended a call: the stage raised, memory ran out, storage took no results, the machine that had
 # them could not hand them over, or the node that it was to be made on does not fit the run
 FaultKind = Literal["fault", "out_of_memory", "storage", "machine", "node"]
+
+
+def file_mark(data: bytes) -> FileMark:
+    """Size and hash of an object's contents, for the commit record."""
+    return [len(data), hashlib.blake2b(data, digest_size=16).hexdigest()]
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ class Receipt:
 
     def to_table(self) -> pa.Table:
         """One row, as the last stage returns it; the calls of the stages are added to it there."""
+        import pyarrow as pa
+
         facts = asdict(self)
         del facts["stages"]
         return pa.table({RECEIPT: [json.dumps(facts)]})
@@ -86,6 +95,8 @@ class Fault:
 
     def to_table(self) -> pa.Table:
         """One row, which every later stage hands on."""
+        import pyarrow as pa
+
         return pa.table({FAULT: [json.dumps(asdict(self))]})
 
 

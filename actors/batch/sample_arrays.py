@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from actors.batch.schema import AUDIO_COLUMNS, MOST_CHANNELS, RATE_COLUMNS
+from actors.batch.names import AUDIO_COLUMNS, MOST_CHANNELS, RATE_COLUMNS
 from actors.columnar.cells import plain_value, shown_value
 from uniaudio2.errors import BadRow
 

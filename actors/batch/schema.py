@@ -12,45 +12,35 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from actors.batch.names import (
+    CUTS,
+    DONE,
+    ERROR_COLUMNS,
+    ERROR_KIND,
+    ERROR_MESSAGE,
+    ERROR_STAGE,
+    FINGERPRINT,
+    FINISH_REASON,
+    ID,
+    INPUT,
+    INPUT_DAMAGED_S,
+    INPUT_MIX,
+    INPUT_SAMPLES,
+    INPUT_SHORT_BY_S,
+    INPUT_UNFINISHED,
+    OUTPUT_WAVE,
+    PLACE,
+    REASON_CODES,
+    RECON_CODES,
+    ROW,
+    SOURCE,
+    SPANS,
+    STAGE_TIMES,
+    TEXT,
+    UNIT,
+    WAVE,
+)
 from uniaudio2.config import CODEBOOKS
-
-# ---- columns of manifests ---------------------------------------------------------------------
-
-# what a reader of manifests says of a row that it could not read
-FAULT_COLUMN = "_manifest_fault"
-# what names or holds a row's audio, the first that has a value; the second is NeMo's
-AUDIO_COLUMNS = ("audio", "audio_filepath")
-# the sampling rate in Hz of samples that a manifest holds itself
-RATE_COLUMNS = ("sampling_rate", "sample_rate")
-MOST_CHANNELS = 32  # of a file whose channels are rows, and of samples
-# which part of a file is a row's audio
-CHANNEL_COLUMNS = ("audio_channel", "channel", "channel_selector")
-SPAN_COLUMNS = ("start_s", "end_s", "offset", "duration", *CHANNEL_COLUMNS)
-# codes in its place, and what names the files of a published pair
-REASON_CODES, RECON_CODES = "reason_codes", "recon_codes"
-CODE_COLUMNS = (REASON_CODES, RECON_CODES)
-CODE_PATHS = {REASON_CODES: "reason_path", RECON_CODES: "recon_path"}
-CODE_SOURCES = (*CODE_PATHS, *CODE_PATHS.values())
-
-# ---- columns of the table that travels --------------------------------------------------------
-
-SPEC, ROWS = "spec", "rows"  # a unit's address, before its rows are read
-UNIT, ROW, FINGERPRINT = "unit", "row", "fingerprint"
-PLACE = "place"  # the row of the unit, where several may come of it
-ID, INPUT = "id", "input"
-ERROR_STAGE, ERROR_KIND, ERROR_MESSAGE = "error_stage", "error_kind", "error_message"
-ERROR_COLUMNS = (ERROR_STAGE, ERROR_KIND, ERROR_MESSAGE)
-WAVE, SOURCE, CUTS, INPUT_SAMPLES = "wave", "source", "cuts", "input_samples"
-TEXT, SPANS, FINISH_REASON = "text", "spans", "finish_reason"
-# what is to be known about how a row's audio was read, see docs/audio-formats.md
-INPUT_MIX, INPUT_SHORT_BY_S = "input_mix", "input_short_by_s"
-INPUT_DAMAGED_S, INPUT_UNFINISHED = "input_damaged_s", "input_unfinished"
-OUTPUT_WAVE = "output_wave"
-STAGE_TIMES, DONE = "stage_times", "done"
-# columns of data parts that no stage before the last one has
-TASK, SEED, MODEL = "task", "seed", "model"
-AUDIO_PATH, DURATION_S, INPUT_DURATION_S = "audio_path", "duration_s", "input_duration_s"
-RECEIPT, FAULT = "receipt", "fault"  # what a unit comes to: a table of one row
 
 CODES_TYPE = pa.list_(pa.list_(pa.uint16(), CODEBOOKS))  # [T][8]
 WAVE_TYPE = pa.large_binary()  # [N] float32, mono, 24 kHz

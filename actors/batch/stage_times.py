@@ -8,11 +8,12 @@ import os
 import time
 import uuid
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+from actors.batch.names import ERROR_STAGE, STAGE_TIMES
 
-from actors.batch.schema import ERROR_STAGE, STAGE_TIMES
-from actors.batch.table import set_column
+if TYPE_CHECKING:  # see `Receipt`
+    import pyarrow as pa
 
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while a laptop sleeps
 _OFFSET_S = time.time() - time.clock_gettime(_STEADY)
@@ -82,6 +83,10 @@ def stamp(before: pa.Table, after: pa.Table, name: str, begin: float, busy_s: fl
         begin: when it began, in seconds since 1970.
         busy_s: how long it took.
     """
+    import pyarrow as pa
+
+    from actors.batch.table import set_column
+
     source = after if STAGE_TIMES in after.column_names else before
     rows, failed = _count(before, after, name)
     call = StageTime(name, worker_name(), round(begin, 3), round(busy_s, 4), rows, failed)

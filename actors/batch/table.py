@@ -14,8 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from actors.batch.schema import (
-    CODES_TYPE,
+from actors.batch.names import (
     ERROR_COLUMNS,
     ERROR_KIND,
     ERROR_MESSAGE,
@@ -27,8 +26,8 @@ from actors.batch.schema import (
     RECON_CODES,
     ROW,
     UNIT,
-    WAVE_TYPE,
 )
+from actors.batch.schema import CODES_TYPE, WAVE_TYPE
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
 from uniaudio2.tokens.codes import Codes

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from actors.batch.names import ROWS, SPEC
 from actors.batch.row_hashes import row_hashes
-from actors.batch.schema import ROWS, SPEC
 from actors.columnar.cells import id_text
 from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from torch import Tensor
 
 from actors.batch.audio_values import audio_name, audio_value
-from actors.batch.schema import INPUT_SHORT_BY_S
+from actors.batch.names import INPUT_SHORT_BY_S
 from actors.inputs.channels import channel_of
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import BLOCKS_FROM_BYTES, Limits, looked_for, open_uri

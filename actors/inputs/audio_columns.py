@@ -7,15 +7,8 @@ from dataclasses import asdict
 
 import pyarrow as pa
 
-from actors.batch.schema import (
-    CUTS,
-    INPUT_SAMPLES,
-    MARK_TYPES,
-    SOURCE,
-    SOURCE_TYPE,
-    SPANS_TYPE,
-    WAVE,
-)
+from actors.batch.names import CUTS, INPUT_SAMPLES, SOURCE, WAVE
+from actors.batch.schema import MARK_TYPES, SOURCE_TYPE, SPANS_TYPE
 from actors.batch.table import read_wave, scatter, set_column, wave_column
 from actors.inputs.audio import AudioSource, LoadedAudio
 from uniaudio2.audio.spans import Spans

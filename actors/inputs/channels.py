@@ -8,11 +8,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from actors.batch.schema import CHANNEL_COLUMNS
+from actors.batch.names import CHANNEL_COLUMNS, NAMED_CHANNELS
 from uniaudio2.errors import BadRow
 
-# those of WAV, FLAC and FFmpeg begin with the left and the right one
-NAMED_CHANNELS = {"left": 0, "right": 1, "a": 0, "b": 1}
 _ALL = ("mix", "average")
 _OWN, _LOOSE, _NEMO = CHANNEL_COLUMNS
 

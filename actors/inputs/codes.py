@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from actors.batch.schema import CODE_PATHS, REASON_CODES, RECON_CODES
+from actors.batch.names import CODE_PATHS, REASON_CODES, RECON_CODES
 from actors.columnar.cells import plain_value
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import TIMEOUT_S, fetch, looked_for

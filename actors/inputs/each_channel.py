@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from actors.batch.audio_values import audio_name
-from actors.batch.schema import MOST_CHANNELS
+from actors.batch.names import MOST_CHANNELS
 from actors.inputs.audio import AudioSource, LoadedAudio, load_stream, source_of
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits, looked_for

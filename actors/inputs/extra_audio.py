@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 from torch import Tensor
 
+from actors.batch.names import WAVE
 from actors.batch.sample_arrays import audio_cell
-from actors.batch.schema import WAVE
 from actors.batch.table import alive, each_row, mark_errors, read_wave, wave_column, write_codes
 from uniaudio2.errors import BadRow
 from uniaudio2.tokens.codes import Codes

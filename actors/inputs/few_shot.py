@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from actors.batch.schema import RECON_CODES
+from actors.batch.names import RECON_CODES
 from actors.inputs.audio import load_wave
 from actors.inputs.codes import load_codes
 from actors.inputs.instructions import choose_instruction
@@ -20,11 +20,10 @@ from uniaudio2.codec.segments import reason_frames, recon_frames
 from uniaudio2.config import CODEBOOKS, CodecConfig
 from uniaudio2.errors import BadRow
 from uniaudio2.lm.prompt import PromptBuilder
+from uniaudio2.tasks.answers import answer_columns
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 from uniaudio2.tokens.codes import Codes
 from uniaudio2.tokens.grid import Prompt
-
-_OF_TAG = {"caption": "caption", "lyric": "lyric"}  # what manifests call such texts
 
 EncodeAll = Callable[[Sequence[Tensor]], Sequence[Codes]]
 Value = str | Tensor | Codes
@@ -65,17 +64,6 @@ def _content(value: Value) -> str:
     for part in parts:
         digest.update(f"{tuple(part.shape)}".encode() + part.numpy().tobytes())
     return digest.hexdigest()
-
-
-def answer_columns(task: TaskSpec) -> list[tuple[str, ...]]:
-    """Columns in which examples hold the answers of a task: for each answer, the best first."""
-    if task.output == "text":
-        also = (_OF_TAG.get(task.output_tag or ""), "text")
-        others = [name for name in also if name and name not in task.columns]
-        return [tuple(dict.fromkeys(("answer", *others)))]
-    first: tuple[str, ...] = ("answer_audio",)
-    first += () if AUDIO in task.columns else (AUDIO,)
-    return [first, *((f"answer_audio_{number}",) for number in range(2, task.sounds + 1))]
 
 
 def read_example(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.schema import ID, INPUT_SAMPLES
+from actors.batch.names import ID, INPUT_SAMPLES
 from actors.batch.table import read_codes
 from actors.inputs.audio_columns import read_cuts
 from uniaudio2.audio.resampling import SAMPLE_RATE

@@ -9,8 +9,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from actors.batch.channel_rows import asked_of, channel_id, channels_asked
-from actors.batch.sample_arrays import cell_value
-from actors.batch.schema import (
+from actors.batch.names import (
     AUDIO_COLUMNS,
     CHANNEL_COLUMNS,
     CODE_COLUMNS,
@@ -20,6 +19,7 @@ from actors.batch.schema import (
     RECON_CODES,
     SPAN_COLUMNS,
 )
+from actors.batch.sample_arrays import cell_value
 from actors.columnar.value_bounds import TOO_LARGE, large_row, too_large_message
 from actors.inputs.audio import LoadedAudio, load_audio
 from actors.inputs.channels import channel_of

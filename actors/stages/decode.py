@@ -6,7 +6,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from actors.batch.schema import (
+from actors.batch.names import (
     CODE_COLUMNS,
     ERROR_KIND,
     FINISH_REASON,
@@ -14,8 +14,8 @@ from actors.batch.schema import (
     INPUT_SAMPLES,
     OUTPUT_WAVE,
     RECON_CODES,
-    StageColumns,
 )
+from actors.batch.schema import StageColumns
 from actors.batch.table import (
     alive,
     each_row,

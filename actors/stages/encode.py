@@ -7,15 +7,8 @@ from itertools import islice
 import pyarrow as pa
 import torch
 
-from actors.batch.schema import (
-    CODE_COLUMNS,
-    CUTS,
-    ERROR_KIND,
-    INPUT_SAMPLES,
-    SOURCE,
-    WAVE,
-    StageColumns,
-)
+from actors.batch.names import CODE_COLUMNS, CUTS, ERROR_KIND, INPUT_SAMPLES, SOURCE, WAVE
+from actors.batch.schema import StageColumns
 from actors.batch.table import alive, each_row, mark_errors, read_codes, write_codes
 from actors.inputs.audio import LoadedAudio
 from actors.inputs.audio_columns import read_loaded

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from actors.batch.intermediate_store import IntermediateStore, is_done
+from actors.batch.names import DONE, FAULT, ROW, UNIT
 from actors.batch.receipt import Fault, FaultKind
-from actors.batch.schema import DONE, FAULT, ROW, UNIT, StageColumns, check_table
+from actors.batch.schema import StageColumns, check_table
 from actors.batch.stage_times import stamp, steady_now_s
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from torch import Tensor
 
-from actors.batch.schema import (
+from actors.batch.names import (
     CODE_COLUMNS,
     CUTS,
     ERROR_KIND,
@@ -16,11 +16,10 @@ from actors.batch.schema import (
     ID,
     INPUT,
     INPUT_SAMPLES,
-    SPAN_TEXTS_TYPE,
     SPANS,
     TEXT,
-    StageColumns,
 )
+from actors.batch.schema import SPAN_TEXTS_TYPE, StageColumns
 from actors.batch.table import (
     alive,
     each_row,

@@ -13,21 +13,19 @@ from torch import Tensor
 
 from actors.batch.audio_values import holds_lists_of_text, list_text, listed_files
 from actors.batch.intermediate_store import read_kept
-from actors.batch.schema import (
-    ALWAYS,
+from actors.batch.names import (
     AUDIO_COLUMNS,
     CHANNEL_COLUMNS,
     CODE_COLUMNS,
     CUTS,
     FAULT_COLUMN,
     INPUT_SAMPLES,
-    MARKS,
     PLACE,
     RECON_CODES,
     SOURCE,
     WAVE,
-    StageColumns,
 )
+from actors.batch.schema import ALWAYS, MARKS, StageColumns
 from actors.batch.table import mark_errors, set_column, start_table, write_codes
 from actors.batch.unit import UnitSpec, row_ids
 from actors.columnar.cells import shown_value, valid_column
@@ -40,8 +38,8 @@ from actors.inputs.row_loader import LoadedRow, RowLoader
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits
 from uniaudio2.audio.embedded import is_embedded
+from uniaudio2.audio.limits import MAX_DURATION_S
 from uniaudio2.audio.spans import SpanRule
-from uniaudio2.audio.stream import MAX_DURATION_S
 from uniaudio2.errors import BadRow
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 from uniaudio2.tokens.codes import Codes

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.batch.receipt import FileMark
-from actors.stages.part_file import GROUP_ROWS, UNITS_KEY, PartFile, Units, file_mark, store
+from actors.batch.receipt import FileMark, file_mark
+from actors.stages.part_file import GROUP_ROWS, UNITS_KEY, PartFile, Units, store
 from actors.storage.object_store import Storage
 
 _NUMBER = re.compile(r"part-(\d+)-")

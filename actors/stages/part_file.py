@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.batch.receipt import FileMark
+from actors.batch.receipt import FileMark, file_mark
 from actors.storage.object_store import Storage
 
 Units = Sequence[tuple[int, int]]
@@ -52,11 +51,6 @@ def parquet_bytes(table: pa.Table, units: Units = ()) -> bytes:
     part = PartFile(table.schema)
     part.add(table)
     return part.close(units)
-
-
-def file_mark(data: bytes) -> FileMark:
-    """Size and hash of an object's contents, for the commit record."""
-    return [len(data), hashlib.blake2b(data, digest_size=16).hexdigest()]
 
 
 def store(storage: Storage, path: str, data: bytes) -> FileMark:

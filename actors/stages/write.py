@@ -15,11 +15,9 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from actors.batch.error_rows import crash_table, errors_table
-from actors.batch.receipt import FileMark, Receipt
-from actors.batch.schema import (
+from actors.batch.names import (
     AUDIO_PATH,
     CODE_COLUMNS,
-    CODES_TYPE,
     DURATION_S,
     ERROR_COLUMNS,
     ERROR_KIND,
@@ -28,18 +26,22 @@ from actors.batch.schema import (
     INPUT,
     INPUT_DURATION_S,
     INPUT_SAMPLES,
-    MARK_TYPES,
-    MARKS,
     MODEL,
     OUTPUT_WAVE,
     ROW,
     SEED,
-    SPAN_TEXTS_TYPE,
     SPANS,
     TASK,
     TEXT,
-    TRAVELLING,
     UNIT,
+)
+from actors.batch.receipt import FileMark, Receipt
+from actors.batch.schema import (
+    CODES_TYPE,
+    MARK_TYPES,
+    MARKS,
+    SPAN_TEXTS_TYPE,
+    TRAVELLING,
     StageColumns,
     family,
 )

@@ -11,8 +11,8 @@ from filelock import FileLock
 
 from actors.storage.model_cache import fetch_folder, list_folder
 from actors.storage.model_hub import cache_folder, pinned
+from uniaudio2.checkpoint.folders import bundled_models
 from uniaudio2.checkpoint.layout import are_published, files_of, is_published
-from uniaudio2.checkpoint.native import bundled_models
 
 _CONFIG = "config.json"
 _TOKENIZER = "tokenizer/"

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+
 EXIT_FAILED, EXIT_USAGE = 1, 2
+BEGUN_S = time.monotonic()
+"""When the command was given: this is among the first modules that it imports."""
 
 
 def open_address(value: str | None) -> str | None:
@@ -11,3 +17,16 @@ def open_address(value: str | None) -> str | None:
 
     check_place("address", value or "")
     return value
+
+
+def versions() -> str:
+    """Our version, and those of what a run depends on, without importing any of it."""
+    found = [f"uniaudio2-batch {_version('uniaudio2-batch')}", f"Python {python_version()}"]
+    return ", ".join([*found, *(f"{name} {_version(name)}" for name in ("torch", "ray"))])
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"

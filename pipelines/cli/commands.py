@@ -5,176 +5,52 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from typer.exceptions import Abort, TyperException
 
-from pipelines.cli.arguments import EXIT_FAILED, EXIT_USAGE, open_address
+from pipelines.cli.arguments import EXIT_FAILED, EXIT_USAGE, open_address, versions
 from pipelines.cli.doctor import doctor
 from pipelines.cli.export_command import dedup, export
+from pipelines.cli.run_command import retry, run
+from pipelines.cli.show_command import show
 from pipelines.cli.status_command import status
 from pipelines.errors import TELLERS, RunFailed, UsageError
+from uniaudio2.checkpoint.folders import DEFAULT_MODEL, card_entry, model_folder
+from uniaudio2.shown import plain_words
 from uniaudio2.terminal import print_libraries_too, say, say_json
-
-if TYPE_CHECKING:
-    from pipelines.config.job import JobConfig
-    from pipelines.jobs.result import RunResult
-    from pipelines.progress.progress import Style
 
 DEMO_OUTPUT = "demo-output"
 
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     help="Bulk tokenization, transcription and speech generation with UniAudio 2.0.",
 )
 
 
-@app.command()
-def run(
-    task: Annotated[
-        str, typer.Argument(help="what to do: one of `uniaudio2 tasks`, or a YAML file of your own")
-    ],
-    source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="manifest or folder, local or URL")
-    ],
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="folder, local or URL")],
-    model: Annotated[str | None, typer.Option(help="bundled model or model folder")] = None,
-    config: Annotated[str | None, typer.Option(help="YAML file of settings")] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="one setting, dotted: sampling.top_k=20"),
-    ] = None,
-    maps: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="NAME=COLUMN",
-            help="a column of INPUT by the name that is read: audio=path (repeatable)",
-        ),
-    ] = None,
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", metavar="paths", help="the lines of INPUT are paths of audio"),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="use only the first rows")] = None,
-    removed: Annotated[
-        str | None,
-        typer.Option(
-            metavar="keep|withdraw", help="results whose rows INPUT no longer has stay, or go"
-        ),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="stop after this stage and keep its codes")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="seed of every random draw")] = None,
-    max_errors: Annotated[
-        str | None,
-        typer.Option(help="stop when more rows have failed: a number, or a share like 5%"),
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="remove former results first")] = False,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
-    executor: Annotated[
-        str | None,
-        typer.Option(metavar="ray|inline", help="inline: in this process, without Ray, to debug"),
-    ] = None,
-    detached: Annotated[
-        bool, typer.Option("--detach", help="as a job of the cluster at --address; returns at once")
+@app.callback()
+def begin(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version, and those of what it runs on")
     ] = False,
-    working_dir: Annotated[
-        str | None, typer.Option(metavar="DIR", help="with --detach: a folder to send along")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="print only errors")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
-) -> int:
-    """Run TASK over INPUT into OUTPUT; the same command again goes on where it stopped."""
-    from pipelines.config.job import make_job
-    from pipelines.jobs.run import run_job
-
-    given = {
-        "task": task, "input": source, "output": output, "model": model, "limit": limit,
-        "removed": removed,
-        "until": until, "seed": seed, "address": None if detached else address,
-        "max_errors": max_errors, "executor": executor,
-    }  # fmt: skip
-    sets = [*(sets or ()), *([f"manifest.format={format_}"] if format_ else ())]
-    job = make_job(given, config, tuple(sets), maps=tuple(maps or ()))
-    style = _style(quiet, as_json, verbose)
-    if detached:
-        return _detach(job, address, config, working_dir, style)
-    if working_dir is not None:
-        raise UsageError("--working-dir is sent along with a job: give --detach, too")
-    return _close(run_job(job, style, fresh, verbose=verbose), style)
+) -> int | None:
+    """Bulk tokenization, transcription and speech generation with UniAudio 2.0."""
+    if version:
+        say(versions())
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        if text := context.get_help():  # nothing where typer has printed it itself
+            say(text, lines=True)
+        raise typer.Exit
+    return None
 
 
-def _detach(
-    job: JobConfig, address: str | None, config: str | None, working_dir: str | None, style: Style
-) -> int:
-    from pipelines.job_server.detach import detach
-
-    sent = detach(job, sys.argv[1:], address or job.address, config, working_dir)
-    if style == "json":
-        facts = {"job": sent.job.job_id, "server": sent.job.server, "output": job.output}
-        say_json({"event": "submitted", **facts, "follow": sent.follow, "stop": sent.stop})
-    elif style != "quiet":
-        say(f"job     {sent.job.job_id} at {sent.job.server}")
-        say(f"follow  {sent.follow}")
-        say(f"stop    {sent.stop}")
-    return 0
-
-
-def _style(quiet: bool, as_json: bool, verbose: bool) -> Style:
-    """Choose the style of a run's output: a live view where nothing else prints to the terminal."""
-    if quiet or as_json:
-        return "quiet" if quiet else "json"
-    return "live" if sys.stdout.isatty() and not verbose else "lines"
-
-
-def _close(result: RunResult, style: Style) -> int:
-    from pipelines.cli.closing import closing_facts, closing_lines
-
-    if style == "json":
-        facts = closing_facts(result)
-        say_json({"event": "end", "exit_code": result.exit_code, **facts})
-    elif style != "quiet":
-        say(closing_lines(result), lines=True)
-    return result.exit_code
-
-
-@app.command()
-def retry(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", callback=open_address)],
-    only: Annotated[
-        str | None, typer.Option(metavar="KIND", help="only rows that failed with this kind")
-    ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="a setting to change, such as load.max_bytes=8000000000"),
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
-    executor: Annotated[
-        str | None,
-        typer.Option(metavar="ray|inline", help="inline: in this process, without Ray, to debug"),
-    ] = None,
-    yes: Annotated[
-        bool,
-        typer.Option(
-            "--yes", help="read what OUTPUT names, though another user or machine made it"
-        ),
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="print only errors")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
-) -> int:
-    """Run the rows of the errors table again; those that succeed leave it."""
-    from pipelines.jobs.retry import recorded_job, retry_job
-
-    job = recorded_job(output, tuple(sets or ()), address, yes, executor)
-    style = _style(quiet, as_json, verbose)
-    return _close(retry_job(job, only, style, verbose=verbose), style)
+app.command()(run)
+app.command()(retry)
 
 
 @app.command()
@@ -192,6 +68,9 @@ def report(
     ] = False,
 ) -> int:
     """Make report.html again, from storage alone, and print where it is."""
+    from pipelines.run_state.commit_log import open_output
+
+    open_output(output)  # a misspelt path is told before anything large is imported
     from pipelines.report import write_report
 
     made = write_report(output, with_input_audio)
@@ -210,16 +89,40 @@ def tasks(
     task: Annotated[
         str | None, typer.Argument(help="one task in full: a name, or a YAML file of your own")
     ] = None,
+    model: Annotated[
+        str, typer.Option(help="mark what this model, bundled or a folder, was trained for")
+    ] = DEFAULT_MODEL,
 ) -> int:
     """List the tasks: what each reads, its layout, what it yields and is limited to."""
-    from pipelines.cli.listing import show_task, show_tasks
-    from pipelines.config.prompts import find_task
+    from pipelines.cli.views.listing import show_task, show_tasks
+    from pipelines.config.asked import find_task
+    from pipelines.config.places import check_is_there
     from uniaudio2.tasks.table import TASKS
 
     if task is None:
-        show_tasks(TASKS.values())
+        check_is_there(model)
+        show_tasks(TASKS.values(), card_entry(model_folder(model), "Tasks"), model)
     else:
         show_task(find_task(task))
+    return 0
+
+
+@app.command()
+def settings(
+    task: Annotated[str | None, typer.Argument(help="those that a task uses alone")] = None,
+    as_yaml: Annotated[
+        bool, typer.Option("--yaml", help="as a file for --config to start from")
+    ] = False,
+) -> int:
+    """List every setting with its default, its meaning and its unit."""
+    from pipelines.cli.views import settings as view
+    from pipelines.config.asked import find_task
+
+    asked = None if task is None else find_task(task)
+    if as_yaml:
+        say(view.as_yaml(asked), lines=True)
+    else:
+        view.show_settings(asked)
     return 0
 
 
@@ -272,6 +175,9 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> int:
     """Show a model's parameters, ids, limits and fingerprint, or what is understood of an INPUT."""
+    from pipelines.config.places import check_is_there
+
+    check_is_there(source)  # before anything large is imported
     from pipelines.cli.inspect_input import is_input, show_input
 
     if is_input(source):
@@ -299,6 +205,7 @@ def demo(
 
 
 app.command()(status)
+app.command()(show)
 app.command()(export)
 app.command()(dedup)
 app.command()(doctor)
@@ -332,7 +239,7 @@ def _stop(fault: RunFailed) -> int:
 
 def _end(event: str, message: str, code: int = EXIT_USAGE, **facts: str | bool) -> int:
     """Say in one line what ended a command, to machines as the last event; returns its code."""
-    message = " ".join(message.split())
+    message = plain_words(" ".join(message.split()))
     if event:
         say(f"{event}: {message}", error=True)
     if "--json" in sys.argv[1:]:

@@ -25,15 +25,16 @@ def convert_model(
         UsageError: a file, a setting or a tensor does not fit, or the target is taken.
         RunFailed: reading or writing failed; nothing is left behind.
     """
-    import torch
-
     from actors.storage.model_source import fetched_folder, is_remote
-    from uniaudio2.checkpoint.published.convert import convert_published
 
     try:
         folder = fetched_folder(source) if is_remote(source) else Path(source)
         if not folder.is_dir():
             raise UsageError(f"SRC {source!r} is not a folder; name a published checkpoint folder")
+        import torch  # what is misspelt has been told by now
+
+        from uniaudio2.checkpoint.published.convert import convert_published
+
         return convert_published(
             folder,
             Path(target),

@@ -12,7 +12,7 @@ import jiwer
 from rich.table import Table
 from rich.text import Text
 
-from actors.batch.schema import AUDIO_PATH, FINISH_REASON, INPUT_DURATION_S
+from actors.batch.names import AUDIO_PATH, FINISH_REASON, INPUT_DURATION_S
 from actors.storage.object_store import Storage
 from pipelines.config.job import JobConfig
 from pipelines.jobs.result import RunResult
@@ -20,7 +20,7 @@ from pipelines.jobs.run import run_job
 from pipelines.progress.terminal import Terminal, cell
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.parts import read_part
-from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.checkpoint.folders import load_config, model_folder
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -126,7 +126,7 @@ def check_job_server(address: str) -> Check:
 def check_model(source: str | None = None) -> Check:
     """The model's files are there and fit its configuration: it is loaded, on the CPU."""
     from actors.storage.model_source import local_model
-    from uniaudio2.checkpoint.native import DEFAULT_MODEL, model_fingerprint
+    from uniaudio2.checkpoint.folders import DEFAULT_MODEL, model_fingerprint
     from uniaudio2.entrypoints.model import UniAudio2
 
     name = source or DEFAULT_MODEL

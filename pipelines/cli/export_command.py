@@ -54,11 +54,13 @@ def export(
     """Write a run's committed results in the format of another toolkit."""
     from actors.storage.file_systems import UnknownFileSystem
     from pipelines.config.own_addresses import check_place
-    from pipelines.export.export import export_run
+    from pipelines.run_state.commit_log import open_output
 
     check_place("OUTPUT", output)
     check_place("DST", target)
     check_place("--without", without or "")
+    open_output(output)  # a misspelt path is told before anything large is imported
+    from pipelines.export.export import export_run
 
     try:
         result = export_run(output, target, kind, copy_audio, with_input_audio, where, without)

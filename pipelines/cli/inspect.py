@@ -12,8 +12,8 @@ from actors.storage.model_hub import commit_of, pinned
 from actors.storage.model_source import is_remote, local_model
 from pipelines.cli.inspect_input import two_columns
 from pipelines.errors import RunFailed, UsageError
+from uniaudio2.checkpoint.folders import card_entry, load_config, model_fingerprint, model_folder
 from uniaudio2.checkpoint.layout import are_published, describe_files, files_of
-from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.lm.model import UniAudioLM
@@ -40,7 +40,8 @@ def facts_of(source: str) -> list[tuple[str, str]]:
         files = _files(source)
         if are_published(files):
             return _published(source, files)
-        config = load_config(model_folder(local_model(source, weights=False)))
+        folder = model_folder(local_model(source, weights=False))
+        config = load_config(folder)
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     except OSError as fault:
@@ -58,6 +59,7 @@ def facts_of(source: str) -> list[tuple[str, str]]:
         ("model", model_fingerprint(config)),
         *_commit(source),
         ("trained", "yes" if config.trained else "no: its output means nothing"),
+        *_of_card(folder),
         *((name, f"{_millions(size)} numbers") for name, size in sizes.items()),
         ("context", f"{lm.context} positions"),
         ("segment", f"{codec.segment_frames / 25:g} s"),
@@ -67,6 +69,12 @@ def facts_of(source: str) -> list[tuple[str, str]]:
         ("text ids", f"{lm.text_vocab}, bos {lm.ids.text_bos}, eos {lm.ids.text_eos}"),
         ("tags", ", ".join(f"{name} {pair}" for name, pair in lm.ids.tags.items())),
     ]
+
+
+def _of_card(folder: Path) -> list[tuple[str, str]]:
+    """What the model was trained for and which words it knows, as far as its card lists them."""
+    entries = [(name, card_entry(folder, name)) for name in ("Tasks", "Words")]
+    return [(name.lower(), f"{len(items)}: {', '.join(items)}") for name, items in entries if items]
 
 
 def _files(source: str) -> dict[str, int]:

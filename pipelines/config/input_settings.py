@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from pydantic import field_validator, model_validator
 
-from actors.columnar.column_names import ID
+from actors.batch.names import ID
 from actors.storage.addresses import LOCAL, local_path, scheme_of
-from pipelines.manifest.corpora.known import NAMES
-from pipelines.manifest.tables.scan import (
-    Dialect,
-    LinkPolicy,
-    MadeIds,
-    Scan,
-    Suffixes,
-    TextFormat,
-)
+from pipelines.manifest.corpora.names import NAMES
+from pipelines.manifest.tables.options import Dialect, LinkPolicy, MadeIds, Suffixes, TextFormat
 from uniaudio2.frozen import Frozen
 from uniaudio2.shown import quoted
+
+if TYPE_CHECKING:  # settings are checked before a manifest is read
+    from pipelines.manifest.tables.scan import Scan
 
 _CHARACTERS = {
     "comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "pipe": "|", "space": " ",
@@ -138,6 +134,8 @@ class ManifestConfig(Frozen):
             rules: what INPUT may name and link to.
             rows: how many suffice; None for all.
         """
+        from pipelines.manifest.tables.scan import Scan
+
         return Scan(
             rows, rules.links, self.suffixes, self.dialect, self.names, self.ids_from, self.ids,
             self.format or "", self.base or "", rules.allow, corpus=self.corpus,

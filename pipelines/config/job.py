@@ -6,15 +6,14 @@ import copy
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from actors.inputs.few_shot import Example
+from pipelines.config.asked import find_task, read_prompts
 from pipelines.config.assignments import add_map, set_dotted
 from pipelines.config.input_settings import InputRules, ManifestConfig
-from pipelines.config.prompts import find_task, read_examples, read_prompts
 from pipelines.config.renamed import current_names
 from pipelines.config.settings import (
     AudioConfig,
@@ -30,11 +29,14 @@ from pipelines.config.settings import (
     SpanOptions,
 )
 from pipelines.errors import UsageError
-from uniaudio2.audio.stream import LONGEST_STREAM_S, MAX_DURATION_S
-from uniaudio2.checkpoint.native import DEFAULT_MODEL
+from uniaudio2.audio.limits import LONGEST_STREAM_S, MAX_DURATION_S
+from uniaudio2.checkpoint.folders import DEFAULT_MODEL
 from uniaudio2.frozen import Frozen, explain
 from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:  # settings are checked before torch and Arrow are there
+    from actors.inputs.few_shot import Example
 
 SHARE_FROM_ROWS = 100
 
@@ -72,11 +74,12 @@ class JobConfig(Frozen):
         audio_format: of generated audio.
         audio_layout: a file a row, or one tar a unit.
         address: Ray cluster to join; None starts Ray on this machine for the run.
-        executor: ``ray``, or ``inline``: all stages one after the other in this process, without
-            Ray, for debugging.
+        executor: ``auto`` takes Ray, and one worker process without it where there are but a few
+            rows and no pool is asked for; ``ray`` and ``process`` choose; ``inline`` runs all
+            stages one after the other in this process, for debugging.
         removed: what becomes of results whose rows INPUT no longer has: they stay, or go at the
             end of the run.
-        manifest: what of INPUT is taken.
+        manifest: how INPUT is read.
         audio: what of a row's audio is heard.
         parts: sizes of the files that results are in.
         load: how input audio is read.
@@ -121,7 +124,7 @@ class JobConfig(Frozen):
     commit_interval_s: float = Field(2.0, ge=0, le=60)
     stage_timeout_s: float = Field(3600.0, gt=0)
     address: str | None = None
-    executor: Literal["ray", "inline"] = "ray"
+    executor: Literal["auto", "ray", "process", "inline"] = "auto"
     removed: Literal["keep", "withdraw"] = "keep"
     input_rules: InputRules = InputRules()
     manifest: ManifestConfig = ManifestConfig()
@@ -158,9 +161,11 @@ class JobConfig(Frozen):
 
     @model_validator(mode="after")
     def _one_place_to_run(self) -> JobConfig:
-        if self.executor == "inline" and self.address is not None:
+        places = {"inline": "in this process", "process": "in one process of this machine"}
+        if self.executor in places and self.address is not None:
             raise ValueError(
-                "executor 'inline' runs in this process and address names a cluster; leave one out"
+                f"executor {self.executor!r} runs {places[self.executor]} and address names a "
+                "cluster; leave one out"
             )
         return self
 
@@ -203,6 +208,8 @@ class JobConfig(Frozen):
         """The examples, decoded; read once."""
         if self.examples is None:
             return ()
+        from pipelines.config.prompts import read_examples
+
         asked = self.examples
         allow = self.input_rules.allow
         return read_examples(asked.input, asked.count, self.spec, self.max_duration_s, allow)

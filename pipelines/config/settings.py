@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from actors.inputs.channels import NAMED_CHANNELS
+from actors.batch.names import NAMED_CHANNELS
 from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
 from pipelines.config.renamed import current_names
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
-from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:  # settings are checked before torch is there
+    from uniaudio2.lm.sampling.sampling import Sampling
 
 PoolName = Literal["encode", "generate", "decode"]
 
@@ -92,6 +94,7 @@ class LoadConfig(Frozen):
     """Reading and decoding input audio.
 
     Attributes:
+        num_cpus: CPUs of a task that reads or writes a unit; None takes a share of what there is.
         max_duration_s: longest audio of a row; None allows a day where memory does not grow with
             it, else an hour.
         max_bytes: largest audio file.
@@ -164,7 +167,15 @@ class SpanOptions(Frozen):
 
 
 class FlowOptions(Frozen):
-    """Settings of the flow decoder; None takes the model's own number."""
+    """Settings of the flow decoder; None takes the model's own number.
+
+    Attributes:
+        steps: Euler steps of a window; fewer are faster and coarser.
+        guidance: scale of classifier-free guidance; 1 turns it off.
+        compat: the published arithmetic of windows, to compare with its sounds.
+        windows: "whole" decodes windows of one length as published, "fitted" short ones as short
+            as they are.
+    """
 
     steps: int | None = Field(None, gt=0)
     guidance: float | None = Field(None, ge=1.0)
@@ -181,7 +192,14 @@ class FlowOptions(Frozen):
 class SamplingOptions(Frozen):
     """Sampling settings; None takes what the task and the model recommend.
 
-    `top_k` 0 keeps every id; what the others mean, `Sampling` says.
+    Attributes:
+        greedy: take the most probable id, without any draw.
+        temperature: divides the logits; below 1 draws are more alike.
+        top_k: keep so many of the largest logits; 0 keeps all.
+        guidance: scale of classifier-free guidance, for tasks that yield audio; 1 turns it off.
+        max_frames: most steps of an answer, audio frames or ids of text.
+        no_repeat_ngram_size: no run of so many ids comes twice in a text.
+        repetition_penalty: divides the logits of ids that a text holds already; 1 turns it off.
     """
 
     greedy: bool | None = None
@@ -194,6 +212,8 @@ class SamplingOptions(Frozen):
 
     def for_task(self, task: TaskSpec, model: ModelConfig) -> Sampling:
         """The language model's sampling settings for a task."""
+        from uniaudio2.lm.sampling.sampling import Sampling
+
         asked = self.model_dump(exclude_none=True)
         if asked.get("top_k") == 0:
             asked["top_k"] = None

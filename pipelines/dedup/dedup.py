@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from actors.batch.schema import REASON_CODES
+from actors.batch.names import REASON_CODES
+from actors.batch.receipt import file_mark
 from actors.batch.table import read_codes
-from actors.stages.part_file import file_mark, parquet_bytes
+from actors.stages.part_file import parquet_bytes
 from actors.storage.object_store import Storage
 from pipelines.dedup.duplicates import Duplicates
 from pipelines.errors import UsageError

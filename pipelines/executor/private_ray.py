@@ -16,7 +16,6 @@ from __future__ import annotations
 import atexit
 import fcntl
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -29,6 +28,7 @@ from typing import Any
 import ray
 
 from pipelines.causes import RAY_START, stopped
+from pipelines.executor.network.withheld import is_withheld
 from pipelines.executor.ray_internals import read_token
 
 PREFIX = "ua2-ray-"
@@ -39,18 +39,6 @@ _LEAST_BYTES = 32 << 20  # of sockets and logs
 _FALLBACKS = ("/tmp", "/var/tmp")  # noqa: S108 - a folder of our own is made there
 _ALIVE, _RAYS = "driver.lock", "r"
 _FOLDERS: list[Path] = []  # of this process
-_SECRET = re.compile(
-    r"TOKEN(S|_|$)|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|API_?KEY|AUTHKEY|DEPLOYKEY"
-    r"|SSHPASS|(?<!^)(?<!^OLD)PWD$|(^|_)(PASS|AUTH|PAT|JWT|DSN|KEY)S?(_|$)",
-    re.I,
-)
-_LOGIN_INSIDE = re.compile(r"://[^\s/@]*:[^\s/@]*@")  # as in the addresses of databases
-_RAYS_OWN = re.compile(r"^RAY_(?!.*(SECRET|PASSWORD|API_?KEY))")
-# what the libraries of stores and hubs read
-_STORES = re.compile(
-    r"^(AWS|S3|GOOGLE|GCS|GCLOUD|CLOUDSDK|AZURE|ADLFS|HF|HUGGING_?FACE|FSSPEC|OSS|OBS|COS|B2|LAKEFS"
-    r"|DATABRICKS|HADOOP|WEBDAV)(_|$)"
-)
 
 
 def start_private_ray(**options: Any) -> None:
@@ -79,13 +67,6 @@ def newest_session() -> Path | None:
         return None
     latest = _FOLDERS[-1] / _RAYS / "session_latest"
     return latest if latest.exists() else None
-
-
-def is_withheld(name: str, value: str = "") -> bool:
-    """Whether a variable of the environment is a secret that no stage can need."""
-    if _STORES.search(name) or _RAYS_OWN.search(name) or name.lower().endswith("_proxy"):
-        return False
-    return bool(_SECRET.search(name) or _LOGIN_INSIDE.search(value))
 
 
 @contextmanager

@@ -40,6 +40,7 @@ class StageBoard:
         self._names: tuple[str, ...] = ()
         self._states: tuple[StageState, ...] = ()
         self._shown = 0.0
+        self._doing, self._since = "", 0.0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,6 +51,17 @@ class StageBoard:
         """A stream with these stages begins; with none, one is over."""
         with self._lock:
             self._names, self._states, self._shown = names, (), 0.0
+
+    def doing(self, words: str) -> None:
+        """Say what is being done before stages can be seen; "" when nothing is."""
+        with self._lock:
+            if words != self._doing:
+                self._doing, self._since = words, time.monotonic()
+
+    def done_so_far(self) -> tuple[str, float]:
+        """What `doing` said last, and for how many seconds it has been so."""
+        with self._lock:
+            return self._doing, time.monotonic() - self._since
 
     def is_due(self) -> bool:
         """Whether it is time to look again; at most four times a second."""

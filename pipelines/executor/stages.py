@@ -23,7 +23,7 @@ from pipelines.config.settings import PoolName
 from pipelines.errors import UsageError
 from pipelines.planning.pool_sizing import Allocation
 from pipelines.planning.span_policy import prompt_seconds, span_rule
-from uniaudio2.checkpoint.native import model_fingerprint
+from uniaudio2.checkpoint.folders import model_fingerprint
 from uniaudio2.config import ModelConfig
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 
@@ -129,12 +129,7 @@ def make_stages(
     task, channel = job.spec, job.audio.taken
     if channel is not None and AUDIO in task.columns:
         schema = with_channels(schema)
-    threads = {pool.name: pool.threads for pool in allocation.pools}
-    pools = {
-        name: (kind, {**arguments, "model": job.model, "threads": threads[name]})
-        for name, (kind, arguments) in _pools(job, model).items()
-        if name in threads
-    }
+    pools = make_pools(job, allocation, model)
     keep = job.keep == "tokens"
     writer = Writer(
         job.output, task, schema, provenance(job, model), job.seed, job.audio_format,
@@ -146,9 +141,21 @@ def make_stages(
         channel,
     )  # fmt: skip
     kept_stages = tuple(pool.name for pool in allocation.pools[:-1]) if keep else ()
-    idle = set(task.stages) - set(threads) - {"load"}
+    idle = set(task.stages) - set(pools) - {"load"}
     columns = stage_columns(task, idle, keep)
     return Stages(loader, writer, pools, job.stage_timeout_s, job.output, kept_stages, columns)
+
+
+def make_pools(
+    job: JobConfig, allocation: Allocation, model: ModelConfig
+) -> dict[PoolName, tuple[type[Stage], dict[str, Any]]]:
+    """Class and arguments of each pool of an allocation; see `make_stages`."""
+    threads = {pool.name: pool.threads for pool in allocation.pools}
+    return {
+        name: (kind, {**arguments, "model": job.model, "threads": threads[name]})
+        for name, (kind, arguments) in _pools(job, model).items()
+        if name in threads
+    }
 
 
 def _pools(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.schema import (
+from actors.batch.names import (
     AUDIO_PATH,
     DURATION_S,
     FINISH_REASON,

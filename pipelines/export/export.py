@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import pyarrow as pa
 
-from actors.batch.schema import RECON_CODES
+from actors.batch.names import RECON_CODES
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed, UsageError
 from pipelines.export.destination import clear_destination, put_record

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from actors.batch.error_rows import json_value
-from actors.batch.schema import AUDIO_PATH, REASON_CODES, RECON_CODES
+from actors.batch.names import AUDIO_PATH, REASON_CODES, RECON_CODES
 from actors.storage.object_store import Storage
 from pipelines.export.fields import (
     LHOTSE_KEYS,

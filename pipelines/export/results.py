@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.batch.schema import CODE_COLUMNS
+from actors.batch.names import CODE_COLUMNS
+from actors.batch.receipt import file_mark
 from actors.batch.table import read_codes
-from actors.stages.part_file import file_mark
 from pipelines.export.row import ExportRow, Sounds
 from pipelines.export.where import Where
 from pipelines.run_state.commit_log import CommitLog

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import soundfile
 
 from actors.batch.audio_values import listed_files
-from actors.batch.schema import AUDIO_COLUMNS, AUDIO_PATH, INPUT_DURATION_S
+from actors.batch.names import AUDIO_COLUMNS, AUDIO_PATH, INPUT_DURATION_S
 from actors.inputs.audio import load_wave, span_of
 from actors.inputs.channels import channel_of
 from actors.stages.write import AudioFormat, file_stem

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.schema import REASON_CODES, RECON_CODES
+from actors.batch.names import REASON_CODES, RECON_CODES
 from actors.storage.object_store import Storage
 from pipelines.export.fields import checked_suffix, flat_facts
 from pipelines.export.row import ExportRow

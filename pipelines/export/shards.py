@@ -10,7 +10,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from actors.batch.error_rows import json_value
-from actors.batch.schema import AUDIO_PATH, REASON_CODES, RECON_CODES
+from actors.batch.names import AUDIO_PATH, REASON_CODES, RECON_CODES
 from actors.batch.table import codes_column
 from actors.stages.part_file import parquet_bytes
 from actors.storage.object_store import Storage

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
-from uniaudio2.checkpoint.native import bundled_models
+from uniaudio2.checkpoint.folders import bundled_models
 from uniaudio2.shown import quoted
 from uniaudio2.tasks.table import TASKS
 

@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 
 from actors.batch.channel_rows import whole_id
 from actors.batch.error_rows import ERRORS_SCHEMA
-from actors.batch.schema import AUDIO_PATH, DURATION_S, INPUT_DURATION_S
-from actors.stages.part_file import Units, file_mark, parquet_bytes, store
+from actors.batch.names import AUDIO_PATH, DURATION_S, INPUT_DURATION_S
+from actors.batch.receipt import file_mark
+from actors.stages.part_file import Units, parquet_bytes, store
 from actors.storage.audio_files import audio_objects, read_members
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed

@@ -21,6 +21,7 @@ from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.stages import make_stages
 from pipelines.jobs.driver import Run, StageFactory
+from pipelines.jobs.executor_choice import choosing
 from pipelines.jobs.failed_rows import FailedRows
 from pipelines.jobs.merging import errors_of
 from pipelines.jobs.result import RunResult
@@ -216,7 +217,9 @@ def retry_job(
         UsageError: no such rows, another job, or input that changed; nothing was started.
         RunFailed: it stopped; the same call goes on.
     """
-    with answered():
+    if make is not make_stages:  # a worker of its own could not import them
+        executor = executor or executor_for(job, verbose)
+    with answered(), choosing(job, verbose, executor) as choice:
         model = checked_model(job)
         # rows that may not be read failed before, and fail again
         rules = job.input_rules.model_copy(update={"refused": "rows"})
@@ -225,8 +228,7 @@ def retry_job(
             plan = make_plan(
                 job.input, job.spec, job.unit_rows, job.limit, rules, job.manifest, former
             )
-        executor = executor or executor_for(job, verbose)
-        retry = Retry(job, plan, model, style, only, executor)
+        retry = Retry(job, plan, model, style, only, choice.of(plan.rows))
         # what is kept of a unit is kept of all its rows: a retry keeps nothing
         result = retry.execute(lambda *given: replace(make(*given), kept_stages=()))
     return replace(result, tried=retry.tried, mended=retry.mended)

@@ -7,6 +7,7 @@ from pipelines.config.job import JobConfig
 from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.stages import check_columns, make_stages
 from pipelines.jobs.driver import Run, StageFactory
+from pipelines.jobs.executor_choice import choosing
 from pipelines.jobs.result import RunResult as RunResult  # what it returns, in one place
 from pipelines.jobs.signals import answered, reading_input
 from pipelines.planning.head_start import FIRST_FILES, Portions
@@ -68,7 +69,9 @@ def run_job(
     """
     job = pinned_job(job)
     model = checked_model(job)
-    with answered():
+    if make is not make_stages:  # a worker of its own could not import them
+        executor = executor or executor_for(job, verbose)
+    with answered(), choosing(job, verbose, executor) as choice:
         check_output_outside_input(job)
         commit_log = CommitLog(Storage(job.output))
         commit_log.refuse_links()
@@ -91,7 +94,7 @@ def run_job(
         plan = planned(files, kept_plan(storage, recorded, fresh))
         later = Portions(lambda more: planned(more, KeptPlan(storage)), FIRST_FILES)
         run = Run(
-            job, plan, model, style, fresh, executor or executor_for(job, verbose),
+            job, plan, model, style, fresh, choice.of(None if plan.later_files else plan.rows),
             later if plan.later_files else None,
         )  # fmt: skip
         return run.execute(make)

@@ -8,7 +8,7 @@ import shlex
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.columnar.file_rows import file_batches
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
@@ -20,7 +20,8 @@ from pipelines.manifest.formats.text_formats import PARSERS
 from pipelines.manifest.listing import Listing, list_folder, list_remote
 from pipelines.manifest.shards import alike
 from pipelines.manifest.sources import Source, files_source, parquet_source
-from pipelines.manifest.tables.scan import Dialect, Scan
+from pipelines.manifest.tables.options import Dialect
+from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.toolkits import kaldi
 
 _OFF = "--set manifest.corpus=none takes its files as if they were no corpus"

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.prefetch.in_order import in_order
 from actors.prefetch.sparse_reader import open_archive
 from actors.storage.addresses import is_store, scheme_of

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.storage.fetch import fetch, read_head
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError

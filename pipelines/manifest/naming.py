@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.columnar.cells import shown_value
 from actors.columnar.column_names import ID, ColumnNames
 from actors.columnar.constants import constants_schema, with_constants

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.schema import (
+from actors.batch.names import (
     AUDIO_COLUMNS,
     CHANNEL_COLUMNS,
     CODE_SOURCES,

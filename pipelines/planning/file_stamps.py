@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.batch.audio_values import holds_lists_of_text, holds_text, listed_files
-from actors.batch.schema import AUDIO_COLUMNS, CODE_PATHS
+from actors.batch.names import AUDIO_COLUMNS, CODE_PATHS
 from actors.storage.addresses import (
     LOCAL,
     AddressPolicy,

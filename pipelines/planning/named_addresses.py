@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.batch.audio_values import LIST_OF_TEXT, holds_lists_of_text, holds_text, names_in
+from actors.batch.names import AUDIO_COLUMNS, CODE_PATHS
 from actors.batch.sample_arrays import holds_samples
-from actors.batch.schema import AUDIO_COLUMNS, CODE_PATHS
 from actors.storage.addresses import AddressPolicy, local_path, refused_names, remedy, resolve
 from pipelines.errors import UsageError
 from pipelines.planning.first_files import LOOKED_AT, FirstFiles, local_names

@@ -10,7 +10,7 @@ from math import inf
 import numpy as np
 import pyarrow as pa
 
-from actors.batch.schema import AUDIO_COLUMNS, FAULT_COLUMN
+from actors.batch.names import AUDIO_COLUMNS, FAULT_COLUMN
 from actors.batch.unit import UnitSpec, to_stream, unit_fingerprint
 from actors.columnar.column_names import ID
 from actors.columnar.value_bounds import TOO_LARGE

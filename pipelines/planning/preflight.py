@@ -12,7 +12,7 @@ from pipelines.config.prompts import check_prompting
 from pipelines.errors import UsageError
 from pipelines.planning.plan import Plan
 from pipelines.planning.span_policy import span_rule
-from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.checkpoint.folders import load_config, model_folder
 from uniaudio2.config import ModelConfig
 
 

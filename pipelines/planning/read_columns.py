@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from actors.batch.schema import (
+from actors.batch.names import (
     AUDIO_COLUMNS,
     CHANNEL_COLUMNS,
     CODE_SOURCES,

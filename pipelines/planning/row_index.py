@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from actors.batch.channel_rows import whole_id
+from actors.batch.names import AUDIO_COLUMNS
 from actors.batch.row_hashes import DIGEST_BYTES, row_digests
 from actors.batch.sample_arrays import holds_samples
-from actors.batch.schema import AUDIO_COLUMNS
 from actors.batch.unit import row_ids
 from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants

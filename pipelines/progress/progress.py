@@ -13,6 +13,7 @@ from pipelines.progress.eta import EtaEstimator
 from pipelines.progress.live_view import LiveView, ProgressSnapshot
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
+from uniaudio2.shown import plain_words
 from uniaudio2.terminal import say, say_json
 
 Style = Literal["live", "lines", "json", "quiet"]
@@ -60,6 +61,7 @@ class Progress:
 
     def say(self, event: str, text: str, **facts: Any) -> None:
         """Print one message."""
+        text = plain_words(text)
         if self.style == "json":
             say_json({"event": event, "message": text, **facts})
         elif self._view:

@@ -6,7 +6,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from actors.storage.object_store import Storage
-from uniaudio2.checkpoint.native import bundled_models, model_folder
+from uniaudio2.checkpoint.folders import bundled_models, model_folder
 from uniaudio2.shown import shown
 
 _CARD_CHARACTERS = 60_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from actors.batch.schema import DURATION_S, INPUT_DURATION_S, REASON_CODES, RECON_CODES
+from actors.batch.names import DURATION_S, INPUT_DURATION_S, REASON_CODES, RECON_CODES
 from pipelines.report.pictures import bars_path
 from pipelines.report.rows import RowFacts
 from pipelines.report.stages import StageLog

@@ -15,12 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from actors.batch.schema import (
-    INPUT_DAMAGED_S,
-    INPUT_MIX,
-    INPUT_SHORT_BY_S,
-    INPUT_UNFINISHED,
-)
+from actors.batch.names import INPUT_DAMAGED_S, INPUT_MIX, INPUT_SHORT_BY_S, INPUT_UNFINISHED
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
 from pipelines.manifest.tables.noticed import LeftOut

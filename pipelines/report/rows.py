@@ -15,14 +15,14 @@ import jiwer
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.batch.schema import (
+from actors.batch.names import (
     DURATION_S,
     FINISH_REASON,
     INPUT_DURATION_S,
     REASON_CODES,
     RECON_CODES,
 )
-from actors.stages.part_file import file_mark
+from actors.batch.receipt import file_mark
 from actors.storage.object_store import Storage
 from pipelines.report.words import words_of
 from pipelines.run_state.parts import errors_tables_of, part_bytes, plain_rows, some_tables_of

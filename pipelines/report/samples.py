@@ -12,8 +12,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from actors.batch.channel_rows import whole_id
-from actors.batch.sample_arrays import cell_value
-from actors.batch.schema import (
+from actors.batch.names import (
     AUDIO_COLUMNS,
     AUDIO_PATH,
     CHANNEL_COLUMNS,
@@ -23,11 +22,12 @@ from actors.batch.schema import (
     RECON_CODES,
     SPAN_COLUMNS,
 )
+from actors.batch.receipt import file_mark
+from actors.batch.sample_arrays import cell_value
 from actors.batch.table import read_codes
 from actors.batch.unit import row_ids
 from actors.columnar.file_rows import read_parquet_rows
 from actors.inputs.audio import load_wave
-from actors.stages.part_file import file_mark
 from actors.storage.addresses import AddressPolicy, tar_of
 from actors.storage.audio_files import read_sound
 from actors.storage.fetch import Limits

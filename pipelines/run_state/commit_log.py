@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from actors.batch.intermediate_store import FOLDER
-from actors.stages.part_file import file_mark
+from actors.batch.names import FOLDER
+from actors.batch.receipt import file_mark
 from actors.storage.file_systems import UnknownFileSystem
 from actors.storage.local_folder import ForeignPath
 from actors.storage.object_store import ObjectExists, Storage

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from actors.batch.intermediate_store import FOLDER
+from actors.batch.names import FOLDER
 from actors.batch.receipt import Receipt
 from actors.batch.stage_times import StageTime
 from pipelines.errors import RunFailed

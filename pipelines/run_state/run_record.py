@@ -15,7 +15,7 @@ from pipelines.errors import UsageError
 from pipelines.planning.plan import Plan
 from pipelines.planning.pool_sizing import Allocation
 from pipelines.run_state.counts import Counts
-from uniaudio2.checkpoint.native import model_fingerprint
+from uniaudio2.checkpoint.folders import model_fingerprint
 from uniaudio2.config import ModelConfig
 from uniaudio2.frozen import explain
 from uniaudio2.tasks.spec import TaskSpec

@@ -42,7 +42,7 @@ MAY = {
 # `fetch` and `open_uri` without a policy are for addresses that the user typed
 TYPED_BY_THE_USER = {
     "actors/storage/fetch.py",  # read_head, which is for these alone
-    "pipelines/config/prompts.py",
+    "pipelines/config/asked.py",
     "pipelines/manifest/files.py",
     "pipelines/manifest/folder.py",
 }

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from actors.storage.object_store import Storage
 from pipelines.cli.commands import main
-from pipelines.cli.listing import show_task, show_tasks
+from pipelines.cli.views.listing import show_task, show_tasks
 from pipelines.config.job import make_job
 from pipelines.config.own_addresses import check_no_secret
 from pipelines.errors import UsageError
@@ -133,7 +133,7 @@ def test_a_task_of_others() -> None:
     file = io.StringIO()
     task = get_task("asr").model_copy(update={"instruction": HOSTILE, "summary": HOSTILE})
     show_task(task, Terminal(file=file, width=150))
-    show_tasks([task], Terminal(file=file, width=150))
+    show_tasks([task], terminal=Terminal(file=file, width=150))
     _check_plain(file.getvalue())
     assert file.getvalue().count("owned") == 3
 
@@ -218,7 +218,7 @@ def test_an_output_of_others(tmp_path: Path, command: Any) -> None:
 def test_an_error_of_ours_is_told_without_harm(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["uniaudio2", "inspect", "x"])
+    monkeypatch.setattr(sys, "argv", ["uniaudio2", "inspect", "nano"])
 
     def broken(_: str) -> str:
         raise LookupError(HOSTILE)
@@ -235,7 +235,7 @@ def test_an_error_of_ours_is_told_without_harm(
 def test_what_libraries_say(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["uniaudio2", "inspect", "x"])
+    monkeypatch.setattr(sys, "argv", ["uniaudio2", "inspect", "nano"])
     monkeypatch.setattr(logging.root, "handlers", [])
 
     def talkative(_: str) -> str:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:  # settings name precisions before torch is there
+    import torch
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 EXACT: Precision = "float32"
@@ -34,6 +35,8 @@ def check_precision(precision: Precision, device: torch.device) -> None:
 
 def product_dtype(precision: Precision) -> torch.dtype:
     """What is multiplied."""
+    import torch
+
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
@@ -47,6 +50,8 @@ def products_in(precision: Precision, device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
+    import torch
+
     if precision == "bfloat16":
         with torch.autocast(device.type, torch.bfloat16):
             yield

@@ -26,7 +26,7 @@ from pipelines.executor.nodes.compare import (
 from pipelines.executor.nodes.examine import Examined, examine, working_nodes
 from pipelines.executor.nodes.look import Look, Question, look, size_of
 from pipelines.executor.nodes.store_clock import store_ahead_s
-from uniaudio2.checkpoint.native import bundled_models
+from uniaudio2.checkpoint.folders import bundled_models
 from uniaudio2.shown import counted
 
 _JOINS_S = 20.0

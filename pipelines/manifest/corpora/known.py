@@ -55,8 +55,6 @@ CORPORA = {
         TEDLIUM, SWITCHBOARD, AUDIOFOLDER,
     )
 }  # fmt: skip
-NAMES = ("auto", "none", *CORPORA)
-"""What the setting ``manifest.corpus`` may be."""
 
 
 def recognised(files: CorpusFiles, wanted: str) -> list[tuple[Corpus, Found]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from pipelines.manifest.formats.delimited import parse_delimited
 from pipelines.manifest.formats.json_arrays import (
     MOST_VALUES,

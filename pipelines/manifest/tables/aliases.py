@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.schema import AUDIO_COLUMNS, RECON_CODES
+from actors.batch.names import AUDIO_COLUMNS, RECON_CODES
 from pipelines.manifest.tables.audio_names import is_audio_name
 from uniaudio2.tasks.spec import TaskSpec
 

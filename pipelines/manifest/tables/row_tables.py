@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.columnar.value_bounds import MAX_VALUE_BYTES, TOO_LARGE, bounded
 from pipelines.manifest.tables.column_types import is_storable, merged
 from pipelines.manifest.tables.object_keys import ObjectKeys

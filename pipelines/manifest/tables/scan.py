@@ -9,33 +9,13 @@ from typing import Literal, Protocol
 import pyarrow as pa
 
 from pipelines.manifest.tables.noticed import Noticed
+from pipelines.manifest.tables.options import Dialect, LinkPolicy, MadeIds, Suffixes, TextFormat
 from pipelines.manifest.tables.text_ids import TextIds
 
-LinkPolicy = Literal["follow", "refuse"]
-TextFormat = Literal["paths"]
-Suffixes = Literal["known", "all"]
-MadeIds = Literal["", "place", "content"]
 # columns and their types are those of at least so much of a text manifest
 LOOK_CHARACTERS = 1 << 20
 # or at least so many cells, where short rows have many columns
 LOOK_CELLS = 2_000_000
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How tables of text are written, as far as it is given; None is found.
-
-    Attributes:
-        delimiter: one character between cells.
-        header: the first line names the columns, or does not, or the names themselves.
-        quote: the character that encloses cells, "" where quotes are text.
-        encoding: of the text.
-    """
-
-    delimiter: str | None = None
-    header: bool | tuple[str, ...] | None = None
-    quote: str | None = None
-    encoding: str | None = None
 
 
 class KnownTables(Protocol):
@@ -89,7 +69,7 @@ class Scan:
     rows: int | None = None
     links: LinkPolicy = "follow"
     suffixes: Suffixes = "known"
-    dialect: Dialect = Dialect()
+    dialect: Dialect = field(default_factory=Dialect)
     names: Mapping[str, str] = field(default_factory=dict)
     ids_from: str = ""
     ids: MadeIds = ""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from actors.batch.audio_values import list_text
-from actors.batch.schema import AUDIO_COLUMNS
+from actors.batch.names import AUDIO_COLUMNS
 from actors.inputs.channels import channel_of
 from pipelines.manifest.tables.audio_names import is_audio_name
 from pipelines.manifest.tables.row_tables import Row

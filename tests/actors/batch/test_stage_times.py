@@ -7,8 +7,8 @@ import sys
 
 import pyarrow as pa
 
+from actors.batch.names import STAGE_TIMES
 from actors.batch.receipt import Receipt
-from actors.batch.schema import STAGE_TIMES
 from actors.batch.stage_times import read_times, times_from_json, worker_name
 from actors.batch.table import mark_errors, start_table
 from actors.stages.fault_boundary import FaultBoundary

@@ -25,7 +25,7 @@ from pipelines.cli.demo import EXAMPLES
 from pipelines.config.job import JobConfig
 from pipelines.planning.span_policy import span_rule
 from uniaudio2.audio.files import decode_audio
-from uniaudio2.checkpoint.native import BUNDLED, load_config
+from uniaudio2.checkpoint.folders import BUNDLED, load_config
 from uniaudio2.lm.engine.request import RequestOutput
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.seeds import row_seed

@@ -10,7 +10,7 @@ from actors.storage.model_source import local_model, needed_files
 from actors.storage.object_store import Storage
 from tests.uniaudio2.checkpoint.published_folder import recorded, write_base, write_published
 from uniaudio2 import UniAudio2
-from uniaudio2.checkpoint.native import BUNDLED, load_config
+from uniaudio2.checkpoint.folders import BUNDLED, load_config
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 from actors.storage.object_store import Storage
 from pipelines.cli import doctor
 from pipelines.cli.commands import main
-from uniaudio2.checkpoint.native import BUNDLED
+from uniaudio2.checkpoint.folders import BUNDLED
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

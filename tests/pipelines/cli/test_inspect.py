@@ -11,7 +11,7 @@ from actors.storage.object_store import Storage
 from pipelines.cli.inspect import describe
 from pipelines.errors import UsageError
 from tests.support.hub import serving
-from uniaudio2.checkpoint.native import BUNDLED
+from uniaudio2.checkpoint.folders import BUNDLED
 
 
 def test_the_bundled_model_and_the_same_on_s3(

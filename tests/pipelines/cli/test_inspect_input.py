@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.cli.inspect_input import is_input, show_input
 from pipelines.errors import UsageError
-from uniaudio2.checkpoint.native import BUNDLED
+from uniaudio2.checkpoint.folders import BUNDLED
 
 _WITHOUT_TORCH = """
 import sys

@@ -10,7 +10,7 @@ from pipelines.config.job import JobConfig, make_job
 from pipelines.config.settings import SamplingOptions
 from pipelines.errors import UsageError
 from pipelines.executor.stages import provenance
-from uniaudio2.checkpoint.native import load_config, model_fingerprint, model_folder
+from uniaudio2.checkpoint.folders import load_config, model_fingerprint, model_folder
 from uniaudio2.config import GenerationConfig, ModelConfig
 
 GIVEN = {"task": "asr", "input": "in", "output": "out"}

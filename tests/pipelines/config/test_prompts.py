@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.config.asked import find_task, read_prompts
 from pipelines.config.job import JobConfig, make_job
-from pipelines.config.prompts import check_prompting, find_task, read_examples, read_prompts
+from pipelines.config.prompts import check_prompting, read_examples
 from pipelines.errors import UsageError
 from pipelines.jobs.run import run_job
 from pipelines.run_state.run_record import check_same_job, recorded_task
 from tests.conftest import tone, wav_bytes
-from uniaudio2.checkpoint.native import load_config, model_folder
+from uniaudio2.checkpoint.folders import load_config, model_folder
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.tasks.table import get_task
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.executor.network.withheld import is_withheld
 from pipelines.executor.private_ray import (
     PREFIX,
     _own_folder,
     _sweep,
     folders_for_ray,
-    is_withheld,
     ray_environment,
 )
 

@@ -18,8 +18,8 @@ from actors.batch.unit import UnitSpec, to_stream
 from actors.stages.load import Loader
 from actors.storage.object_store import Storage
 from pipelines import RunFailed, run_job
-from pipelines.cli.closing import closing_facts, closing_lines
 from pipelines.cli.demo import read_results
+from pipelines.cli.views.closing import closing_facts, closing_lines
 from pipelines.export.export import export_run
 from pipelines.jobs.retry import recorded_job, retry_job
 from pipelines.run_state.commit_log import CommitLog

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.stages.load import Loader
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError

@@ -16,7 +16,7 @@ from pipelines import JobConfig, run_job
 from pipelines.config.input_settings import ManifestConfig
 from pipelines.config.job import make_job
 from pipelines.errors import UsageError
-from pipelines.manifest.tables.scan import Suffixes
+from pipelines.manifest.tables.options import Suffixes
 from pipelines.planning.plan import Plan, make_plan
 from tests.conftest import tone, wav_bytes
 from uniaudio2.tasks.table import get_task

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.stages.load import Loader
 from pipelines.config.input_settings import InputRules
 from pipelines.errors import UsageError
-from pipelines.manifest.tables.scan import LinkPolicy
+from pipelines.manifest.tables.options import LinkPolicy
 from pipelines.planning.plan import Plan, make_plan, passthrough_schema
 from uniaudio2.tasks.table import get_task
 

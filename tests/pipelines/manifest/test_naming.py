@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.batch.unit import row_ids
 from pipelines.config.input_settings import InputRules, ManifestConfig
 from pipelines.errors import UsageError

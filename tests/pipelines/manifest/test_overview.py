@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from pipelines.errors import UsageError
 from pipelines.manifest.overview import Column, overview_of
 from pipelines.manifest.tables.scan import Scan

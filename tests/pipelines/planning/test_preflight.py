@@ -10,7 +10,7 @@ import pytest
 from actors.storage import file_systems
 from pipelines import JobConfig, run_job
 from tests.support.hub import serving
-from uniaudio2.checkpoint.native import BUNDLED
+from uniaudio2.checkpoint.folders import BUNDLED
 
 
 def test_the_commit_of_a_model_is_stored_and_taken_again(

@@ -10,7 +10,7 @@ import pytest
 from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
 from pipelines.planning.span_policy import prompt_seconds, span_rule
-from uniaudio2.checkpoint.native import BUNDLED, load_config
+from uniaudio2.checkpoint.folders import BUNDLED, load_config
 from uniaudio2.codec.segments import segments_needed
 from uniaudio2.config import ModelConfig
 

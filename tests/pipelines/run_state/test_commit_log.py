@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.batch.receipt import Receipt
-from actors.stages.part_file import file_mark
+from actors.batch.receipt import Receipt, file_mark
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed, UsageError
 from pipelines.run_state.commit_log import CommitLog, committed_parts

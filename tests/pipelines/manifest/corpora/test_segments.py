@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.inputs.audio import load_wave
 from actors.storage.addresses import AddressPolicy
 from pipelines.manifest.discovery import find_sources

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from pipelines.errors import UsageError
 from tests.pipelines.manifest.corpora.trees import lay_out, only, planned, rows_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from tests.pipelines.manifest.corpora.trees import lay_out, only, planned, rows_of
 
 CHAPTER = "dev-clean/84/121123/84_121123"

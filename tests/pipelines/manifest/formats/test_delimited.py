@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from pipelines.config.job import make_job
 from pipelines.errors import UsageError
 from pipelines.manifest.tables.packing import BLOCK_BYTES

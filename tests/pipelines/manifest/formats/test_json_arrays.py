@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from pipelines.errors import UsageError
 from pipelines.manifest.formats import text_formats
 from pipelines.manifest.formats.json_arrays import is_spread, objects_of, spread_objects

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.batch.unit import row_ids
 from actors.columnar.value_bounds import MAX_VALUE_BYTES, TOO_LARGE, too_large_message
 from pipelines.manifest.formats.text_formats import (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors.batch.audio_values import listed_files
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.stages.load import Loader
 from pipelines.config.input_settings import ManifestConfig
 from pipelines.manifest.formats.text_formats import parse_jsonl

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.batch.audio_values import listed_files
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.inputs.audio import load_audio, load_wave
 from actors.stages.load import Loader
 from actors.storage.addresses import AddressPolicy

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.inputs.audio import load_wave
 from actors.storage.addresses import AddressPolicy
 from pipelines.manifest.discovery import find_sources

@@ -22,7 +22,7 @@ from lhotse.shar import SharWriter
 from lhotse.utils import fastcopy
 
 from actors.batch.audio_values import listed_files
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.inputs.audio import load_wave
 from actors.stages.load import Loader
 from actors.storage.addresses import AddressPolicy

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.stages.load import Loader
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError

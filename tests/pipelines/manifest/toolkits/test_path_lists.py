@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from pipelines.config.input_settings import ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources

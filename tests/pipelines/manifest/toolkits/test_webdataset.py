@@ -14,7 +14,7 @@ import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.batch.schema import FAULT_COLUMN
+from actors.batch.names import FAULT_COLUMN
 from actors.inputs.audio import load_wave
 from actors.prefetch import sparse_reader
 from actors.prefetch.ranges import range_reader

@@ -6,16 +6,16 @@ from collections import Counter
 
 import pytest
 
-from pipelines.cli.closing import closing_facts, closing_lines
+from pipelines.cli.views.closing import closing_facts, closing_lines, is_small
 from pipelines.jobs.result import RunResult
 from pipelines.report import Report
 from pipelines.report.bottleneck import Bottleneck
 from pipelines.run_state.counts import Counts
 
 
-def result(errors: int, output: str = "out", tried: int | None = None) -> RunResult:
+def result(errors: int, output: str = "out", tried: int | None = None, rows: int = 30) -> RunResult:
     counts = Counts(
-        rows=10, units=2, units_done=2, ok=10 - errors, errors=errors, input_s=7300.0,
+        rows=rows, units=2, units_done=2, ok=rows - errors, errors=errors, input_s=7300.0,
         kinds=Counter(missing_file=errors) if errors else Counter(),
     )  # fmt: skip
     limit = Bottleneck("generate", "generate is the bottleneck: more.", "generate.min_size=2")
@@ -25,12 +25,24 @@ def result(errors: int, output: str = "out", tried: int | None = None) -> RunRes
 
 def test_a_run_without_errors() -> None:
     assert closing_lines(result(0)).splitlines() == [
-        "done: 10 rows, 0 errors, 2 h 1 min of audio read, 1 min 15 s",
+        "done:    in 1 min 15 s: 30 rows, 0 errors, 2 h 1 min of audio read",
         "speed:   3 rows/s",
         "limit:   generate is the bottleneck: more.",
         "results: out/data",
         "report:  out/report.html",
     ]
+
+
+def test_a_few_rows_say_how_long_one_waited_and_nothing_of_limits() -> None:
+    few = result(0, rows=1)
+    assert closing_lines(few, waited_s=80.0).splitlines() == [
+        "done:    in 1 min 20 s: 1 row, 0 errors, 2 h 1 min of audio read",
+        "results: out/data",
+        "report:  out/report.html",
+        "next:    uniaudio2 show out [ID]",
+    ]
+    assert is_small(few)
+    assert not is_small(result(0))
 
 
 def test_rows_failed() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from pipelines.jobs.executor_choice import FEW_ROWS
 from pipelines.jobs.result import RunResult
 from pipelines.progress.live_view import format_duration
-from uniaudio2.shown import MESSAGE_CHARACTERS, shown
+from uniaudio2.shown import MESSAGE_CHARACTERS, counted, shown
 
 
 def closing_facts(result: RunResult) -> dict[str, Any]:
@@ -32,9 +33,16 @@ def next_command(result: RunResult) -> str | None:
     return f"uniaudio2 retry {shlex.quote(result.output)}" if result.counts.errors else None
 
 
-def closing_lines(result: RunResult) -> str:
-    """The summary as lines of text."""
+def closing_lines(result: RunResult, waited_s: float | None = None) -> str:
+    """The summary as lines of text: how long one has waited comes first, and what limits a run is
+    told where there was enough of it to tell.
+
+    Args:
+        result: of the run.
+        waited_s: since the command was given; None counts the run alone.
+    """
     counts = result.counts
+    waited_s = result.elapsed_s if waited_s is None else waited_s
     audio = [
         f"{format_duration(seconds)} of audio {what}"
         for seconds, what in ((counts.input_s, "read"), (counts.output_s, "written"))
@@ -43,15 +51,14 @@ def closing_lines(result: RunResult) -> str:
     lines = []
     if result.tried is not None:
         still = result.tried - result.mended
-        lines.append(f"retried: {result.tried} rows, {result.mended} succeed now, {still} do not")
-    lines.append(
-        f"done: {counts.ok} rows, {counts.errors} errors"
-        + "".join(f", {part}" for part in audio)
-        + f", {format_duration(result.elapsed_s)}"
-    )
-    if result.report and result.report.bottleneck:
-        lines.append(f"speed:   {result.report.speed}")
-        lines.append(f"limit:   {result.report.bottleneck.words}")
+        tried = counted(result.tried, "row")
+        lines.append(f"retried: {tried}, {result.mended} succeed now, {still} do not")
+    done = [counted(counts.ok, "row"), counted(counts.errors, "error"), *audio]
+    lines.append(f"done:    in {format_duration(waited_s)}: {', '.join(done)}")
+    if is_worth_telling(result):
+        report = result.report
+        lines.append(f"speed:   {report.speed}")  # type: ignore[union-attr] # it has a bottleneck
+        lines.append(f"limit:   {report.bottleneck.words}")  # type: ignore[union-attr] # as above
     lines.append(f"results: {result.output}/data")
     if result.report:
         lines.append(f"report:  {result.report.path}")
@@ -62,4 +69,17 @@ def closing_lines(result: RunResult) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.kinds.most_common(5))
         lines.append(f"errors:  {result.output}/errors ({kinds})")
         lines.append(f"next:    fix their cause, then {next_command(result)}")
+    elif is_small(result):
+        lines.append(f"next:    uniaudio2 show {shlex.quote(result.output)} [ID]")
     return "\n".join(shown(line, MESSAGE_CHARACTERS) for line in lines)
+
+
+def is_small(result: RunResult) -> bool:
+    """Whether a run is one whose results are shown at its end."""
+    return 0 < result.counts.ok + result.counts.errors <= FEW_ROWS
+
+
+def is_worth_telling(result: RunResult) -> bool:
+    """Whether there was enough of a run to tell what limits it."""
+    has_limit = result.report is not None and result.report.bottleneck is not None
+    return has_limit and not is_small(result)

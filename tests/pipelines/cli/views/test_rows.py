@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines.cli.views.rows import find_row, picture, rows_of, show_first, show_row
+from pipelines.errors import UsageError
+from pipelines.progress.terminal import Terminal
+from tests.pipelines.committed import make_output
+
+
+def shown(call: object, *given: object) -> str:
+    file = io.StringIO()
+    call(*given, terminal=Terminal(file=file, width=100))  # type: ignore[operator]
+    return file.getvalue()
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> str:
+    rows = [{"id": f"row-{number}", "text": "in"} for number in range(5)]
+    answers = [f"answer {number}" for number in range(5)]
+    return make_output(str(tmp_path / "texts"), "text_only", rows, texts=answers)
+
+
+def test_texts_are_told(texts: str) -> None:
+    said = shown(show_first, texts, 3)
+    assert "answer 2" in said
+    assert "answer 3" not in said
+    row = find_row(texts, "row-4")
+    assert row is not None
+    assert "answer 4" in shown(show_row, texts, row)
+    assert find_row(texts, "row-9") is None
+
+
+def test_sounds_are_told_by_their_path_and_length(tmp_path: Path) -> None:
+    out = make_output(str(tmp_path / "out"), "tts", [{"id": "a", "text": "hi"}],
+                      [torch.zeros(24_000)])  # fmt: skip
+    row = next(rows_of(out))
+    (path,) = row.sounds
+    assert Path(out, path).is_file()
+    assert f"{out}/{path}  1.00 s" in shown(show_first, out)
+
+
+def test_tokens_are_counted_and_drawn(tmp_path: Path) -> None:
+    out = make_output(str(tmp_path / "out"), "tokenize", [{"id": "a", "audio": "/no/a.wav"}],
+                      [torch.zeros(24_000)])  # fmt: skip
+    row = next(rows_of(out))
+    assert len(row.codes.reason)
+    assert "reasoning frame" in shown(show_first, out)
+    said = shown(show_row, out, row)
+    assert "reconstruction: " in said
+    assert any(shade in said for shade in "░▒▓█")
+
+
+def test_pictures() -> None:
+    assert picture([[0, 1, 2, 3], [3, 3, 3, 3]]) == ["░▒▓█", "████"]
+    assert picture([[0] * 200])[0] == "░" * 90 + "…"
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"holds no run\.json"):
+        list(rows_of(str(tmp_path)))
