@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import start_on_nodes
+from benchmarks import start_on_nodes, start_processes
 
 HERE = Path(__file__).parents[1]
 _ROUNDS, _QUICK_ROUNDS = 9, 3
@@ -76,4 +76,4 @@ def run(quick: bool, against: Sequence[Path] = (), nodes: int = 0) -> Mapping[st
             figures[f"start.more_{name}"] = more
             line += f"   other {figures[f'start.other_{name}']:6.2f}   more in pairs {more:+.2f}"
         print(line)
-    return figures
+    return {**figures, **start_processes.run(quick, against)}

@@ -25,11 +25,13 @@ from actors.batch.table import (
     sound_suffixes,
     wave_column,
 )
+from actors.stages.calibration import calibrated
 from actors.storage.model_source import local_model
+from uniaudio2.checkpoint.folders import model_fingerprint
 from uniaudio2.config import CODEBOOKS, Windows
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.errors import BadRow
-from uniaudio2.runtime.memory_budget import Budget, calibrate
+from uniaudio2.runtime.memory_budget import Budget
 from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.seeds import row_seed
 from uniaudio2.tasks.spec import MOST_SOUNDS, TaskSpec
@@ -81,7 +83,10 @@ class Decoder:
         self.guidance = guidance
         self.compat = compat
         self.windows = windows
-        self.budget = Budget(batch if batch else calibrate(self._decode_hum, _MOST_WINDOWS))
+        fingerprint = f"{model_fingerprint(self.model.config)}:{precision}"
+        self.budget = Budget(
+            batch or calibrated("decode", fingerprint, self._decode_hum, _MOST_WINDOWS)
+        )
 
     @staticmethod
     def columns(task: TaskSpec) -> StageColumns:

@@ -14,12 +14,14 @@ from actors.inputs.audio import LoadedAudio
 from actors.inputs.audio_columns import read_loaded
 from actors.inputs.extra_audio import encode_extra_audio, extra_suffix, wave_of
 from actors.inputs.prefetch import prefetched
+from actors.stages.calibration import calibrated
 from actors.storage.model_source import local_model
 from uniaudio2.audio.spans import cut_spans
+from uniaudio2.checkpoint.folders import model_fingerprint
 from uniaudio2.codec.segments import reason_frames, recon_frames
 from uniaudio2.config import Padding
 from uniaudio2.entrypoints.model import UniAudio2
-from uniaudio2.runtime.memory_budget import Budget, calibrate
+from uniaudio2.runtime.memory_budget import Budget
 from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tokens.codes import Codes
@@ -54,7 +56,10 @@ class Encoder:
             local_model(model), parts=("encoder",), threads=threads, precision=precision
         )
         self.padding = padding
-        self.budget = Budget(batch if batch else calibrate(self._encode_silence, _MOST_SEGMENTS))
+        fingerprint = f"{model_fingerprint(self.model.config)}:{precision}"
+        self.budget = Budget(
+            batch or calibrated("encode", fingerprint, self._encode_silence, _MOST_SEGMENTS)
+        )
 
     @staticmethod
     def columns(task: TaskSpec) -> StageColumns:

@@ -15,6 +15,7 @@ from uniaudio2.checkpoint.folders import bundled_models
 from uniaudio2.checkpoint.layout import are_published, files_of, is_published
 
 _CONFIG = "config.json"
+_CARD = "README.md"  # which tells what the model was trained for
 _TOKENIZER = "tokenizer/"
 _OTHER_FRAMEWORKS = (".h5", ".msgpack", ".onnx", ".tflite", ".gguf")
 
@@ -53,7 +54,9 @@ def fetched_folder(uri: str, weights: bool = True) -> Path:
     files = list_folder(uri)
     wanted = set(needed_files(files))
     if not weights and _CONFIG in files and not are_published(files):
-        wanted = {name for name in wanted if name == _CONFIG or name.startswith(_TOKENIZER)}
+        wanted = {
+            name for name in wanted if name in (_CONFIG, _CARD) or name.startswith(_TOKENIZER)
+        }
     return fetch_folder(uri, files, wanted.__contains__)
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from actors.batch.names import AUDIO_PATH, FINISH_REASON, INPUT_DURATION_S
 from actors.storage.object_store import Storage
 from pipelines.config.job import JobConfig
+from pipelines.executor.process.process_executor import ProcessExecutor
 from pipelines.jobs.result import RunResult
 from pipelines.jobs.run import run_job
 from pipelines.progress.terminal import Terminal, cell
@@ -104,12 +105,12 @@ def word_error_rate(rows: list[dict[str, Any]], truth: str) -> float:
     return float(jiwer.wer([row[column] for row in rows], [row["text"] for row in rows]))
 
 
-def run_demo(output: str, executor: Literal["ray", "inline"] = "ray") -> int:
+def run_demo(output: str, executor: Literal["auto", "ray", "inline"] = "auto") -> int:
     """Run every demo job into a folder below `output` and print what went in and came out.
 
     Args:
         output: a folder or an address in a store.
-        executor: what runs the stages, see `JobConfig`.
+        executor: what runs the stages, see `JobConfig`; of auto, one process serves all jobs.
 
     Returns:
         the exit code: the worst of the jobs.
@@ -120,18 +121,23 @@ def run_demo(output: str, executor: Literal["ray", "inline"] = "ray") -> int:
     table = Table("task", "in", "out", title="what went in and what came out", box=None)
     results: list[RunResult] = []
     judged: list[str] = []
+    process = ProcessExecutor() if executor == "auto" else None
+    if process is not None:
+        process.start()  # it imports what it needs while this one does
     for demo_job in JOBS:
         folder = f"{output}/{demo_job.name}"
         manifest = _manifest(demo_job, output)
         name = Text(demo_job.task, style="bold")
         terminal.show(name + cell(f" {demo_job.source} -> {folder}"))
         job = JobConfig(task=demo_job.task, input=manifest, output=folder, executor=executor)
-        results.append(run_job(job, "lines", fresh=True))
+        results.append(run_job(job, "lines", fresh=True, executor=process))
         rows = read_results(folder)
         for row in rows:
             table.add_row(demo_job.name, cell(_went_in(row)), cell(_came_out(row)))
         if demo_job.truth and rows:
             judged.append(f"{demo_job.name} {word_error_rate(rows, demo_job.truth):.1%}")
+    if process is not None:
+        process.close()
     look = f"{output}/*/report.html, {output}/*/data (Parquet) and {output}/*/audio (FLAC)"
     terminal.show("", table, "")
     terminal.show(cell(f"word error rates of {model.name}: {', '.join(judged)}"))

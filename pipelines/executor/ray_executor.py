@@ -70,7 +70,9 @@ class RayExecutor:
 
     def start(self) -> None:
         """Start or join Ray; one that runs in this process already is used as it is."""
+        BOARD.doing("starting Ray" if self.address is None else "joining the cluster")
         start_ray(self.address, self.verbose)
+        BOARD.doing("")
 
     @property
     def _start_cause(self) -> Cause:
@@ -206,6 +208,7 @@ class RayExecutor:
     ) -> Generator[Outcome, None, None]:
         """What becomes of units in one stream."""
         BOARD.expect(("load", *(pool.name for pool in allocation.pools), "write"))
+        BOARD.doing("starting workers, loading the model")
         check = self._roster.check() if self._roster else None
         place = self._roster.placement if self._roster else None
         stream = unit_source(units)
@@ -223,6 +226,7 @@ class RayExecutor:
             ):
                 yield from outcomes(batch)
         finally:
+            BOARD.doing("")
             BOARD.expect(())
             if not (self._watch and self._watch.lost):  # nobody could be told to end them
                 end_actors()

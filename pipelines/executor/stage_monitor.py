@@ -7,8 +7,11 @@ import threading
 import time
 from dataclasses import dataclass
 
+from actors.disks.remembered import remember, remembered
+
 TASK_STAGES = ("load", "write")
 _LOOK_EVERY_S = 0.25
+_SHORT_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class StageBoard:
         self._states: tuple[StageState, ...] = ()
         self._shown = 0.0
         self._doing, self._since = "", 0.0
+        self._usual_s: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,15 +57,26 @@ class StageBoard:
             self._names, self._states, self._shown = names, (), 0.0
 
     def doing(self, words: str) -> None:
-        """Say what is being done before stages can be seen; "" when nothing is."""
-        with self._lock:
-            if words != self._doing:
-                self._doing, self._since = words, time.monotonic()
+        """Say what is being done before stages can be seen; "" when nothing is.
 
-    def done_so_far(self) -> tuple[str, float]:
-        """What `doing` said last, and for how many seconds it has been so."""
+        How long it took is remembered, so that the next run knows what to expect.
+        """
         with self._lock:
-            return self._doing, time.monotonic() - self._since
+            if words == self._doing:
+                return
+            before, took_s = self._doing, time.monotonic() - self._since
+            self._doing, self._since = words, time.monotonic()
+            self._usual_s = remembered(f"start:{words}") if words else None
+        if before and took_s > _SHORT_S:
+            remember(f"start:{before}", round(took_s, 1))
+
+    def being_done(self) -> str:
+        """What `doing` said last, for how long, and how long it took the last time; or ""."""
+        with self._lock:
+            if not self._doing:
+                return ""
+            usual = "" if self._usual_s is None else f" of about {self._usual_s:.0f}"
+            return f"{self._doing}, {time.monotonic() - self._since:.0f}{usual} s"
 
     def is_due(self) -> bool:
         """Whether it is time to look again; at most four times a second."""
@@ -75,6 +90,8 @@ class StageBoard:
         """Replace the states, one for each name."""
         with self._lock:
             self._states = states
+        if all(state.ready or state.name in TASK_STAGES for state in states):
+            self.doing("")
 
     def states(self) -> tuple[StageState, ...]:
         """The latest states; empty when nothing runs or nothing can be seen."""

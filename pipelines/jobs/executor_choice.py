@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from actors.storage.addresses import LOCAL, local_path, scheme_of
 from pipelines.config.job import JobConfig
-from pipelines.config.settings import PoolConfig
 from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.process.beginning import Beginning
-
-FEW_ROWS = 16
-_FEW_BYTES = 32 << 20
-_SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # of a job that was handed to a cluster
+from pipelines.executor.process.early import FEW_ROWS, early_worker
 
 
 class Choice:
@@ -31,8 +24,9 @@ class Choice:
         self.job, self.verbose, self._given = job, verbose, given
         self._begun: Beginning | None = None
         self._end: Callable[[], None] = lambda: None
-        if given is None and may_be_small(job):
-            self._begun = Beginning(verbose, job)
+        if given is None:
+            self._begun = early_worker(job, verbose)
+        if self._begun is not None:
             self._end = self._begun.end
 
     def of(self, rows: int | None) -> Executor:
@@ -70,50 +64,3 @@ def choosing(
         yield choice
     finally:
         choice.close()
-
-
-def may_be_small(job: JobConfig) -> bool:
-    """Whether one process may serve a job, as far as a glance tells: Ray is not asked for and not
-    running, and INPUT is no more than a few local files."""
-    if job.executor == "process":
-        return True
-    if job.executor != "auto" or job.address is not None or _SUBMITTED in os.environ:
-        return False
-    if _ray_runs() or any(map(_is_sized, _pools(job))):
-        return False
-    if job.limit is not None and job.limit <= FEW_ROWS:
-        return True
-    return _is_few(job.input)
-
-
-def _ray_runs() -> bool:
-    """Whether this process has started Ray already; it is not imported to find out."""
-    ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())
-
-
-def _pools(job: JobConfig) -> tuple[PoolConfig, ...]:
-    return job.encode, job.generate, job.decode
-
-
-def _is_sized(pool: PoolConfig) -> bool:
-    """Whether actors of a pool are asked for, which only Ray has."""
-    sizes = (pool.max_size, pool.num_cpus, pool.num_gpus)
-    return pool.min_size > 1 or bool(pool.resources) or sizes != (None, None, None)
-
-
-def _is_few(uri: str) -> bool:
-    if scheme_of(uri) not in LOCAL:
-        return False
-    path, held = local_path(uri), 0
-    if os.path.isfile(path):
-        return os.path.getsize(path) <= _FEW_BYTES
-    try:
-        with os.scandir(path) as entries:
-            for count, entry in enumerate(entries, start=1):
-                held += entry.stat().st_size
-                if count > 2 * FEW_ROWS or held > _FEW_BYTES:
-                    return False
-    except OSError:
-        return False
-    return True

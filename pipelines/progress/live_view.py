@@ -34,6 +34,7 @@ class ProgressSnapshot:
         stages: what each is doing; empty when it cannot be seen.
         failed: rows that each stage gave up.
         driver: in words, where the run is looked at from another process; "" in its own.
+        doing: what is being done before stages work, in words; "" when they do.
     """
 
     rows: int
@@ -48,6 +49,7 @@ class ProgressSnapshot:
     stages: tuple[StageState, ...]
     failed: Mapping[str, int]
     driver: str = ""
+    doing: str = ""
 
     def line(self) -> str:
         """All of it but the stages in one line."""
@@ -72,11 +74,13 @@ def format_duration(seconds: float) -> str:
 def render_view(snapshot: ProgressSnapshot) -> RenderableType:
     """The view of a snapshot."""
     parts: list[RenderableType] = []
+    if snapshot.doing:
+        parts.append(Text.assemble(cell(snapshot.doing), style="dim"))
     if snapshot.stages:
         parts.append(_stages(snapshot))
     elif snapshot.driver:
         parts.append(Text.assemble(cell(snapshot.driver), style="dim"))
-    else:
+    elif not snapshot.doing:
         parts.append(Text(f"starting, {format_duration(snapshot.elapsed_s)}", style="dim"))
     bar = Table.grid(padding=(0, 1))
     bar.add_row(ProgressBar(total=max(snapshot.rows, 1), completed=snapshot.done, width=24),

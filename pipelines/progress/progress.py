@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from actors.batch.stage_times import steady_now_s
-from pipelines.executor.stage_monitor import stage_states
+from pipelines.executor.stage_monitor import BOARD, stage_states
 from pipelines.progress.eta import EtaEstimator
 from pipelines.progress.live_view import LiveView, ProgressSnapshot
 from pipelines.run_state.commit_record import Commit
@@ -87,6 +87,7 @@ class Progress:
             audio_per_row_s=audio_s / max(counts.done - self._before, 1),
             left_s=self._pace.left_s(steady_now_s(), {s.name: s.ready for s in stages}),
             stages=stages,
+            doing=BOARD.being_done(),
             failed=dict(self._failed),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from pipelines.jobs.executor_choice import FEW_ROWS
+from pipelines.executor.process.early import FEW_ROWS
 from pipelines.jobs.result import RunResult
 from pipelines.progress.live_view import format_duration
 from uniaudio2.shown import MESSAGE_CHARACTERS, counted, shown

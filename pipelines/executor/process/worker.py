@@ -86,7 +86,6 @@ class Worker:
         except StageNotBuilt as fault:
             self._say("unbuilt", str(fault))
             return
-        self._built = {name: self._built[name] for name in names}
         self.calls = {"load": self.stages.load, **calls, "write": self.stages.write}
         self.boundaries = {name: self.stages.boundary(name) for name in self.calls}
         self._say("ready")

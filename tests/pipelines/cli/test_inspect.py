@@ -12,6 +12,7 @@ from pipelines.cli.inspect import describe
 from pipelines.errors import UsageError
 from tests.support.hub import serving
 from uniaudio2.checkpoint.folders import BUNDLED
+from uniaudio2.training.data.domain import WORDS
 
 
 def test_the_bundled_model_and_the_same_on_s3(
@@ -20,8 +21,11 @@ def test_the_bundled_model_and_the_same_on_s3(
     monkeypatch.setenv("UNIAUDIO2_CACHE", str(tmp_path))
     told = describe("nano")
     assert "nano-" in told and "context" in told
+    assert "6: tokenize, reconstruct" in told
+    assert f"35: {', '.join(WORDS)}" in told
     config = (BUNDLED / "nano/config.json").read_bytes()
     Storage(bucket).put("m/config.json", config)
+    Storage(bucket).put("m/README.md", (BUNDLED / "nano/README.md").read_bytes())
     Storage(bucket).put("m/lm.safetensors", b"not needed")
     assert describe(f"{bucket}/m") == told
     assert not list(tmp_path.rglob("*.safetensors"))

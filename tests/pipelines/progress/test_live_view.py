@@ -47,6 +47,13 @@ def test_before_the_stages_are_seen_it_says_so() -> None:
     assert whole.endswith("time left unknown")
 
 
+def test_what_it_is_at_is_named_while_it_starts() -> None:
+    doing = "starting Ray, 3 of about 5 s"
+    assert drawn(replace(SNAPSHOT, stages=(), doing=doing))[0] == doing
+    assert drawn(replace(SNAPSHOT, doing=doing))[:2][0] == doing
+    assert len(drawn(replace(SNAPSHOT, doing=doing))) == len(drawn(SNAPSHOT)) + 1
+
+
 def test_the_view_is_gone_at_its_end_and_what_was_said_stays() -> None:
     file = io.StringIO()
     view = LiveView(lambda: SNAPSHOT, Terminal(file=file, force_terminal=True, width=100))
