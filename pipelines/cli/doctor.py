@@ -14,6 +14,7 @@ import typer
 from pipelines.cli.checks.check import Check
 from pipelines.cli.checks.machine import MACHINE, free_in
 from pipelines.cli.checks.network import NETWORK
+from pipelines.cli.checks.optional import OPTIONAL
 from pipelines.errors import RunFailed
 from uniaudio2.shown import shown
 from uniaudio2.terminal import say
@@ -202,6 +203,7 @@ def run_checks(model: str | None, storages: list[str], address: str | None) -> I
         ("python", check_python),
         *MACHINE,
         *NETWORK,
+        *OPTIONAL,
         ("torch", check_torch),
         ("torchaudio", check_torchaudio),
         ("ray", lambda: check_ray(None if takes_jobs else address)),

@@ -14,7 +14,6 @@ from ray.util.annotations import RayDeprecationWarning
 
 from pipelines.executor.ray_internals import StageWatch
 
-START_TIMEOUT_S = 300.0
 NO_PROGRESS_TIMEOUT_S = 1800.0
 # Units at an actor, for each that it works on at once, from which a pool grows. Ray's own 1.75 is
 # beyond what actors of two calls and one unit that waits can reach: their pools never grew.
@@ -42,7 +41,9 @@ def own_data_context(timeout_s: float) -> Iterator[ray.data.DataContext]:
     context.op_resource_reservation_ratio = min(
         RESERVED_SHARE, context.op_resource_reservation_ratio
     )
-    context.wait_for_min_actors_s = START_TIMEOUT_S
+    # all pools at once, and the first units meanwhile: to wait for each is to wait for their sum
+    context.wait_for_min_actors_s = -1
+    context.max_consecutive_actor_init_deaths = 0  # a stage that is not built here never will be
     scaling = context.autoscaling_config
     scaling.actor_pool_util_upscaling_threshold = min(
         GROW_FROM_USE, scaling.actor_pool_util_upscaling_threshold

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -107,6 +108,14 @@ def _end_with(driver: int) -> None:
     os._exit(0)
 
 
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """Ctrl-Z stops the clocks of the stages, too, until the process goes on."""
+    from actors.stages.fault_boundary import WATCHDOG
+
+    with WATCHDOG.held():
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def serve(descriptor: int, driver: int) -> None:
     """What the process does.
 
@@ -115,6 +124,7 @@ def serve(descriptor: int, driver: int) -> None:
         driver: the driver's process id.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+    signal.signal(signal.SIGTSTP, _stop)
     threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
     try:
         Worker(Connection(descriptor)).serve()
