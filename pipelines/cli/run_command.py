@@ -90,7 +90,7 @@ def run(
     """Run TASK over INPUT into OUTPUT; the same command again goes on where it stopped."""
     from pipelines.config.job import make_job
     from pipelines.config.places import check_places
-    from pipelines.executor.process.early import begin_early
+    from pipelines.executor.process.early import begun_early
 
     given = {
         "task": task, "input": source, "output": output, "model": model, "limit": limit,
@@ -106,10 +106,10 @@ def run(
     if working_dir is not None:
         raise UsageError("--working-dir is sent along with a job: give --detach, too")
     check_places(job)
-    begin_early(job, verbose)
-    from pipelines.jobs.run import run_job  # what is misspelt has been told by now
+    with begun_early(job, verbose):
+        from pipelines.jobs.run import run_job  # what is misspelt has been told by now
 
-    return _close(run_job(job, style, fresh, verbose=verbose), style)
+        return _close(run_job(job, style, fresh, verbose=verbose), style)
 
 
 def _detach(

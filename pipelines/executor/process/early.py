@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from actors.storage.addresses import LOCAL, local_path, scheme_of
@@ -20,10 +22,22 @@ _SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # of a job that was handed to a clus
 _BEGUN: list[tuple[JobConfig, Beginning]] = []
 
 
-def begin_early(job: JobConfig, verbose: bool = False) -> None:
-    """Start the worker of a job that may be small; `early_worker` hands it over."""
-    if may_be_small(job):
-        _BEGUN.append((job, Beginning(verbose, job)))
+@contextmanager
+def begun_early(job: JobConfig, verbose: bool = False) -> Iterator[None]:
+    """Start the worker of a job that may be small; `early_worker` hands it over within, and what
+    nobody took ends."""
+    if not may_be_small(job):
+        yield
+        return
+    begun = Beginning(verbose, job)
+    entry = (job, begun)
+    _BEGUN.append(entry)
+    try:
+        yield
+    finally:
+        if entry in _BEGUN:
+            _BEGUN.remove(entry)
+            begun.end()
 
 
 def early_worker(job: JobConfig, verbose: bool = False) -> Beginning | None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.executor.process.early import FEW_ROWS, begin_early, early_worker, may_be_small
+from pipelines.executor.process.beginning import Beginning
+from pipelines.executor.process.early import FEW_ROWS, begun_early, early_worker, may_be_small
 from tests.pipelines.jobs.test_executor_choice import job
 
 
@@ -45,12 +46,27 @@ def test_a_worker_that_was_begun_is_handed_over_once(
 ) -> None:
     monkeypatch.setattr("pipelines.executor.process.early._ray_runs", lambda: False)
     asked = job(tmp_path)
-    begin_early(asked)
-    first, second = early_worker(asked), early_worker(asked)
+    with begun_early(asked):
+        first, second = early_worker(asked), early_worker(asked)
     assert first is not None
     assert second is not None
     try:
         assert first.process.pid != second.process.pid
+        assert first.process.poll() is None
     finally:
         first.end()
         second.end()
+
+
+def test_a_worker_that_nobody_takes_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Beginning] = []
+
+    def begin(*given: Any) -> Beginning:
+        begun.append(Beginning(*given))
+        return begun[-1]
+
+    monkeypatch.setattr("pipelines.executor.process.early._ray_runs", lambda: False)
+    monkeypatch.setattr("pipelines.executor.process.early.Beginning", begin)
+    with begun_early(job(tmp_path)):
+        pass
+    assert begun[0].process.poll() is not None
