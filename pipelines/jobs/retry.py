@@ -19,9 +19,9 @@ from actors.batch.unit import UnitSpec
 from pipelines.config.job import JobConfig, make_job
 from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.executor import Executor, executor_for
+from pipelines.executor.process.executor_choice import choosing
 from pipelines.executor.stages import make_stages
 from pipelines.jobs.driver import Run, StageFactory
-from pipelines.jobs.executor_choice import choosing
 from pipelines.jobs.failed_rows import FailedRows
 from pipelines.jobs.merging import errors_of
 from pipelines.jobs.result import RunResult

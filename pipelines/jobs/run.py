@@ -5,9 +5,9 @@ from __future__ import annotations
 from actors.storage.object_store import Storage
 from pipelines.config.job import JobConfig
 from pipelines.executor.executor import Executor, executor_for
+from pipelines.executor.process.executor_choice import choosing
 from pipelines.executor.stages import check_columns, make_stages
 from pipelines.jobs.driver import Run, StageFactory
-from pipelines.jobs.executor_choice import choosing
 from pipelines.jobs.result import RunResult as RunResult  # what it returns, in one place
 from pipelines.jobs.signals import answered, reading_input
 from pipelines.planning.head_start import FIRST_FILES, Portions

@@ -8,8 +8,8 @@ import pytest
 from pipelines.config.job import JobConfig
 from pipelines.executor.inline_executor import InlineExecutor
 from pipelines.executor.process.early import FEW_ROWS
+from pipelines.executor.process.executor_choice import choosing
 from pipelines.executor.process.process_executor import ProcessExecutor
-from pipelines.jobs.executor_choice import choosing
 
 
 def job(folder: Path, **changes: Any) -> JobConfig:
