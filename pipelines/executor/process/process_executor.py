@@ -43,6 +43,8 @@ class ProcessExecutor(InlineExecutor):
         except BaseException:
             self.close()
             raise
+        finally:  # behind the last commits, which tell what the stages came to
+            BOARD.expect(())
 
     def close(self) -> None:
         """End the worker."""
@@ -58,17 +60,14 @@ class ProcessExecutor(InlineExecutor):
         pools = tuple(pool.name for pool in allocation.pools)
         names = ("load", *pools, "write")
         BOARD.expect(names)
-        try:
-            for done, unit in enumerate(units):
-                try:
-                    self._give_stages(stages, pools)
-                    outcomes = self._ask(unit, names, done, len(units))
-                except (EOFError, OSError):  # the worker died
-                    self.close()
-                    continue
-                yield from outcomes
-        finally:
-            BOARD.expect(())
+        for done, unit in enumerate(units):
+            try:
+                self._give_stages(stages, pools)
+                outcomes = self._ask(unit, names, done, len(units))
+            except (EOFError, OSError):  # the worker died
+                self.close()
+                continue
+            yield from outcomes
 
     def _give_stages(self, stages: Stages, pools: tuple[str, ...]) -> None:
         """Have the worker build them, once."""
