@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.executor.process.beginning import Beginning
 from pipelines.executor.process.early import FEW_ROWS, begun_early, early_worker, may_be_small
-from tests.pipelines.jobs.test_executor_choice import job
+from tests.pipelines.executor.process.test_executor_choice import job
 
 
 @pytest.mark.parametrize(
