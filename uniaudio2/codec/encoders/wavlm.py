@@ -30,13 +30,14 @@ class ConvLayer(nn.Module):
         kernel, stride = settings.conv_kernel[number], settings.conv_stride[number]
         self.conv = nn.Conv1d(before, channels, kernel, stride, bias=settings.conv_bias)
         self.activation = nn.GELU()
-        self.layer_norm = nn.GroupNorm(channels, channels) if number == 0 else None
+        if number == 0:
+            self.layer_norm = nn.GroupNorm(channels, channels)
 
     def forward(self, heard: Tensor) -> Tensor:
         """Map ``[B, channels before, N]`` to ``[B, channels, about N / stride]``."""
         heard = self.conv(heard)
         activated: Tensor = self.activation(
-            heard if self.layer_norm is None else self.layer_norm(heard)
+            self.layer_norm(heard) if hasattr(self, "layer_norm") else heard
         )
         return activated
 
