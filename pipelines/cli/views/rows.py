@@ -98,7 +98,7 @@ def what_came_out(row: Row, storage: Storage) -> str:
     """The result of a row in a line: its text, or the path and length of its sounds, or how many
     frames of codes it has."""
     if row.error is not None:
-        return f"failed: {row.error['error_kind']}: {row.error['error_message']}"
+        return f"failed: {row.error['kind']}: {row.error['message']}"
     if row.sounds:
         seconds = row.cells.get(DURATION_S)
         length = f"  {seconds:.2f} s" if isinstance(seconds, int | float) else ""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipelines import JobConfig, run_job
 from pipelines.cli.views.rows import find_row, picture, rows_of, show_first, show_row
 from pipelines.errors import UsageError
 from pipelines.progress.terminal import Terminal
@@ -63,3 +64,15 @@ def test_pictures() -> None:
 def test_no_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no run\.json"):
         list(rows_of(str(tmp_path)))
+
+
+def test_rows_that_failed_say_why(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"id": "a", "text": "hi"}\n{"id": "b", "text": " "}\n')
+    given = {"task": "text_only", "model": "tiny", "executor": "inline"}
+    out, source = str(tmp_path / "out"), str(tmp_path / "m.jsonl")
+    run_job(JobConfig(**given, input=source, output=out, sampling={"max_frames": 5}))
+    said = shown(show_first, out)
+    assert "b  failed: empty_text: column 'text'" in said
+    row = find_row(out, "b")
+    assert row is not None
+    assert "empty_text" in shown(show_row, out, row)
