@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,9 @@ from pipelines.cli.arguments import EXIT_FAILED, open_address
 from pipelines.errors import UsageError
 from uniaudio2.shown import counted
 from uniaudio2.terminal import say, say_json
+
+if TYPE_CHECKING:
+    from pipelines.progress.progress import Style
 
 EXIT_LEFT = 130  # as shells have it of what Ctrl-C ended
 
@@ -65,8 +69,16 @@ def _followed(output: str, as_json: bool) -> int:
     """Follow a run to its end, or until the user has seen enough."""
     from pipelines.progress.follow import follow
 
+    asked: list[int] = []
+
+    def leave(number: int, _frame: object) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, leave)
+    style: Style = "json" if as_json else "live" if sys.stdout.isatty() else "lines"
     try:
-        return follow(output, "json" if as_json else "live" if sys.stdout.isatty() else "lines")
+        return follow(output, style, is_left=lambda: bool(asked))
     except KeyboardInterrupt:
         say("left; the run goes on", error=True)
         return EXIT_LEFT

@@ -131,7 +131,11 @@ class Follower:
 
 
 def follow(
-    output: str, style: Style, look_every_s: float = LOOK_EVERY_S, patience_s: float = PATIENCE_S
+    output: str,
+    style: Style,
+    look_every_s: float = LOOK_EVERY_S,
+    patience_s: float = PATIENCE_S,
+    is_left: Callable[[], bool] | None = None,
 ) -> int:
     """Show how far a run is until it ends; the run itself is not touched.
 
@@ -140,6 +144,7 @@ def follow(
         style: ``live`` draws, ``lines`` and ``json`` print what changes.
         look_every_s: pause between two looks; longer where a look takes long.
         patience_s: see `Follower`.
+        is_left: whether the user has seen enough, where a library may have swallowed the interrupt.
 
     Returns:
         the exit code of the run's end: 0, 3 where rows are in the errors table, 1 where it stopped.
@@ -157,6 +162,8 @@ def follow(
             end = teller.look()
             if end is not None:
                 break
+            if is_left and is_left():
+                raise KeyboardInterrupt
             time.sleep(max(look_every_s, (time.monotonic() - began) / _READING_SHARE))
     finally:
         if view:

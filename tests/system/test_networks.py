@@ -33,7 +33,8 @@ def run_command(folder: Path, rows: int, *more: str) -> list[str]:
     manifest = folder / "texts.txt"
     manifest.write_text("\n".join(f"one two three {row}" for row in range(rows)))
     few = ("--model", "tiny", "--set", "sampling.max_frames=30", "--set", "unit_rows=2", "--json")
-    return [*RUN, str(manifest), str(folder / "out"), *few, *more]
+    own = ("--executor", "ray")  # so few rows take none by themselves
+    return [*RUN, str(manifest), str(folder / "out"), *few, *own, *more]
 
 
 def in_namespaces(flags: str, before: str, command: list[str]) -> tuple[dict[str, object], str]:

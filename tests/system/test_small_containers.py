@@ -42,7 +42,7 @@ def test_parts_of_cpus_are_a_run_on_whole_ones(tmp_path: Path, quota_us: int, to
         f" && mount -t tmpfs -o ro tmpfs {home}"
     )
     run = f"{sys.executable} -m pipelines.cli run tts {tmp_path}/m.txt {out} --model tiny"
-    run += " --until generate --set sampling.max_frames=9"
+    run += " --until generate --set sampling.max_frames=9 --executor ray"
     found = subprocess.run(
         ["unshare", "-m", "sh", "-c", f"{mounts} && exec {run}"],
         cwd=ROOT, env={**os.environ, "HOME": str(home), "XDG_STATE_HOME": ""},

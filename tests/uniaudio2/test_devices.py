@@ -13,6 +13,7 @@ from tests.uniaudio2.elsewhere import ELSEWHERE, moved_elsewhere
 from uniaudio2.codec import features, mel
 from uniaudio2.codec.encoder import CodecEncoder
 from uniaudio2.config import CodecConfig, FlowConfig, Padding, ScalarConfig, Windows
+from uniaudio2.flow import transformer
 from uniaudio2.flow.decoder import FlowDecoder
 from uniaudio2.flow.euler import step_times
 from uniaudio2.flow.window_batches import ClipState, draw_noise
@@ -27,7 +28,8 @@ def filters(bins: int, *rest: object) -> Tensor:
 @pytest.fixture(autouse=True)
 def _nothing_fake_stays() -> Iterator[None]:
     yield
-    features._resampler.cache_clear()
+    for kept in (features._resampler, mel._window, transformer.position_table):
+        kept.cache_clear()
 
 
 @pytest.mark.parametrize("padding", ["periodic", "tight"])

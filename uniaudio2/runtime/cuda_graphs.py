@@ -25,8 +25,8 @@ _sync_is_allowed = ContextVar("sync_is_allowed", default=True)
 
 
 def may_sync(tensor: Tensor) -> bool:
-    """Whether the host may read what a tensor holds: not on a GPU, nor in work to be captured."""
-    return _sync_is_allowed.get() and not tensor.is_cuda
+    """Whether the host may read what a tensor holds: not elsewhere, nor in work to be captured."""
+    return _sync_is_allowed.get() and tensor.device.type == "cpu"
 
 
 @contextmanager

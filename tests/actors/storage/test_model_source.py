@@ -37,7 +37,7 @@ def test_a_model_on_s3(bucket: str, cache: Path) -> None:
     uri = upload(BUNDLED / "tiny", f"{bucket}/tiny")
     folder = Path(local_model(uri, weights=False))
     names = [path.name for path in folder.rglob("*") if path.is_file()]
-    assert sorted(names) == ["config.json", "tokenizer.json"]
+    assert sorted(names) == ["README.md", "config.json", "tokenizer.json"]
     assert load_config(folder) == load_config(BUNDLED / "tiny")
     assert local_model(uri) == str(folder)
     UniAudio2.load(str(folder))

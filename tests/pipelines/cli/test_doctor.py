@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_what_is_broken_is_said_and_the_rest_still_checked(
     assert "did you mean 'tiny'" in said
     assert "FAILED storage" in said
     assert "permissions" in said
-    assert said.endswith("2 of 15 checks failed\n")
+    assert re.search(r"\n2 of \d+ checks failed\n$", said)
 
 
 def test_a_model_is_found_wherever_a_run_would_find_it(

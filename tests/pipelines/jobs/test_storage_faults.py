@@ -82,7 +82,7 @@ def proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProx
 def test_a_network_that_is_gone_ends_the_run_and_leaves_its_state(
     bucket: str, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = job(tmp_path, f"{bucket}/out")
+    asked = job(tmp_path, f"{bucket}/out").model_copy(update={"commit_interval_s": 0.0})
     create = Storage.create
 
     def create_and_cut(self: Storage, path: str, data: bytes) -> None:
