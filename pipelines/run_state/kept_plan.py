@@ -176,12 +176,11 @@ class KeptPlan:
         Args:
             is_whole: the plan has all sources of INPUT.
         """
-        shards = list(self._new.close())
-        for shard, data, facts in shards:
+        for shard, data, facts in self._new.close():
             self._storage.put(f"{shard}.parquet", data)
             facts["seal"] = seal(facts, self._storage.address)
             self._storage.put(f"{shard}.json", json.dumps(facts, sort_keys=True).encode())
-        self._used.update(shard for shard, _, _ in shards)
+            self._used.add(shard)
         if is_whole and self._is_whole:
             there = [path for path in self._storage.list(PLAN) if PLAN_NAME.fullmatch(path)]
             gone = [path for path in there if path.rpartition(".")[0] not in self._used]
