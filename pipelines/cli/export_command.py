@@ -88,7 +88,7 @@ def dedup(
     ],
     threshold: Annotated[
         float, typer.Option(help="similarity of codes from which two are near duplicates")
-    ] = 0.8,
+    ] = 0.5,
     recall: Annotated[
         float, typer.Option(help="share of pairs at the threshold that is found")
     ] = 0.99,

@@ -20,7 +20,7 @@ from pipelines.errors import UsageError
 from pipelines.run_state.commit_log import CommitLog, open_output
 from pipelines.run_state.parts import part_bytes, tables_of
 
-THRESHOLD, RECALL, CODEBOOKS = 0.8, 0.99, 1
+THRESHOLD, RECALL, CODEBOOKS = 0.5, 0.99, 1
 SUFFIX = ".parquet"
 
 

@@ -41,9 +41,9 @@ def test_copies_are_found_and_left_out(
     out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, target = tmp_path / "twice.parquet", tmp_path / "lines"
-    assert dedup_run(out, str(table)) == DedupResult(5, 1, 1, 0)
+    assert dedup_run(out, str(table), threshold=0.8) == DedupResult(5, 1, 1, 0)
     assert told(table) == {"copy-of-a": ("a", "exact")}
-    words = ["dedup", out, str(table), "--threshold", "0.5"]
+    words = ["dedup", out, str(table)]
     monkeypatch.setattr("sys.argv", ["uniaudio2", *words])
     with pytest.raises(SystemExit) as ended:
         main()
