@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -11,6 +13,8 @@ from dataclasses import dataclass, field
 from uniaudio2.lm.engine.engine import Engine
 from uniaudio2.lm.engine.request import Request, RequestOutput
 from uniaudio2.runtime.memory_budget import release_traceback
+
+_STEP_S = 30.0  # more than a step takes
 
 
 @dataclass(eq=False)
@@ -39,6 +43,8 @@ class SharedEngine:
     def __init__(self, make_engine: Callable[[], Engine]) -> None:
         self._make_engine = make_engine
         self._inbox: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self._ended = False
+        self._busy = threading.Event()
         self._driver: threading.Thread | None = None
         self._starting = threading.Lock()
         self.engine: Engine | None = make_engine()
@@ -59,14 +65,23 @@ class SharedEngine:
             if self._driver is None:
                 self._driver = threading.Thread(target=self._drive, name="engine", daemon=True)
                 self._driver.start()
+                _DRIVEN.add(self)
         call = _Call(requests, Future())
         self._inbox.put(call)
         return call.future.result()
 
+    def end(self) -> None:
+        """Give up what is under way after the step that is being made; nothing is answered from
+        here on. Python ends threads of this kind wherever they are, and one that is within torch
+        takes the process with it (``terminate called without an active exception``, SIGABRT)."""
+        self._ended = True
+        if self._driver is not None and self._busy.is_set():
+            self._driver.join(_STEP_S)
+
     def _drive(self) -> None:
         waiting: list[_Call] = []
         outputs: dict[int, RequestOutput] = {}
-        while True:
+        while not self._ended:
             try:
                 self._receive(waiting)
                 outputs |= self._step()
@@ -79,6 +94,8 @@ class SharedEngine:
                 waiting, outputs = [], {}
 
     def _step(self) -> dict[int, RequestOutput]:
+        if self._ended:
+            return {}
         engine = self._ready()
         engine.step()
         return engine.pop_finished_outputs()
@@ -90,7 +107,12 @@ class SharedEngine:
 
     def _receive(self, waiting: list[_Call]) -> None:
         """Add calls that have come to those that wait; if none does, wait for one to come."""
+        if not waiting:
+            self._busy.clear()
         come = [] if waiting else [self._inbox.get()]
+        self._busy.set()
+        if self._ended:
+            return
         while not self._inbox.empty():
             come.append(self._inbox.get())
         waiting += come  # at once: whatever fails from here on, they are told
@@ -111,3 +133,12 @@ class SharedEngine:
             return False
         call.future.set_result([outputs.pop(request_id) for request_id in call.request_ids])
         return True
+
+
+_DRIVEN: weakref.WeakSet[SharedEngine] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    for engine in list(_DRIVEN):
+        engine.end()

@@ -48,6 +48,27 @@ def test_calls_of_many_threads_share_the_slots_and_keep_their_answers() -> None:
     assert most > 1, "no two calls were ever in the slots together"
 
 
+def test_the_end_of_the_process_waits_for_the_step_that_is_being_made() -> None:
+    """A thread that is ended within torch ends the process with SIGABRT, whatever its code was."""
+    shared = SharedEngine(lambda: Engine(small_lm(), SAMPLING, slots=2))
+    assert shared.engine
+    step, begun, go_on = shared.engine.step, threading.Event(), threading.Event()
+
+    def held() -> None:
+        begun.set()
+        assert go_on.wait(60)
+        step()
+
+    shared.engine.step = held  # type: ignore[method-assign]
+    threading.Thread(target=shared.generate, args=(requests(0, 2),), daemon=True).start()
+    assert begun.wait(60)
+    threading.Timer(0.2, go_on.set).start()
+    shared.end()
+    assert go_on.is_set()
+    assert shared._driver is not None
+    assert not shared._driver.is_alive()
+
+
 def test_nothing_asked_nothing_started() -> None:
     shared = SharedEngine(lambda: Engine(small_lm(), SAMPLING, slots=1))
     before = threading.active_count()
