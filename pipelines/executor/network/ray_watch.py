@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -86,6 +87,8 @@ class RayWatch:
             yield
             return
         self._thread.start()
+        told = sys.unraisablehook
+        sys.unraisablehook = lambda what: None if self.lost else told(what)
         try:
             yield
         except BaseException as fault:  # of any class: Ray's own, or the interrupt
@@ -97,6 +100,8 @@ class RayWatch:
         finally:
             self._over.set()
             self._thread.join()
+            if not self.lost:  # else Ray's generators, which end later, would say that it is gone
+                sys.unraisablehook = told
 
 
 def _is_served(path: str) -> bool:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,36 @@ with ray_watch.RayWatch("127.0.0.1:1", sys.argv[1], 60.0).watching():
 """
 
 
+@pytest.fixture(autouse=True)
+def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What Python would tell of faults that nobody can catch."""
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    return told
+
+
+def test_what_a_lost_ray_leaves_behind_is_not_told(
+    tmp_path: Path, unraisable: list[object]
+) -> None:
+    """Generators of Ray Data that end later than it."""
+
+    def left() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            raise KeyboardInterrupt
+
+    waiting: Iterator[None] | None = left()
+    with pytest.raises(RunFailed), RayWatch("127.0.0.1:1", str(tmp_path), 60.0).watching():
+        assert waiting is not None
+        next(waiting)
+        raise OSError
+    waiting = None
+    assert not unraisable
+
+
 def test_a_raylet_that_ends_interrupts_what_waits(tmp_path: Path) -> None:
-    path = str(tmp_path / "raylet")
+    path, before = str(tmp_path / "raylet"), signal.getsignal(signal.SIGTERM)
     raylet = socket.socket(socket.AF_UNIX)
     with socket.create_server(("127.0.0.1", 0)) as head:
         raylet.bind(path)
@@ -37,7 +66,7 @@ def test_a_raylet_that_ends_interrupts_what_waits(tmp_path: Path) -> None:
         with pytest.raises(RunFailed, match=told), watch.watching(), stoppable():
             raylet.close()
             time.sleep(60)
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_head_may_be_away_for_a_while(tmp_path: Path) -> None:
