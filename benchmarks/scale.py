@@ -24,7 +24,7 @@ from actors.stages.merge import merge_parts
 from actors.stages.part_file import parquet_bytes
 from actors.storage.object_store import Storage
 from benchmarks.record import RESULTS
-from pipelines.jobs.committer import record_of
+from pipelines.jobs.commits.committer import record_of
 from pipelines.run_state.commit_record import FIRST_MERGED, Commit, merge_receipts, shown_keys
 from uniaudio2.config import CODEBOOKS
 

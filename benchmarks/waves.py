@@ -25,6 +25,7 @@ from actors.batch.schema import SOURCE_TYPE
 from actors.inputs.audio import AudioSource, load_stream
 from actors.inputs.audio_columns import read_loaded
 from actors.stages.load import Loader
+from benchmarks.load import FORMATS
 from pipelines.executor.cluster import start_ray
 from pipelines.planning.plan import make_plan, passthrough_schema
 from uniaudio2.tasks.table import get_task
@@ -32,11 +33,9 @@ from uniaudio2.tasks.table import get_task
 EXAMPLES = Path(__file__).parents[1] / "pipelines/examples/audio"
 _ROUNDS, _QUICK_ROUNDS = 7, 2
 _CLIPS = 60
-# name, suffix, format and subtype of libsndfile, rate, channels
 _FORMATS = (
     ("flac_16k", ".flac", "FLAC", "PCM_16", 16_000, 1),
-    ("flac_44k_stereo", ".flac", "FLAC", "PCM_16", 44_100, 2),
-    ("mp3_44k_stereo", ".mp3", "MP3", "MPEG_LAYER_III", 44_100, 2),
+    *(kind for kind in FORMATS if kind[0] in ("flac_44k_stereo", "mp3_44k_stereo")),
 )
 _ROW: Mapping[str, Any] = {}
 Step = tuple[str, float]

@@ -57,6 +57,7 @@ ORDER = (
     "pipelines.report",
     "pipelines.export",
     "pipelines.dedup",
+    "pipelines.jobs.commits",
     "pipelines.jobs",
     "pipelines.job_server",
     "pipelines.cli.checks",

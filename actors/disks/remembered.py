@@ -10,19 +10,12 @@ import os
 import platform
 import tempfile
 from contextlib import suppress
-from pathlib import Path
 
+from actors.disks.user_state import state_path
+
+_FILE = "remembered.json"
 _MOST_BYTES = 1 << 20
 _MOST_KEYS = 500
-
-
-def _path() -> Path | None:
-    given = os.environ.get("XDG_STATE_HOME", "")
-    try:
-        state = Path(given) if given.startswith("/") else Path.home() / ".local/state"
-    except RuntimeError:  # this user has no home
-        return None
-    return state / "uniaudio2/remembered.json"
 
 
 def _here(key: str) -> str:
@@ -31,7 +24,7 @@ def _here(key: str) -> str:
 
 
 def _read() -> dict[str, float]:
-    path = _path()
+    path = state_path(_FILE)
     try:
         if path is None or path.stat().st_size > _MOST_BYTES:
             return {}
@@ -54,7 +47,7 @@ def remembered(key: str) -> float | None:
 
 def remember(key: str, value: float) -> None:
     """Keep a number for `remembered`; of many, the latest."""
-    path = _path()
+    path = state_path(_FILE)
     if path is None:
         return
     known = _read()

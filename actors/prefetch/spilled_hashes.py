@@ -7,12 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from actors.prefetch.spool import Kept, Spool
+from actors.prefetch.spilled_shares import SpilledShares
 
 Hashes = npt.NDArray[np.uint64]
 _BITS = 6  # hashes with the same first ones lie together
 _MOST_IN_MEMORY = 1 << 20
-_MOST_BYTES = 1 << 40
 
 
 class SpilledHashes:
@@ -26,8 +25,7 @@ class SpilledHashes:
         self._most = most_in_memory
         self._blocks: list[Hashes] = []
         self._waiting = self._count = 0
-        self._spool: Spool | None = None
-        self._spilled: list[list[Kept | Hashes]] = [[] for _ in range(1 << _BITS)]
+        self._spilled = SpilledShares(1 << _BITS)
 
     def __len__(self) -> int:
         return self._count
@@ -41,23 +39,16 @@ class SpilledHashes:
             self._spill()
 
     def _spill(self) -> None:
-        self._spool = self._spool or Spool(_MOST_BYTES)
         hashes = np.sort(np.concatenate(self._blocks))
-        for number, some in enumerate(_split(hashes)):
-            if len(some):
-                kept = self._spool.keep(0, some.tobytes())
-                self._spilled[number].append(kept or some.copy())
+        self._spilled.add(some.tobytes() for some in _split(hashes))
         self._blocks, self._waiting = [], 0
 
     def partitions(self) -> Iterator[Hashes]:
         """All hashes in ascending order, ``[N]`` for each value of their first bits."""
         waiting = np.sort(np.concatenate([np.zeros(0, np.uint64), *self._blocks]))
         for spilled, some in zip(self._spilled, _split(waiting), strict=True):
-            blocks = [
-                np.frombuffer(block.read(), np.uint64) if isinstance(block, Kept) else block
-                for block in spilled
-            ]
-            yield np.sort(np.concatenate([*blocks, some])) if blocks else some
+            before = np.frombuffer(spilled, np.uint64)
+            yield np.sort(np.concatenate([before, some])) if len(before) else some
 
 
 def _split(hashes: Hashes) -> list[Hashes]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import time
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
+from typing import Annotated
 
+import typer
+
+ExecutorOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|ray|process|inline",
+        help="auto: Ray, but one process for a few rows; inline: in this one, to debug",
+    ),
+]
 EXIT_FAILED, EXIT_USAGE = 1, 2
 BEGUN_S = time.monotonic()
 """When the command was given: this is among the first modules that it imports."""

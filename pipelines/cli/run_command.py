@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.arguments import BEGUN_S, open_address
+from pipelines.cli.arguments import BEGUN_S, ExecutorOption, open_address
 from pipelines.errors import UsageError
 from uniaudio2.checkpoint.folders import DEFAULT_MODEL
 from uniaudio2.terminal import say, say_json
@@ -70,13 +70,7 @@ def run(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="remove former results first")] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
-    executor: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|ray|process|inline",
-            help="auto: Ray, but one process for a few rows; inline: in this one, to debug",
-        ),
-    ] = None,
+    executor: ExecutorOption = None,
     detached: Annotated[
         bool, typer.Option("--detach", help="as a job of the cluster at --address; returns at once")
     ] = False,
@@ -159,13 +153,7 @@ def retry(
         typer.Option("--set", help="a setting to change, such as load.max_bytes=8000000000"),
     ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
-    executor: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|ray|process|inline",
-            help="auto: Ray, but one process for a few rows; inline: in this one, to debug",
-        ),
-    ] = None,
+    executor: ExecutorOption = None,
     yes: Annotated[
         bool,
         typer.Option(

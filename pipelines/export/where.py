@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from actors.columnar.part_sizes import check_sizes
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
 from uniaudio2.frozen import nearest
@@ -62,7 +63,7 @@ class Where:
             found = self._chosen(self._schema.empty_table())
             kind = str(found.project(f"({self._condition}) AS is_wanted").types[0])
         except self._error as fault:
-            what = str(fault).partition("\n")[0]
+            what = str(fault).partition("\n")[0].rstrip("!.")
             name = _unknown_column(str(fault))
             hint = f"; {nearest(name, self._schema.names)}" if name else ""
             raise UsageError(f"{asked}: {shown(what, _SHOWN_CHARACTERS)}{hint}") from fault
@@ -111,7 +112,9 @@ def ids_in(address: str) -> pa.Array:
     folder, name = posixpath.split(address)
     try:
         data = Storage(folder or ".").read(name, _MOST_BYTES)
-        ids = pq.read_table(pa.BufferReader(data), columns=["id"])["id"]
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            check_sizes(data, file, ["id"])  # a few kilobytes can stand for gigabytes
+            ids = file.read(columns=["id"])["id"]
         return ids.cast(pa.string()).combine_chunks()
     except FileNotFoundError as fault:
         raise UsageError(

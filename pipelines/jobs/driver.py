@@ -19,9 +19,9 @@ from pipelines.errors import UsageError
 from pipelines.executor.executor import Executor
 from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.stages import Stages, make_stages
-from pipelines.jobs.committer import Committer, Redo
-from pipelines.jobs.compaction import Compaction
-from pipelines.jobs.grouped_commits import GroupedCommits
+from pipelines.jobs.commits.committer import Committer, Redo
+from pipelines.jobs.commits.compaction import Compaction
+from pipelines.jobs.commits.grouped_commits import GroupedCommits
 from pipelines.jobs.pending import find_pending, known_keys, with_kept
 from pipelines.jobs.result import RunResult
 from pipelines.jobs.row_isolation import RowIsolation, merged

@@ -10,7 +10,7 @@ import numpy as np
 
 from actors.batch.channel_rows import whole_id
 from actors.batch.unit import UnitSpec
-from pipelines.jobs.committer import Redo
+from pipelines.jobs.commits.committer import Redo
 from pipelines.jobs.pending import known_keys, part_of
 from pipelines.planning.keys.row_keys import id_number, key_array
 from pipelines.planning.plan import Plan

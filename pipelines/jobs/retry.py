@@ -21,9 +21,9 @@ from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.process.executor_choice import choosing
 from pipelines.executor.stages import make_stages
+from pipelines.jobs.commits.merging import errors_of
 from pipelines.jobs.driver import Run, StageFactory
 from pipelines.jobs.failed_rows import FailedRows
-from pipelines.jobs.merging import errors_of
 from pipelines.jobs.result import RunResult
 from pipelines.jobs.signals import answered, reading_input
 from pipelines.planning.plan import Plan, make_plan

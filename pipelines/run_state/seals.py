@@ -26,18 +26,14 @@ from pathlib import Path
 from typing import Any
 
 from actors.disks.exclusive_names import take_name
+from actors.disks.user_state import state_path
 
 _KEY_BYTES = 32
 
 
 def key_path() -> Path | None:
     """Where the user's key is kept; None where there is no such place."""
-    given = os.environ.get("XDG_STATE_HOME", "")
-    try:
-        state = Path(given) if given.startswith("/") else Path.home() / ".local/state"
-    except RuntimeError:  # this user has no home
-        return None
-    return state / "uniaudio2/key"
+    return state_path("key")
 
 
 def user_key() -> bytes:

@@ -52,7 +52,8 @@ class LeftOut:
         some = [
             f"{count} {shown(kind, _LONGEST_SHOWN)}" for kind, count in self._most(_LISTED).items()
         ]
-        return f"{self.count} {self.what} left out ({', '.join(some)}): {self.why}"
+        what = self.what.removesuffix("s") if self.count == 1 else self.what
+        return f"{self.count} {what} left out ({', '.join(some)}): {self.why}"
 
     @staticmethod
     def of_record(facts: Mapping[str, Any]) -> LeftOut:

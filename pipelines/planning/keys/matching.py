@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from actors.prefetch.spool import Kept, Spool
+from actors.prefetch.spilled_shares import SpilledShares
 from pipelines.planning.keys.row_keys import KEY_BYTES, KeyArray, key_array
 
 _BITS = 6
 _MOST_IN_MEMORY = 1 << 18  # rows
-_MOST_BYTES = 1 << 40
 _PLACED = np.dtype([("key", f"V{KEY_BYTES}"), ("place", "<i8")])
 Places = npt.NDArray[np.int64]
 
@@ -33,8 +32,7 @@ class PlacedKeys:
         self._most = most_in_memory
         self._waiting: list[bytes] = []
         self._first = self._count = 0
-        self._spool: Spool | None = None
-        self._shares: list[list[Kept | bytes]] = [[] for _ in range(1 << _BITS)]
+        self._spilled = SpilledShares(1 << _BITS)
 
     def __len__(self) -> int:
         return self._count
@@ -47,10 +45,7 @@ class PlacedKeys:
             self._spill()
 
     def _spill(self) -> None:
-        self._spool = self._spool or Spool(_MOST_BYTES)
-        for share, some in zip(self._shares, self._split(), strict=True):
-            if some:
-                share.append(self._spool.keep(0, some) or some)
+        self._spilled.add(self._split())
         self._waiting, self._first = [], self._count
 
     def _split(self) -> Iterator[bytes]:
@@ -67,9 +62,8 @@ class PlacedKeys:
 
     def shares(self) -> Iterator[tuple[KeyArray, Places]]:
         """Keys whose ids begin with the same bits, and their places, ``[N]`` both."""
-        for spilled, waiting in zip(self._shares, self._split(), strict=True):
-            blocks = [block.read() if isinstance(block, Kept) else block for block in spilled]
-            placed = np.frombuffer(b"".join([*blocks, waiting]), _PLACED)
+        for spilled, waiting in zip(self._spilled, self._split(), strict=True):
+            placed = np.frombuffer(spilled + waiting, _PLACED)
             yield key_array([placed["key"].tobytes()]), placed["place"].astype(np.int64)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from actors.prefetch import spilled_hashes
+from actors.prefetch import spilled_shares
 from actors.prefetch.spilled_hashes import SpilledHashes
 
 
@@ -14,7 +14,7 @@ from actors.prefetch.spilled_hashes import SpilledHashes
 def test_all_of_them_are_there(
     most_in_memory: int, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spilled_hashes, "_MOST_BYTES", room)
+    monkeypatch.setattr(spilled_shares, "_MOST_BYTES", room)
     draws = np.random.default_rng(0)
     added = [draws.integers(0, 2**64, size, np.uint64) for size in (0, 1, 70, 500, 90, 3)]
     added += [added[2], np.array([0, 2**64 - 1, 0], np.uint64)]

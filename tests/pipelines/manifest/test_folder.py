@@ -249,5 +249,5 @@ def test_a_pattern_says_which_folders_it_does_not_enter(tmp_path: Path) -> None:
     plan = planned(f"{tmp_path}/*")
     assert ids(plan) == ["a.wav"]
     assert said(plan) == [
-        "1 folders left out (1 matched): a pattern takes files; '**' reaches into folders"
+        "1 folder left out (1 matched): a pattern takes files; '**' reaches into folders"
     ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from actors.stages.merge import Marked, MergedParts, merge_parts
 from pipelines.errors import RunFailed
 from pipelines.executor.executor import Executor, Underway
-from pipelines.jobs.committer import Change, Committer, record_of
+from pipelines.jobs.commits.committer import Change, Committer, record_of
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import FIRST_MERGED, Commit
 

@@ -15,12 +15,12 @@ from actors.storage.object_store import Storage
 from benchmarks.driver import answering_stages
 from pipelines import RunFailed
 from pipelines.export.export import export_run
-from pipelines.jobs import grouped_commits
-from pipelines.jobs.grouped_commits import GroupedCommits
+from pipelines.jobs.commits import grouped_commits
+from pipelines.jobs.commits.grouped_commits import GroupedCommits
 from pipelines.jobs.retry import recorded_job, retry_job
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import FIRST_MERGED, Commit
-from tests.pipelines.jobs.test_compaction import IDS, ROWS, answer
+from tests.pipelines.jobs.commits.test_compaction import IDS, ROWS, answer
 from tests.pipelines.jobs.test_pending import committed, is_consistent, write_lines
 from tests.pipelines.jobs.test_run import read_errors
 
@@ -134,16 +134,6 @@ def test_a_group_is_bounded_so_that_it_can_be_merged(monkeypatch: pytest.MonkeyP
         for number in range(5):
             commits.add(unit(number))
     assert few.groups == [[0], [1, 2], [3, 4]]
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> str:
-    return write_lines(tmp_path / "m.jsonl", ROWS)
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> str:
-    return str(tmp_path / "out")
 
 
 @pytest.fixture

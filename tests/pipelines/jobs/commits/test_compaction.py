@@ -16,7 +16,7 @@ from benchmarks.driver import answering_stages
 from pipelines import JobConfig, RunFailed, RunResult, run_job
 from pipelines.cli.demo import read_results
 from pipelines.export.export import export_run
-from pipelines.jobs import compaction
+from pipelines.jobs.commits import compaction
 from pipelines.jobs.retry import recorded_job, retry_job
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import FIRST_MERGED
@@ -37,16 +37,6 @@ def answer(source: str, output: str, **settings: Any) -> RunResult:
 
 def parts(output: str, kind: str = "data") -> list[Path]:
     return sorted(Path(output, kind).glob("*.parquet"))
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> str:
-    return write_lines(tmp_path / "m.jsonl", ROWS)
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> str:
-    return str(tmp_path / "out")
 
 
 @pytest.fixture
@@ -218,7 +208,7 @@ def test_two_drivers_cannot_both_merge(source: str, output: str) -> None:
 
 def _merger(output: str) -> compaction.Compaction:
     from pipelines.executor.inline_executor import InlineExecutor
-    from pipelines.jobs.committer import Committer
+    from pipelines.jobs.commits.committer import Committer
 
     log = CommitLog(Storage(output))
     return compaction.Compaction(

@@ -9,7 +9,7 @@ import pytest
 from actors.batch.receipt import Receipt
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
-from pipelines.jobs import committer
+from pipelines.jobs.commits import committer
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import merge_receipts
 

@@ -12,7 +12,7 @@ from actors.batch.channel_rows import whole_id
 from actors.batch.receipt import FileMark
 from actors.batch.unit import unit_fingerprint
 from pipelines.causes import OTHER_RUN, STORAGE, stopped
-from pipelines.jobs.merging import IsOut, next_state, taken_over
+from pipelines.jobs.commits.merging import IsOut, next_state, taken_over
 from pipelines.planning.keys.row_keys import id_number, ids_of, is_among, key_array, with_fresh
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import FORMAT_VERSION, Commit, shown_keys
