@@ -42,7 +42,7 @@ def test_tedlium_without_what_is_not_scored(tmp_path: Path) -> None:
         assert "line 5 of" in bad[FAULT_COLUMN]
         assert "not: recording, channel" in bad[FAULT_COLUMN]
         assert str(plan.left_out[0]).startswith(
-            "1 segments left out (1 ignore_time_segment_in_scoring): TED-LIUM marks them so"
+            "1 segment left out (1 ignore_time_segment_in_scoring): TED-LIUM marks them so"
         )
 
 
@@ -80,7 +80,7 @@ def test_each_side_of_a_switchboard_call_is_its_channel(tmp_path: Path) -> None:
     assert heard[0] > 0.2
     assert heard[1] == 0
     assert "not: segment, start, end, text" in bad[FAULT_COLUMN]
-    assert "1 segments left out (1 [silence]): Switchboard marks them so" in str(plan.left_out[0])
+    assert "1 segment left out (1 [silence]): Switchboard marks them so" in str(plan.left_out[0])
 
 
 def giga(recordings: int, segments: int = 1) -> str:
