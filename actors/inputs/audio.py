@@ -15,6 +15,7 @@ from torch import Tensor
 from actors.batch.audio_values import audio_name, audio_value
 from actors.batch.names import INPUT_SHORT_BY_S
 from actors.inputs.channels import channel_of
+from actors.prefetch.member_ranges import opened_here
 from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import BLOCKS_FROM_BYTES, Limits, looked_for, open_uri
 from uniaudio2.audio.channel_files import ChannelFile
@@ -82,6 +83,8 @@ class AudioSource:
                 file = [opened.enter_context(self._file(name)) for name in self.files]
             elif self.uri is None:
                 file = io.BytesIO(self.data or b"")
+            elif (member := opened_here(self.uri)) is not None:
+                file = opened.enter_context(member)
             else:
                 file = opened.enter_context(open_uri(self.uri, self.limits, self.policy))
             stream = AudioStream(file, self.start_s, self.end_s, max_duration_s, self.channel)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 from math import inf
 from typing import Literal
 
@@ -35,6 +37,7 @@ from actors.inputs.audio_columns import write_loaded
 from actors.inputs.channels import holds_channels
 from actors.inputs.extra_audio import load_extra_audio, wave_of
 from actors.inputs.row_loader import LoadedRow, RowLoader
+from actors.prefetch.member_ranges import MemberRanges, members_together
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits
 from uniaudio2.audio.embedded import is_embedded
@@ -128,12 +131,17 @@ class Loader:
         names = [name for name in raw.column_names if name in wanted]
         ids = [str(row_id) for row_id in row_ids(raw)]
 
-        def work(place: int) -> list[LoadedRow]:
+        def work(place: int, members: MemberRanges | None) -> list[LoadedRow]:
             cells = {name: raw.column(name)[place] for name in names}
-            return self.rows.load(cells, ids[place], policy, spec.wanted)
+            with members.row(place) if members else nullcontext():
+                return self.rows.load(cells, ids[place], policy, spec.wanted)
 
-        with ThreadPoolExecutor(_FETCH_THREADS) as pool:
-            found = list(pool.map(work, range(raw.num_rows)))
+        in_tar = raw.column(AUDIO).to_pylist() if policy.tar and AUDIO in names else ()
+        with (
+            members_together(policy, in_tar, self.rows.limits) as members,
+            ThreadPoolExecutor(_FETCH_THREADS) as pool,
+        ):
+            found = list(pool.map(partial(work, members=members), range(raw.num_rows)))
         places = [place for place, some in enumerate(found) for _ in some]
         return places, [one for some in found for one in some]
 

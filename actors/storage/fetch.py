@@ -114,7 +114,7 @@ def open_uri(
     """
     limits = limits or Limits()
     name = repr(shown(uri))
-    uri, wanted = _split_range(uri, policy)
+    uri, wanted = split_range(uri, policy)
     if policy is not None:
         policy.check(uri)
     try:
@@ -172,8 +172,13 @@ def read_head(uri: str, size: int, timeout_s: float = TIMEOUT_S) -> bytes:
         return bytes(raw.read(size) or b"")
 
 
-def _split_range(uri: str, policy: AddressPolicy | None) -> tuple[str, ByteRange]:
-    """An address without its byte range, which is only believed of the tar that was read."""
+def split_range(uri: str, policy: AddressPolicy | None) -> tuple[str, ByteRange]:
+    """An address of `byte_range` without the range, and it.
+
+    Args:
+        uri: of an object, or of a part of it.
+        policy: ranges are only believed of the tar that was read; None believes all.
+    """
     found = _RANGE.fullmatch(uri)
     if found and (policy is None or found[1] == policy.tar):
         return found[1], (int(found[2]), int(found[3]))
