@@ -24,8 +24,8 @@ from actors.batch.names import (
 )
 from actors.batch.receipt import file_mark
 from actors.storage.object_store import Storage
-from pipelines.report.words import words_of
 from pipelines.run_state.parts import errors_tables_of, part_bytes, plain_rows, some_tables_of
+from uniaudio2.scores.words import words_of
 
 MOST_PARTS = 1500
 MOST_ROWS = 200_000  # about

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.report.rows import word_errors
-from pipelines.report.words import words_of
+from uniaudio2.scores.words import words_of
 
 
 @pytest.mark.parametrize(

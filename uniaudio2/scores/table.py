@@ -1,0 +1,188 @@
+"""The one table of scorers. Adding one is adding a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from uniaudio2.frozen import nearest
+from uniaudio2.scores.spec import Score, ScoreColumn, Scorer
+
+__all__ = ["DEFAULT", "SCORERS", "get_scorers", "score_columns"]
+
+_SILERO = ("onnxruntime", "silero-vad")
+_MOS = "1 to 5"
+_OURS = "Apache-2.0"
+
+
+def _of(module: str, name: str) -> Callable[[], Score]:
+    """Imports a scorer where it works: the table itself is read before torch is there."""
+
+    def make() -> Score:
+        from importlib import import_module
+
+        found: Score = getattr(import_module(f"uniaudio2.scores.{module}"), name)
+        return found() if isinstance(found, type) else found
+
+    return make
+
+
+_ROWS = (
+    Scorer(
+        name="speech",
+        summary="how much of it is speech, by Silero VAD",
+        inputs=("sound",),
+        columns=(
+            ScoreColumn("score_speech_s", "s", "seconds in which somebody speaks"),
+            ScoreColumn("score_speech_share", "0 to 1", "their share of the recording"),
+        ),
+        version="1",
+        licence="MIT",
+        cost="3 ms",
+        make=_of("signal", "score_speech"),
+        packages=_SILERO,
+        weights="silero-vad",
+    ),
+    Scorer(
+        name="dnsmos",
+        summary="how good speech sounds, by DNSMOS P.835 and P.808 at a level of -26 dBFS",
+        inputs=("sound",),
+        columns=(
+            ScoreColumn("score_dnsmos_ovrl", _MOS, "overall"),
+            ScoreColumn("score_dnsmos_sig", _MOS, "the voice itself"),
+            ScoreColumn("score_dnsmos_bak", _MOS, "how little the background disturbs"),
+            ScoreColumn("score_dnsmos_p808", _MOS, "overall, by the model of P.808"),
+        ),
+        version="1",
+        licence="MIT",
+        cost="30 to 250 ms",
+        make=_of("dnsmos", "Dnsmos"),
+        packages=("onnxruntime", "speechmos", "silero-vad"),
+        weights="speechmos",
+    ),
+    Scorer(
+        name="loudness",
+        summary="how loud it is, by ITU-R BS.1770-4",
+        inputs=("sound",),
+        columns=(
+            ScoreColumn("score_loudness_lufs", "LUFS", "integrated loudness of one channel"),
+            ScoreColumn("score_peak_dbfs", "dBFS", "the highest sample"),
+        ),
+        version="1",
+        licence=_OURS,
+        cost="3 ms",
+        make=_of("loudness", "score_loudness"),
+    ),
+    Scorer(
+        name="clipping",
+        summary="how much of it is cut off at full scale",
+        inputs=("sound",),
+        columns=(
+            ScoreColumn(
+                "score_clipped_share", "0 to 1", "samples at 99 % of full scale or above it"
+            ),
+        ),
+        version="1",
+        licence=_OURS,
+        cost="less than 1 ms",
+        make=_of("signal", "score_clipping"),
+    ),
+    Scorer(
+        name="bandwidth",
+        summary="up to which frequency there is sound; 12 kHz at most is heard",
+        inputs=("sound",),
+        columns=(
+            ScoreColumn(
+                "score_bandwidth_hz", "Hz",
+                "highest frequency within 60 dB of the spectrum's maximum",
+            ),
+        ),
+        version="1",
+        licence=_OURS,
+        cost="1 ms",
+        make=_of("signal", "score_bandwidth"),
+    ),
+    Scorer(
+        name="snr",
+        summary="speech over what is there when nobody speaks, by Silero VAD",
+        inputs=("sound",),
+        columns=(ScoreColumn("score_snr_db", "dB", "from -20 to 100"),),
+        version="1",
+        licence="MIT",
+        cost="3 ms, nothing beside `speech`",
+        make=_of("signal", "score_snr"),
+        packages=_SILERO,
+        weights="silero-vad",
+    ),
+    Scorer(
+        name="silence",
+        summary="silence at both ends, by level",
+        inputs=("sound",),
+        columns=(
+            ScoreColumn("score_leading_silence_s", "s", "before the first sound"),
+            ScoreColumn("score_trailing_silence_s", "s", "behind the last one"),
+        ),
+        version="1",
+        licence=_OURS,
+        cost="1 ms",
+        make=_of("signal", "score_silence"),
+    ),
+    Scorer(
+        name="rate",
+        summary="how fast the text is spoken, by Silero VAD",
+        inputs=("sound", "text"),
+        columns=(
+            ScoreColumn("score_words_per_s", "1/s", "words for each second of speech"),
+            ScoreColumn("score_letters_per_s", "1/s", "their letters, without spaces"),
+        ),
+        version="1",
+        licence="MIT",
+        cost="3 ms, nothing beside `speech`",
+        make=_of("text", "score_rate"),
+        packages=_SILERO,
+        weights="silero-vad",
+    ),
+    Scorer(
+        name="repetition",
+        summary="how much of the text says again what stands directly before it",
+        inputs=("text",),
+        columns=(ScoreColumn("score_repetition", "0 to 1", "share of its words"),),
+        version="1",
+        licence=_OURS,
+        cost="nothing",
+        make=_of("text", "score_repetition"),
+    ),
+    Scorer(
+        name="wer",
+        summary="errors of what the model hears against the text",
+        inputs=("text", "transcript"),
+        columns=(
+            ScoreColumn("score_wer", "0 and more", "word errors over words of the text"),
+            ScoreColumn("score_cer", "0 and more", "letter errors over letters of the text"),
+        ),
+        version="1",
+        licence=_OURS,
+        cost="a transcription",
+        make=_of("text", "score_errors"),
+    ),
+)  # fmt: skip
+
+SCORERS: dict[str, Scorer] = {scorer.name: scorer for scorer in _ROWS}
+DEFAULT = tuple(scorer.name for scorer in _ROWS if scorer.inputs == ("sound",))
+"""What is scored where nothing else is asked for: all that needs sound alone."""
+
+
+def get_scorers(names: Sequence[str]) -> list[Scorer]:
+    """Scorers by their names, in the order of the table, each once.
+
+    Raises:
+        ValueError: no such scorer; the message names the nearest.
+    """
+    for name in names:
+        if name not in SCORERS:
+            raise ValueError(f"unknown scorer {name!r}; {nearest(name, list(SCORERS))}")
+    return [scorer for name, scorer in SCORERS.items() if name in names]
+
+
+def score_columns(names: Sequence[str]) -> list[str]:
+    """The columns that scorers fill, in the order of the table."""
+    return [column.name for scorer in get_scorers(names) for column in scorer.columns]
