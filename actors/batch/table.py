@@ -7,12 +7,10 @@ keeps its place with its error columns set, so that a unit can be counted at its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from actors.batch.names import (
     ERROR_COLUMNS,
@@ -30,7 +28,11 @@ from actors.batch.names import (
 from actors.batch.schema import CODES_TYPE, WAVE_TYPE
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
+from uniaudio2.lazily import torch
 from uniaudio2.tokens.codes import Codes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _T = TypeVar("_T")
 

@@ -8,9 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import inf
-from typing import Any, BinaryIO
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from actors.batch.audio_values import audio_name, audio_value
 from actors.batch.names import INPUT_SHORT_BY_S
@@ -25,6 +23,9 @@ from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample
 from uniaudio2.audio.spans import Levels, SpanRule, Spans, find_spans
 from uniaudio2.audio.stream import SHORT_S, AudioStream, finite
 from uniaudio2.errors import BadRow
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Marks = dict[str, float | bool | str]
 WHOLE_S = 60.0  # longer audio does not travel between stages

@@ -7,12 +7,10 @@ import json
 import pickletools
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from actors.batch.names import CODE_PATHS, REASON_CODES, RECON_CODES
 from actors.columnar.cells import plain_value
@@ -20,7 +18,11 @@ from actors.storage.addresses import AddressPolicy, resolve
 from actors.storage.fetch import TIMEOUT_S, fetch, looked_for
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
+from uniaudio2.lazily import torch
 from uniaudio2.tokens.codes import Codes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_FRAMES = 1_000_000  # 22 hours of reconstruction codes
 _MAX_FILE_BYTES = MAX_FRAMES * CODEBOOKS * 8 + (1 << 20)
@@ -151,7 +153,7 @@ def _codes_file(uri: str, name: str, policy: AddressPolicy, timeout_s: float) ->
         raise BadRow(
             "bad_codes", f"{uri}: {type(fault).__name__}; expected a plain integer tensor"
         ) from fault
-    if not isinstance(tensor, Tensor) or tensor.ndim != 2 or CODEBOOKS not in tensor.shape:
+    if not isinstance(tensor, torch.Tensor) or tensor.ndim != 2 or CODEBOOKS not in tensor.shape:
         raise BadRow("bad_codes", f"{uri} holds no (8, T) or (T, 8) tensor")
     if tuple(tensor.shape) == (CODEBOOKS, CODEBOOKS):
         raise BadRow(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from torch import Tensor
 
 from actors.batch.names import WAVE
 from actors.batch.sample_arrays import audio_cell
@@ -14,11 +14,14 @@ from actors.batch.table import alive, each_row, mark_errors, read_wave, wave_col
 from uniaudio2.errors import BadRow
 from uniaudio2.tokens.codes import Codes
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _PREFIX = f"{WAVE}:"
 _THREADS = 4
 
-LoadOne = Callable[[object], Tensor]
-EncodeAll = Callable[[Sequence[Tensor]], Sequence[Codes]]
+LoadOne = Callable[[object], "Tensor"]
+EncodeAll = Callable[[Sequence["Tensor"]], Sequence[Codes]]
 
 
 def load_extra_audio(

@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actors.batch.names import RECON_CODES
 from actors.inputs.audio import load_wave
@@ -19,14 +16,18 @@ from actors.storage.addresses import AddressPolicy
 from uniaudio2.codec.segments import reason_frames, recon_frames
 from uniaudio2.config import CODEBOOKS, CodecConfig
 from uniaudio2.errors import BadRow
+from uniaudio2.lazily import torch
 from uniaudio2.lm.prompt import PromptBuilder
 from uniaudio2.tasks.answers import answer_columns
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 from uniaudio2.tokens.codes import Codes
 from uniaudio2.tokens.grid import Prompt
 
-EncodeAll = Callable[[Sequence[Tensor]], Sequence[Codes]]
-Value = str | Tensor | Codes
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EncodeAll = Callable[[Sequence["Tensor"]], Sequence[Codes]]
+Value: TypeAlias = "str | Tensor | Codes"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Example:
 def _content(value: Value) -> str:
     if isinstance(value, str):
         return value
-    parts = [value] if isinstance(value, Tensor) else [value.reason, value.recon]
+    parts = [value] if isinstance(value, torch.Tensor) else [value.reason, value.recon]
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         digest.update(f"{tuple(part.shape)}".encode() + part.numpy().tobytes())
@@ -139,12 +140,12 @@ def few_shot_prompt(
     for example in examples:
         answers = [] if isinstance(example.answer, str) else list(example.answer)
         for value in [*example.values.values(), *answers]:
-            if isinstance(value, Tensor):
+            if isinstance(value, torch.Tensor):
                 waves.append(value)
     made = iter(encode(waves) if waves else [])
 
     def coded(value: Tensor | Codes) -> Codes:
-        return next(made) if isinstance(value, Tensor) else value
+        return next(made) if isinstance(value, torch.Tensor) else value
 
     parts = []
     for example in examples:

@@ -7,15 +7,12 @@ import torch
 from torch import Tensor
 
 from actors.batch.names import (
-    CODE_COLUMNS,
-    ERROR_KIND,
     FINISH_REASON,
     ID,
     INPUT_SAMPLES,
     OUTPUT_WAVE,
     RECON_CODES,
 )
-from actors.batch.schema import StageColumns
 from actors.batch.table import (
     alive,
     each_row,
@@ -34,7 +31,7 @@ from uniaudio2.errors import BadRow
 from uniaudio2.runtime.memory_budget import Budget
 from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.seeds import row_seed
-from uniaudio2.tasks.spec import MOST_SOUNDS, TaskSpec
+from uniaudio2.tasks.spec import MOST_SOUNDS
 from uniaudio2.tokens.codes import Codes
 
 _MOST_WINDOWS = 256
@@ -87,14 +84,6 @@ class Decoder:
         self.budget = Budget(
             batch or calibrated("decode", fingerprint, self._decode_hum, _MOST_WINDOWS)
         )
-
-    @staticmethod
-    def columns(task: TaskSpec) -> StageColumns:
-        """What it reads and writes of the table."""
-        suffixes = sound_suffixes(task.sounds)
-        codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
-        waves = tuple(f"{OUTPUT_WAVE}{suffix}" for suffix in suffixes)
-        return StageColumns((ERROR_KIND, ID, *codes), waves)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Decode the rows that are still good; a reconstruction is cut to its input's length."""

@@ -7,12 +7,11 @@ from itertools import islice
 import pyarrow as pa
 import torch
 
-from actors.batch.names import CODE_COLUMNS, CUTS, ERROR_KIND, INPUT_SAMPLES, SOURCE, WAVE
-from actors.batch.schema import StageColumns
+from actors.batch.names import SOURCE, WAVE
 from actors.batch.table import alive, each_row, mark_errors, read_codes, write_codes
 from actors.inputs.audio import LoadedAudio
 from actors.inputs.audio_columns import read_loaded
-from actors.inputs.extra_audio import encode_extra_audio, extra_suffix, wave_of
+from actors.inputs.extra_audio import encode_extra_audio
 from actors.inputs.prefetch import prefetched
 from actors.stages.calibration import calibrated
 from actors.storage.model_source import local_model
@@ -23,7 +22,6 @@ from uniaudio2.config import Padding
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.runtime.memory_budget import Budget
 from uniaudio2.runtime.precision import EXACT, Precision
-from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tokens.codes import Codes
 
 _MOST_SEGMENTS = 256
@@ -59,18 +57,6 @@ class Encoder:
         fingerprint = f"{model_fingerprint(self.model.config)}:{precision}"
         self.budget = Budget(
             batch or calibrated("encode", fingerprint, self._encode_silence, _MOST_SEGMENTS)
-        )
-
-    @staticmethod
-    def columns(task: TaskSpec) -> StageColumns:
-        """What it reads and writes of the table; codes that rows bring are read, and stay."""
-        suffixes = [extra_suffix(name) for name in task.other_audio]
-        codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
-        waves = tuple(wave_of(name) for name in task.other_audio)
-        return StageColumns(
-            reads=(ERROR_KIND, WAVE, SOURCE, *waves, *CODE_COLUMNS, INPUT_SAMPLES, CUTS),
-            writes=(*CODE_COLUMNS, *codes),
-            drops=(WAVE, SOURCE, *waves),
         )
 
     def __call__(self, table: pa.Table) -> pa.Table:

@@ -9,17 +9,12 @@ import pyarrow as pa
 from torch import Tensor
 
 from actors.batch.names import (
-    CODE_COLUMNS,
-    CUTS,
-    ERROR_KIND,
     FINISH_REASON,
-    ID,
     INPUT,
-    INPUT_SAMPLES,
     SPANS,
     TEXT,
 )
-from actors.batch.schema import SPAN_TEXTS_TYPE, StageColumns
+from actors.batch.schema import SPAN_TEXTS_TYPE
 from actors.batch.table import (
     alive,
     each_row,
@@ -90,20 +85,6 @@ class Generator:
         self.instructions = instructions or (task.instruction,)
         self.prefix = self._lay_out(examples, local_model(model), padding) if examples else None
         self.engine = SharedEngine(lambda: self.model.engine(sampling, slots, self.prefix))
-
-    @staticmethod
-    def columns(task: TaskSpec) -> StageColumns:
-        """What it reads and writes of the table."""
-        reads = [ERROR_KIND, ID, INPUT]
-        if task.audio_columns:
-            suffixes = ("", *(extra_suffix(name) for name in task.other_audio))
-            reads += [f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS]
-            reads += [INPUT_SAMPLES, CUTS]
-        if task.output == "text":
-            return StageColumns(tuple(reads), (FINISH_REASON, TEXT, SPANS))
-        suffixes = tuple(sound_suffixes(task.sounds))
-        codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
-        return StageColumns(tuple(reads), (FINISH_REASON, *codes))
 
     def _lay_out(self, examples: Sequence[Example], model: str, padding: Padding) -> Prompt:
         def encode(waves: Sequence[Tensor]) -> Sequence[Codes]:

@@ -7,11 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from math import inf
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from torch import Tensor
 
 from actors.batch.audio_values import holds_lists_of_text, list_text, listed_files
 from actors.batch.intermediate_store import read_kept
@@ -46,6 +45,9 @@ from uniaudio2.audio.spans import SpanRule
 from uniaudio2.errors import BadRow
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 from uniaudio2.tokens.codes import Codes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _FETCH_THREADS = 4
 

@@ -92,6 +92,11 @@ class Executor(Protocol):
         """
         ...
 
+    @property
+    def is_here(self) -> bool:
+        """Whether all workers are on this machine."""
+        ...
+
     def submit(self, call: Callable[..., T], *arguments: Any) -> Underway[T]:
         """Make a call where there is room, within `session`.
 

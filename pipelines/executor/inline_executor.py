@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -13,7 +14,6 @@ from types import FrameType
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
-import torch
 
 from actors.batch.receipt import Outcome, outcomes
 from actors.batch.table import Stage
@@ -25,12 +25,16 @@ from pipelines.executor.executor import Underway
 from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.stages import StageNotBuilt, Stages, build_stage
 from pipelines.planning.pool_sizing import POOLS, Allocation, Pool
+from uniaudio2.lazily import torch
 
 T = TypeVar("T")
+_DEVICE_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA's, AMD's and WSL's drivers
 
 
 class InlineExecutor:
     """Runs units in their order. A stage that ends its process ends the run with it."""
+
+    is_here = True
 
     def start(self) -> None:
         """Nothing has to be started."""
@@ -38,8 +42,8 @@ class InlineExecutor:
     def resources(self) -> Mapping[str, float]:
         """The CPUs that this process may use, and the GPUs that it sees."""
         resources = {"CPU": float(len(os.sched_getaffinity(0)))}
-        if torch.cuda.is_available():
-            resources["GPU"] = float(torch.cuda.device_count())
+        if gpus := _gpus():
+            resources["GPU"] = float(gpus)
         return resources
 
     def allocate(self, job: JobConfig, idle: Collection[str] = ()) -> Allocation:
@@ -88,7 +92,7 @@ class InlineExecutor:
             made.set_result(call(*arguments))
         except Exception as fault:
             made.set_exception(fault)
-        return _Made(made)
+        return Made(made)
 
     def stream(
         self, units: Sequence[UnitSpec], stages: Stages, allocation: Allocation, alone: bool = False
@@ -106,14 +110,25 @@ class InlineExecutor:
             yield from outcomes(_through(unit, calls, boundaries))
 
 
+def _gpus() -> int:
+    """GPUs that this process sees; torch, which knows, is only asked where there may be some."""
+    if sys.platform == "linux" and not any(map(os.path.exists, _DEVICE_FILES)):
+        return 0
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 @dataclass(frozen=True)
-class _Made(Generic[T]):
+class Made(Generic[T]):
+    """A call that was made already."""
+
     future: Future[T]
 
     def is_done(self) -> bool:
+        """It is."""
         return True
 
     def result(self) -> T:
+        """What it returned, or raises what it raised."""
         return self.future.result()
 
 

@@ -17,6 +17,7 @@ from actors.batch.receipt import Fault, Outcome, outcomes
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
 from actors.stages.fault_boundary import FaultBoundary
+from actors.stages.pools import MakeStage
 from pipelines.causes import NODE, RAY, RAY_JOIN, RAY_START, of_stage, stopped
 from pipelines.config.job import JobConfig
 from pipelines.errors import Cause
@@ -77,6 +78,11 @@ class RayExecutor:
     @property
     def _start_cause(self) -> Cause:
         return RAY_START if self.address is None else RAY_JOIN
+
+    @property
+    def is_here(self) -> bool:
+        """A cluster may have nodes elsewhere."""
+        return self.address is None
 
     def resources(self) -> Mapping[str, float]:
         """Those of all nodes that are there now; once they are probed, of those that fit."""
@@ -279,7 +285,7 @@ class PoolActor:
 
     def __init__(
         self,
-        kind: type[Stage],
+        kind: MakeStage,
         arguments: dict[str, Any],
         boundary: FaultBoundary,
         check: NodeCheck | None,

@@ -12,11 +12,17 @@ from actors.batch.intermediate_store import IntermediateStore
 from actors.batch.schema import StageColumns, check_stages
 from actors.batch.table import Stage
 from actors.inputs.channels import with_channels
-from actors.stages.decode import Decoder
-from actors.stages.encode import Encoder
 from actors.stages.fault_boundary import FaultBoundary
-from actors.stages.generate import Generator
 from actors.stages.load import Loader
+from actors.stages.pools import (
+    DECODER,
+    ENCODER,
+    GENERATOR,
+    MakeStage,
+    decoder_columns,
+    encoder_columns,
+    generator_columns,
+)
 from actors.stages.write import Writer
 from pipelines.config.job import JobConfig
 from pipelines.config.settings import PoolName
@@ -32,7 +38,7 @@ class StageNotBuilt(Exception):
     """A stage's constructor raised: its name, and class and first line of what it was."""
 
 
-def build_stage(name: str, kind: type[Stage], arguments: Mapping[str, Any]) -> Stage:
+def build_stage(name: str, kind: MakeStage, arguments: Mapping[str, Any]) -> Stage:
     """Build a stage where it works.
 
     Raises:
@@ -47,12 +53,12 @@ def build_stage(name: str, kind: type[Stage], arguments: Mapping[str, Any]) -> S
 
 @dataclass(frozen=True)
 class Stages:
-    """The callables of a run: plain objects for tasks, classes with arguments for pools.
+    """The callables of a run: plain objects for tasks, what makes them for pools.
 
     Attributes:
         load: first stage.
         write: last stage.
-        pools: class and arguments of the stages between.
+        pools: what makes the stages between, and its arguments.
         timeout_s: longest call of any stage on one unit.
         output: OUTPUT, below which tokens are kept.
         kept_stages: stages whose result is kept for a later run.
@@ -61,7 +67,7 @@ class Stages:
 
     load: Stage
     write: Stage
-    pools: Mapping[PoolName, tuple[type[Stage], dict[str, Any]]]
+    pools: Mapping[PoolName, tuple[MakeStage, dict[str, Any]]]
     timeout_s: float
     output: str
     kept_stages: tuple[PoolName, ...] = ()
@@ -85,9 +91,9 @@ def stage_columns(
     """
     known = {
         "load": Loader.columns,
-        "encode": Encoder.columns,
-        "generate": Generator.columns,
-        "decode": Decoder.columns,
+        "encode": encoder_columns,
+        "generate": generator_columns,
+        "decode": decoder_columns,
     }
     columns: dict[str, StageColumns] = {
         name: of_task(task)
@@ -148,7 +154,7 @@ def make_stages(
 
 def make_pools(
     job: JobConfig, allocation: Allocation, model: ModelConfig
-) -> dict[PoolName, tuple[type[Stage], dict[str, Any]]]:
+) -> dict[PoolName, tuple[MakeStage, dict[str, Any]]]:
     """Class and arguments of each pool of an allocation; see `make_stages`."""
     threads = {pool.name: pool.threads for pool in allocation.pools}
     return {
@@ -158,13 +164,11 @@ def make_pools(
     }
 
 
-def _pools(
-    job: JobConfig, model: ModelConfig
-) -> dict[PoolName, tuple[type[Stage], dict[str, Any]]]:
+def _pools(job: JobConfig, model: ModelConfig) -> dict[PoolName, tuple[MakeStage, dict[str, Any]]]:
     """Class and arguments of the stages that an actor pool runs."""
     return {
         "encode": (
-            Encoder,
+            ENCODER,
             {
                 "batch": job.encode.batch_size,
                 "padding": job.encode.padding,
@@ -172,7 +176,7 @@ def _pools(
             },
         ),
         "generate": (
-            Generator,
+            GENERATOR,
             {
                 "task": job.spec,
                 "sampling": job.sampling.for_task(job.spec, model),
@@ -184,7 +188,7 @@ def _pools(
             },
         ),
         "decode": (
-            Decoder,
+            DECODER,
             {
                 "seed": job.seed,
                 "batch": job.decode.batch_size,

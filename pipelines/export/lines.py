@@ -6,8 +6,6 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from actors.batch.error_rows import json_value
 from actors.batch.names import AUDIO_PATH, REASON_CODES, RECON_CODES
 from actors.storage.object_store import Storage
@@ -21,6 +19,7 @@ from pipelines.export.fields import (
 from pipelines.export.row import ExportRow, Sound
 from pipelines.export.spool import Spool
 from uniaudio2.errors import BadRow
+from uniaudio2.lazily import torch
 
 MakeLine = Callable[[ExportRow, Storage], dict[str, Any]]
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
 
 from actors.batch.error_rows import json_value
 from actors.batch.names import AUDIO_PATH, REASON_CODES, RECON_CODES
@@ -17,6 +16,9 @@ from actors.storage.object_store import Storage
 from pipelines.export.card import dataset_card
 from pipelines.export.fields import checked_suffix
 from pipelines.export.row import ExportRow
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAX_SHARD_ROWS = 1000
 MAX_SHARD_BYTES = 100 << 20

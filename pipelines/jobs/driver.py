@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pyarrow as pa
 
 from actors.batch.receipt import Fault
-from actors.batch.stage_times import steady_now_s
 from actors.batch.unit import UnitSpec
 from actors.disks.exclusive_names import NoExclusiveNames
 from actors.storage.object_store import Storage
@@ -17,8 +15,8 @@ from pipelines.causes import MAX_ERRORS, of_stage, of_unkept, stopped
 from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
 from pipelines.executor.executor import Executor
-from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.stages import Stages, make_stages
+from pipelines.jobs.account import Account
 from pipelines.jobs.commits.committer import Committer, Redo
 from pipelines.jobs.commits.compaction import Compaction
 from pipelines.jobs.commits.grouped_commits import GroupedCommits
@@ -31,17 +29,13 @@ from pipelines.planning.keys.row_keys import KEY_BYTES
 from pipelines.planning.plan import Plan, idle_stages, passthrough_schema
 from pipelines.planning.pool_sizing import Allocation
 from pipelines.progress.progress import Progress, Style
-from pipelines.report import Report, standing_report, write_report
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
 from pipelines.run_state.lease import Lease
-from pipelines.run_state.run_record import State, check_same_job, identity, run_record, setup_record
 from uniaudio2.config import ModelConfig
 from uniaudio2.shown import counted
 
-_BEGINS_KEPT = 1000
-_PROBED_SOURCES = 64
 _UNSTORED_UNITS = 3
 
 StageFactory = Callable[[JobConfig, Allocation, pa.Schema, ModelConfig], Stages]
@@ -70,19 +64,13 @@ class Run:
         self.commit_log = CommitLog(Storage(job.output))
         self.progress = Progress(Counts(rows=plan.rows, units=len(plan.units)), style)
         self.fresh = fresh
-        self.started = time.time()
-        self.state: State = "running"
-        self.begins: list[float] = []
-        self.setup: dict[str, Any] = {}
-        self.nodes: list[dict[str, Any]] = []
+        self.account = Account(job, model, self.commit_log, self.progress)
         self.committer = Committer(self.commit_log, job.audio.channel == "each")
         self.other_rows = self.computed = 0
         self._removed: dict[int, bytes] = {}
         self._faults: dict[int, Fault] = {}
         self._unstored = 0
-        self._was_finished = False
-        self._told: set[str] = set()
-        self._is_probed = False
+        self._has_begun = False
         self.compaction: Compaction | None = None
         self._check_lease: Callable[[], None] = lambda: None
         self._grouped = GroupedCommits(
@@ -94,16 +82,18 @@ class Run:
         begun = time.monotonic()
         with self._hold() as lease, self.progress:
             if not lease.fenced:
-                self._warn_unfenced()
+                self.account.warn_unfenced()
             self._portions(lease, make)
             self._withdraw()
             self._sweep()
             counts = self._counts()
             elapsed_s = time.monotonic() - begun
             if counts.is_complete:
-                self.state = "finished"
-            self._record(elapsed_s)
-        report = self._report()
+                self.account.state = "finished"
+            self.account.record(self.plan, counts, self.other_rows, elapsed_s)
+        report = self.account.report(
+            self.executor, not self.computed and not self._removed, self._has_begun
+        )
         return RunResult(
             self.job.output,
             counts,
@@ -140,21 +130,6 @@ class Run:
         """Those of the whole job."""
         return self.progress.counts
 
-    def _report(self) -> Report | None:
-        """Make ``report.html``; a run whose rows are all committed does not fail for its report."""
-        try:
-            is_as_it_was = self._was_finished and not self.computed and not self._removed
-            if is_as_it_was and (standing := standing_report(self.job.output)):
-                return standing
-            return write_report(self.job.output)
-        except Exception as fault:  # whatever it is, the results are there
-            self.progress.say(
-                "warning",
-                f"no report: {type(fault).__name__}: {fault}; try `uniaudio2 report "
-                f"{self.job.output}`",
-            )
-            return None
-
     def _hold(self) -> Lease:
         """Take OUTPUT for this run; the first write, so it also proves that one can write."""
         self.commit_log.refuse_links()
@@ -168,15 +143,6 @@ class Run:
                 "the permissions"
             ) from fault
 
-    def _warn_unfenced(self) -> None:
-        is_local = self.commit_log.storage.is_local
-        self.progress.say(
-            "warning",
-            f"{self.job.output}: this storage does no conditional writes, so it stops no second "
-            f"run{' on another machine' * is_local} that starts at the same moment; see that there "
-            "is one at a time",
-        )
-
     def _resume(self) -> list[UnitSpec]:
         """Units to do: of rows that no commit has, or has of another content."""
         if self.fresh:
@@ -185,7 +151,7 @@ class Run:
         if recorded is None:
             self._record()
         else:
-            self._go_on(recorded)
+            self.account.go_on(recorded)
         if self.plan.kept is not None:
             self.plan.kept.store(is_whole=not self.plan.later_files)
         counts = self.progress.counts
@@ -241,26 +207,12 @@ class Run:
             counts.rows -= len(keys) // KEY_BYTES
             self.other_rows -= len(keys) // KEY_BYTES
 
-    def _go_on(self, recorded: dict[str, Any]) -> None:
-        """Check that the run that is recorded is this job, and keep what it says of the past."""
-        check_same_job(recorded, identity(self.job, self.model), self.job.output)
-        self.started = recorded.get("started", self.started)
-        self.setup = recorded.get("setup", {})
-        self.nodes = recorded.get("nodes", [])
-        self.begins = recorded.get("begins", [])
-        self._was_finished = recorded.get("state") == "finished"
-
     def _with_kept(self, units: list[UnitSpec]) -> list[UnitSpec]:
         """Point units at the tokens that an earlier attempt kept of them."""
         return with_kept(units, self.commit_log)
 
-    def _record(self, elapsed_s: float | None = None) -> None:
-        facts = run_record(self.job, self.plan, self.model, self._counts(), self.other_rows)
-        ended = time.time() if self.state == "finished" else None
-        times = {"started": self.started, "ended": ended, "last_run_s": elapsed_s}
-        facts |= {"setup": self.setup, "nodes": self.nodes}
-        facts |= {"begins": self.begins[-_BEGINS_KEPT:]}
-        self.commit_log.write_run({"state": self.state, **facts, **times})
+    def _record(self) -> None:
+        self.account.record(self.plan, self._counts(), self.other_rows)
 
     def _headline(self, pending: list[UnitSpec]) -> str:
         done, rows = self.progress.counts.done, sum(unit.asked for unit in pending)
@@ -274,22 +226,16 @@ class Run:
 
     def _work(self, pending: list[UnitSpec], lease: Lease, make: StageFactory) -> None:
         self.progress.begin(self._headline(pending))
-        for note in self.plan.notes:
-            self._say_once("input", note)
-        if not self.model.trained:
-            self._say_once(
-                "warning",
-                f"model {self.model.name!r} is untrained: its tokens, text and sound mean nothing",
-            )
+        self.account.introduce(self.plan)
         self.executor.start()
-        self._probe()
+        self._has_begun = True
+        self.account.probe(self.executor, self.plan)
         resources = self.executor.resources()
         allocation = self.executor.allocate(self.job, idle_stages(self.job.spec, self.plan.schema))
-        self.setup = setup_record(allocation, resources)
-        self.begins.append(steady_now_s())
+        self.account.begin(allocation, resources)
         self._record()
         for note in allocation.notes:
-            self._say_once("note", note)
+            self.account.say_once("note", note)
         fields = passthrough_schema(self.plan.schema)
         stages = make(self.job, allocation, fields, self.model)
         # stoppable again: Ray puts its own handler in place when it starts
@@ -299,13 +245,7 @@ class Run:
                 self._passes(pending, stages, allocation, lease)
             if self.compaction is not None:
                 self.compaction.finish()
-            self._take_in(self.executor.joined())
-
-    def _say_once(self, event: str, text: str) -> None:
-        """Say what holds for every portion of a plan with the first that it holds for."""
-        if text not in self._told:
-            self._told.add(text)
-            self.progress.say(event, text)
+            self.account.take_in(self.executor.joined())
 
     def _passes(
         self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
@@ -322,23 +262,6 @@ class Run:
         for commit in alone.commits(pending):
             self._commit(commit)
 
-    def _probe(self) -> None:
-        """Have all machines that will work looked at, and say what they are."""
-        inputs = (*self.plan.sources[:_PROBED_SOURCES], *self.plan.first_files)
-        probed = self.executor.probe(Needs(self.job.output, inputs, self.job.model))
-        if not self._is_probed:  # what is recorded may be another run's
-            self._is_probed, self.nodes = True, []
-        if probed.line:
-            self._say_once("nodes", probed.line)
-        self._take_in(probed)
-
-    def _take_in(self, probed: Probed) -> None:
-        """Record machines, and say what is odd about them."""
-        names = {node["id"] for node in probed.nodes}
-        self.nodes = [node for node in self.nodes if node["id"] not in names] + [*probed.nodes]
-        for warning in probed.warnings:
-            self._say_once("warning", warning)
-
     def _pass(
         self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
     ) -> list[UnitSpec]:
@@ -348,7 +271,7 @@ class Run:
             lease.check()
             if self.later is not None:
                 self.later.check()
-            self._take_in(self.executor.joined())
+            self.account.take_in(self.executor.joined())
             if isinstance(outcome, Fault):
                 self._faults[outcome.unit] = outcome
                 self._give_up_if_nothing_is_stored(outcome)

@@ -73,8 +73,8 @@ class Retry(Run):
         """The rows that failed, as units of their own."""
         _, recorded = open_output(self.job.output)
         require(recorded, self.job.output, "state", "input.rows", "input.units")
-        self._go_on(recorded)
-        self._facts, self.state = recorded, recorded["state"]
+        self.account.go_on(recorded)
+        self._facts, self.account.state = recorded, recorded["state"]
         self.other_rows = rows_of(recorded) - recorded["input"]["rows"]
         failed = FailedRows(self.plan, self.job.audio.channel == "each")
         missing, kinds = 0, Counter[str]()
@@ -135,7 +135,7 @@ class Retry(Run):
 
     def _sweep(self) -> None:
         """Remove what no commit names, but tokens kept for rows that are still to be done."""
-        self.commit_log.sweep(SWEPT if self.state == "finished" else RESULTS)
+        self.commit_log.sweep(SWEPT if self.account.state == "finished" else RESULTS)
 
     def _counts(self) -> Counts:
         counts = Counts(rows=rows_of(self._facts), units=self._facts["input"]["units"])

@@ -10,14 +10,17 @@ import itertools
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from markupsafe import Markup
-from torch import Tensor
 
 from uniaudio2.audio.resampling import SAMPLE_RATE
+from uniaudio2.lazily import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WIDTH, HEIGHT = 300, 60
 _FFT = 512

@@ -6,10 +6,9 @@ import functools
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from torch import Tensor
 
 from actors.batch.channel_rows import whole_id
 from actors.batch.names import (
@@ -40,6 +39,9 @@ from uniaudio2.audio.resampling import SAMPLE_RATE
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import shown
 from uniaudio2.tokens.codes import Codes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SHOWN_S = 10.0
 MOST_MEDIA_BYTES = 5_000_000

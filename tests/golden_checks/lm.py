@@ -25,7 +25,8 @@ from uniaudio2.lm.engine.generate import generate
 from uniaudio2.lm.engine.request import Request
 from uniaudio2.lm.prompt import build_prompt
 from uniaudio2.lm.rope import rope_tables
-from uniaudio2.lm.sampling.sampling import Sampling, apply_cfg, top_k_probabilities
+from uniaudio2.lm.sampling.sampler import apply_cfg, top_k_probabilities
+from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.tasks.table import TASKS
 from uniaudio2.tokens.codes import Codes
 from uniaudio2.tokens.grid import (

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from uniaudio2.audio.containers.stored import Undecodable
 from uniaudio2.audio.decoders.block import Block, Decoder, Floats, Marks
 from uniaudio2.audio.decoders.opening import open_decoder
 from uniaudio2.audio.resampling import SAMPLE_RATE, unified
 from uniaudio2.errors import BadRow
+from uniaudio2.lazily import torch
 from uniaudio2.shown import quoted
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NO_PLACE = "?"  # a microphone's: six files are six equals and no 5.1
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import io
 from itertools import chain
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import soundfile
-import torch
-from torch import Tensor
 
 from uniaudio2.audio.limits import MAX_DURATION_S
 from uniaudio2.audio.mixing import Channel
 from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample, resampled
 from uniaudio2.audio.stream import AudioStream, finite
 from uniaudio2.errors import BadRow
+from uniaudio2.lazily import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 AT_ONCE_S = 60.0  # longer waves are resampled in pieces, the file's samples are not kept
 UNKNOWN = 1 << 62

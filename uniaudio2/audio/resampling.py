@@ -17,12 +17,15 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
-import torch
-import torchaudio
-from torch import Tensor
+
+from uniaudio2.lazily import torch, torchaudio
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SAMPLE_RATE = 24_000
 _CHUNK_SAMPLES = 1 << 22

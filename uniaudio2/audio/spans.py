@@ -7,15 +7,18 @@ doubtful counts as sound: a cut may be missed, but nothing that is said is left 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from uniaudio2.audio.resampling import SAMPLE_RATE
 from uniaudio2.frozen import Frozen
+from uniaudio2.lazily import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FRAME_HZ = 100
 FRAME_SAMPLES = SAMPLE_RATE // FRAME_HZ

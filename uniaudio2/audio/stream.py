@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from uniaudio2.audio.channel_files import ChannelFile, ChannelFiles
 from uniaudio2.audio.containers.stored import Undecodable
@@ -20,6 +18,10 @@ from uniaudio2.audio.mixing import Channel, Downmix
 from uniaudio2.audio.resampling import SAMPLE_RATE, resampled, unified
 from uniaudio2.audio.sniff import HEAD_BYTES, looks_like
 from uniaudio2.errors import BadRow
+from uniaudio2.lazily import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PADDED = "padded"
 SHORT_S = 0.1  # manifests round their times, and codecs pad

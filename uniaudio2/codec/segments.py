@@ -6,12 +6,13 @@ Counts use whole numbers; the published floating-point formula is one too small 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
 from uniaudio2.config import CodecConfig
+from uniaudio2.lazily import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # 25 Hz frames in which both a whole number of 5 Hz and of 12.5 Hz codes fit.
 _PADDING_FRAMES = 10
@@ -154,4 +155,4 @@ def padded_clip(clip: Tensor, config: CodecConfig) -> Tensor:
             f"clip of {samples} samples: one pass takes at most {longest}; "
             "cut the clip or use encode"
         )
-    return functional.pad(clip, (0, padded - samples))
+    return torch.nn.functional.pad(clip, (0, padded - samples))

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import torch
+from uniaudio2.lazily import torch
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

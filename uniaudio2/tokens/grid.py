@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+from typing import TYPE_CHECKING
 
 from uniaudio2.config import CODEBOOKS, LmConfig
+from uniaudio2.lazily import torch
 from uniaudio2.tokens.codes import Codes
 from uniaudio2.tokens.streams import PAIR, Stream
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PADDING, TEXT, AUDIO = 0, 1, 2
 TEXT_COLUMN = CODEBOOKS
@@ -151,8 +152,12 @@ def pad_prompts(prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, Tensor]:
         tokens ``[B, S, 9]`` int64, kind ``[B, S]`` uint8, length ``[B]`` int64.
     """
     length = torch.tensor([len(prompt) for prompt in prompts], dtype=torch.int64)
-    tokens = pad_sequence([prompt.tokens for prompt in prompts], batch_first=True)
-    kind = pad_sequence([one.kind for one in prompts], batch_first=True, padding_value=PADDING)
+    tokens = torch.nn.utils.rnn.pad_sequence(
+        [prompt.tokens for prompt in prompts], batch_first=True
+    )
+    kind = torch.nn.utils.rnn.pad_sequence(
+        [one.kind for one in prompts], batch_first=True, padding_value=PADDING
+    )
     return tokens, kind, length
 
 

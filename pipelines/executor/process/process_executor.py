@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from actors.batch.receipt import Outcome
 from actors.batch.unit import UnitSpec
 from pipelines.causes import of_stage
-from pipelines.executor.inline_executor import InlineExecutor
+from pipelines.executor.executor import Underway
+from pipelines.executor.inline_executor import InlineExecutor, Made
 from pipelines.executor.process.beginning import Beginning
 from pipelines.executor.stage_monitor import BOARD, StageState
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation
+
+T = TypeVar("T")
 
 
 class ProcessExecutor(InlineExecutor):
@@ -51,6 +56,23 @@ class ProcessExecutor(InlineExecutor):
         if self._worker is not None:
             self._worker.end()
         self._worker = self._has = None
+
+    def submit(self, call: Callable[..., T], *arguments: Any) -> Underway[T]:
+        """The worker makes the call at once, or this process where there is none or it dies."""
+        if self._worker is None:
+            return super().submit(call, *arguments)
+        made: Future[T] = Future()
+        try:
+            self._worker.driver.send(("call", (call, arguments)))
+            word, what = self._worker.driver.recv()
+        except (EOFError, OSError):
+            self.close()
+            return super().submit(call, *arguments)
+        if word == "raised":
+            made.set_exception(what)
+        else:
+            made.set_result(what)
+        return Made(made)
 
     def stream(
         self, units: Sequence[UnitSpec], stages: Stages, allocation: Allocation, alone: bool = False

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from actors.batch.table import Stage
     from actors.batch.unit import UnitSpec
+    from actors.stages.pools import MakeStage
     from pipelines.config.job import JobConfig
     from pipelines.executor.stages import Stages
 
@@ -27,7 +28,8 @@ class Worker:
 
     Args:
         driver: messages are pairs of a word and what belongs to it. It hears ``doing`` with words
-            for people, and at the end of each request ``ready``, ``unbuilt`` or ``outcomes``.
+            for people, and at the end of each request ``ready``, ``unbuilt``,
+            ``outcomes``, ``returned`` or ``raised``.
     """
 
     def __init__(self, driver: Connection) -> None:
@@ -39,6 +41,7 @@ class Worker:
         """Answer until the driver closes its end."""
         answers: dict[str, Callable[[Any], None]] = {
             "prepare": self._prepare, "stages": self._take, "unit": self._run,
+            "call": self._call,
         }  # fmt: skip
         while True:
             try:
@@ -67,7 +70,7 @@ class Worker:
         except (StageNotBuilt, ValueError, OSError):
             return  # it is told when the stages are asked for
 
-    def _build(self, name: str, kind: type[Stage], arguments: dict[str, Any]) -> Stage:
+    def _build(self, name: str, kind: MakeStage, arguments: dict[str, Any]) -> Stage:
         """A stage, built where the one of that name is another."""
         from pipelines.executor.stages import build_stage
 
@@ -90,6 +93,13 @@ class Worker:
         self.calls = {"load": self.stages.load, **calls, "write": self.stages.write}
         self.boundaries = {name: self.stages.boundary(name) for name in self.calls}
         self._say("ready")
+
+    def _call(self, given: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
+        call, arguments = given
+        try:
+            self._say("returned", call(*arguments))
+        except Exception as fault:  # whatever it is, the driver has asked
+            self._say("raised", fault)
 
     def _run(self, unit: UnitSpec) -> None:
         from actors.batch.receipt import outcomes

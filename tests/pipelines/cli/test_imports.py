@@ -66,6 +66,29 @@ def test_a_run_imports_them() -> None:
     assert "pyarrow" in json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.parametrize("executor", ["process", pytest.param("ray", marks=pytest.mark.nightly)])
+def test_a_driver_multiplies_nothing(tmp_path: Path, executor: str) -> None:
+    """Plans, commits and the report: torch, and 150 MB of it, is for those that run the model."""
+    (tmp_path / "texts.txt").write_text("yes\nno\n")
+    words = f"run tts {tmp_path}/texts.txt {tmp_path}/out --model tiny --executor {executor}"
+    found, large, said = large_modules(*words.split(), "--quiet")
+    assert found == 0, said
+    assert "pyarrow" in large
+    assert not {"torch", "torchaudio", "transformers"} & set(large)
+    assert (tmp_path / "out/report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["actors.stages.load", "actors.stages.write", "actors.stages.pools", "pipelines.jobs.run",
+     "pipelines.jobs.retry", "pipelines.executor.ray_executor", "pipelines.report"],
+)  # fmt: skip
+def test_what_multiplies_nothing_imports_no_torch(module: str) -> None:
+    ask = f"import sys, {module}; sys.exit('torch' in sys.modules or 'torchaudio' in sys.modules)"
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", ask], timeout=120, cwd=root).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -15,7 +15,8 @@ from uniaudio2.lm.engine.request import Request, RequestOutput
 from uniaudio2.lm.model import LogitsFn, UniAudioLM
 from uniaudio2.lm.sampling.decode_state import DecodeState
 from uniaudio2.lm.sampling.grammar import Grammar, phases_of
-from uniaudio2.lm.sampling.sampling import Sampling, sample_ids
+from uniaudio2.lm.sampling.sampler import sample_ids
+from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.tokens.grid import AUDIO, COLUMNS, TEXT, TEXT_COLUMN
 from uniaudio2.tokens.streams import PAIR, Stream
 

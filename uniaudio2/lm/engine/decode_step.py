@@ -20,7 +20,8 @@ from uniaudio2.lm.model import LogitsFn, SampleFn, UniAudioLM
 from uniaudio2.lm.sampling.decode_state import DecodeState
 from uniaudio2.lm.sampling.grammar import Grammar
 from uniaudio2.lm.sampling.logits_processors import logits_processors
-from uniaudio2.lm.sampling.sampling import Sampling, apply_cfg, sample_ids
+from uniaudio2.lm.sampling.sampler import apply_cfg, sample_ids
+from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.runtime.transfers import to_device
 from uniaudio2.tokens.grid import AUDIO, COLUMNS, TEXT, TEXT_COLUMN
 

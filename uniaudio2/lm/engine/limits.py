@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from uniaudio2.config import LmConfig
-from uniaudio2.lm.engine.request import Request
-from uniaudio2.lm.sampling.grammar import shortest_answer
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.tokens.grid import Prompt
-from uniaudio2.tokens.streams import PAIR, Stream
+from uniaudio2.tokens.streams import PAIR, Stream, shortest_answer
+
+if TYPE_CHECKING:
+    from uniaudio2.lm.engine.request import Request
 
 
 class PromptTooLong(ValueError):

@@ -20,12 +20,6 @@ from uniaudio2.tokens.streams import Stream
 _REASON_SHARE = (2, 7)  # 5 Hz of reasoning for 12.5 Hz of reconstruction: 5 / 17.5
 
 
-def shortest_answer(answer: tuple[Stream, ...]) -> int:
-    """Count the frames of the shortest answer that holds all streams: bos and a frame of each,
-    and eos between them."""
-    return 3 * len(answer) - 1
-
-
 def phases_of(answer: tuple[Stream, ...], reason_limit: int | None, max_frames: int) -> Phases:
     """Plan the phases of an answer, each limited so that all that follows still fits.
 

@@ -108,3 +108,28 @@ def test_a_few_rows_start_no_ray(tmp_path: Path) -> None:
     )  # fmt: skip
     assert json.loads(ran.stdout.splitlines()[-1]) == [0, []]
     assert len(read_results(str(tmp_path / "out"))) == 2
+
+
+def fail() -> None:
+    raise ValueError("no")
+
+
+def end_unless(pid: int) -> str:
+    if os.getpid() != pid:
+        os._exit(1)
+    return "made here"
+
+
+def test_a_call_is_made_by_the_worker_or_where_it_dies_here() -> None:
+    executor = ProcessExecutor()
+    assert executor.submit(os.getpid).result() == os.getpid()  # none was started
+    executor.start()
+    try:
+        there = executor.submit(os.getpid)
+        assert there.is_done()
+        assert there.result() not in (os.getpid(), executor.submit(os.getppid).result())
+        with pytest.raises(ValueError, match="no"):
+            executor.submit(fail).result()
+        assert executor.submit(end_unless, os.getpid()).result() == "made here"
+    finally:
+        executor.close()

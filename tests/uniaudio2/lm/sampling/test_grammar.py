@@ -5,8 +5,8 @@ import torch
 
 from tests.uniaudio2.lm.small import CONFIG, IDS, REASON_EOS, SEMANTIC_EOS
 from uniaudio2.lm.sampling.decode_state import REASON, SEMANTIC, DecodeState, Phases
-from uniaudio2.lm.sampling.grammar import Grammar, VocabRange, phases_of, shortest_answer
-from uniaudio2.tokens.streams import PAIR, Stream
+from uniaudio2.lm.sampling.grammar import Grammar, VocabRange, phases_of
+from uniaudio2.tokens.streams import PAIR, Stream, shortest_answer
 
 CARD, CPU = CONFIG.reason_card, torch.device("cpu")
 STRICT = Grammar.build(CONFIG, True, CPU)

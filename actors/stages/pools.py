@@ -1,0 +1,87 @@
+"""The stages of actor pools, for whoever does not run them: their classes by name, so that no
+process but a pool's own imports what multiplies, and what they state of the table."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from actors.batch.names import (
+    CODE_COLUMNS,
+    CUTS,
+    ERROR_KIND,
+    FINISH_REASON,
+    ID,
+    INPUT,
+    INPUT_SAMPLES,
+    OUTPUT_WAVE,
+    SOURCE,
+    SPANS,
+    TEXT,
+    WAVE,
+)
+from actors.batch.schema import StageColumns
+from actors.batch.table import Stage, sound_suffixes
+from actors.inputs.extra_audio import extra_suffix, wave_of
+from uniaudio2.tasks.spec import TaskSpec
+
+MakeStage = Callable[..., Stage]
+
+
+@dataclass(frozen=True)
+class StageClass:
+    """A stage's class, imported when one is made of it.
+
+    Attributes:
+        module: where it is.
+        name: of the class.
+    """
+
+    module: str
+    name: str
+
+    def __call__(self, **arguments: Any) -> Stage:
+        """Build a stage."""
+        kind: MakeStage = getattr(importlib.import_module(self.module), self.name)
+        return kind(**arguments)
+
+
+ENCODER = StageClass("actors.stages.encode", "Encoder")
+GENERATOR = StageClass("actors.stages.generate", "Generator")
+DECODER = StageClass("actors.stages.decode", "Decoder")
+
+
+def encoder_columns(task: TaskSpec) -> StageColumns:
+    """What `Encoder` reads and writes; codes that rows bring are read, and stay."""
+    suffixes = [extra_suffix(name) for name in task.other_audio]
+    codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
+    waves = tuple(wave_of(name) for name in task.other_audio)
+    return StageColumns(
+        reads=(ERROR_KIND, WAVE, SOURCE, *waves, *CODE_COLUMNS, INPUT_SAMPLES, CUTS),
+        writes=(*CODE_COLUMNS, *codes),
+        drops=(WAVE, SOURCE, *waves),
+    )
+
+
+def generator_columns(task: TaskSpec) -> StageColumns:
+    """What `Generator` reads and writes."""
+    reads = [ERROR_KIND, ID, INPUT]
+    if task.audio_columns:
+        suffixes = ("", *(extra_suffix(name) for name in task.other_audio))
+        reads += [f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS]
+        reads += [INPUT_SAMPLES, CUTS]
+    if task.output == "text":
+        return StageColumns(tuple(reads), (FINISH_REASON, TEXT, SPANS))
+    suffixes = tuple(sound_suffixes(task.sounds))
+    codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
+    return StageColumns(tuple(reads), (FINISH_REASON, *codes))
+
+
+def decoder_columns(task: TaskSpec) -> StageColumns:
+    """What `Decoder` reads and writes."""
+    suffixes = sound_suffixes(task.sounds)
+    codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
+    waves = tuple(f"{OUTPUT_WAVE}{suffix}" for suffix in suffixes)
+    return StageColumns((ERROR_KIND, ID, *codes), waves)
