@@ -42,6 +42,7 @@ ORDER = (
     "actors.stages",
     "pipelines",
     "pipelines.manifest.tables",
+    "pipelines.manifest.tars",
     "pipelines.manifest.toolkits",
     "pipelines.manifest.formats",
     "pipelines.manifest.corpora",

@@ -16,7 +16,7 @@ from actors.storage.model_cache import list_folder
 from pipelines.config.assignments import add_map, set_dotted
 from pipelines.config.input_settings import InputRules, ManifestConfig
 from pipelines.errors import UsageError
-from pipelines.manifest.files import is_manifest
+from pipelines.manifest.formats.kinds import is_manifest
 from pipelines.manifest.overview import Overview, overview_of
 from pipelines.manifest.tables.scan import Scan
 from uniaudio2.checkpoint import layout

@@ -15,15 +15,9 @@ from actors.storage.fetch import why_absent
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.corpus_sources import corpus_of_file
-from pipelines.manifest.files import (
-    READ_ARCHIVES,
-    full_uri,
-    is_manifest,
-    is_text,
-    refused_source,
-    tar_sources,
-)
+from pipelines.manifest.files import full_uri, refused_source
 from pipelines.manifest.folder import audio_files, folder_sources
+from pipelines.manifest.formats.kinds import READ_ARCHIVES, is_manifest, is_text
 from pipelines.manifest.formats.text_formats import table_of_files
 from pipelines.manifest.listing import Listing, check_files, listed_facts, tells_all
 from pipelines.manifest.partitions import partitioned
@@ -38,6 +32,7 @@ from pipelines.manifest.sources import (
     with_base,
 )
 from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.tar_sources import tar_sources
 from pipelines.manifest.toolkit_files import file_sources
 from pipelines.manifest.toolkits.nemo_tarred import expanded
 from uniaudio2.errors import BadRow

@@ -9,20 +9,15 @@ from __future__ import annotations
 import functools
 import posixpath
 import re
-from dataclasses import replace
-from typing import BinaryIO
 
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.batch.names import FAULT_COLUMN
-from actors.prefetch.in_order import in_order
-from actors.prefetch.sparse_reader import open_archive
-from actors.storage.addresses import is_store, scheme_of
 from actors.storage.fetch import Limits, open_uri, read_head, require_regular
-from actors.storage.file_systems import REQUESTS_AT_ONCE, split_uri
+from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
-from pipelines.manifest.archives import archive_of, unpack_first
+from pipelines.manifest.formats.kinds import READ_ARCHIVES, is_text
 from pipelines.manifest.formats.text_formats import PARSERS, Parse, parse_lines
 from pipelines.manifest.listing import Listing, check_files
 from pipelines.manifest.sources import (
@@ -30,22 +25,17 @@ from pipelines.manifest.sources import (
     arrow_source,
     files_source,
     identity,
-    ids_apart,
     parquet_sources,
 )
 from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES, audio_by_content
-from pipelines.manifest.tables.noticed import Noticed
 from pipelines.manifest.tables.packing import packing_of, without_packing
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import TextFile
-from pipelines.manifest.toolkits import kaldi, path_lists, webdataset
-from pipelines.manifest.toolkits.members import DamagedArchive
-from pipelines.manifest.toolkits.tar_members import tar_members
-from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
+from pipelines.manifest.tar_sources import tar_sources
+from pipelines.manifest.tars.archives import archive_of, unpack_first
+from pipelines.manifest.toolkits import kaldi
 from uniaudio2.errors import BadRow
 
-READ_ARCHIVES = (".tar", ".zip")
-"""Archives whose members are rows and are read where they lie."""
 _MAX_TEXT_BYTES = 4 << 30
 _MOST_COUNTED_BYTES = 2 << 30
 _BLOCK_BYTES = 1 << 20
@@ -85,22 +75,6 @@ def line_count(uri: str) -> int | None:
             lines += block.count(b"\n")
             last = block
     return lines + (last[-1:] not in (b"", b"\n"))
-
-
-def is_manifest(name: str) -> bool:
-    """Tell by its name whether a file is read for its rows."""
-    suffix = posixpath.splitext(name.lower())[1]
-    is_named = kaldi.prefix_of(name) is not None
-    is_archive = archive_of(name) != "" or packing_of(name) != ""
-    return (
-        is_named or suffix in (".parquet", ".arrow", *READ_ARCHIVES) or is_archive or is_text(name)
-    )
-
-
-def is_text(name: str) -> bool:
-    """Tell by its name whether a file is read as text."""
-    suffix = posixpath.splitext(without_packing(name.lower()))[1]
-    return suffix in PARSERS or suffix in path_lists.SUFFIXES
 
 
 def refused_source(uri: str, faults: dict[str, str]) -> Source:
@@ -187,35 +161,6 @@ def beside(uri: str, name: str, scan: Scan) -> str | None:
     return f"{folder}/{name}"
 
 
-def tars_beside(uri: str) -> list[str]:
-    """The tars in the folder of a file, or in the folder above where there is none."""
-    folder = posixpath.dirname(uri)
-    for where in (folder, posixpath.dirname(folder)):
-        if scheme_of(where) != scheme_of(folder):  # above a bucket there is nothing
-            break
-        fs, path = split_uri(where)
-        found = [str(name) for name in fs.ls(path, detail=False)]
-        names = sorted(posixpath.basename(name) for name in found if name.endswith(".tar"))
-        if names:
-            return [f"{where}/{name}" for name in names]
-    return []
-
-
-def members_of(uri: str, scan: Scan) -> dict[str, str]:
-    """The files in a tar, see `tar_members`.
-
-    Raises:
-        UsageError: it is a link that is not followed.
-    """
-    fs, path = split_uri(uri)
-    if isinstance(fs, LocalFileSystem):
-        folder, name = posixpath.split(path)
-        if fault := check_files(folder, [name], scan).fault(name):
-            raise UsageError(f"{uri}: {fault}")
-    with open_archive(uri) as file:
-        return tar_members(file, uri)
-
-
 def open_text(uri: str, scan: Scan) -> TextFile:
     """A text that is read as a scan says."""
     return TextFile(
@@ -270,55 +215,3 @@ def _kaldi_of(uri: str, scan: Scan) -> Source:
     is_local = isinstance(fs, LocalFileSystem)
     names = [(kaldi.prefix_of(uri) or "") + name for name in kaldi.FILES]
     return kaldi_source(uri, check_files(path, names, scan) if is_local else Listing([]), scan)
-
-
-def tar_sources(uris: list[str], scan: Scan) -> list[Source]:
-    """WebDataset tars, and zips as if they were; where their keys repeat, the names of the files
-    become part of the ids.
-
-    Each is looked at as if it were the only one, for ids must not depend on how many rows suffice.
-
-    Raises:
-        UsageError: one is not there, or is a zip that cannot be read.
-    """
-
-    def read(uri: str) -> tuple[Source, Noticed]:
-        noticed = Noticed()
-        return _tar_source(uri, replace(scan.of_one_file(), noticed=noticed)), noticed
-
-    sources = []
-    # tars of a disk one after the other: it is what bounds them
-    threads = REQUESTS_AT_ONCE if any(map(is_store, uris)) else 1
-    for source, noticed in in_order(read, uris, threads):
-        sources.append(source)
-        scan.noticed.take(noticed)
-    return ids_apart(sources, [posixpath.splitext(posixpath.basename(uri))[0] for uri in uris])
-
-
-def _tar_source(uri: str, scan: Scan) -> Source:
-    with open_archive(uri) as file:
-        if is_pointer(file.read(HEAD_BYTES)):
-            raise UsageError(f"{uri} is {POINTER}")
-        if uri.lower().endswith(".zip"):
-            table = _zip_table(file, uri, scan)
-        else:
-            table = webdataset.read_tar(file, uri, scan)
-    return Source(uri, identity(uri), table.num_rows, table.schema, table, True)
-
-
-def _zip_table(file: BinaryIO, uri: str, scan: Scan) -> pa.Table:
-    """Samples of a zip; what in it can only be read when it is unpacked is told."""
-    before = len(scan.noticed.left_out)
-    try:
-        table = webdataset.read_zip(file, uri, scan)
-    except DamagedArchive as error:
-        raise UsageError(f"{error}; {unpack_first(uri)}") from error
-    unread = {kind for some in scan.noticed.left_out[before:] for kind in some.kinds}
-    inner = sorted(kind for kind in unread if is_manifest(f"a{kind}"))
-    if not table.num_rows:
-        raise UsageError(f"{uri}: nothing in it is a row; {unpack_first(uri)}")
-    if inner:
-        scan.noticed.understood(
-            uri, f"holds {', '.join(inner)} that give no rows; {unpack_first(uri)}"
-        )
-    return table

@@ -17,9 +17,9 @@ from actors.batch.names import FAULT_COLUMN
 from actors.storage.fetch import fetch, read_head
 from actors.storage.file_systems import split_uri
 from pipelines.errors import UsageError
-from pipelines.manifest.archives import archive_of, unpack_first
 from pipelines.manifest.corpus_sources import corpus_sources
-from pipelines.manifest.files import READ_ARCHIVES, kaldi_source, refused_source, tar_sources
+from pipelines.manifest.files import kaldi_source, refused_source
+from pipelines.manifest.formats.kinds import READ_ARCHIVES
 from pipelines.manifest.formats.text_formats import table_of_files
 from pipelines.manifest.listing import Listing, list_folder, list_remote
 from pipelines.manifest.partitions import is_leftover, partitioned, refuse_logged_tables
@@ -35,6 +35,8 @@ from pipelines.manifest.tables.noticed import HIDDEN, suffix_of
 from pipelines.manifest.tables.packing import PACKINGS
 from pipelines.manifest.tables.row_tables import Row, table_of_dicts
 from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.tar_sources import tar_sources
+from pipelines.manifest.tars.archives import archive_of, unpack_first
 from pipelines.manifest.toolkit_files import json_sources, tarred_sources
 from pipelines.manifest.toolkits import kaldi, saved_datasets
 from pipelines.manifest.toolkits.lhotse_sets import shar_tar

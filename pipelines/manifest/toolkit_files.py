@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from collections import Counter
 from dataclasses import replace
 
 import pyarrow as pa
@@ -16,12 +15,9 @@ from pipelines.manifest import files
 from pipelines.manifest.files import (
     beside,
     full_uri,
-    members_of,
     open_text,
     refused_source,
     small_source,
-    tar_sources,
-    tars_beside,
 )
 from pipelines.manifest.formats.text_formats import PARSERS, Parse, objects_of, parse_jsonl
 from pipelines.manifest.listing import Listing
@@ -32,9 +28,16 @@ from pipelines.manifest.tables.packing import without_packing
 from pipelines.manifest.tables.row_tables import Row
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import TextFile
+from pipelines.manifest.tar_sources import members_of, tar_sources, tars_beside
 from pipelines.manifest.toolkits import lhotse_sets, path_lists
 from pipelines.manifest.toolkits.lhotse import is_lhotse
-from pipelines.manifest.toolkits.nemo_tarred import Shards, by_shard, member_of, names_shard
+from pipelines.manifest.toolkits.nemo_tarred import (
+    Shards,
+    by_shard,
+    member_of,
+    names_shard,
+    numbered,
+)
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import quoted
 
@@ -159,27 +162,13 @@ def _by_tar(source: Source, tars: set[str]) -> list[Source]:
         places.setdefault(tar if tar in tars else "", []).append(place)
     sources = []
     for tar, rows in sorted(places.items(), key=lambda item: (not item[0], item[1][0])):
-        part = _numbered(table.take(rows))
+        part = numbered(table.take(rows))
         if tar:
             own = Source(tar, identity(tar), len(rows), part.schema, part, pinned=True)
         else:
             own = replace(source, rows=len(rows), table=part, again=None)
         sources.append(own)
     return sources
-
-
-def _numbered(table: pa.Table) -> pa.Table:
-    """Rows of one tar; of those that share a name which is their id, all but the first have their
-    number behind it."""
-    if not {"id", "audio_filepath"} <= {*table.column_names}:
-        return table
-    seen = Counter[str]()
-    ids = table["id"].to_pylist()
-    for place, name in enumerate(table["audio_filepath"].to_pylist()):
-        if name and ids[place] == name:
-            seen[name] += 1
-            ids[place] = name if seen[name] == 1 else f"{name}#{seen[name]}"
-    return table.set_column(table.column_names.index("id"), "id", pa.array(ids, pa.string()))
 
 
 def _without_parts(folder: str, names: list[str], listing: Listing, scan: Scan) -> list[str]:

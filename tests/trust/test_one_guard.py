@@ -29,6 +29,7 @@ MAY = {
     "pipelines/manifest/corpus_sources.py": "INPUT, which the user names",
     "pipelines/manifest/files.py": "INPUT, which the user names",
     "pipelines/manifest/folder.py": "INPUT, which the user names",
+    "pipelines/manifest/tar_sources.py": "INPUT, which the user names",
     "pipelines/manifest/sources.py": "INPUT, which the user names",
     "actors/prefetch/ranges.py": "files of INPUT, which the user names",
     "actors/prefetch/sparse_reader.py": "archives of INPUT, which the user names",

@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from pipelines.errors import UsageError
 from pipelines.manifest.tables.row_tables import Row, fault_row
 from uniaudio2.shown import quoted
@@ -156,3 +158,17 @@ class Shards:
             for shard, members in self._members.items()
             for name in members.keys() - self.used.get(shard, set())
         )
+
+
+def numbered(table: pa.Table) -> pa.Table:
+    """Rows of one tar; of those that share a name which is their id, all but the first have their
+    number behind it."""
+    if not {"id", "audio_filepath"} <= {*table.column_names}:
+        return table
+    seen = Counter[str]()
+    ids = table["id"].to_pylist()
+    for place, name in enumerate(table["audio_filepath"].to_pylist()):
+        if name and ids[place] == name:
+            seen[name] += 1
+            ids[place] = name if seen[name] == 1 else f"{name}#{seen[name]}"
+    return table.set_column(table.column_names.index("id"), "id", pa.array(ids, pa.string()))

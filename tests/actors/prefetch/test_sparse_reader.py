@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from actors.prefetch.sparse_reader import SparseReader
-from pipelines.manifest.toolkits.webdataset import read_tar
+from pipelines.manifest.tars.webdataset import read_tar
 
 
 class Counted:

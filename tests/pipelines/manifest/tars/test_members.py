@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.manifest.toolkits.members import Member, brought_together, lie_apart, split_name
+from pipelines.manifest.tars.members import Member, brought_together, lie_apart, split_name
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from actors.batch.names import FAULT_COLUMN
 from actors.stages.load import Loader
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
-from pipelines.manifest.archives import archive_of, unpack_first
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.tars.archives import archive_of, unpack_first
 from pipelines.planning.plan import make_plan
 from tests.conftest import tone, wav_bytes
 from uniaudio2.tasks.table import get_task
@@ -225,6 +225,6 @@ def test_a_zip_of_nothing_that_is_a_row_says_how_to_unpack_it(tmp_path: Path) ->
 def test_a_directory_that_is_too_large_is_not_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.manifest.toolkits.members._MOST_DIRECTORY_BYTES", 100)
+    monkeypatch.setattr("pipelines.manifest.tars.members._MOST_DIRECTORY_BYTES", 100)
     with pytest.raises(UsageError, match=r"too many members to be read where it is; .*`unzip"):
         find_sources(zipped(tmp_path / "a.zip", {f"{n}.wav": WAV for n in range(9)}))

@@ -22,7 +22,7 @@ from actors.storage.addresses import AddressPolicy
 from actors.storage.object_store import Storage
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.toolkits.webdataset import read_tar
+from pipelines.manifest.tars.webdataset import read_tar
 from pipelines.planning.plan import make_plan
 from tests.conftest import tone, wav_bytes
 from uniaudio2.tasks.table import get_task

@@ -6,22 +6,21 @@ inside the tar (``shard.tar#bytes=START+LENGTH``), so that a unit reads its own 
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 
 from actors.storage.addresses import LOCAL, scheme_of
-from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from pipelines.manifest.tables.audio_names import AUDIO_SUFFIXES
 from pipelines.manifest.tables.noticed import HIDDEN, NO_SUFFIX
-from pipelines.manifest.tables.row_tables import NumberedRows, Row, fault_row, table_of_rows
+from pipelines.manifest.tables.row_tables import NumberedRows, Row, table_of_rows
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tables.text_lines import CharacterCount
-from pipelines.manifest.toolkits.members import (
+from pipelines.manifest.tars.members import (
     Archive,
     DamagedArchive,
     Member,
@@ -32,12 +31,11 @@ from pipelines.manifest.toolkits.members import (
     lie_apart,
     split_name,
 )
+from pipelines.manifest.tars.samples import TEXTS, Sample, add_facts
 from uniaudio2.audio.content import LOOK_BYTES, holds_audio
 from uniaudio2.shown import quoted
 
 _MAX_MEMBER_BYTES = 4 << 20
-_COLUMNS = ("text", "caption", "question", "lyric", "speaker", "language")
-_TEXTS = {".txt": "text", **{f".{name}": name for name in _COLUMNS}}
 _WHY = "of a sample its audio, .json and texts such as .txt are read"
 _WHY_BY_NAME = f"{_WHY}; --set manifest.suffixes=all also takes what is audio by its content"
 _SECOND = "second sounds"
@@ -132,54 +130,6 @@ def read_samples(archive: Archive, uri: str, scan: Scan, needs_sound: bool = Fal
 
 
 @dataclass
-class _Sample:
-    """The members of one key, by the part of their names.
-
-    Attributes:
-        key: what they share.
-        sounds: addresses of the audio.
-        facts: what texts and JSON say; what is wrong with them is under `fault`.
-        suffixes: of all members, with their parts.
-        is_odd: one of them cannot be read.
-    """
-
-    key: str
-    sounds: dict[str, str] = field(default_factory=dict)
-    facts: dict[str, Row] = field(default_factory=dict)
-    suffixes: set[str] = field(default_factory=set)
-    is_odd: bool = False
-    _videos: set[str] = field(default_factory=set)
-
-    def hear(self, part: str, ending: str, address: str) -> bool:
-        """Take a sound; False where a part has two, one of which is left out.
-
-        A part has two where the same sound lies there in two formats, or beside its video: then
-        the first is heard, and audio rather than video.
-        """
-        is_new = part not in self.sounds
-        is_video = ending in VIDEO_SUFFIXES
-        if is_new or (part in self._videos and not is_video):
-            self.sounds[part] = address
-            self._videos = self._videos - {part} | ({part} if is_video else set())
-        return is_new
-
-    def rows(self) -> Iterator[Row]:
-        """One row; or one for each part, named by it, where a key has several sounds.
-
-        File names that hold a dot (``speaker.1.flac``, ``speaker.2.flac``) share a key, and so do
-        the channels of one recording: none of them may be lost.
-        """
-        shared = self.facts.get("", {})
-        parts = list(self.sounds) or ([""] if shared else list(self.facts)) or [""]
-        for part in parts:
-            name = self.key + part if len(parts) > 1 else self.key
-            facts = shared | self.facts.get(part, {})
-            fault = facts.pop("fault", None)
-            sound = {"audio": self.sounds[part]} if part in self.sounds else {}
-            yield fault_row(name, fault) if fault else {"id": name, **sound, **facts}
-
-
-@dataclass
 class _Reader:
     """An archive as it is read.
 
@@ -214,7 +164,7 @@ class _Reader:
         Raises:
             _MembersApartError: members of a key have others between them.
         """
-        sample: _Sample | None = None
+        sample: Sample | None = None
         members = self.archive.members()
         try:
             for member in brought_together(members) if self.are_apart else members:
@@ -231,7 +181,7 @@ class _Reader:
                     yield from self._rows(sample)
                     sample = None
                 if not sample:
-                    sample = _Sample(key)
+                    sample = Sample(key)
                     self._begin(key)
                 self._add(sample, member, part, ending)
         except DamagedArchive as error:
@@ -243,7 +193,7 @@ class _Reader:
                 yield from self._rows(sample)
         self._is_ended = True
 
-    def _rows(self, sample: _Sample) -> Iterator[Row]:
+    def _rows(self, sample: Sample) -> Iterator[Row]:
         if sample.sounds or sample.is_odd or not self.needs_sound:
             yield from sample.rows()
         elif sample.facts:
@@ -254,14 +204,14 @@ class _Reader:
             raise _MembersApartError
         self._seen.add(hash(key))
 
-    def _add(self, sample: _Sample, member: Member, part: str, ending: str) -> None:
+    def _add(self, sample: Sample, member: Member, part: str, ending: str) -> None:
         """Take a member into its sample, or count it."""
         suffix = member.name[len(sample.key) :]
         if suffix in sample.suffixes:
             fault = f"{quoted(suffix, 40)} is in the archive more than once; pack it anew"
             sample.facts.setdefault("", {})["fault"] = fault
         sample.suffixes.add(suffix)
-        is_text = ending == ".json" or ending in _TEXTS
+        is_text = ending == ".json" or ending in TEXTS
         is_audio = ending in AUDIO_SUFFIXES
         if member.kind == "odd":
             if is_text or is_audio:
@@ -296,27 +246,6 @@ class _Reader:
             row["fault"] = f"{extension} of {member.size} bytes; at most {_MAX_MEMBER_BYTES}"
             return
         try:
-            _add_facts(row, self.archive.read(member, member.size), extension)
+            add_facts(row, self.archive.read(member, member.size), extension)
         except UnreadableMember as fault:
             row["fault"] = f"{extension} {fault}"
-
-
-def _add_facts(row: Row, data: bytes, extension: str) -> None:
-    """Take up what a text or JSON says; what is wrong with it goes to the key `fault`."""
-    try:
-        text = data.decode("utf-8-sig")
-        if extension != ".json":
-            row[_TEXTS[extension]] = text.strip("\r\n")
-            return
-        facts: Any = json.loads(text)
-    except UnicodeDecodeError:
-        row["fault"] = f"{extension}: text that is not valid UTF-8; save it as UTF-8"
-        return
-    except (ValueError, RecursionError) as fault:
-        row["fault"] = f"{extension}: {fault}"
-        return
-    if not isinstance(facts, dict):
-        row["fault"] = f".json holds a {type(facts).__name__}, not an object"
-        return
-    for name, value in facts.items():
-        row.setdefault(f"json_{name}" if name in ("id", "audio", "fault") else name, value)
