@@ -1,4 +1,5 @@
-"""Planning a corpus in a store: shards by the thousand, each request 20 ms away, and a large tar.
+"""Planning a corpus in a store: shards by the thousand, each request 20 ms away, and a large tar,
+without an index and with one.
 
 Goals: 20,000 shards are planned in 60 s; of a tar of 2 GB with members of 1 MB at most 2 % is read.
 Another build plans fewer shards, for it takes its time for each.
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.shard_store import BUCKET, MEMBER_BYTES, TAR, Shards, asked_of, serving
+from benchmarks.shard_store import BUCKET, INDEXED_TAR, MEMBER_BYTES, TAR, Shards, asked_of, serving
 
 HERE = Path(__file__).parents[1]
 SHARDS, ROWS, DELAY_S, MEMBERS = 20_000, 50, 0.02, 2000
@@ -51,14 +52,14 @@ def _shards(checkout: Path, count: int) -> tuple[float, float]:
     return first_s, whole_s
 
 
-def _tar(checkout: Path, members: int) -> float:
+def _tar(checkout: Path, members: int, key: str = TAR) -> float:
     with serving(Shards(0, 1, DELAY_S, members)) as address:
-        _, whole_s, rows = _planned(checkout, address, f"s3://{BUCKET}/{TAR}")
+        _, whole_s, rows = _planned(checkout, address, f"s3://{BUCKET}/{key}")
         if rows != members:
             raise RuntimeError(f"{rows} of {members} members were found")
         asked = asked_of(address)
     share = asked["bytes"] / (members * MEMBER_BYTES)
-    print(f"  a tar of {members} MiB: {100 * share:.2f} % read in {asked['GET']} requests, "
+    print(f"  {key}, {members} MiB: {100 * share:.2f} % read in {asked['GET']} requests, "
           f"{whole_s:.1f} s", flush=True)  # fmt: skip
     return share
 
@@ -73,8 +74,11 @@ def run(quick: bool, against: Sequence[Path] = ()) -> Mapping[str, float]:
     shards, members = (SHARDS // _QUICK, MEMBERS // _QUICK) if quick else (SHARDS, MEMBERS)
     print("this one:")
     first_s, whole_s = _shards(HERE, shards)
-    share = _tar(HERE, members)
-    figures = {"plan.first_unit_s": first_s, "plan.whole_s": whole_s, "plan.tar_share": share}
+    figures = {
+        "plan.first_unit_s": first_s, "plan.whole_s": whole_s,
+        "plan.tar_share": _tar(HERE, members),
+        "plan.indexed_tar_share": _tar(HERE, members, INDEXED_TAR),
+    }  # fmt: skip
     for checkout in against:
         print(f"{checkout}:")
         fewer = max(shards // _FEWER, 10)

@@ -23,7 +23,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-BUCKET, TAR = "corpus", "tars/large.tar"
+BUCKET, TAR, INDEXED_TAR = "corpus", "tars/large.tar", "tars/indexed.tar"
+_INDEX = "tars/indexed.idx"
 MEMBER_BYTES = 1 << 20
 _PAGE = 1000
 _MARK = b"SHARD000000"
@@ -76,6 +77,16 @@ def _tar_size(members: int) -> int:
     return members * (tarfile.BLOCKSIZE + MEMBER_BYTES) + 2 * tarfile.BLOCKSIZE
 
 
+def _index(members: int) -> bytes:
+    """The index of a tar, as `wds2idx` writes it."""
+    each = tarfile.BLOCKSIZE + MEMBER_BYTES
+    lines = [
+        f"wav {number * each + tarfile.BLOCKSIZE} {MEMBER_BYTES} {number:06d}.wav\n"
+        for number in range(members)
+    ]
+    return "".join([f"v1.2 {members}\n", *lines]).encode()
+
+
 def _tar_bytes(members: int, start: int, stop: int) -> bytes:
     """Bytes of a tar of silent members, from one place to another."""
     each = tarfile.BLOCKSIZE + MEMBER_BYTES
@@ -116,15 +127,19 @@ class _Store:
 
     def size(self, key: str) -> int | None:
         """Size of an object; None where there is none."""
-        if key == TAR and self.shards.members:
+        if self.shards.members and key in (TAR, INDEXED_TAR):
             return _tar_size(self.shards.members)
+        if self.shards.members and key == _INDEX:
+            return len(_index(self.shards.members))
         found = _NAME.fullmatch(key)
         return len(self.data) if found and int(found[1]) < self.shards.count else None
 
     def read(self, key: str, start: int, stop: int) -> bytes:
         """Bytes of an object."""
-        if key == TAR:
+        if key in (TAR, INDEXED_TAR):
             return _tar_bytes(self.shards.members, start, stop)
+        if key == _INDEX:
+            return _index(self.shards.members)[start:stop]
         number = b"SHARD%s" % key[-14:-8].encode()
         return self.data.replace(_MARK, number)[start:stop]
 

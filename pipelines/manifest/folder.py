@@ -35,7 +35,7 @@ from pipelines.manifest.tables.noticed import HIDDEN, suffix_of
 from pipelines.manifest.tables.packing import PACKINGS
 from pipelines.manifest.tables.row_tables import Row, table_of_dicts
 from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.tar_sources import tar_sources
+from pipelines.manifest.tar_sources import index_names, tar_sources
 from pipelines.manifest.tars.archives import archive_of, unpack_first
 from pipelines.manifest.toolkit_files import json_sources, tarred_sources
 from pipelines.manifest.toolkits import kaldi, saved_datasets
@@ -100,7 +100,7 @@ def _sources(folder: str, listing: Listing, scan: Scan) -> Iterator[Source]:
             _set_aside(listing, kind, scan)
         names = [name for name in listing.names if name.lower().endswith(suffixes)]
         if names:
-            taken = [*names, *filter(None, map(shar_tar, names))]
+            taken = [*names, *filter(None, map(shar_tar, names)), *_indexes(names, listing)]
             scan.noticed.leave_out(
                 "files", listing.left_out(taken), f"INPUT is read by its {kind} files; {_BESIDE}"
             )
@@ -138,13 +138,20 @@ def _manifests(
     faults = {name: fault for name in names if (fault := listing.fault(name))}
     uris = [f"{folder}/{name}" for name in names if name not in faults]
     if kind in READ_ARCHIVES:
-        yield from tar_sources(uris, scan)
+        indexes = [name for name in _indexes(names, listing) if not listing.fault(name)]
+        yield from tar_sources(uris, scan, [f"{folder}/{name}" for name in indexes])
     else:
         facts = {f"{folder}/{name}": known for name, known in listing.facts.items()}
         found = parquet_sources(scan.first_files(uris), facts, scan.known)
         yield from partitioned(found, folder, scan)
     if faults:
         yield refused_source(folder + "/", faults)
+
+
+def _indexes(names: list[str], listing: Listing) -> list[str]:
+    """Files of a listing that are called as indexes of tars are."""
+    tars = [name for name in names if name.lower().endswith(".tar")]
+    return sorted({one for tar in tars for one in index_names(tar)}.intersection(listing.names))
 
 
 def _leave_archives(folder: str, archives: list[str], scan: Scan) -> None:

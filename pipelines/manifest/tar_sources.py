@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Collection
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -10,20 +11,38 @@ import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from actors.prefetch.in_order import in_order
+from actors.prefetch.ranges import range_reader
 from actors.prefetch.sparse_reader import open_archive
-from actors.storage.addresses import is_store, scheme_of
+from actors.storage.addresses import AddressPolicy, is_store, scheme_of
+from actors.storage.fetch import fetch
 from actors.storage.file_systems import REQUESTS_AT_ONCE, split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.formats.kinds import is_manifest
-from pipelines.manifest.listing import check_files
+from pipelines.manifest.listing import Listing, check_files
 from pipelines.manifest.sources import Source, identity, ids_apart
 from pipelines.manifest.tables.noticed import Noticed
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tars import webdataset
 from pipelines.manifest.tars.archives import unpack_first
-from pipelines.manifest.tars.members import DamagedArchive
+from pipelines.manifest.tars.members import DamagedArchive, TarArchive
+from pipelines.manifest.tars.tar_index import (
+    MOST_INDEX_BYTES,
+    IndexedTar,
+    ReadRange,
+    UnusableIndex,
+    found_members,
+    parse_index,
+)
 from pipelines.manifest.tars.tar_members import tar_members
 from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
+from uniaudio2.errors import BadRow
+
+_TEXTS_AT_ONCE = 8
+_ASKED_FOR = 8  # of so many tars each index is asked for; of more their folders are listed
+_UNUSED = (
+    "they tell no members, or others than their tars have, whose headers are read instead; "
+    "`wds2idx` of NVIDIA DALI makes them anew"
+)
 
 
 def tars_beside(uri: str) -> list[str]:
@@ -55,11 +74,17 @@ def members_of(uri: str, scan: Scan) -> dict[str, str]:
         return tar_members(file, uri)
 
 
-def tar_sources(uris: list[str], scan: Scan) -> list[Source]:
+def tar_sources(uris: list[str], scan: Scan, there: Collection[str] | None = None) -> list[Source]:
     """WebDataset tars, and zips as if they were; where their keys repeat, the names of the files
     become part of the ids.
 
     Each is looked at as if it were the only one, for ids must not depend on how many rows suffice.
+
+    Args:
+        uris: of the archives.
+        scan: how much of them is wanted.
+        there: addresses of all files that may be their indexes, see `tar_index`; None looks for
+            them.
 
     Raises:
         UsageError: one is not there, or is a zip that cannot be read.
@@ -67,8 +92,10 @@ def tar_sources(uris: list[str], scan: Scan) -> list[Source]:
 
     def read(uri: str) -> tuple[Source, Noticed]:
         noticed = Noticed()
-        return _tar_source(uri, replace(scan.of_one_file(), noticed=noticed)), noticed
+        own = replace(scan.of_one_file(), noticed=noticed)
+        return _tar_source(uri, own, known), noticed
 
+    known = _indexes_beside(uris, scan) if there is None else {*there}
     sources = []
     # tars of a disk one after the other: it is what bounds them
     threads = REQUESTS_AT_ONCE if any(map(is_store, uris)) else 1
@@ -78,15 +105,69 @@ def tar_sources(uris: list[str], scan: Scan) -> list[Source]:
     return ids_apart(sources, [posixpath.splitext(posixpath.basename(uri))[0] for uri in uris])
 
 
-def _tar_source(uri: str, scan: Scan) -> Source:
+def index_names(uri: str) -> list[str]:
+    """What the index of a tar may be called, beside it."""
+    folder, name = posixpath.split(uri)
+    stems = (name.partition(".")[0], posixpath.splitext(name)[0], name)
+    return [posixpath.join(folder, f"{stem}.idx") for stem in dict.fromkeys(stems)]
+
+
+def _indexes_beside(uris: list[str], scan: Scan) -> set[str]:
+    """Addresses of files that may be indexes of tars: of a few tars all that they may be called."""
+    wanted = {name for uri in uris if uri.lower().endswith(".tar") for name in index_names(uri)}
+    found: set[str] = set()
+    for folder in {posixpath.dirname(name) for name in wanted}:
+        fs, path = split_uri(folder or ".")
+        names = {posixpath.basename(name) for name in wanted if posixpath.dirname(name) == folder}
+        if len(uris) > _ASKED_FOR:
+            try:
+                names &= {posixpath.basename(str(name)) for name in fs.ls(path, detail=False)}
+            except OSError:  # what is in it may be read without being listed
+                continue
+        is_local = isinstance(fs, LocalFileSystem)
+        listing = check_files(path, sorted(names), scan) if is_local else Listing([])
+        found.update(posixpath.join(folder, name) for name in names if not listing.fault(name))
+    return found
+
+
+def _tar_source(uri: str, scan: Scan, indexes: Collection[str]) -> Source:
     with open_archive(uri) as file:
         if is_pointer(file.read(HEAD_BYTES)):
             raise UsageError(f"{uri} is {POINTER}")
         if uri.lower().endswith(".zip"):
             table = _zip_table(file, uri, scan)
         else:
-            table = webdataset.read_tar(file, uri, scan)
+            archive = _indexed(file, uri, scan, indexes) or TarArchive(file, uri)
+            table = webdataset.read_samples(archive, uri, scan)
     return Source(uri, identity(uri), table.num_rows, table.schema, table, True)
+
+
+def _indexed(file: BinaryIO, uri: str, scan: Scan, indexes: Collection[str]) -> IndexedTar | None:
+    """A tar by its index; None where it has none that can be used."""
+    unused = 0
+    read = range_reader(uri) if is_store(uri) else _reader_of(file)
+    for name in index_names(uri):
+        if name not in indexes:
+            continue
+        try:
+            data = fetch(name, MOST_INDEX_BYTES, AddressPolicy(posixpath.dirname(uri)))
+            members = found_members(parse_index(data), file.seek(0, 2), read)
+            threads = _TEXTS_AT_ONCE if is_store(uri) else 1
+            return IndexedTar(uri, members, read, threads, webdataset.is_text)
+        except BadRow as error:
+            unused += error.kind != "missing_file"
+        except (UnusableIndex, OSError):
+            unused += 1
+    scan.noticed.leave_out("tar index files", [".idx"] * unused, _UNUSED)
+    return None
+
+
+def _reader_of(file: BinaryIO) -> ReadRange:
+    def read(start: int, stop: int) -> bytes:
+        file.seek(start)
+        return file.read(stop - start)
+
+    return read
 
 
 def _zip_table(file: BinaryIO, uri: str, scan: Scan) -> pa.Table:

@@ -63,6 +63,12 @@ def read_tar(file: BinaryIO, uri: str, scan: Scan | None = None) -> pa.Table:
     return read_samples(TarArchive(file, uri), uri, scan or Scan())
 
 
+def is_text(member: Member) -> bool:
+    """Tell whether what a member holds goes into its row, by its name and size."""
+    ending = split_name(member.name)[2]
+    return (ending == ".json" or ending in TEXTS) and member.size <= _MAX_MEMBER_BYTES
+
+
 def read_zip(file: BinaryIO, uri: str, scan: Scan) -> pa.Table:
     """The samples of a zip, see `read_samples`; where it holds sounds, those without one are left
     out: corpora have their texts in folders of their own.
