@@ -32,7 +32,7 @@ from pipelines.progress.progress import Style
 from pipelines.run_state.commit_log import RESULTS, SWEPT, open_output
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
-from pipelines.run_state.run_facts import has_former_ids, require, rows_of
+from pipelines.run_state.run_facts import ids_before, require, rows_of
 from uniaudio2.config import ModelConfig
 from uniaudio2.shown import counted, shown
 
@@ -223,10 +223,10 @@ def retry_job(
         model = checked_model(job)
         # rows that may not be read failed before, and fail again
         rules = job.input_rules.model_copy(update={"refused": "rows"})
-        former = has_former_ids(open_output(job.output)[1])
+        before = ids_before(open_output(job.output)[1])
         with reading_input():
             plan = make_plan(
-                job.input, job.spec, job.unit_rows, job.limit, rules, job.manifest, former
+                job.input, job.spec, job.unit_rows, job.limit, rules, job.manifest, before
             )
         retry = Retry(job, plan, model, style, only, choice.of(plan.rows))
         # what is kept of a unit is kept of all its rows: a retry keeps nothing

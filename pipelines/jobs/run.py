@@ -10,6 +10,7 @@ from pipelines.executor.stages import check_columns, make_stages
 from pipelines.jobs.driver import Run, StageFactory
 from pipelines.jobs.result import RunResult as RunResult  # what it returns, in one place
 from pipelines.jobs.signals import answered, reading_input
+from pipelines.manifest.tables.options import IdsBefore
 from pipelines.planning.head_start import FIRST_FILES, Portions
 from pipelines.planning.plan import Plan, idle_stages, make_plan
 from pipelines.planning.preflight import (
@@ -21,7 +22,7 @@ from pipelines.planning.preflight import (
 from pipelines.progress.progress import Style
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.kept_plan import KeptPlan, kept_plan
-from pipelines.run_state.run_facts import has_former_ids
+from pipelines.run_state.run_facts import ids_before
 
 
 def run_job(
@@ -76,14 +77,14 @@ def run_job(
         commit_log = CommitLog(Storage(job.output))
         commit_log.refuse_links()
         recorded = commit_log.read_run()
-        former = not fresh and has_former_ids(recorded)
+        before = ids_before(None if fresh else recorded)
         storage = commit_log.storage
 
-        def planned(files: int | None, kept: KeptPlan | None) -> Plan:
+        def planned(files: int | None, kept: KeptPlan | None, before: IdsBefore) -> Plan:
             with reading_input():
                 plan = make_plan(
                     job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest,
-                    former, kept, files,
+                    before, kept, files,
                 )  # fmt: skip
             check_columns(job, idle_stages(job.spec, plan.schema))
             check_channel_ids(job, plan)
@@ -91,8 +92,10 @@ def run_job(
 
         # what was begun before goes on with all of INPUT, most of which is kept
         files = FIRST_FILES if (fresh or recorded is None) and job.limit is None else None
-        plan = planned(files, kept_plan(storage, recorded, fresh))
-        later = Portions(lambda more: planned(more, KeptPlan(storage)), FIRST_FILES)
+        plan = planned(files, kept_plan(storage, recorded, fresh), before)
+        later = Portions(
+            lambda more: planned(more, KeptPlan(storage), plan.ids_before), FIRST_FILES
+        )
         run = Run(
             job, plan, model, style, fresh, choice.of(None if plan.later_files else plan.rows),
             later if plan.later_files else None,

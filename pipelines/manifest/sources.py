@@ -127,6 +127,17 @@ def ids_apart(sources: list[Source], names: list[str]) -> list[Source]:
     return [_named(source, name) for source, name in zip(sources, names, strict=True)]
 
 
+def later_ids_apart(sources: list[Source], names: list[str]) -> list[Source]:
+    """As `ids_apart`, but a source whose ids no source before it has keeps them: what is done of
+    it stays what it is whichever sources follow."""
+    seen, found = set[str](), []
+    for source, name in zip(sources, names, strict=True):
+        apart = source if seen.isdisjoint(_ids(source)) else _named(source, name)
+        seen.update(_ids(apart))
+        found.append(apart)
+    return found
+
+
 def _ids(source: Source) -> list[str]:
     """Ids of a table's rows; a tar that is damaged from the start has a row, but no ids."""
     table = source.table

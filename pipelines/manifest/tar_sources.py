@@ -19,7 +19,7 @@ from actors.storage.file_systems import REQUESTS_AT_ONCE, split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.formats.kinds import is_manifest
 from pipelines.manifest.listing import Listing, check_files
-from pipelines.manifest.sources import Source, identity, ids_apart
+from pipelines.manifest.sources import Source, identity, ids_apart, later_ids_apart
 from pipelines.manifest.tables.noticed import Noticed
 from pipelines.manifest.tables.scan import Scan
 from pipelines.manifest.tars import webdataset
@@ -37,6 +37,7 @@ from pipelines.manifest.tars.tar_members import tar_members
 from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
 from uniaudio2.errors import BadRow
 
+_COST = 16  # of looking at a tar, where that of a Parquet file is 1
 _TEXTS_AT_ONCE = 8
 _ASKED_FOR = 8  # of so many tars each index is asked for; of more their folders are listed
 _UNUSED = (
@@ -78,7 +79,9 @@ def tar_sources(uris: list[str], scan: Scan, there: Collection[str] | None = Non
     """WebDataset tars, and zips as if they were; where their keys repeat, the names of the files
     become part of the ids.
 
-    Each is looked at as if it were the only one, for ids must not depend on how many rows suffice.
+    Of very many the first may suffice. Then whether keys repeat cannot be known: what is found of
+    the first holds, see `IdsBefore`. Each is looked at as if it were the only one, for ids must not
+    depend on how many rows suffice.
 
     Args:
         uris: of the archives.
@@ -96,13 +99,19 @@ def tar_sources(uris: list[str], scan: Scan, there: Collection[str] | None = Non
         return _tar_source(uri, own, known), noticed
 
     known = _indexes_beside(uris, scan) if there is None else {*there}
-    sources = []
+    taken, sources = scan.first_files(uris, _COST), list[Source]()
     # tars of a disk one after the other: it is what bounds them
     threads = REQUESTS_AT_ONCE if any(map(is_store, uris)) else 1
-    for source, noticed in in_order(read, uris, threads):
+    for source, noticed in in_order(read, taken, threads):
         sources.append(source)
         scan.noticed.take(noticed)
-    return ids_apart(sources, [posixpath.splitext(posixpath.basename(uri))[0] for uri in uris])
+    names = [posixpath.splitext(posixpath.basename(uri))[0] for uri in taken]
+    if scan.ids_before.settled:
+        return later_ids_apart(sources, names)
+    apart = ids_apart(sources, names)
+    if len(taken) < len(uris) and apart is sources:
+        scan.ids_before = replace(scan.ids_before, settled=True)
+    return apart
 
 
 def index_names(uri: str) -> list[str]:

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pipelines.errors import UsageError
 from pipelines.planning.plan import Plan
 
-FIRST_FILES = 1024  # Parquet files of the first portion: some seconds, however many there are
+# Parquet files of the first portion, and 16 times as many as tars: some seconds, however many
+# there are
+FIRST_FILES = 1024
 _GROWTH = 8  # few portions, for pools start again with each
 _LOOK_S = 0.2
 

@@ -21,6 +21,7 @@ from pipelines.manifest.naming import named_sources
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.aliases import needs_of, serving
 from pipelines.manifest.tables.noticed import LeftOut
+from pipelines.manifest.tables.options import NEW_IDS, IdsBefore
 from pipelines.manifest.tables.scan import Scan
 from pipelines.planning.file_stamps import FileStamps
 from pipelines.planning.keys.held_keys import HeldKeys
@@ -56,7 +57,7 @@ class Plan:
         notes: what a user should know of INPUT before it is run, a line each.
         left_out: files of INPUT that give no row, by why.
         columns_read: those of the columns that the task reads.
-        has_former_ids: rows of text files have the ids of earlier builds, see `Scan`.
+        ids_before: how rows got their ids, which later runs give them, too.
         kept: what of it is to be kept for the next run.
         first_files: paths of the first local files that rows name, those that are there.
         has_channel_ids: some id is that of another one's channel, see `channel_rows`.
@@ -72,7 +73,7 @@ class Plan:
     columns_read: tuple[str, ...] = ()
     first_files: tuple[str, ...] = ()
     has_channel_ids: bool = False
-    has_former_ids: bool = False
+    ids_before: IdsBefore = NEW_IDS
     later_files: int = 0
     kept: KeptRows | None = field(default=None, compare=False, repr=False)
 
@@ -147,7 +148,7 @@ def make_plan(
     limit: int | None = None,
     rules: InputRules | None = None,
     manifest: ManifestConfig | None = None,
-    has_former_ids: bool = False,
+    ids_before: IdsBefore = NEW_IDS,
     kept: KeptRows | None = None,
     files: int | None = None,
 ) -> Plan:
@@ -163,10 +164,10 @@ def make_plan(
             columns there are does not depend on the rest.
         rules: what the input may name, and where its links may lead.
         manifest: how the input is read.
-        has_former_ids: of rows of text files, see `Scan`.
+        ids_before: how rows of OUTPUT got their ids.
         kept: what earlier plans kept of rows, see `KeptPlan`; those are not read again.
-        files: of more than twice as many Parquet files plan the first `files` alone, unless they
-            have a fault that the others may not have.
+        files: of more than twice as many Parquet files plan the first `files` alone, of tars a
+            16th of it, unless they have a fault that the others may not have.
 
     Raises:
         UsageError: nothing found, no rows, a column missing, ids null or repeated, addresses that
@@ -175,13 +176,13 @@ def make_plan(
     rules = rules or InputRules()
     manifest = manifest or ManifestConfig()
     scan = manifest.scan(rules, limit)
-    scan.has_former_ids, scan.known, scan.files = has_former_ids, kept, files
+    scan.ids_before, scan.known, scan.files = ids_before, kept, files
     try:
         return _planned(uri, task, scan, unit_rows, rules, manifest, kept)
     except UsageError:
         if not scan.later:
             raise
-    return make_plan(uri, task, unit_rows, limit, rules, manifest, has_former_ids, kept)
+    return make_plan(uri, task, unit_rows, limit, rules, manifest, ids_before, kept)
 
 
 def _planned(
@@ -194,7 +195,7 @@ def _planned(
     kept: KeptRows | None,
 ) -> Plan:
     """The plan of what a scan takes."""
-    limit, has_former_ids = scan.rows, scan.has_former_ids
+    limit, has_former_ids = scan.rows, scan.ids_before.former
     sources, schema = _checked_sources(uri, task, scan)
     counts = _counts(sources, limit)
     total = sum(counts)
@@ -228,7 +229,7 @@ def _planned(
         columns_read(schema.names, task),
         named.first_files,
         seen.have_channels(),
-        has_former_ids,
+        scan.ids_before,
         scan.later,
         kept,
     )

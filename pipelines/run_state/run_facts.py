@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.errors import UsageError
+from pipelines.manifest.tables.options import NEW_IDS, IdsBefore
 from pipelines.run_state.commit_record import newer_format
 from uniaudio2.shown import shown
 
@@ -59,6 +60,7 @@ class _Input(_Facts):
     other_rows: Count = 0
     later_files: Count = 0
     former_ids: bool = False
+    settled_ids: bool = False
     columns: list[str] = []
     columns_read: list[str] | None = None
     left_out: list[_LeftOut] = []
@@ -104,11 +106,15 @@ def rows_of(facts: Mapping[str, Any]) -> int:
     return int(rows) + int(others)
 
 
-def has_former_ids(facts: Mapping[str, Any] | None) -> bool:
-    """Whether the rows of text files have the ids of a build that wrote format 1 in an OUTPUT."""
+def ids_before(facts: Mapping[str, Any] | None) -> IdsBefore:
+    """How the rows of an OUTPUT got their ids, by its ``run.json``; None where it has none."""
     if facts is None:
-        return False
-    return facts.get("format_version", 1) < 2 or bool(facts.get("input", {}).get("former_ids"))
+        return NEW_IDS
+    known = facts.get("input", {})
+    return IdsBefore(
+        former=facts.get("format_version", 1) < 2 or bool(known.get("former_ids")),
+        settled=bool(known.get("settled_ids")),
+    )
 
 
 def parse_run(data: bytes) -> dict[str, Any]:

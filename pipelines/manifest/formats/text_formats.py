@@ -214,7 +214,7 @@ def parse_lines(data: TextFile | bytes, scan: Scan | None = None) -> pa.Table:
         scan.noticed.doubt(
             "audio", "its lines are paths of audio: --format paths (manifest.format) takes them so"
         )
-    is_given = scan.ids or scan.ids_from or scan.has_former_ids
+    is_given = scan.ids or scan.ids_from or scan.ids_before.former
     return table if is_given else with_text_ids(table, scan.texts)
 
 

@@ -12,6 +12,24 @@ MadeIds = Literal["", "place", "content"]
 
 
 @dataclass(frozen=True)
+class IdsBefore:
+    """How the rows of an OUTPUT that was begun got their ids; no later run may give others.
+
+    Attributes:
+        former: lines of text as in format 1, when the number of their line was part of them.
+        settled: samples of tars by their keys, before all tars were known: where a key occurs
+            again, the later tar's name is part of its ids alone.
+    """
+
+    former: bool = False
+    settled: bool = False
+
+
+NEW_IDS = IdsBefore()
+"""Of an OUTPUT that has no rows yet."""
+
+
+@dataclass(frozen=True)
 class Dialect:
     """How tables of text are written, as far as it is given; None is found.
 

@@ -9,7 +9,15 @@ from typing import Literal, Protocol
 import pyarrow as pa
 
 from pipelines.manifest.tables.noticed import Noticed
-from pipelines.manifest.tables.options import Dialect, LinkPolicy, MadeIds, Suffixes, TextFormat
+from pipelines.manifest.tables.options import (
+    NEW_IDS,
+    Dialect,
+    IdsBefore,
+    LinkPolicy,
+    MadeIds,
+    Suffixes,
+    TextFormat,
+)
 from pipelines.manifest.tables.text_ids import TextIds
 
 # columns and their types are those of at least so much of a text manifest
@@ -52,8 +60,8 @@ class Scan:
         base: folder that relative audio paths start in; "" is that of each manifest.
         allow: beginnings of addresses that manifests may name besides, see `AddressPolicy`.
         corpus: the corpus that INPUT is; "auto" finds it by its files, "none" looks for none.
-        has_former_ids: rows of text files have the ids that they had when the number of their line
-            was part of them.
+        ids_before: how rows got their ids that OUTPUT has; reading the first of many tars settles
+            it.
         texts: those of the text files that were read so far.
         characters: of text manifests that are read in any case, so that the columns of all but the
             largest do not depend on `rows`.
@@ -61,7 +69,8 @@ class Scan:
         expected: types of columns in the other files of INPUT.
         as_text: columns that are text in all its files, as their kinds differ.
         known: files whose footers need not be read; None reads all.
-        files: how many Parquet files suffice, of more than twice as many; None takes all.
+        files: how many Parquet files suffice, of more than twice as many, and fewer tars; None
+            takes all.
         later: files that were found and not taken.
         noticed: what a user should know of INPUT; filled while it is read.
     """
@@ -77,7 +86,7 @@ class Scan:
     base: str = ""
     allow: tuple[str, ...] = ()
     corpus: str = "auto"
-    has_former_ids: bool = False
+    ids_before: IdsBefore = NEW_IDS
     texts: TextIds = field(default_factory=TextIds)
     characters: int = LOOK_CHARACTERS
     cells: int = LOOK_CELLS
@@ -100,12 +109,20 @@ class Scan:
             self.characters = max(self.characters - characters, 0)
             self.cells = max(self.cells - cells, 0)
 
-    def first_files(self, uris: list[str]) -> list[str]:
-        """Those of a set of Parquet files that are wanted."""
-        if self.files is None or len(uris) <= 2 * self.files:
+    def first_files(self, uris: list[str], cost: int = 1) -> list[str]:
+        """Those of a set of files that are wanted.
+
+        Args:
+            uris: of the files.
+            cost: of looking at one of them, where that of a Parquet file is 1.
+        """
+        if self.files is None:
             return uris
-        self.later += len(uris) - self.files
-        return uris[: self.files]
+        count = max(self.files // cost, 1)
+        if len(uris) <= 2 * count:
+            return uris
+        self.later += len(uris) - count
+        return uris[:count]
 
     def of_one_file(self) -> Scan:
         """A scan of one file as if it were the only one, which notices for this one."""

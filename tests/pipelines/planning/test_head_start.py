@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import webdataset
 
 from pipelines import JobConfig, RunResult, UsageError, run_job
 from pipelines.cli.demo import read_results
@@ -161,3 +162,84 @@ def test_few_files_are_planned_at_once(corpus: Path, planned: list[tuple[int | N
         (corpus / f"{number:03d}.parquet").unlink()
     assert done(corpus).computed == 2 * FIRST * ROWS
     assert planned == [(FIRST, 2 * FIRST * ROWS)]
+
+
+def tar(folder: Path, number: int, keys: list[str]) -> None:
+    folder.mkdir(exist_ok=True)
+    with webdataset.TarWriter(str(folder / f"{number:03d}.tar")) as writer:
+        for key in keys:
+            writer.write({"__key__": key, "txt": f"text {key} of {number}"})
+
+
+TARS = 12
+
+
+@pytest.fixture
+def tars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Samples whose keys do not repeat, in tars of which the first two are a portion."""
+    monkeypatch.setattr(job_runs, "FIRST_FILES", 32)
+    for number in range(TARS):
+        tar(tmp_path / "in", number, [f"{number}-{row}" for row in range(ROWS)])
+    return tmp_path / "in"
+
+
+def test_the_first_tars_are_done_while_the_others_are_listed(
+    tars: Path, planned: list[tuple[int | None, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = job_runs.make_plan
+    seen: list[int] = []
+
+    def after_commits(*given: Any) -> Plan:
+        if given[-1] != 32:
+            wait_for(lambda: records(tars))
+            seen.append(read_status(str(tars.parent / "out")).later_files)
+        return first(*given)
+
+    monkeypatch.setattr(job_runs, "make_plan", after_commits)
+    assert done(tars).computed == TARS * ROWS
+    assert seen == [TARS - 2]
+    assert planned == [(32, 2 * ROWS), (256, TARS * ROWS)]
+    assert ids(tars) == all_ids(TARS)
+    assert done(tars).computed == 0
+
+
+def ids_of(tars: Path) -> dict[str, str]:
+    """Ids of results by what their rows held."""
+    return {row["input_text"]: row["id"] for row in read_results(str(tars.parent / "out"))}
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_keys_that_repeat_behind_the_first_tars_change_nothing_that_is_done(
+    fresh: bool, tars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is done twice, whatever portion tells of them, and a run that goes on agrees."""
+    monkeypatch.setattr(head_start, "_GROWTH", 2)
+    tar(tars, 3, ["0-0", "new"])  # of the first portion
+    tar(tars, 9, ["new", "3-x"])  # of another
+    rows = (TARS - 2) * ROWS + 4
+    result = done(tars)
+    assert result.computed == result.counts.ok == result.counts.rows == rows
+    found = ids_of(tars)
+    assert found["text 0-0 of 0"] == "0-0"
+    assert found["text 0-0 of 3"] == "003/0-0"
+    assert found["text new of 3"] == "003/new"
+    assert found["text new of 9"] == "new"
+    assert len({*found.values()}) == len(found) == rows
+    if fresh:  # and one that has all before it names all by their tars, as ever
+        (tars.parent / "out").rename(tars.parent / "before")
+        monkeypatch.setattr(job_runs, "FIRST_FILES", 1024)
+        done(tars)
+        assert ids_of(tars)["text 0-0 of 0"] == "000/0-0"
+        return
+    tar(tars, 20, ["0-1"])
+    again = done(tars)
+    assert (again.computed, again.counts.rows) == (1, rows + 1)
+    assert ids_of(tars) == {**found, "text 0-1 of 20": "020/0-1"}
+
+
+def test_keys_that_repeat_in_the_first_tars_have_their_names_from_the_start(tars: Path) -> None:
+    for number in range(TARS):
+        tar(tars, number, ["a", "b"])
+    assert done(tars).computed == 2 * TARS
+    assert ids(tars) == sorted(f"{number:03d}/{key}" for number in range(TARS) for key in "ab")
+    assert done(tars).computed == 0
