@@ -24,7 +24,7 @@ COPY uniaudio2 uniaudio2
 COPY actors actors
 COPY pipelines pipelines
 COPY configs configs
-RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[cluster,formats]'
+RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[cluster,formats,score]'
 # torchaudio's wheel is built for CUDA: without it, its compiled extensions cannot be loaded
 RUN python -c "import importlib.util, pathlib, torch; \
 home = pathlib.Path(importlib.util.find_spec('torchaudio').origin).parent; \

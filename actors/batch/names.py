@@ -38,6 +38,8 @@ TEXT, SPANS, FINISH_REASON = "text", "spans", "finish_reason"
 INPUT_MIX, INPUT_SHORT_BY_S = "input_mix", "input_short_by_s"
 INPUT_DAMAGED_S, INPUT_UNFINISHED = "input_damaged_s", "input_unfinished"
 OUTPUT_WAVE = "output_wave"
+# behind what `uniaudio2.scores` puts in front of a score; which have none, and why
+SCORE_REASONS = "score_reasons"
 STAGE_TIMES, DONE = "stage_times", "done"
 # columns of data parts that no stage before the last one has
 TASK, SEED, MODEL = "task", "seed", "model"

@@ -33,6 +33,7 @@ from actors.batch.names import (
     REASON_CODES,
     RECON_CODES,
     ROW,
+    SCORE_REASONS,
     SOURCE,
     SPANS,
     STAGE_TIMES,
@@ -41,6 +42,7 @@ from actors.batch.names import (
     WAVE,
 )
 from uniaudio2.config import CODEBOOKS
+from uniaudio2.scores.spec import PREFIX
 
 CODES_TYPE = pa.list_(pa.list_(pa.uint16(), CODEBOOKS))  # [T][8]
 WAVE_TYPE = pa.large_binary()  # [N] float32, mono, 24 kHz
@@ -70,6 +72,8 @@ MARK_TYPES: dict[str, pa.DataType] = {
     INPUT_UNFINISHED: pa.bool_(),
 }
 MARKS = tuple(MARK_TYPES)
+SCORE_TYPE = pa.float64()
+REASONS_TYPE = pa.list_(pa.struct([("score", pa.string()), ("reason", pa.string())]))
 # `input` has the manifest's own columns, so its type is the manifest's
 TRAVELLING: dict[str, pa.DataType] = {
     UNIT: pa.int64(),
@@ -91,6 +95,8 @@ TRAVELLING: dict[str, pa.DataType] = {
     SPANS: SPAN_TEXTS_TYPE,
     FINISH_REASON: pa.string(),
     OUTPUT_WAVE: WAVE_TYPE,
+    PREFIX: SCORE_TYPE,
+    SCORE_REASONS: REASONS_TYPE,
     STAGE_TIMES: pa.string(),
     DONE: pa.string(),
 }
@@ -99,7 +105,9 @@ ALWAYS = (UNIT, ROW, FINGERPRINT, ID, INPUT, *ERROR_COLUMNS)
 
 def family(column: str) -> str:
     """The name that decides a column's type: without the number of a further sound (``_2``) or the
-    name of a further audio column (``:NAME``)."""
+    name of a further audio column (``:NAME``); all scores have one."""
+    if column.startswith(PREFIX) and column != SCORE_REASONS:
+        return PREFIX
     name = column.partition(":")[0]
     stem, _, number = name.rpartition("_")
     return stem if number.isdigit() and stem in TRAVELLING else name

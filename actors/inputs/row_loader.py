@@ -160,7 +160,8 @@ class RowLoader:
 
         A task that only makes codes makes them anew wherever there is audio.
         """
-        if AUDIO not in self.task.columns or not has_codes(row):
+        is_encoded = AUDIO in self.task.columns and self.task.output != "scores"
+        if not is_encoded or not has_codes(row):
             return False
         makes_codes = self.task.output == "codes" and "generate" not in self.task.stages
         return not (makes_codes and any(row.get(name) is not None for name in AUDIO_COLUMNS))

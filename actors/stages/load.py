@@ -179,7 +179,8 @@ class Loader:
 
 
 def _has_codes(task: TaskSpec) -> bool:
-    return bool({AUDIO, RECON_CODES} & set(task.columns))
+    is_encoded = AUDIO in task.columns and task.output != "scores"
+    return is_encoded or RECON_CODES in task.columns
 
 
 def _taken(raw: pa.Table, names: Sequence[str], places: list[int]) -> pa.Table:

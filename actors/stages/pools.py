@@ -17,6 +17,7 @@ from actors.batch.names import (
     INPUT,
     INPUT_SAMPLES,
     OUTPUT_WAVE,
+    SCORE_REASONS,
     SOURCE,
     SPANS,
     TEXT,
@@ -25,6 +26,7 @@ from actors.batch.names import (
 from actors.batch.schema import StageColumns
 from actors.batch.table import Stage, sound_suffixes
 from actors.inputs.extra_audio import extra_suffix, wave_of
+from uniaudio2.scores.table import score_columns
 from uniaudio2.tasks.spec import TaskSpec
 
 MakeStage = Callable[..., Stage]
@@ -51,6 +53,7 @@ class StageClass:
 ENCODER = StageClass("actors.stages.encode", "Encoder")
 GENERATOR = StageClass("actors.stages.generate", "Generator")
 DECODER = StageClass("actors.stages.decode", "Decoder")
+SCORER = StageClass("actors.stages.score", "RowScorer")
 
 
 def encoder_columns(task: TaskSpec) -> StageColumns:
@@ -85,3 +88,15 @@ def decoder_columns(task: TaskSpec) -> StageColumns:
     codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
     waves = tuple(f"{OUTPUT_WAVE}{suffix}" for suffix in suffixes)
     return StageColumns((ERROR_KIND, ID, *codes), waves)
+
+
+def scorer_columns(task: TaskSpec) -> StageColumns:
+    """What `RowScorer` reads and writes: it hears what was made, or what task `score` is given."""
+    heard: tuple[str, ...] = (TEXT,)
+    drops: tuple[str, ...] = ()
+    if task.output == "audio":
+        heard = (OUTPUT_WAVE,)
+    elif task.output == "scores":
+        heard, drops = (WAVE, SOURCE, INPUT_SAMPLES, CUTS), (WAVE, SOURCE)
+    names = tuple(score_columns(task.scorers))
+    return StageColumns((ERROR_KIND, INPUT, *heard), (*names, SCORE_REASONS), drops)

@@ -29,6 +29,7 @@ from actors.batch.names import (
     MODEL,
     OUTPUT_WAVE,
     ROW,
+    SCORE_REASONS,
     SEED,
     SPANS,
     TASK,
@@ -40,6 +41,8 @@ from actors.batch.schema import (
     CODES_TYPE,
     MARK_TYPES,
     MARKS,
+    REASONS_TYPE,
+    SCORE_TYPE,
     SPAN_TEXTS_TYPE,
     TRAVELLING,
     StageColumns,
@@ -59,6 +62,7 @@ from actors.storage.audio_files import AudioLayout, audio_objects
 from actors.storage.object_store import Storage
 from uniaudio2.audio.files import encode_audio
 from uniaudio2.audio.resampling import SAMPLE_RATE, seconds
+from uniaudio2.scores.table import score_columns
 from uniaudio2.seeds import row_seed
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 from uniaudio2.tokens.streams import PAIR
@@ -82,8 +86,8 @@ def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
         fields.append((TEXT, pa.string()))
         if task.long_audio == "spans":
             fields.append((SPANS, SPAN_TEXTS_TYPE))
-    streams = task.answer if generates and task.output != "text" else PAIR
-    if task.output != "text" or (keep_codes and "encode" in task.stages):
+    streams = task.answer if generates and task.makes_codes else PAIR
+    if task.makes_codes or (keep_codes and "encode" in task.stages):
         for suffix in sound_suffixes(max(task.sounds, 1)):
             fields += [(f"{one}_codes{suffix}", CODES_TYPE) for one in PAIR if one in streams]
     if decodes:
@@ -99,6 +103,9 @@ def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
     if generates or decodes:
         fields.append((SEED, pa.int64()))
     fields.append((MODEL, pa.string()))
+    if task.scorers:
+        fields += [(name, SCORE_TYPE) for name in score_columns(task.scorers)]
+        fields.append((SCORE_REASONS, REASONS_TYPE))
     return [pa.field(name, kind) for name, kind in fields]
 
 
@@ -259,7 +266,7 @@ class Writer:
     def _carried_as_result(self, name: str) -> bool:
         """Codes that came in as columns are the result's own codes columns already, unless the
         task makes other ones of them."""
-        makes_others = "generate" in self.task.stages and self.task.output != "text"
+        makes_others = "generate" in self.task.stages and self.task.makes_codes
         is_result = any(field.name == name for field in self.fields)
         return name in CODE_COLUMNS and is_result and not makes_others
 

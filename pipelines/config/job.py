@@ -15,6 +15,7 @@ from pipelines.config.asked import find_task, read_prompts
 from pipelines.config.assignments import add_map, set_dotted
 from pipelines.config.input_settings import InputRules, ManifestConfig
 from pipelines.config.renamed import current_names
+from pipelines.config.scored import scored_task
 from pipelines.config.settings import (
     AudioConfig,
     DecodeConfig,
@@ -26,6 +27,7 @@ from pipelines.config.settings import (
     PartsConfig,
     PoolName,
     SamplingOptions,
+    ScoreConfig,
     SpanOptions,
 )
 from pipelines.errors import UsageError
@@ -33,6 +35,7 @@ from uniaudio2.audio.limits import LONGEST_STREAM_S, MAX_DURATION_S
 from uniaudio2.checkpoint.folders import DEFAULT_MODEL
 from uniaudio2.frozen import Frozen, explain
 from uniaudio2.runtime.precision import EXACT, Precision
+from uniaudio2.scores.table import get_scorers
 from uniaudio2.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:  # settings are checked before torch and Arrow are there
@@ -86,6 +89,7 @@ class JobConfig(Frozen):
         encode: actor pool of the codec's encoders.
         generate: actor pool of the language model.
         decode: actor pool of the flow decoder.
+        score: actor pool of what judges results.
         spans: how long audio is cut.
         flow: how codes become audio.
         sampling: how tokens are chosen.
@@ -134,6 +138,7 @@ class JobConfig(Frozen):
     encode: EncodeConfig = EncodeConfig()
     generate: GenerateConfig = GenerateConfig()
     decode: DecodeConfig = DecodeConfig()
+    score: ScoreConfig = ScoreConfig()
     spans: SpanOptions = SpanOptions()
     flow: FlowOptions = FlowOptions()
     sampling: SamplingOptions = SamplingOptions()
@@ -186,14 +191,18 @@ class JobConfig(Frozen):
 
     @cached_property
     def spec(self) -> TaskSpec:
-        """The task, built in or defined by a file, without stages behind `until`; read once."""
+        """The task, built in or defined by a file, without stages behind `until`, with the scorers
+        that are asked for; read once."""
         task = find_task(self.task)
-        return task if self.until is None else truncated_task(task, self.until)
+        task = task if self.until is None else truncated_task(task, self.until)
+        return scored_task(task, self.score.scorers)
 
     @property
     def max_duration_s(self) -> float:
-        """Longest audio of a row. What is decoded to a wave again is in memory as a whole."""
-        default = MAX_DURATION_S if "decode" in self.spec.stages else LONGEST_STREAM_S
+        """Longest audio of a row. What is decoded to a wave again, or scored, is in memory as a
+        whole."""
+        is_whole = {"decode", "score"} & set(self.spec.stages)
+        default = MAX_DURATION_S if is_whole else LONGEST_STREAM_S
         return self.load.max_duration_s or default
 
     @cached_property
@@ -237,7 +246,10 @@ class JobConfig(Frozen):
             },
         )  # fmt: skip
         facts["task"] = self.spec.name
-        facts["definition"] = self.spec.model_dump(mode="json", exclude={"summary", "aliases"})
+        hidden = {"summary", "aliases", *(() if self.spec.scorers else ("scorers",))}
+        facts["definition"] = self.spec.model_dump(mode="json", exclude=hidden)
+        if self.spec.scorers:
+            facts["scorers"] = [one.identity for one in get_scorers(self.spec.scorers)]
         facts["instructions"] = list(self.instructions)
         facts["examples"] = [example.fingerprint for example in self.few_shot_examples]
         facts["context"] = self.encode.padding  # the setting's first name, as it is recorded

@@ -12,12 +12,13 @@ from pipelines.config.renamed import current_names
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.runtime.precision import EXACT, Precision
+from uniaudio2.scores.table import SCORERS, get_scorers
 from uniaudio2.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:  # settings are checked before torch is there
     from uniaudio2.lm.sampling.sampling import Sampling
 
-PoolName = Literal["encode", "generate", "decode"]
+PoolName = Literal["encode", "generate", "decode", "score"]
 
 
 class PoolConfig(Frozen):
@@ -88,6 +89,33 @@ class GenerateConfig(PoolConfig):
     """The language model; `batch` is its slots."""
 
     batch: int = Field(16, ge=1)
+
+
+class ScoreConfig(PoolConfig):
+    """What judges results, each scorer by itself, see docs/scores.md.
+
+    Attributes:
+        scorers: their names, as a list or as `speech,dnsmos`; `all` is every one, None takes those
+            of task `score` that need sound alone, and none for other tasks.
+        num_gpus: GPUs of an actor; the model that listens for scorer `wer` works faster on one.
+        batch: spans that this model transcribes at once.
+    """
+
+    scorers: tuple[str, ...] | None = None
+    num_gpus: float | None = Field(0, ge=0)
+    batch: int = Field(16, ge=1)
+
+    @field_validator("scorers", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(SCORERS) if value == "all" else [one.strip() for one in value.split(",")]
+
+    @field_validator("scorers")
+    @classmethod
+    def _known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if value is None else tuple(one.name for one in get_scorers(value))
 
 
 class LoadConfig(Frozen):

@@ -18,20 +18,25 @@ from actors.stages.pools import (
     DECODER,
     ENCODER,
     GENERATOR,
+    SCORER,
     MakeStage,
     decoder_columns,
     encoder_columns,
     generator_columns,
+    scorer_columns,
 )
 from actors.stages.write import Writer
 from pipelines.config.job import JobConfig
+from pipelines.config.scored import transcribes
 from pipelines.config.settings import PoolName
 from pipelines.errors import UsageError
 from pipelines.planning.pool_sizing import Allocation
-from pipelines.planning.span_policy import prompt_seconds, span_rule
+from pipelines.planning.span_policy import prompt_seconds, span_rule, transcript_rule
 from uniaudio2.checkpoint.folders import model_fingerprint
 from uniaudio2.config import ModelConfig
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
+
+_TOKEN_STAGES = ("encode", "generate")
 
 
 class StageNotBuilt(Exception):
@@ -94,6 +99,7 @@ def stage_columns(
         "encode": encoder_columns,
         "generate": generator_columns,
         "decode": decoder_columns,
+        "score": scorer_columns,
     }
     columns: dict[str, StageColumns] = {
         name: of_task(task)
@@ -146,7 +152,9 @@ def make_stages(
         task, schema, job.max_duration_s, job.load.limits, rule, prompt_s, job.input_rules.allow,
         channel,
     )  # fmt: skip
-    kept_stages = tuple(pool.name for pool in allocation.pools[:-1]) if keep else ()
+    # tokens are small; waves, which later stages add, are not
+    kept = [pool.name for pool in allocation.pools[:-1] if pool.name in _TOKEN_STAGES]
+    kept_stages = tuple(kept) if keep else ()
     idle = set(task.stages) - set(pools) - {"load"}
     columns = stage_columns(task, idle, keep)
     return Stages(loader, writer, pools, job.stage_timeout_s, job.output, kept_stages, columns)
@@ -194,6 +202,14 @@ def _pools(job: JobConfig, model: ModelConfig) -> dict[PoolName, tuple[MakeStage
                 "batch": job.decode.batch_size,
                 "precision": job.decode.precision,
                 **dict(job.flow),
+            },
+        ),
+        "score": (
+            SCORER,
+            {
+                "task": job.spec,
+                "rule": transcript_rule(job, model) if transcribes(job.spec) else None,
+                "slots": job.score.batch,
             },
         ),
     }

@@ -11,7 +11,7 @@ from pipelines.config.job import JobConfig
 from pipelines.config.settings import PoolConfig, PoolName
 from pipelines.errors import UsageError
 
-POOLS: tuple[PoolName, ...] = ("encode", "generate", "decode")
+POOLS: tuple[PoolName, ...] = ("encode", "generate", "decode", "score")
 _READ_SHARE = 0.25
 _LARGEST_ACTOR_CPUS = 4.0
 

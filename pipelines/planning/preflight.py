@@ -9,6 +9,7 @@ from pipelines.causes import MODEL, reason, stopped
 from pipelines.config.job import JobConfig
 from pipelines.config.own_addresses import check_addresses
 from pipelines.config.prompts import check_prompting
+from pipelines.config.scored import check_scorers, transcribes
 from pipelines.errors import UsageError
 from pipelines.planning.plan import Plan
 from pipelines.planning.span_policy import span_rule
@@ -39,7 +40,8 @@ def checked_model(job: JobConfig) -> ModelConfig:
         folder = model_folder(local_model(job.model, weights=False))
         config = load_config(folder)
         instructions, examples = job.instructions, job.few_shot_examples  # bad files end it here
-        if "generate" in job.spec.stages and config.codec_only:
+        check_scorers(job.spec)
+        if ("generate" in job.spec.stages or transcribes(job.spec)) and config.codec_only:
             raise UsageError(
                 f"model {job.model!r} is a codec without a language model; task {job.spec.name} "
                 "needs one: choose another model, or --until encode"

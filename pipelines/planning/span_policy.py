@@ -8,7 +8,9 @@ from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
 from uniaudio2.audio.spans import FRAME_HZ, SpanRule
 from uniaudio2.config import LATENT_RATE_HZ, REASON_RATE_HZ, RECON_RATE_HZ, ModelConfig
-from uniaudio2.tasks.table import TaskSpec
+from uniaudio2.lm.sampling.sampling import Sampling
+from uniaudio2.scores.spec import TRANSCRIPTION
+from uniaudio2.tasks.table import TASKS, TaskSpec
 
 _POSITIONS_PER_S = {
     "audio": REASON_RATE_HZ + RECON_RATE_HZ,
@@ -40,7 +42,20 @@ def span_rule(job: JobConfig, model: ModelConfig) -> SpanRule | None:
     task = job.spec
     if "generate" not in task.stages or task.long_audio != "spans":
         return None
-    answer = job.sampling.for_task(task, model).max_frames
+    return _rule(task, job.sampling.for_task(task, model).max_frames, job, model)
+
+
+def transcript_rule(job: JobConfig, model: ModelConfig) -> SpanRule:
+    """The rule by which the model that listens for a score cuts what it hears.
+
+    Raises:
+        UsageError: see `span_rule`.
+    """
+    task = TASKS[TRANSCRIPTION]
+    return _rule(task, Sampling.of_model(model, task).max_frames, job, model)
+
+
+def _rule(task: TaskSpec, answer: int, job: JobConfig, model: ModelConfig) -> SpanRule:
     fits_s = (model.lm.context - answer - _OTHER_POSITIONS) / _positions_per_s(task)
     segment_s = model.codec.segment_frames / LATENT_RATE_HZ - 1 / FRAME_HZ
     max_s = job.spans.max_s or max(min(segment_s, fits_s), _SHORTEST_SPAN_S)

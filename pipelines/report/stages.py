@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pipelines.executor.stage_monitor import TASK_STAGES
 from pipelines.run_state.commit_record import Commit
 
-STAGES = ("load", "encode", "generate", "decode", "write")
+STAGES = ("load", "encode", "generate", "decode", "score", "write")
 BINS = 72
 _FEWEST_BINS = 6
 

@@ -39,6 +39,11 @@ class Heard:
         return self.wave
 
     @property
+    def said(self) -> str | None:
+        """What was made of words: the transcript where there is one, else the text."""
+        return self.text if self.transcript is None else self.transcript
+
+    @property
     def duration_s(self) -> float:
         """Length of its sound in seconds."""
         return len(self.sound) / SAMPLE_RATE

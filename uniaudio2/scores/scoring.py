@@ -17,6 +17,7 @@ _NOTHING: dict[Input, str] = {
     "sound": "the row has no sound",
     "text": "the row has no text",
     "transcript": "nothing was transcribed",
+    "any text": "the row has no text",
 }
 
 
@@ -80,6 +81,7 @@ def _results(
         "sound": row.wave is not None,
         "text": row.text is not None,
         "transcript": row.transcript is not None,
+        "any text": row.said is not None,
     }
     for one in scorer.inputs:
         if not there[one]:

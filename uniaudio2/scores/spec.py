@@ -13,7 +13,9 @@ if TYPE_CHECKING:  # settings name scorers before torch is there
     from uniaudio2.scores.heard import Heard
 
 PREFIX = "score_"
-Input = Literal["sound", "text", "transcript"]
+TRANSCRIPTION = "asr"
+"""The task by which the model hears words, with its instruction and the model's own sampling."""
+Input = Literal["sound", "text", "transcript", "any text"]
 
 
 class Absent(Exception):
@@ -53,7 +55,8 @@ class Scorer:
     Attributes:
         name: as settings name it.
         summary: what it judges, in a line.
-        inputs: what a row must have: its sound, its own text, the transcript of what a model hears.
+        inputs: what a row must have: its sound, its own text, the transcript of what a model hears,
+            or any of these two.
         columns: what it fills.
         version: of the rule, raised when figures change; weights add their package's version.
         licence: of code and weights.

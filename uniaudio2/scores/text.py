@@ -54,12 +54,13 @@ def score_rate(heard: Heard) -> Scores:
 
 
 def score_repetition(heard: Heard) -> Scores:
-    """Share of the words that say again what was said directly before them.
+    """Share of the words, of the transcript where there is one, that say again what was said
+    directly before them.
 
     Raises:
         Absent: the text has no words.
     """
-    words = words_of(heard.text or "")
+    words = words_of(heard.said or "")
     if not words:
         raise Absent("the text has no words")
     return {"score_repetition": len(repeated(words)) / len(words)}

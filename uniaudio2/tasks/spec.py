@@ -11,8 +11,8 @@ from pydantic import Field, field_validator, model_validator
 from uniaudio2.frozen import Frozen, known
 from uniaudio2.tokens.streams import PAIR, Stream
 
-Stage = Literal["load", "encode", "generate", "decode"]
-Output = Literal["codes", "text", "audio"]
+Stage = Literal["load", "encode", "generate", "decode", "score"]
+Output = Literal["codes", "text", "audio", "scores"]
 ItemKind = Literal["text", "audio", "reason", "recon", "audio_prompt"]
 
 AUDIO = "audio"
@@ -102,6 +102,7 @@ class TaskSpec(Frozen):
         long_audio: what becomes of audio that one prompt cannot hold: it is refused, or cut at
             silences into spans whose texts are joined.
         max_frames: most frames or text tokens generated for a row.
+        scorers: what judges the result, by name, see `uniaudio2.scores.table`.
     """
 
     name: str
@@ -119,6 +120,7 @@ class TaskSpec(Frozen):
     greedy: bool = False
     long_audio: Literal["refuse", "spans"] = "refuse"
     max_frames: int = Field(500, gt=0)
+    scorers: tuple[str, ...] = ()
 
     @field_validator("output", mode="before")
     @classmethod
@@ -174,6 +176,8 @@ class TaskSpec(Frozen):
             raise ValueError(f"output_tag {self.output_tag!r} is for text; output is {self.output}")
         if self.output == "text" and self.answer != PAIR:
             raise ValueError("answer is for audio and codes; output is text: leave it out")
+        if self.output == "scores" and self.prompt:
+            raise ValueError("output is scores, which no prompt makes; leave the prompt out")
         if self.output == "audio" and "recon" not in self.answer:
             raise ValueError("answer [reason] holds no sound; make output codes, or add recon")
 
@@ -183,6 +187,7 @@ class TaskSpec(Frozen):
             "encode": bool(self.audio_columns),
             "generate": bool(self.prompt),
             "decode": self.output == "audio",
+            "score": self.output == "scores" or bool(self.scorers),
         }
         return tuple(stage for stage, is_wanted in wanted.items() if is_wanted)
 
@@ -190,7 +195,8 @@ class TaskSpec(Frozen):
     def audio_columns(self) -> tuple[str, ...]:
         """Columns whose audio is encoded."""
         if not self.prompt:
-            return (AUDIO,) if AUDIO in self.columns else ()
+            is_encoded = AUDIO in self.columns and self.output != "scores"
+            return (AUDIO,) if is_encoded else ()
         return _unique(s.column for s in self.prompt if s.column and s.kind != "text")
 
     @property
@@ -205,8 +211,13 @@ class TaskSpec(Frozen):
 
     @property
     def sounds(self) -> int:
-        """How many sounds a row yields; 0 for texts."""
-        return 0 if self.output == "text" else max(len(self.answer) // 2, 1)
+        """How many sounds a row yields; 0 for texts and scores."""
+        return 0 if self.output in ("text", "scores") else max(len(self.answer) // 2, 1)
+
+    @property
+    def makes_codes(self) -> bool:
+        """Whether what comes out is codes, or was."""
+        return self.output in ("codes", "audio")
 
     @property
     def layout(self) -> str:

@@ -41,6 +41,16 @@ _CODEC_TASKS = (
     ),
 )
 
+_SCORE_TASKS = (
+    TaskSpec(
+        name="score",
+        summary="audio to figures of its quality, and of its text",
+        columns=(AUDIO,),
+        optional=("text",),
+        output="scores",
+    ),
+)
+
 _TEXT_TASKS = (
     TaskSpec(
         name="asr",
@@ -275,7 +285,7 @@ _AUDIO_TASKS = (
 )
 
 TASKS: dict[str, TaskSpec] = {
-    task.name: task for task in (*_CODEC_TASKS, *_TEXT_TASKS, *_AUDIO_TASKS)
+    task.name: task for task in (*_CODEC_TASKS, *_SCORE_TASKS, *_TEXT_TASKS, *_AUDIO_TASKS)
 }
 _ALIASES = {alias: task.name for task in TASKS.values() for alias in task.aliases}
 

@@ -12,6 +12,9 @@ from pathlib import Path
 from actors.storage.model_hub import cache_folder
 from pipelines.cli.checks.check import Check
 from pipelines.cli.checks.machine import free_in
+from pipelines.config.scored import EXTRA
+from uniaudio2.scores.spec import installed
+from uniaudio2.scores.table import SCORERS
 
 _LITTLE_BYTES = 4 << 30
 _FORMATS = {
@@ -19,6 +22,7 @@ _FORMATS = {
     "lhotse": "INPUT and export of its manifests and shar",
     "webdataset": "checking exported shards with its own reader",
 }
+_SCORES = ("onnxruntime", "silero-vad", "speechmos")
 _MEMORY = Path("/proc/meminfo")
 
 
@@ -65,6 +69,17 @@ def check_formats() -> Check:
     return Check("formats", found, hint=hint)
 
 
+def check_scores() -> Check:
+    """Packages with the models that judge speech and its quality."""
+    there = [f"{name} {found}" for name in _SCORES if (found := installed(name))]
+    found = ", ".join(there) or "none of them is installed"
+    missing = [scorer.name for scorer in SCORERS.values() if scorer.missing]
+    if not missing:
+        return Check("scores", found)
+    hint = f"without scorers {', '.join(missing)}: `{EXTRA}`, if wanted"
+    return Check("scores", found, hint=hint)
+
+
 def check_espeak() -> Check:
     """The voice that nano learnt from, to make speech that it understands."""
     path = shutil.which("espeak-ng")
@@ -79,5 +94,6 @@ OPTIONAL: tuple[tuple[str, Callable[[], Check]], ...] = (
     ("ram", check_ram),
     ("disk", check_disk),
     ("formats", check_formats),
+    ("scores", check_scores),
     ("espeak-ng", check_espeak),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -24,6 +24,7 @@ from pipelines.run_state.parts import (
     plain_rows,
     tables_of,
 )
+from uniaudio2.scores.spec import PREFIX
 from uniaudio2.shown import counted, shown
 from uniaudio2.tokens.codes import Codes
 
@@ -32,6 +33,7 @@ _TEXT_CHARACTERS = 300
 _PICTURE_COLUMNS = 90
 _SHADES = " ░▒▓█"
 _ID_CHARACTERS = 60
+_SCORES_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,27 @@ def what_came_out(row: Row, storage: Storage) -> str:
         seconds = row.cells.get(DURATION_S)
         length = f"  {seconds:.2f} s" if isinstance(seconds, int | float) else ""
         return ", ".join(storage.uri(path) for path in row.sounds) + length
+    if (scores := _scores(row.cells)) and not isinstance(row.cells.get(FINISH_REASON), str):
+        return scores
     if isinstance(row.cells.get(FINISH_REASON), str):
         return _cut(str(row.cells.get("text") or ""))
     return (
         f"{counted(len(row.codes.reason), 'reasoning frame')}, "
         f"{counted(len(row.codes.recon), 'reconstruction frame')}"
     )
+
+
+def _scores(cells: Mapping[str, Any]) -> str:
+    """The first scores of a row in a line."""
+    numbers = {
+        name.removeprefix(PREFIX): value
+        for name, value in cells.items()
+        if name.startswith(PREFIX) and isinstance(value, float)
+    }
+    told = ", ".join(
+        f"{name} {value:.4g}" for name, value in islice(numbers.items(), _SCORES_SHOWN)
+    )
+    return told + ("…" if len(numbers) > _SCORES_SHOWN else "")
 
 
 def _cut(text: str) -> str:

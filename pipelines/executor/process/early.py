@@ -57,7 +57,7 @@ def may_be_small(job: JobConfig) -> bool:
         return True
     if job.executor != "auto" or job.address is not None or _SUBMITTED in os.environ:
         return False
-    if _ray_runs() or any(map(_is_sized, (job.encode, job.generate, job.decode))):
+    if _ray_runs() or any(map(_is_sized, (job.encode, job.generate, job.decode, job.score))):
         return False
     if job.limit is not None and job.limit <= FEW_ROWS:
         return True
@@ -72,8 +72,8 @@ def _ray_runs() -> bool:
 
 def _is_sized(pool: PoolConfig) -> bool:
     """Whether actors of a pool are asked for, which only Ray has."""
-    sizes = (pool.max_size, pool.num_cpus, pool.num_gpus)
-    return pool.min_size > 1 or bool(pool.resources) or sizes != (None, None, None)
+    asked = {"min_size", "max_size", "num_cpus", "num_gpus", "resources"}
+    return bool(pool.model_dump(include=asked, exclude_defaults=True))
 
 
 def _is_few(uri: str) -> bool:

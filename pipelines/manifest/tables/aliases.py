@@ -41,7 +41,10 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://\S")
 
 def serving(column: str, task: TaskSpec) -> tuple[str, ...]:
     """Columns that are read as they are where one that a task needs is absent."""
-    return (*_STAND_INS.get(column, ()), *filter(None, [task.fallback.get(column)]))
+    others = _STAND_INS.get(column, ())
+    if task.output == "scores":  # codes are no sound
+        others = tuple(name for name in others if name not in _CODES)
+    return (*others, *filter(None, [task.fallback.get(column)]))
 
 
 def needs_of(task: TaskSpec) -> dict[str, tuple[str, ...]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.support.documents import sections, table_rows
 from uniaudio2.scores.spec import PREFIX
 from uniaudio2.scores.table import DEFAULT, SCORERS, get_scorers, score_columns
 
@@ -38,3 +40,26 @@ def test_the_table_is_read_before_torch_is_there() -> None:
     asked = "import sys, uniaudio2.scores.table; print({'torch', 'numpy'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_the_page_tells_the_table() -> None:
+    """docs/scores.md has every scorer and column, with what the table says of them."""
+    page = sections(Path(__file__).parents[3] / "docs/scores.md")
+
+    def told(title: str) -> list[list[str]]:
+        return [[cell.replace("`", "") for cell in row] for row in table_rows(page[title])]
+
+    facts = [
+        [
+            one.name, one.summary, ", ".join(one.inputs), ", ".join(one.packages),
+            f"{one.version}, {one.licence}", one.cost,
+        ]
+        for one in SCORERS.values()
+    ]  # fmt: skip
+    columns = [
+        [column.name, one.name, column.unit, column.meaning]
+        for one in SCORERS.values()
+        for column in one.columns
+    ]
+    assert told("The scorers") == [[cell.replace("`", "") for cell in row] for row in facts]
+    assert told("Their columns") == columns

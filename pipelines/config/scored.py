@@ -1,0 +1,61 @@
+"""Which scorers judge the results of a job, and whether they can."""
+
+from __future__ import annotations
+
+from uniaudio2.scores.table import DEFAULT, SCORERS, get_scorers
+from uniaudio2.tasks.spec import TaskSpec
+
+EXTRA = "pip install 'uniaudio2-batch[score]'"
+
+
+def scored_task(task: TaskSpec, asked: tuple[str, ...] | None) -> TaskSpec:
+    """A task with its scorers, and the stage that has them.
+
+    Args:
+        task: as it stands in the table, or in a file.
+        asked: names of scorers; None takes the task's own.
+
+    Raises:
+        ValueError: no such scorer, or the task has nothing for it to judge.
+    """
+    own = DEFAULT if task.output == "scores" else ()
+    names = (task.scorers or own) if asked is None else asked
+    if not names:
+        if task.output == "scores":
+            raise ValueError("score.scorers is empty; name some, or leave it out")
+        return task
+    scorers = get_scorers(names)
+    for scorer in scorers:
+        if task.output == "codes":
+            raise ValueError(
+                f"scorer {scorer.name!r}: task {task.name} yields codes, which nothing scores; "
+                "leave score.scorers out"
+            )
+        if task.output == "text" and "sound" in scorer.inputs:
+            judged = [name for name, one in SCORERS.items() if "sound" not in one.inputs]
+            raise ValueError(
+                f"scorer {scorer.name!r} hears sound, and task {task.name} yields text: use task "
+                f"score for its recordings, or of the scorers {', '.join(judged)}"
+            )
+    stages = tuple(dict.fromkeys((*task.stages, "score")))
+    return task.model_copy(update={"scorers": tuple(one.name for one in scorers), "stages": stages})
+
+
+def transcribes(task: TaskSpec) -> bool:
+    """Whether a scorer needs the model to listen to the sound that is scored."""
+    wanted = any("transcript" in one.inputs for one in get_scorers(task.scorers))
+    return wanted and task.output != "text"
+
+
+def check_scorers(task: TaskSpec) -> None:
+    """Refuse scorers whose packages are missing, before anything is started.
+
+    Raises:
+        ValueError: one is; the message says how it is installed.
+    """
+    for scorer in get_scorers(task.scorers):
+        if scorer.missing:
+            raise ValueError(
+                f"scorer {scorer.name!r} needs {', '.join(scorer.missing)}, which is not "
+                f"installed: {EXTRA}, or name others with score.scorers"
+            )

@@ -1,0 +1,185 @@
+"""Scores of real runs: the same in every company, and a failure costs its own columns alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from pipelines import UsageError, run_job
+from pipelines.cli.demo import EXAMPLES, read_results
+from pipelines.config.job import make_job
+from tests.conftest import tone, wav_bytes
+from uniaudio2.audio.files import encode_audio
+from uniaudio2.scores.heard import Heard
+from uniaudio2.scores.spec import PREFIX
+from uniaudio2.scores.table import score_columns
+
+CHEAP = "speech,loudness,clipping,bandwidth,snr,silence"
+
+
+def scored(folder: Path, rows: list[dict[str, Any]], task: str = "score", **given: Any) -> Any:
+    """Run a job over rows; its results by id, without what is not of scoring."""
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = folder / "in.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    names = {"task": task, "input": str(manifest), "output": str(folder / "out")}
+    sets = tuple(f"{name}={value}" for name, value in given.pop("sets", {}).items())
+    job = make_job({"executor": "inline", **names, **given}, sets=sets)
+    run_job(job)
+    found = read_results(job.output)
+    return {
+        row["id"]: {name: row[name] for name in row if name.startswith(PREFIX)} for row in found
+    }
+
+
+def speech(*numbers: int) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in (EXAMPLES / "speech.jsonl").read_text().splitlines()]
+    return [{**rows[n], "audio": str(EXAMPLES / rows[n]["audio"])} for n in numbers]
+
+
+def test_scores_are_equal_in_two_runs_other_batches_and_another_order(tmp_path: Path) -> None:
+    rows = speech(0, 2, 3)
+    sets = {"score.scorers": CHEAP + ",rate,repetition,wer"}
+    one = scored(tmp_path / "1", rows, unit_rows=3, sets=sets)
+    two = scored(tmp_path / "2", rows[::-1], unit_rows=2, sets=sets)
+    assert one == two
+    assert len(one) == 3
+    for row in one.values():
+        assert row["score_reasons"] is None
+        assert row["score_wer"] < 0.5
+        assert all(math.isfinite(row[n]) for n in row if n != "score_reasons")
+
+
+def test_dnsmos_is_equal_too_and_a_second_run_computes_nothing(tmp_path: Path) -> None:
+    rows = speech(0, 3)
+    one = scored(tmp_path / "1", rows, unit_rows=2, sets={"score.scorers": "dnsmos"})
+    two = scored(tmp_path / "2", rows[::-1], unit_rows=1, sets={"score.scorers": "dnsmos"})
+    assert one == two
+    assert all(2 < row["score_dnsmos_ovrl"] < 4 for row in one.values())
+    again = scored(tmp_path / "1", rows, unit_rows=2, sets={"score.scorers": "dnsmos"})
+    assert again == one
+
+
+@pytest.mark.usefixtures("cluster")
+def test_every_executor_gives_the_same(tmp_path: Path) -> None:
+    rows, sets = speech(0, 1), {"score.scorers": CHEAP}
+    found = [
+        scored(tmp_path / name, rows, executor=name, sets=sets)
+        for name in ("inline", "process", "ray")
+    ]
+    assert found[0] == found[1] == found[2]
+
+
+def test_columns_are_those_of_the_scorers_and_64_bit(tmp_path: Path) -> None:
+    scored(tmp_path, speech(0), sets={"score.scorers": "silence,speech"})
+    (part,) = (tmp_path / "out/data").glob("*.parquet")
+    schema = pq.read_schema(part)
+    names = [name for name in schema.names if name.startswith(PREFIX)]
+    assert names == [*score_columns(["silence", "speech"]), "score_reasons"]
+    assert {str(schema.field(name).type) for name in names[:-1]} == {"double"}
+    recorded = json.loads((tmp_path / "out/run.json").read_text())
+    assert recorded["job"]["scorers"][0].startswith("speech 1, silero-vad ")
+
+
+def test_bad_rows_go_to_errors_and_what_has_no_figure_says_why(tmp_path: Path) -> None:
+    (tmp_path / "silence.wav").write_bytes(wav_bytes(0 * tone(2.0)))
+    (tmp_path / "short.wav").write_bytes(wav_bytes(tone(0.01)))
+    (tmp_path / "broken.wav").write_bytes(b"RIFF of nothing")
+    rows = [
+        {"id": name, "audio": str(tmp_path / f"{name}.wav")}
+        for name in ("silence", "short", "broken")
+    ]
+    found = scored(tmp_path / "run", rows, sets={"score.scorers": "all"})
+    assert set(found) == {"silence", "short"}
+    for row in found.values():
+        reasons = {one["score"]: one["reason"] for one in row["score_reasons"]}
+        absent = {name for name in row if name != "score_reasons" and row[name] is None}
+        assert set(reasons) == absent
+        assert reasons["score_wer"] == "the row has no text"
+        assert "nobody speaks" in reasons["score_dnsmos_ovrl"]
+    assert found["silence"]["score_leading_silence_s"] == 2.0
+
+
+def test_long_audio_is_read_where_it_is(tmp_path: Path) -> None:
+    sound = torch.from_numpy(tone(61.0)).float()
+    (tmp_path / "long.flac").write_bytes(encode_audio(sound, "flac"))
+    rows = [{"id": "long", "audio": str(tmp_path / "long.flac")}]
+    (row,) = scored(tmp_path / "run", rows, sets={"score.scorers": "silence,loudness"}).values()
+    assert row["score_leading_silence_s"] == 0.0
+    assert row["score_reasons"] is None
+
+
+def test_what_a_task_makes_is_scored(tmp_path: Path) -> None:
+    rows = [{"id": "a", "text": "yes no stop"}, {"id": "b", "text": "happy dog"}]
+    sets = {"score.scorers": "speech,wer,rate", "sampling.top_k": 5}
+    found = scored(tmp_path, rows, "tts", sets=sets)
+    for row in found.values():
+        assert row["score_speech_s"] > 0.2
+        assert row["score_wer"] <= 1.5
+        assert row["score_reasons"] is None
+
+
+def test_transcripts_are_scored_against_their_own_text(tmp_path: Path) -> None:
+    rows = speech(0, 2)
+    rows[1].pop("text")
+    found = scored(tmp_path, rows, "asr", sets={"score.scorers": "wer,repetition"})
+    assert found["speech-1"]["score_wer"] == 0.0
+    assert found["speech-3"]["score_wer"] is None
+    assert found["speech-3"]["score_repetition"] == 0.0
+    assert found["speech-3"]["score_reasons"][0] == {
+        "score": "score_wer", "reason": "the row has no text",
+    }  # fmt: skip
+
+
+def test_a_scorer_that_fails_costs_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(heard: Heard) -> dict[str, float]:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr("uniaudio2.scores.signal.score_bandwidth", broken)
+    found = scored(tmp_path, speech(0), sets={"score.scorers": "bandwidth,silence"})
+    (row,) = found.values()
+    assert row["score_bandwidth_hz"] is None
+    assert row["score_trailing_silence_s"] is not None
+    reason = {"score": "score_bandwidth_hz", "reason": "ValueError: no such thing"}
+    assert row["score_reasons"] == [reason]
+
+
+@pytest.mark.parametrize(
+    ("task", "scorers", "message"),
+    [
+        ("score", "dnmos", "unknown scorer 'dnmos'; did you mean 'dnsmos'"),
+        ("score", "[]", "score.scorers is empty"),
+        ("tokenize", "speech", "yields codes"),
+        ("asr", "dnsmos", "hears sound, and task asr yields text"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_before_any_cost(
+    tmp_path: Path, task: str, scorers: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        scored(tmp_path, speech(0), task, sets={"score.scorers": scorers})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_package_is_told_with_its_remedy_before_any_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "uniaudio2.scores.spec.installed", lambda name: None if name == "speechmos" else "1"
+    )
+    with pytest.raises(UsageError, match=r"needs speechmos, .* pip install 'uniaudio2-batch\[sco"):
+        scored(tmp_path, speech(0))
+    assert not (tmp_path / "out").exists()
+    assert scored(tmp_path, speech(0), sets={"score.scorers": "silence"})
+
+
+def test_a_job_with_other_scorers_is_another_job(tmp_path: Path) -> None:
+    scored(tmp_path, speech(0), sets={"score.scorers": "silence"})
+    with pytest.raises(UsageError, match=r"holds another job: .*scorers"):
+        scored(tmp_path, speech(0), sets={"score.scorers": "clipping"})
