@@ -118,7 +118,7 @@ class JobConfig(Frozen):
     prompts: str | None = None
     examples: ExamplesConfig | None = None
     limit: int | None = Field(None, ge=1)
-    until: PoolName | None = None
+    until: Literal["encode", "generate", "decode"] | None = None
     unit_rows: int | None = Field(None, ge=1, le=4096)
     audio_format: Literal["flac", "wav"] = "flac"
     audio_layout: Literal["files", "tar"] = "files"

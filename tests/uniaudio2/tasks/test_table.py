@@ -24,9 +24,10 @@ def test_tags_exist(task: TaskSpec) -> None:
 
 @EVERY
 def test_stages_suit_inputs_and_output(task: TaskSpec) -> None:
-    order = ["load", "encode", "generate", "decode"]
+    order = ["load", "encode", "generate", "decode", "score"]
     assert list(task.stages) == [stage for stage in order if stage in task.stages]
-    assert ("encode" in task.stages) == ("audio" in task.columns)
+    is_encoded = "audio" in task.columns and task.output != "scores"
+    assert ("encode" in task.stages) == is_encoded
     assert ("decode" in task.stages) == (task.output == "audio")
     assert ("generate" in task.stages) == bool(task.prompt)
     # pre-training had no instruction for these two
