@@ -28,6 +28,7 @@ from benchmarks import (
     trust,
     waves,
 )
+from benchmarks.peers import bench as peers
 
 BENCHMARKS = {
     "agreement": agreement.run,
@@ -41,6 +42,7 @@ BENCHMARKS = {
     "load": load.run,
     "manifests": manifests.run,
     "nodes": nodes.run,
+    "peers": peers.run,
     "pipeline": pipeline.run,
     "plan": plan.run,
     "plot": plot.run,
@@ -66,11 +68,14 @@ def main() -> None:
         help="of those that compare: another checkout, measured beside this one",
     )
     parser.add_argument("--nodes", type=int, metavar="N", help="of start: what a cluster costs")
+    parser.add_argument("--rows", type=int, metavar="N", help="of peers: clips to transcribe")
     arguments = parser.parse_args()
     beside = ("driver", "encode", "flow", "lm", "load", "manifests", "plan", "start", "trust")
     more: dict[str, Any] = {"against": arguments.against} if arguments.name in beside else {}
     if arguments.name == "start" and arguments.nodes:
         more["nodes"] = arguments.nodes
+    if arguments.name == "peers":
+        more["rows"] = arguments.rows
     figures = BENCHMARKS[arguments.name](arguments.quick, **more)
     if arguments.name != "plot":
         record.append(arguments.name, arguments.quick, figures, arguments.against)

@@ -71,14 +71,14 @@ def _run(build: Path, folder: Path, notes: bool, task: str = "asr") -> tuple[flo
         if not first_s and any((folder / "out/_log/units").glob("*.json")):
             first_s = time.time() - begun
         if not notes:
-            peak = max(peak, _memory_mib(str(folder)))
+            peak = max(peak, memory_mib(str(folder)))
         time.sleep(_LOOK_S if notes else 10 * _LOOK_S)
     if process.returncode:
         raise RuntimeError(f"the run by {build} ended with {process.returncode}")
     return first_s or time.time() - begun, time.time() - begun, peak
 
 
-def _memory_mib(mark: str) -> float:
+def memory_mib(mark: str) -> float:
     """Proportional memory of every process that was started with a mark in its environment."""
     total = 0
     for process in Path("/proc").iterdir():

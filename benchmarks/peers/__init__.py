@@ -1,0 +1,1 @@
+"""Others that do the same work, beside this project: same machine, same weights, one run."""
