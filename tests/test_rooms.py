@@ -49,6 +49,7 @@ ORDER = (
     "pipelines.manifest",
     "pipelines.config",
     "pipelines.planning.keys",
+    "pipelines.planning.units",
     "pipelines.planning",
     "pipelines.executor.nodes",
     "pipelines.executor.network",

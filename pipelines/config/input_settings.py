@@ -18,6 +18,7 @@ from uniaudio2.shown import quoted
 if TYPE_CHECKING:  # settings are checked before a manifest is read
     from pipelines.manifest.tables.scan import Scan
 
+UNIT_BYTES = 256 << 20  # some twenty minutes of a CD
 _CHARACTERS = {
     "comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "bar": "|", "pipe": "|", "space": " ",
 }  # fmt: skip

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipelines.config.asked import find_task, read_prompts
 from pipelines.config.assignments import add_map, set_dotted
-from pipelines.config.input_settings import InputRules, ManifestConfig
+from pipelines.config.input_settings import UNIT_BYTES, InputRules, ManifestConfig
 from pipelines.config.renamed import current_names
 from pipelines.config.scored import scored_task
 from pipelines.config.settings import (
@@ -97,6 +97,8 @@ class JobConfig(Frozen):
         prompts: JSON file of instructions by task, ``{"asr": [..]}``; a row's seed chooses.
         examples: worked examples that stand before every row.
         unit_rows: rows that are committed together; None chooses by the size of the manifest.
+        unit_bytes: most bytes of audio that these rows hold, or that the files have which they name
+            without telling their length; a row that alone has more is a unit.
         limit: use the first rows alone.
         until: last stage to run; its codes are the result.
         max_attempts: how often a unit is tried before its rows are tried one by one.
@@ -120,6 +122,7 @@ class JobConfig(Frozen):
     limit: int | None = Field(None, ge=1)
     until: Literal["encode", "generate", "decode"] | None = None
     unit_rows: int | None = Field(None, ge=1, le=4096)
+    unit_bytes: int = Field(UNIT_BYTES, ge=1)
     audio_format: Literal["flac", "wav"] = "flac"
     audio_layout: Literal["files", "tar"] = "files"
     keep: Literal["nothing", "tokens"] = "nothing"

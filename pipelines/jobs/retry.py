@@ -226,7 +226,14 @@ def retry_job(
         before = ids_before(open_output(job.output)[1])
         with reading_input():
             plan = make_plan(
-                job.input, job.spec, job.unit_rows, job.limit, rules, job.manifest, before
+                job.input,
+                job.spec,
+                job.unit_rows,
+                job.limit,
+                rules,
+                job.manifest,
+                before,
+                job.unit_bytes,
             )
         retry = Retry(job, plan, model, style, only, choice.of(plan.rows))
         # what is kept of a unit is kept of all its rows: a retry keeps nothing

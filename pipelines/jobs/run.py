@@ -84,7 +84,7 @@ def run_job(
             with reading_input():
                 plan = make_plan(
                     job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest,
-                    before, kept, files,
+                    before, job.unit_bytes, kept, files,
                 )  # fmt: skip
             check_columns(job, idle_stages(job.spec, plan.schema))
             check_channel_ids(job, plan)

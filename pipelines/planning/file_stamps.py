@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -25,6 +26,7 @@ from actors.storage.addresses import (
 )
 from actors.storage.file_systems import split_uri
 from pipelines.planning.keys.row_keys import NO_STAMP, file_stamp
+from pipelines.planning.units.row_sizes import Sizes
 from uniaudio2.audio.embedded import is_embedded
 from uniaudio2.tasks.spec import TaskSpec
 
@@ -34,7 +36,10 @@ _FOLDERS_KEPT = 8
 _LONGEST_NAME = 4096
 _MISSING = file_stamp("missing")
 
+_MOST_BYTES = 1 << 40  # which sums of many stay far from what 64 bits hold
 _Facts = Mapping[str, Any]
+_Looked = tuple[bytes, int]  # stamp and size
+_UNSEEN: _Looked = (NO_STAMP, 0)
 _Name = str | list[str | None] | None
 
 
@@ -65,29 +70,35 @@ class FileStamps:
         return self._all.isdisjoint(columns)
 
     def of_rows(self, table: pa.Table, base: str) -> list[bytes]:
-        """A stamp for each row.
+        """A stamp for each row, see `look`."""
+        return self.look(table, base)[0]
+
+    def look(self, table: pa.Table, base: str) -> tuple[list[bytes], Sizes]:
+        """A stamp for each row, and bytes of the files that it names, ``[N]``; 0 is not known.
 
         Args:
             table: rows of a manifest.
             base: its folder.
         """
-        stamps = [NO_STAMP] * table.num_rows
+        stamps, sizes = [NO_STAMP] * table.num_rows, np.zeros(table.num_rows, np.int64)
         policy = AddressPolicy(base, self._allow)
         for name in self._columns:
             names = _paths(table, name)
             if names is None:
                 continue
             flat, lists = _flattened(names)
-            for row, stamp in enumerate(_of_lists(self._of_names(flat, policy), lists)):
+            looked = _of_lists(self._of_names(flat, policy), lists)
+            for row, (stamp, size) in enumerate(looked):
                 if stamp != NO_STAMP:
                     stamps[row] = (
                         stamp if stamps[row] == NO_STAMP else file_stamp(stamps[row], stamp)
                     )
-        return stamps
+                    sizes[row] += size
+        return stamps, sizes
 
-    def _of_names(self, names: Sequence[str | None], policy: AddressPolicy) -> list[bytes]:
-        """A stamp for each name."""
-        stamps = [NO_STAMP] * len(names)
+    def _of_names(self, names: Sequence[str | None], policy: AddressPolicy) -> list[_Looked]:
+        """A stamp and a size for each name."""
+        found = [_UNSEEN] * len(names)
         local: list[tuple[int, str]] = []
         stored: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for row, name in enumerate(names):
@@ -99,13 +110,13 @@ class FileStamps:
                     local.append((row, local_path(address)))
             elif is_store(address) and not policy.refusal(address):
                 stored[posixpath.dirname(address)].append((row, address))
-        for row, stamp in _of_local(local):
-            stamps[row] = stamp
-        for folder, found in stored.items():
-            facts = self._in_store(folder, [address for _, address in found])
-            for row, address in found:
-                stamps[row] = _stamp_of(facts.get(posixpath.basename(address)))
-        return stamps
+        for row, looked in _of_local(local):
+            found[row] = looked
+        for folder, some in stored.items():
+            facts = self._in_store(folder, [address for _, address in some])
+            for row, address in some:
+                found[row] = _looked(facts.get(posixpath.basename(address)))
+        return found
 
     def _in_store(self, folder: str, addresses: Sequence[str]) -> dict[str, _Facts]:
         """Facts of files by their names; {} where the store does not tell."""
@@ -157,37 +168,43 @@ def _info(fs: Any, path: str) -> _Facts:
     return facts
 
 
-def _stamp_of(facts: _Facts | None) -> bytes:
-    """The stamp of a file in a store: its ETag, or its time, and its size."""
+def _looked(facts: _Facts | None) -> _Looked:
+    """The stamp of a file in a store, its ETag, or its time, and its size; and its size."""
     if facts is None:
-        return NO_STAMP
+        return _UNSEEN
     if not facts:
-        return _MISSING
+        return _MISSING, 0
     when = facts.get("ETag") or facts.get("LastModified") or facts.get("mtime") or ""
-    return file_stamp(facts.get("size"), str(when))
+    return file_stamp(facts.get("size"), str(when)), _bounded(facts.get("size"))
 
 
-def _of_local(rows: Sequence[tuple[int, str]]) -> list[tuple[int, bytes]]:
-    """The stamps of local files; threads, for a disk may be a network's."""
+def _bounded(size: object) -> int:
+    """A size in bytes; 0 for what can be none."""
+    return min(size, _MOST_BYTES) if isinstance(size, int) and size > 0 else 0
+
+
+def _of_local(rows: Sequence[tuple[int, str]]) -> list[tuple[int, _Looked]]:
+    """The stamps and sizes of local files; threads, for a disk may be a network's."""
     if len(rows) < _LISTED_FROM:
         return [_stat(row) for row in rows]
     step = -(-len(rows) // _THREADS)
     parts = [rows[at : at + step] for at in range(0, len(rows), step)]
     with ThreadPoolExecutor(_THREADS) as pool:
         return [
-            stamp for part in pool.map(lambda some: list(map(_stat, some)), parts) for stamp in part
+            one for part in pool.map(lambda some: list(map(_stat, some)), parts) for one in part
         ]
 
 
-def _stat(row: tuple[int, str]) -> tuple[int, bytes]:
+def _stat(row: tuple[int, str]) -> tuple[int, _Looked]:
     place, path = row
     try:
         facts = os.stat(path)
     except FileNotFoundError:
-        return place, _MISSING
+        return place, (_MISSING, 0)
     except (OSError, ValueError):
-        return place, NO_STAMP
-    return place, file_stamp(facts.st_size, facts.st_mtime_ns)
+        return place, _UNSEEN
+    stamp = file_stamp(facts.st_size, facts.st_mtime_ns)
+    return place, (stamp, _bounded(facts.st_size))
 
 
 def _flattened(names: Sequence[_Name]) -> tuple[list[str | None], dict[int, int]]:
@@ -204,15 +221,17 @@ def _flattened(names: Sequence[_Name]) -> tuple[list[str | None], dict[int, int]
     return flat, lists
 
 
-def _of_lists(stamps: Sequence[bytes], lists: Mapping[int, int]) -> list[bytes]:
-    """Stamps of files as stamps of rows: one of all the files that a row lists."""
+def _of_lists(files: Sequence[_Looked], lists: Mapping[int, int]) -> list[_Looked]:
+    """Stamps and sizes of files as those of rows: one of all the files that a row lists."""
     if not lists:
-        return list(stamps)
-    left, found = iter(stamps), []
-    for row in range(len(stamps) - sum(lists.values()) + len(lists)):
+        return list(files)
+    left, found = iter(files), []
+    for row in range(len(files) - sum(lists.values()) + len(lists)):
         own = [next(left) for _ in range(lists.get(row, 1))]
-        is_seen = len(own) > 1 and any(stamp != NO_STAMP for stamp in own)
-        found.append(file_stamp(*own) if is_seen else own[0])
+        stamps = [stamp for stamp, _ in own]
+        is_seen = len(own) > 1 and any(stamp != NO_STAMP for stamp in stamps)
+        size = sum(size for _, size in own)
+        found.append((file_stamp(*stamps) if is_seen else stamps[0], size))
     return found
 
 

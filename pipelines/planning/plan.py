@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import inf
 
-import numpy as np
 import pyarrow as pa
 
 from actors.batch.names import AUDIO_COLUMNS, FAULT_COLUMN
 from actors.batch.unit import UnitSpec, to_stream, unit_fingerprint
 from actors.columnar.column_names import ID
 from actors.columnar.value_bounds import TOO_LARGE
-from pipelines.config.input_settings import InputRules, ManifestConfig
+from pipelines.config.input_settings import UNIT_BYTES, InputRules, ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.naming import named_sources
@@ -25,23 +23,17 @@ from pipelines.manifest.tables.options import NEW_IDS, IdsBefore
 from pipelines.manifest.tables.scan import Scan
 from pipelines.planning.file_stamps import FileStamps
 from pipelines.planning.keys.held_keys import HeldKeys
+from pipelines.planning.keys.indexed_rows import IndexedRows, SeenIds
 from pipelines.planning.named_addresses import AddressScan
 from pipelines.planning.read_columns import channel_notes, columns_read, unread_notes
 from pipelines.planning.repeated_ids import refuse_repeated
-from pipelines.planning.row_index import IndexedRows, KeptRows, SeenIds, unread_identity
+from pipelines.planning.row_index import KeptRows, unread_identity
 from pipelines.planning.sources_index import indexed_sources
+from pipelines.planning.units.cutting import unit_bounds, units_of
 from uniaudio2.shown import listed, quoted
-from uniaudio2.tasks.spec import AUDIO
 from uniaudio2.tasks.table import TaskSpec
 
-_SMALLEST_RUN_UNITS = 8  # so that stages can overlap
-_MANY_UNITS = 1024  # of more, units are larger instead
-_SMALL_UNIT_ROWS = 32
-_LARGEST_UNIT_ROWS = {"audio": 1024, "sound": 128, "text": 1024}  # by what bounds them
 _PACKED_BYTES = 4096  # packing less saves nothing
-# whose waves, 96 KB a second, are 115 MB in the store that stages share
-_LARGEST_UNIT_S = 1200.0
-_UNKNOWN_S = _LARGEST_UNIT_S / _SMALL_UNIT_ROWS  # what a row counts of which nothing is told
 _MARKS = {FAULT_COLUMN, TOO_LARGE}
 
 
@@ -149,6 +141,7 @@ def make_plan(
     rules: InputRules | None = None,
     manifest: ManifestConfig | None = None,
     ids_before: IdsBefore = NEW_IDS,
+    unit_bytes: int = UNIT_BYTES,
     kept: KeptRows | None = None,
     files: int | None = None,
 ) -> Plan:
@@ -165,6 +158,8 @@ def make_plan(
         rules: what the input may name, and where its links may lead.
         manifest: how the input is read.
         ids_before: how rows of OUTPUT got their ids.
+        unit_bytes: most bytes of sound that a unit's rows hold, or name without telling its length,
+            see `UnitBounds`.
         kept: what earlier plans kept of rows, see `KeptPlan`; those are not read again.
         files: of more than twice as many Parquet files plan the first `files` alone, of tars a
             16th of it, unless they have a fault that the others may not have.
@@ -178,11 +173,11 @@ def make_plan(
     scan = manifest.scan(rules, limit)
     scan.ids_before, scan.known, scan.files = ids_before, kept, files
     try:
-        return _planned(uri, task, scan, unit_rows, rules, manifest, kept)
+        return _planned(uri, task, scan, unit_rows, unit_bytes, rules, manifest, kept)
     except UsageError:
         if not scan.later:
             raise
-    return make_plan(uri, task, unit_rows, limit, rules, manifest, ids_before, kept)
+    return make_plan(uri, task, unit_rows, limit, rules, manifest, ids_before, unit_bytes, kept)
 
 
 def _planned(
@@ -190,19 +185,18 @@ def _planned(
     task: TaskSpec,
     scan: Scan,
     unit_rows: int | None,
+    unit_bytes: int,
     rules: InputRules,
     manifest: ManifestConfig,
     kept: KeptRows | None,
 ) -> Plan:
     """The plan of what a scan takes."""
-    limit, has_former_ids = scan.rows, scan.ids_before.former
+    limit = scan.rows
     sources, schema = _checked_sources(uri, task, scan)
     counts = _counts(sources, limit)
     total = sum(counts)
     expected = total * (len(sources) + scan.later) // len(sources)
-    size = unit_rows or unit_size(task, expected, has_former_ids)
-    longest_s = inf if unit_rows else _LARGEST_UNIT_S
-    unknown_s = _UNKNOWN_S if AUDIO in task.columns and not has_former_ids else 0.0
+    bounds = unit_bounds(task, expected, unit_rows, unit_bytes, scan.ids_before.former)
     units: list[UnitSpec] = []
     held = HeldKeys()
     seen, named = SeenIds(), AddressScan(task, rules.allow)
@@ -210,7 +204,7 @@ def _planned(
     scanned = named if rules.refused == "stop" else None
     indexed = indexed_sources(sources, counts, scanned, stamps, kept)
     for source, rows in zip(sources, indexed, strict=True):
-        groups = _groups(map(seen.noted, rows), size, longest_s, unknown_s)
+        groups = units_of(map(seen.noted, rows), bounds)
         units.extend(_cut(source, groups, len(units), held))
     named.check(uri)
     refuse_repeated(sources, counts, seen, manifest.ids_from or ID)
@@ -257,25 +251,6 @@ def _counts(sources: list[Source], limit: int | None) -> list[int]:
     return counts
 
 
-def unit_size(task: TaskSpec, rows: int, has_former_ids: bool = False) -> int:
-    """How many rows make a unit, where nobody chose: as many as serve the stages, not more than a
-    stop may cost.
-
-    A small manifest has at least 8 units; up to 32,768 rows they have 32 rows. Of larger ones there
-    are about 1,024, which have more rows, up to what fits into memory and a batch: 1,024 where text
-    is read, or audio of which columns tell the length; 128 where sound is made.
-
-    Args:
-        task: what is read and made.
-        rows: of the manifest.
-        has_former_ids: OUTPUT is of a build whose records tell units by their rows' places.
-    """
-    bound = "sound" if "decode" in task.stages else "audio" if AUDIO in task.columns else "text"
-    most = _SMALL_UNIT_ROWS if has_former_ids else _LARGEST_UNIT_ROWS[bound]
-    size = min(most, max(_SMALL_UNIT_ROWS, -(-rows // _MANY_UNITS)))
-    return max(1, min(size, -(-rows // _SMALLEST_RUN_UNITS)))
-
-
 def _cut(
     source: Source, groups: Iterator[IndexedRows], first: int, held: HeldKeys
 ) -> Iterator[UnitSpec]:
@@ -302,34 +277,6 @@ def _cut(
             keys=held.hold(keys), former=former,
         )  # fmt: skip
         start = stop
-
-
-def _groups(
-    batches: Iterator[IndexedRows], size: int, longest_s: float, unknown_s: float
-) -> Iterator[IndexedRows]:
-    """Rows that make a unit: at most `size`, and of `longest_s` seconds in all but where one row
-    alone is longer; a row of which nothing is told counts `unknown_s`."""
-    left: IndexedRows | None = None
-    for batch in batches:
-        rows = batch if left is None else left.before(batch)
-        start = 0
-        seconds = np.where(rows.seconds > 0, rows.seconds, unknown_s)
-        for stop in _ends(seconds.tolist(), size, longest_s):
-            yield rows.slice(start, stop)
-            start = stop
-        left = rows.slice(start, len(rows))
-    if left is not None and len(left):
-        yield left
-
-
-def _ends(seconds: list[float], size: int, longest_s: float) -> Iterator[int]:
-    """Where units end that are followed by another row."""
-    start, group_s = 0, 0.0
-    for row, row_s in enumerate(seconds):
-        if row > start and (row - start == size or group_s + row_s > longest_s):
-            yield row
-            start, group_s = row, 0.0
-        group_s += row_s
 
 
 def passthrough_schema(schema: pa.Schema) -> pa.Schema:

@@ -16,8 +16,9 @@ from actors.columnar.column_names import ID, ColumnNames
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source
 from pipelines.manifest.tables.aliases import ALIASES
+from pipelines.planning.keys.indexed_rows import SeenIds
 from pipelines.planning.keys.row_keys import id_number
-from pipelines.planning.row_index import SeenIds, named_contents, read_columns, row_batches
+from pipelines.planning.row_index import named_contents, read_columns, row_batches
 from uniaudio2.shown import quoted
 
 _EXAMPLES = 3

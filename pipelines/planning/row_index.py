@@ -9,41 +9,34 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from actors.batch.channel_rows import whole_id
-from actors.batch.names import AUDIO_COLUMNS
-from actors.batch.row_hashes import DIGEST_BYTES, row_digests
-from actors.batch.sample_arrays import holds_samples
+from actors.batch.row_hashes import row_digests
 from actors.batch.unit import row_ids
 from actors.columnar.column_names import ColumnNames
 from actors.columnar.constants import constants_schema, with_constants
 from actors.columnar.file_rows import file_batches
 from actors.prefetch.held_objects import holding
-from actors.prefetch.spilled_hashes import SpilledHashes
 from pipelines.errors import UsageError
 from pipelines.manifest.sources import Source, fault_of
 from pipelines.manifest.tables.scan import KnownTables
 from pipelines.planning.file_stamps import FileStamps
-from pipelines.planning.keys.row_keys import NO_STAMP, KeyArray, file_stamp, id_numbers, row_keys
+from pipelines.planning.keys.indexed_rows import IndexedRows
+from pipelines.planning.keys.row_keys import NO_STAMP, file_stamp, id_numbers, row_keys
+from pipelines.planning.units.row_sizes import (
+    GroupSizes,
+    Sizes,
+    group_sizes_of,
+    held_sizes,
+    is_sound,
+    member_sizes,
+    row_seconds,
+)
 
 _BATCH_ROWS = 4096
 _BATCH_BYTES = 4 << 20
 _WHOLE_BATCH_ROWS = 64
-_NONE = np.zeros(0, np.uint64)
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(_is_binary(field.type) for field in kind)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _is_sound(field: pa.Field) -> bool:
-    """Whether a column may hold sounds themselves: bytes, or samples where audio is named."""
-    is_array = field.name in AUDIO_COLUMNS and holds_samples(field.type)
-    return is_array or _is_binary(field.type)
 
 
 def read_columns(source: Source) -> list[str] | None:
@@ -55,7 +48,7 @@ def read_columns(source: Source) -> list[str] | None:
     return [
         field.name
         for field in source.schema
-        if field.name not in constant and (field.name == "id" or not _is_sound(field))
+        if field.name not in constant and (field.name == "id" or not is_sound(field))
     ]
 
 
@@ -72,42 +65,6 @@ def unread_identity(source: Source) -> str:
     there = len(source.schema) - len(constants_schema(source.constants))
     unread = source.pinned or (read is not None and len(read) < there)
     return source.identity if unread else ""
-
-
-@dataclass(frozen=True)
-class IndexedRows:
-    """What planning keeps of rows that lie one behind the other.
-
-    Attributes:
-        keys: of the rows, ``[N]``, see `row_keys`.
-        former: hashes of all their columns, `DIGEST_BYTES` a row, by which records of format 1
-            know them.
-        seconds: of audio where a column tells, else 0, ``[N]``, float64.
-        wholes: digests of the ids of which ids are channels, ``[M]``, see `whole_id`.
-    """
-
-    keys: KeyArray
-    former: bytes
-    seconds: npt.NDArray[np.float64]
-    wholes: npt.NDArray[np.uint64]
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def slice(self, start: int, stop: int) -> IndexedRows:
-        """Some of the rows, without their `wholes`."""
-        former = self.former[DIGEST_BYTES * start : DIGEST_BYTES * stop]
-        return IndexedRows(self.keys[start:stop], former, self.seconds[start:stop], _NONE)
-
-    def before(self, rows: IndexedRows) -> IndexedRows:
-        """These rows and others behind them."""
-        return IndexedRows(
-            # their bytes are the keys, and NumPy would turn them about
-            np.concatenate([self.keys, rows.keys], dtype=self.keys.dtype),
-            self.former + rows.former,
-            np.concatenate([self.seconds, rows.seconds]),
-            _NONE,
-        )
 
 
 class KeptRows(KnownTables, Protocol):
@@ -203,6 +160,7 @@ def index_rows(
     """
     unread = unread_identity(source)
     whole = file_stamp(unread) if unread else NO_STAMP
+    unread_sizes = _unread_sizes(source)
     place = 0
     for batch in _batches(source, rows, look):
         names = [name for name in batch.names if name]
@@ -212,13 +170,16 @@ def index_rows(
                 f"{source.uri}: row {place} has no id; fill its column, or --set manifest.id=place "
                 "makes ids of file names and row numbers"
             )
-        files = _stamps(batch.table, source, stamps, whole)
+        files, named_sizes = _looked_at(batch.table, source, stamps, whole)
+        seconds = row_seconds(batch.table)
+        held = held_sizes(batch.table) + unread_sizes.of(place, place + len(names))
         channels = [one for name in names if "/ch" in name and (one := whole_id(name)) != name]
         yield IndexedRows(
             row_keys(names, batch.contents, source.audio_base, files),
             b"".join(batch.former),
-            _seconds(batch.table),
+            seconds,
             id_numbers(channels),
+            held + np.where(seconds > 0, 0, named_sizes),
         )
         place += len(names)
 
@@ -233,32 +194,28 @@ def named_contents(source: Source, rows: int) -> Iterator[tuple[str | None, byte
         yield from zip(batch.names, batch.contents, strict=True)
 
 
-def _stamps(
+def _looked_at(
     table: pa.Table, source: Source, stamps: FileStamps | None, whole: bytes
-) -> list[bytes]:
-    """Stamps of rows, with that of what is not read of their own file."""
+) -> tuple[list[bytes], Sizes]:
+    """Stamps of rows, with that of what is not read of their own file, and sizes of the files that
+    they name."""
     if stamps is None or source.pinned:  # what these name is their own file
-        return [whole] * table.num_rows
-    named = stamps.of_rows(table, source.base)
+        return [whole] * table.num_rows, member_sizes(table)
+    named, sizes = stamps.look(table, source.base)
     if whole == NO_STAMP:
-        return named
-    return [whole if stamp == NO_STAMP else file_stamp(whole, stamp) for stamp in named]
+        return named, sizes
+    both = [whole if stamp == NO_STAMP else file_stamp(whole, stamp) for stamp in named]
+    return both, sizes
 
 
-def _seconds(table: pa.Table) -> npt.NDArray[np.float64]:
-    """Seconds of audio of each row by its columns; 0 where they do not tell."""
-
-    def column(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        kind = table.schema.field(name).type if name in table.column_names else pa.null()
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            return np.full(table.num_rows, np.nan)
-        # unsafe: beyond 2^53 a number of seconds need not be exact
-        return np.asarray(table[name].cast(pa.float64(), safe=False).to_numpy(), np.float64)
-
-    with np.errstate(invalid="ignore"):
-        span_s = column("end_s") - np.nan_to_num(column("start_s"))
-        told_s = np.where(np.isnan(span_s), column("duration"), span_s)
-        return np.where(np.isfinite(told_s) & (told_s > 0), told_s, 0.0)
+def _unread_sizes(source: Source) -> GroupSizes:
+    """Sizes of the sounds in a file that planning does not read."""
+    read = read_columns(source)
+    if source.table is not None or read is None:
+        return GroupSizes.of_nothing()
+    own = {*(ColumnNames.of_text(source.names).own(read) or ())}
+    with _held(source, []):
+        return group_sizes_of(source.uri, source.identity, source.rows, own)
 
 
 def row_batches(source: Source, rows: int, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -291,35 +248,3 @@ def _held(source: Source, columns: list[str] | None) -> AbstractContextManager[N
     """Hold what reading some columns of a source takes, where it lies in a store."""
     held = source.ahead.held(source.uri, columns) if source.ahead else None
     return nullcontext() if held is None else holding(held)
-
-
-class SeenIds:
-    """Ids seen so far as 64-bit hashes, in memory that does not grow with them."""
-
-    def __init__(self) -> None:
-        self._ids, self._wholes = SpilledHashes(), SpilledHashes()
-
-    def noted(self, rows: IndexedRows) -> IndexedRows:
-        """The rows themselves, whose ids are remembered."""
-        self._ids.add(rows.keys["id"].astype(np.uint64))
-        if len(rows.wholes):
-            self._wholes.add(rows.wholes)
-        return rows
-
-    def have_channels(self) -> bool:
-        """Whether any id is that of another one's channel, as rows of channels are named."""
-        if not len(self._wholes):
-            return False
-        both = zip(self._wholes.partitions(), self._ids.partitions(), strict=True)
-        return any(np.isin(wholes, ids).any() for wholes, ids in both)
-
-    def different(self) -> int:
-        """How many different ids there are."""
-        return sum(len(np.unique(ids)) for ids in self._ids.partitions())
-
-    def repeated(self) -> set[int]:
-        """Hashes that occur more than once."""
-        found: set[int] = set()
-        for ids in self._ids.partitions():
-            found.update(ids[1:][ids[1:] == ids[:-1]].tolist())
-        return found

@@ -9,8 +9,9 @@ from functools import partial
 from actors.prefetch.in_order import in_order
 from pipelines.manifest.sources import Source, threads_for
 from pipelines.planning.file_stamps import FileStamps
+from pipelines.planning.keys.indexed_rows import IndexedRows
 from pipelines.planning.named_addresses import AddressScan
-from pipelines.planning.row_index import IndexedRows, KeptRows, index_rows, planned_names
+from pipelines.planning.row_index import KeptRows, index_rows, planned_names
 
 _LARGE_ROWS = 1 << 18  # of a source that is read when its turn comes, a batch at a time
 _MOST_ROWS = 1 << 20  # of sources that wait for their turn

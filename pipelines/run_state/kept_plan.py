@@ -24,12 +24,13 @@ from actors.prefetch.spool import Kept, Spool
 from actors.storage.local_folder import ForeignPath
 from actors.storage.object_store import Storage
 from pipelines.manifest.sources import Source
+from pipelines.planning.keys.indexed_rows import IndexedRows
 from pipelines.planning.keys.row_keys import KEY_BYTES, key_array
-from pipelines.planning.row_index import IndexedRows, index_settings
+from pipelines.planning.row_index import index_settings
 from pipelines.run_state.commit_record import PLAN, PLAN_NAME
 from pipelines.run_state.seals import is_sealed, seal
 
-_VERSION = 1
+_VERSION = 2
 _SHARD_ROWS = 1 << 18
 _MOST_SHARD_BYTES = 256 << 20
 _MOST_FACTS_BYTES = 256 << 20
@@ -37,6 +38,7 @@ _MOST_SHARDS = 4096
 _READ_THREADS = 16
 _SCHEMA = pa.schema([
     ("key", pa.binary(KEY_BYTES)), ("seconds", pa.float64()), ("whole", pa.uint64()),
+    ("bytes", pa.int64()),
 ])  # fmt: skip
 _Facts = dict[str, Any]
 
@@ -250,11 +252,13 @@ def _shard_bytes(batches: list[IndexedRows]) -> bytes:
         wholes.append(pa.array(batch.wholes, pa.uint64()))
         wholes.append(pa.nulls(len(batch) - len(batch.wholes), pa.uint64()))
     seconds = np.concatenate([batch.seconds for batch in batches])
-    table = pa.table([column, seconds, pa.chunked_array(wholes)], schema=_SCHEMA)
+    sizes = np.concatenate([batch.sizes for batch in batches])
+    table = pa.table([column, seconds, pa.chunked_array(wholes), sizes], schema=_SCHEMA)
     sink = pa.BufferOutputStream()
     # keys are what a hash makes: nothing repeats, nothing can be packed
-    pq.write_table(table, sink, compression={"key": "none", "seconds": "zstd", "whole": "zstd"},
-                   use_dictionary=["seconds"], write_statistics=False)  # fmt: skip
+    packed = dict.fromkeys(("seconds", "whole", "bytes"), "zstd")
+    pq.write_table(table, sink, compression={"key": "none", **packed},
+                   use_dictionary=["seconds", "bytes"], write_statistics=False)  # fmt: skip
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
@@ -267,7 +271,8 @@ def _indexed(table: pa.Table) -> IndexedRows:
         held.append(data[start : start + len(chunk) * KEY_BYTES].to_pybytes() if data else b"")
     keys = key_array(held)
     wholes = table["whole"].drop_null().to_numpy()
-    return IndexedRows(keys, b"", table["seconds"].to_numpy(), wholes)
+    seconds, sizes = table["seconds"].to_numpy(), table["bytes"].to_numpy()
+    return IndexedRows(keys, b"", seconds, wholes, sizes)
 
 
 def _mark(data: bytes) -> list[int | str]:

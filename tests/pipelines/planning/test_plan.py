@@ -19,9 +19,10 @@ from actors.stages.load import Loader
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
-from pipelines.planning import plan
-from pipelines.planning.plan import idle_stages, make_plan, passthrough_schema, unit_size
+from pipelines.planning.plan import idle_stages, make_plan, passthrough_schema
 from pipelines.planning.row_index import named_contents
+from pipelines.planning.units import cutting
+from pipelines.planning.units.cutting import unit_size
 from uniaudio2.tasks.table import get_task
 
 TTS = get_task("tts")
@@ -124,7 +125,7 @@ def test_units_grow_with_the_manifest_up_to_what_stages_hold(
 def test_audio_of_which_nothing_is_told_is_no_reason_for_large_units(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "_MANY_UNITS", 10)
+    monkeypatch.setattr(cutting, "_MANY_UNITS", 10)
     rows = {"id": [str(n) for n in range(700)], "audio": ["a.wav"] * 700}
     for duration, size in ((None, 32), (2.0, 70), (60.0, 20)):
         told = {"duration": pa.array([duration] * 700, pa.float64())}
@@ -261,7 +262,7 @@ def test_a_manifest_of_nothing_but_broken_lines(tmp_path: Path) -> None:
 # what planning a manifest costs a process, in MiB
 _GROWTH = """
 import sys
-from pipelines.planning.plan import make_plan, unit_size
+from pipelines.planning.plan import make_plan
 from uniaudio2.tasks.table import get_task
 def peak():
     lines = dict(line.split(":", 1) for line in open("/proc/self/status"))

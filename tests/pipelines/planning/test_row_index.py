@@ -14,7 +14,7 @@ from actors.batch.row_hashes import row_hashes
 from actors.prefetch.spilled_hashes import SpilledHashes
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
-from pipelines.planning import row_index
+from pipelines.planning.keys import indexed_rows
 from pipelines.planning.keys.row_keys import row_key
 from pipelines.planning.plan import make_plan
 from pipelines.planning.row_index import index_rows
@@ -81,7 +81,7 @@ def test_a_row_without_an_id_is_named_by_its_place(tmp_path: Path) -> None:
 def test_ids_that_repeat_are_found_where_memory_holds_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_index, "SpilledHashes", lambda: SpilledHashes(10))
+    monkeypatch.setattr(indexed_rows, "SpilledHashes", lambda: SpilledHashes(10))
     for number in range(3):
         ids = [f"{number}-{row}" if row else "0" for row in range(50)]
         texts = [f"{number} {row}" for row in range(50)]

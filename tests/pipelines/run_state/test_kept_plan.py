@@ -150,7 +150,7 @@ def damaged(out: Path, suffix: str) -> None:
 
 def other_version(out: Path) -> None:
     for path in (out / PLAN).glob("*.json"):
-        path.write_text(json.dumps({**json.loads(path.read_text()), "version": 2}))
+        path.write_text(json.dumps({**json.loads(path.read_text()), "version": 1}))
 
 
 def strangers(out: Path) -> None:
