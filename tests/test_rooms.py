@@ -55,6 +55,7 @@ ORDER = (
     "pipelines.executor.network",
     "pipelines.executor",
     "pipelines.executor.process",
+    "pipelines.run_state.kept",
     "pipelines.run_state",
     "pipelines.progress",
     "pipelines.report",

@@ -80,8 +80,12 @@ class SparseReader(io.RawIOBase):
         return found[: stop - start]
 
 
-def open_archive(uri: str) -> BinaryIO:
+def open_archive(uri: str, size: int | None = None) -> BinaryIO:
     """Open an archive of which headers are to be read: of a tar in a store, by ranges.
+
+    Args:
+        uri: its address.
+        size: of it in bytes, where it is known.
 
     Raises:
         OSError: it is not there, or no regular file.
@@ -90,7 +94,8 @@ def open_archive(uri: str) -> BinaryIO:
     if isinstance(fs, LocalFileSystem):
         require_regular(path)
     elif is_store(uri) and not uri.lower().endswith(".zip"):
-        size = int(retrying(lambda: fs.info(path), f"looking at {uri}")["size"])
+        if size is None:
+            size = int(retrying(lambda: fs.info(path), f"looking at {uri}")["size"])
         return cast(BinaryIO, SparseReader(range_reader(uri), size))
     file: BinaryIO = fs.open(path, "rb", cache_type="readahead")
     return file

@@ -153,7 +153,8 @@ class Run:
         else:
             self.account.go_on(recorded)
         if self.plan.kept is not None:
-            self.plan.kept.store(is_whole=not self.plan.later_files)
+            is_whole = not self.plan.later_files and self.job.limit is None
+            self.plan.kept.store(is_whole)
         counts = self.progress.counts
         compaction = self._compaction()
         # what another run writes from here on is found out, see `Committer.next_number`

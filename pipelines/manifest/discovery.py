@@ -143,7 +143,7 @@ def _pattern_sources(
     faults = {inner[name]: fault for name in names if (fault := told[name])}
     refused = [refused_source(full_uri(uri, root), faults)] if faults else []
     if all(name.lower().endswith(READ_ARCHIVES) for name in names):
-        return tar_sources([full_uri(uri, name) for name in kept], scan) + refused
+        return tar_sources([full_uri(uri, name) for name in kept], scan, None, facts) + refused
     found: list[Source] = []
     known: dict[str, bool] = {}
     corpora = [corpus_of_file(full_uri(uri, name), scan, known) for name in kept]

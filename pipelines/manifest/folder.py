@@ -137,11 +137,11 @@ def _manifests(
         return
     faults = {name: fault for name in names if (fault := listing.fault(name))}
     uris = [f"{folder}/{name}" for name in names if name not in faults]
+    facts = {f"{folder}/{name}": known for name, known in listing.facts.items()}
     if kind in READ_ARCHIVES:
         indexes = [name for name in _indexes(names, listing) if not listing.fault(name)]
-        yield from tar_sources(uris, scan, [f"{folder}/{name}" for name in indexes])
+        yield from tar_sources(uris, scan, [f"{folder}/{name}" for name in indexes], facts)
     else:
-        facts = {f"{folder}/{name}": known for name, known in listing.facts.items()}
         found = parquet_sources(scan.first_files(uris), facts, scan.known)
         yield from partitioned(found, folder, scan)
     if faults:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import BinaryIO
 
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from actors.batch.names import FAULT_COLUMN
 from actors.prefetch.in_order import in_order
 from actors.prefetch.ranges import range_reader
 from actors.prefetch.sparse_reader import open_archive
@@ -19,9 +20,16 @@ from actors.storage.file_systems import REQUESTS_AT_ONCE, split_uri
 from pipelines.errors import UsageError
 from pipelines.manifest.formats.kinds import is_manifest
 from pipelines.manifest.listing import Listing, check_files
-from pipelines.manifest.sources import Source, identity, ids_apart, later_ids_apart
+from pipelines.manifest.sources import (
+    Facts,
+    Source,
+    identity,
+    identity_of,
+    ids_apart,
+    later_ids_apart,
+)
 from pipelines.manifest.tables.noticed import Noticed
-from pipelines.manifest.tables.scan import Scan
+from pipelines.manifest.tables.scan import ReadArchive, Scan
 from pipelines.manifest.tars import webdataset
 from pipelines.manifest.tars.archives import unpack_first
 from pipelines.manifest.tars.members import DamagedArchive, TarArchive
@@ -40,6 +48,7 @@ from uniaudio2.errors import BadRow
 _COST = 16  # of looking at a tar, where that of a Parquet file is 1
 _TEXTS_AT_ONCE = 8
 _ASKED_FOR = 8  # of so many tars each index is asked for; of more their folders are listed
+_INDEXES = "tar index files"
 _UNUSED = (
     "they tell no members, or others than their tars have, whose headers are read instead; "
     "`wds2idx` of NVIDIA DALI makes them anew"
@@ -75,7 +84,12 @@ def members_of(uri: str, scan: Scan) -> dict[str, str]:
         return tar_members(file, uri)
 
 
-def tar_sources(uris: list[str], scan: Scan, there: Collection[str] | None = None) -> list[Source]:
+def tar_sources(
+    uris: list[str],
+    scan: Scan,
+    there: Collection[str] | None = None,
+    facts: Mapping[str, Facts] | None = None,
+) -> list[Source]:
     """WebDataset tars, and zips as if they were; where their keys repeat, the names of the files
     become part of the ids.
 
@@ -88,21 +102,28 @@ def tar_sources(uris: list[str], scan: Scan, there: Collection[str] | None = Non
         scan: how much of them is wanted.
         there: addresses of all files that may be their indexes, see `tar_index`; None looks for
             them.
+        facts: what a store's listing tells of archives, by their addresses.
 
     Raises:
         UsageError: one is not there, or is a zip that cannot be read.
     """
 
-    def read(uri: str) -> tuple[Source, Noticed]:
+    def read(uri: str) -> tuple[Source, Noticed, bool]:
+        listed = (facts or {}).get(uri)
+        known = _known_source(uri, listed, scan)
+        if known is not None:
+            return *known, False
         noticed = Noticed()
         own = replace(scan.of_one_file(), noticed=noticed)
-        return _tar_source(uri, own, known), noticed
+        return _tar_source(uri, own, indexes, listed), noticed, True
 
-    known = _indexes_beside(uris, scan) if there is None else {*there}
+    indexes = _indexes_beside(uris, scan) if there is None else {*there}
     taken, sources = scan.first_files(uris, _COST), list[Source]()
     # tars of a disk one after the other: it is what bounds them
     threads = REQUESTS_AT_ONCE if any(map(is_store, uris)) else 1
-    for source, noticed in in_order(read, taken, threads):
+    for source, noticed, is_new in in_order(read, taken, threads):
+        if is_new:
+            _keep(source, noticed, scan)
         sources.append(source)
         scan.noticed.take(noticed)
     names = [posixpath.splitext(posixpath.basename(uri))[0] for uri in taken]
@@ -112,6 +133,38 @@ def tar_sources(uris: list[str], scan: Scan, there: Collection[str] | None = Non
     if len(taken) < len(uris) and apart is sources:
         scan.ids_before = replace(scan.ids_before, settled=True)
     return apart
+
+
+def _settings(scan: Scan) -> str:
+    """All that the rows of an archive depend on, but itself."""
+    return repr((scan.suffixes, sorted(scan.as_text), sorted(scan.expected.items())))
+
+
+def _known_source(uri: str, facts: Facts | None, scan: Scan) -> tuple[Source, Noticed] | None:
+    """An archive that is what it was when all of it was read before, and what was noticed then."""
+    if scan.known is None or scan.rows is not None:
+        return None
+    try:
+        mark = identity_of(facts) if facts else identity(uri)
+    except OSError:  # which reading it will tell
+        return None
+    found = scan.known.archive(uri, mark, _settings(scan))
+    if found is None:
+        return None
+    table = found.table
+    source = Source(uri, mark, table.num_rows, table.schema, table, True)
+    return source, Noticed.of_text(found.noticed)
+
+
+def _keep(source: Source, noticed: Noticed, scan: Scan) -> None:
+    """Keep what all of an archive gave; what could not be read of it may be there another time."""
+    if scan.known is None or scan.rows is not None or source.table is None:
+        return
+    if FAULT_COLUMN in source.schema.names:
+        return
+    own = replace(noticed, left_out=[one for one in noticed.left_out if one.what != _INDEXES])
+    read = ReadArchive(source.table, own.text())
+    scan.known.keep_archive(source.uri, source.identity, _settings(scan), read)
 
 
 def index_names(uri: str) -> list[str]:
@@ -139,8 +192,8 @@ def _indexes_beside(uris: list[str], scan: Scan) -> set[str]:
     return found
 
 
-def _tar_source(uri: str, scan: Scan, indexes: Collection[str]) -> Source:
-    with open_archive(uri) as file:
+def _tar_source(uri: str, scan: Scan, indexes: Collection[str], facts: Facts | None) -> Source:
+    with open_archive(uri, int(facts["size"]) if facts else None) as file:
         if is_pointer(file.read(HEAD_BYTES)):
             raise UsageError(f"{uri} is {POINTER}")
         if uri.lower().endswith(".zip"):
@@ -148,7 +201,8 @@ def _tar_source(uri: str, scan: Scan, indexes: Collection[str]) -> Source:
         else:
             archive = _indexed(file, uri, scan, indexes) or TarArchive(file, uri)
             table = webdataset.read_samples(archive, uri, scan)
-    return Source(uri, identity(uri), table.num_rows, table.schema, table, True)
+    mark = identity_of(facts) if facts else identity(uri)
+    return Source(uri, mark, table.num_rows, table.schema, table, True)
 
 
 def _indexed(file: BinaryIO, uri: str, scan: Scan, indexes: Collection[str]) -> IndexedTar | None:
@@ -167,7 +221,7 @@ def _indexed(file: BinaryIO, uri: str, scan: Scan, indexes: Collection[str]) -> 
             unused += error.kind != "missing_file"
         except (UnusableIndex, OSError):
             unused += 1
-    scan.noticed.leave_out("tar index files", [".idx"] * unused, _UNUSED)
+    scan.noticed.leave_out(_INDEXES, [".idx"] * unused, _UNUSED)
     return None
 
 

@@ -10,36 +10,31 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.prefetch.spool import Kept, Spool
 from actors.storage.local_folder import ForeignPath
 from actors.storage.object_store import Storage
 from pipelines.manifest.sources import Source
+from pipelines.manifest.tables.scan import ReadArchive
 from pipelines.planning.keys.indexed_rows import IndexedRows
-from pipelines.planning.keys.row_keys import KEY_BYTES, key_array
 from pipelines.planning.row_index import index_settings
 from pipelines.run_state.commit_record import PLAN, PLAN_NAME
+from pipelines.run_state.kept.archives import ARCHIVES_VERSION, KeptArchives
+from pipelines.run_state.kept.shards import PLAN_VERSION, PlanShards, indexed
 from pipelines.run_state.seals import is_sealed, seal
 
-_VERSION = 2
-_SHARD_ROWS = 1 << 18
 _MOST_SHARD_BYTES = 256 << 20
 _MOST_FACTS_BYTES = 256 << 20
 _MOST_SHARDS = 4096
 _READ_THREADS = 16
-_SCHEMA = pa.schema([
-    ("key", pa.binary(KEY_BYTES)), ("seconds", pa.float64()), ("whole", pa.uint64()),
-    ("bytes", pa.int64()),
-])  # fmt: skip
 _Facts = dict[str, Any]
 
 
@@ -69,9 +64,11 @@ class KeptPlan:
         self._pieces: dict[tuple[str, str, str], list[_Piece]] = {}
         self._used: set[str] = set()
         self._shard: tuple[str, pa.Table] | None = None
-        self._new = _Shards()
+        self._new = PlanShards()
         self._own: dict[str, pa.Schema] = {}
         self._is_whole = True
+        self._archives = KeptArchives(self._archive_shards)
+        self._archive_facts: list[str] = []
         self.has_shards = False
         if is_read:
             self._read()
@@ -99,12 +96,16 @@ class KeptPlan:
         found = facts.pop("seal", None)
         is_ours = is_sealed(facts, self._storage.address, found)
         is_named = facts.get("shard") == path.removesuffix(".json")
-        return facts if is_ours and is_named and facts.get("version") == _VERSION else None
+        is_read = facts.get("version") in (PLAN_VERSION, ARCHIVES_VERSION)
+        return facts if is_ours and is_named and is_read else None
 
     def _take(self, facts: _Facts) -> None:
         """Take in the sources of a shard."""
         shard = facts["shard"]
         self._marks[shard] = facts["mark"]
+        if facts["version"] == ARCHIVES_VERSION:
+            self._archive_facts.append(shard)
+            return
         schemas = [_schema(text) for text in facts["schemas"]]
         for uri, identity, rows, schema, settings, start, count, first in facts["sources"]:
             self._tables[uri, identity] = rows, schemas[schema]
@@ -118,6 +119,21 @@ class KeptPlan:
     def note(self, uri: str, schema: pa.Schema) -> None:
         """Take in the columns of a file as it has them."""
         self._own[uri] = schema
+
+    def archive(self, uri: str, identity: str, settings: str) -> ReadArchive | None:
+        """What was kept of an archive that is what it was; None where it must be read."""
+        return self._archives.get(uri, identity, settings)
+
+    def keep_archive(self, uri: str, identity: str, settings: str, read: ReadArchive) -> None:
+        """Take in what was read of an archive."""
+        self._archives.keep(uri, identity, settings, read)
+
+    def _archive_shards(self) -> Iterator[tuple[str, bytes]]:
+        with ThreadPoolExecutor(_READ_THREADS) as pool:
+            read = pool.map(self._bytes_of, self._archive_facts)
+            for shard, data in zip(self._archive_facts, read, strict=True):
+                if data is not None:
+                    yield shard, data
 
     def has(self, source: Source) -> bool:
         """Whether something was kept of a source as it is."""
@@ -135,7 +151,7 @@ class KeptPlan:
             if table is None or piece.first > place:
                 return
             rows = min(piece.count, count - place)
-            yield _indexed(table.slice(piece.start, rows))
+            yield indexed(table.slice(piece.start, rows))
             used.append(piece.shard)
             place += rows
         if place == count:
@@ -144,14 +160,19 @@ class KeptPlan:
     def _table_of(self, shard: str) -> pa.Table | None:
         """The rows of a shard; None where it is not what it was."""
         if self._shard is None or self._shard[0] != shard:
-            try:
-                data = self._storage.read(f"{shard}.parquet", _MOST_SHARD_BYTES)
-            except (OSError, ForeignPath):
-                return None
-            if _mark(data) != self._marks.get(shard):
+            data = self._bytes_of(shard)
+            if data is None:
                 return None
             self._shard = shard, pq.read_table(pa.BufferReader(data))
         return self._shard[1]
+
+    def _bytes_of(self, shard: str) -> bytes | None:
+        """The bytes of a shard; None where it is not what it was."""
+        try:
+            data = self._storage.read(f"{shard}.parquet", _MOST_SHARD_BYTES)
+        except (OSError, ForeignPath):
+            return None
+        return data if _mark(data) == self._marks.get(shard) else None
 
     def keeping(
         self, source: Source, rows: Iterator[IndexedRows], count: int
@@ -178,101 +199,20 @@ class KeptPlan:
         Args:
             is_whole: the plan has all sources of INPUT.
         """
-        for shard, data, facts in self._new.close():
+        archives = ((data, {"version": ARCHIVES_VERSION}) for data in self._archives.close())
+        for data, facts in itertools.chain(self._new.close(), archives):
+            shard = f"{PLAN}/{hashlib.blake2b(data, digest_size=8).hexdigest()}"
+            facts |= {"shard": shard, "mark": _mark(data)}
             self._storage.put(f"{shard}.parquet", data)
             facts["seal"] = seal(facts, self._storage.address)
             self._storage.put(f"{shard}.json", json.dumps(facts, sort_keys=True).encode())
             self._used.add(shard)
+        self._used |= self._archives.used
         if is_whole and self._is_whole:
             there = [path for path in self._storage.list(PLAN) if PLAN_NAME.fullmatch(path)]
             gone = [path for path in there if path.rpartition(".")[0] not in self._used]
             self._storage.delete_many([path for path in gone if path.endswith(".json")])
             self._storage.delete_many([path for path in gone if not path.endswith(".json")])
-
-
-class _Shards:
-    """Shards in the making: rows wait in a temporary file, not in memory."""
-
-    def __init__(self) -> None:
-        self._batches: list[IndexedRows] = []
-        self._sources: list[list[Any]] = []
-        self._schemas: dict[pa.Schema, int] = {}
-        self._rows = 0
-        self._last: tuple[Source, int] | None = None
-        self._spool: Spool | None = None
-        self._done: list[tuple[Kept | bytes, _Facts]] = []
-
-    def add(self, source: Source, own: pa.Schema, rows: IndexedRows) -> None:
-        """Append the next rows of a source, whose file has columns of its own."""
-        last, first = self._last or (None, 0)
-        if last is not source:
-            first = 0
-        if last is not source or not self._sources:
-            schema = self._schemas.setdefault(own, len(self._schemas))
-            self._sources.append([
-                source.uri, source.identity, source.rows, schema, index_settings(source),
-                self._rows, 0, first,
-            ])  # fmt: skip
-        self._sources[-1][6] += len(rows)
-        self._batches.append(rows)
-        self._rows += len(rows)
-        self._last = source, first + len(rows)
-        if self._rows >= _SHARD_ROWS:
-            self._cut()
-
-    def _cut(self) -> None:
-        data = _shard_bytes(self._batches)
-        schemas = [base64.b64encode(s.serialize()).decode() for s in self._schemas]
-        digest = hashlib.blake2b(data, digest_size=8).hexdigest()
-        facts = {
-            "version": _VERSION, "shard": f"{PLAN}/{digest}", "mark": _mark(data),
-            "schemas": schemas, "sources": self._sources,
-        }  # fmt: skip
-        self._spool = self._spool or Spool()
-        self._done.append((self._spool.keep(0, data) or data, facts))
-        self._batches, self._sources, self._rows, self._schemas = [], [], 0, {}
-
-    def close(self) -> Iterator[tuple[str, bytes, _Facts]]:
-        """Name, bytes and facts of each, once."""
-        if self._rows:
-            self._cut()
-        done, self._done = self._done, []
-        for data, facts in done:
-            yield facts["shard"], data.read() if isinstance(data, Kept) else data, facts
-
-
-def _shard_bytes(batches: list[IndexedRows]) -> bytes:
-    keys = b"".join(batch.keys.tobytes() for batch in batches)
-    rows = len(keys) // KEY_BYTES
-    column = pa.FixedSizeBinaryArray.from_buffers(
-        _SCHEMA.field("key").type, rows, [None, pa.py_buffer(keys)]
-    )
-    wholes = []
-    for batch in batches:
-        wholes.append(pa.array(batch.wholes, pa.uint64()))
-        wholes.append(pa.nulls(len(batch) - len(batch.wholes), pa.uint64()))
-    seconds = np.concatenate([batch.seconds for batch in batches])
-    sizes = np.concatenate([batch.sizes for batch in batches])
-    table = pa.table([column, seconds, pa.chunked_array(wholes), sizes], schema=_SCHEMA)
-    sink = pa.BufferOutputStream()
-    # keys are what a hash makes: nothing repeats, nothing can be packed
-    packed = dict.fromkeys(("seconds", "whole", "bytes"), "zstd")
-    pq.write_table(table, sink, compression={"key": "none", **packed},
-                   use_dictionary=["seconds", "bytes"], write_statistics=False)  # fmt: skip
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
-def _indexed(table: pa.Table) -> IndexedRows:
-    held = []
-    for chunk in table["key"].chunks:
-        _, data = chunk.buffers()
-        start = chunk.offset * KEY_BYTES
-        held.append(data[start : start + len(chunk) * KEY_BYTES].to_pybytes() if data else b"")
-    keys = key_array(held)
-    wholes = table["whole"].drop_null().to_numpy()
-    seconds, sizes = table["seconds"].to_numpy(), table["bytes"].to_numpy()
-    return IndexedRows(keys, b"", seconds, wholes, sizes)
 
 
 def _mark(data: bytes) -> list[int | str]:

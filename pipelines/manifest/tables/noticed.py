@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -152,6 +153,20 @@ class Noticed:
         self.keyed |= other.keyed
         for column, why in other.doubts.items():
             self.doubt(column, why)
+
+    def text(self) -> str:
+        """What is noticed of one archive as JSON: all that `take` takes in."""
+        left_out = [[one.what, one.why, dict(one.kinds)] for one in self.left_out]
+        return json.dumps([left_out, self.found, sorted(self.keyed), self.doubts])
+
+    @staticmethod
+    def of_text(text: str) -> Noticed:
+        """Undo `text`."""
+        left_out, found, keyed, doubts = json.loads(text)
+        noticed = Noticed(found=found, keyed={*keyed}, doubts=doubts)
+        for what, why, kinds in left_out:
+            noticed.leave_out(what, kinds, why)
+        return noticed
 
     def notes(self) -> tuple[str, ...]:
         """All but what is left out, a line each."""

@@ -26,8 +26,21 @@ LOOK_CHARACTERS = 1 << 20
 LOOK_CELLS = 2_000_000
 
 
+@dataclass(frozen=True)
+class ReadArchive:
+    """What was read of a tar or zip.
+
+    Attributes:
+        table: its rows.
+        noticed: of it, as `Noticed.text` has it.
+    """
+
+    table: pa.Table
+    noticed: str
+
+
 class KnownTables(Protocol):
-    """What is known of Parquet files that were read before."""
+    """What is known of Parquet files and archives that were read before."""
 
     def table(self, uri: str, identity: str) -> tuple[int, pa.Schema] | None:
         """Rows and columns of a file; None where it must be read.
@@ -40,6 +53,14 @@ class KnownTables(Protocol):
 
     def note(self, uri: str, schema: pa.Schema) -> None:
         """Take in the columns of a file as it has them."""
+        ...
+
+    def archive(self, uri: str, identity: str, settings: str) -> ReadArchive | None:
+        """What was read of an archive, by the same settings; None where it must be read."""
+        ...
+
+    def keep_archive(self, uri: str, identity: str, settings: str, read: ReadArchive) -> None:
+        """Take in what was read of an archive."""
         ...
 
 
@@ -68,7 +89,7 @@ class Scan:
         cells: rows times columns after which no more characters are read.
         expected: types of columns in the other files of INPUT.
         as_text: columns that are text in all its files, as their kinds differ.
-        known: files whose footers need not be read; None reads all.
+        known: files whose footers need not be read, and archives; None reads all.
         files: how many Parquet files suffice, of more than twice as many, and fewer tars; None
             takes all.
         later: files that were found and not taken.

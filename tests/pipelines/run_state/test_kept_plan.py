@@ -18,9 +18,9 @@ from pipelines.config.input_settings import ManifestConfig
 from pipelines.manifest import sources as manifest_sources
 from pipelines.planning import sources_index
 from pipelines.planning.plan import Plan, make_plan
-from pipelines.run_state import kept_plan as module
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import PLAN
+from pipelines.run_state.kept import shards as module
 from pipelines.run_state.kept_plan import kept_plan
 from uniaudio2.tasks.table import get_task
 
