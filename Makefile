@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 DEMO_OUTPUT ?= demo-output
 export DEMO_OUTPUT
 
-.PHONY: setup demo test test-all test-fast docs chaos lint format clean
+.PHONY: setup demo test test-all test-fast docs chaos gpu lint format clean
 
 setup: $(READY)
 
@@ -71,6 +71,13 @@ docs: setup
 # Long: kills of every kind under failing storage, written down in tests/chaos/RESULTS.md.
 chaos: setup
 	$(BIN)/python -m tests.chaos --out tests/chaos/RESULTS.md
+
+# For a machine with a GPU: what is skipped without one, benches, agreement, kernels, in ten minutes;
+# again, it goes on where it stopped. With DEVICE=cpu narrow shapes, to see that it works.
+DEVICE ?= cuda
+export DEVICE
+gpu: setup
+	$(BIN)/python -m benchmarks.on_gpu --device "$$DEVICE"
 
 lint: setup
 	$(BIN)/ruff check .

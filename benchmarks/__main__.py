@@ -15,6 +15,7 @@ from benchmarks import (
     encode,
     flow,
     gpu,
+    kernels,
     lm,
     load,
     manifests,
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "encode": encode.run,
     "flow": flow.run,
     "gpu": gpu.run,
+    "kernels": kernels.run,
     "lm": lm.run,
     "load": load.run,
     "manifests": manifests.run,
@@ -69,6 +71,9 @@ def main() -> None:
     )
     parser.add_argument("--nodes", type=int, metavar="N", help="of start: what a cluster costs")
     parser.add_argument("--rows", type=int, metavar="N", help="of peers: clips to transcribe")
+    parser.add_argument(
+        "--part", action="append", choices=gpu.PARTS, help="of gpu: this alone (repeatable)"
+    )
     arguments = parser.parse_args()
     beside = ("driver", "encode", "flow", "lm", "load", "manifests", "plan", "start", "trust")
     more: dict[str, Any] = {"against": arguments.against} if arguments.name in beside else {}
@@ -76,9 +81,13 @@ def main() -> None:
         more["nodes"] = arguments.nodes
     if arguments.name == "peers":
         more["rows"] = arguments.rows
+    if arguments.name == "gpu" and arguments.part:
+        more["parts"] = arguments.part
     figures = BENCHMARKS[arguments.name](arguments.quick, **more)
     if arguments.name != "plot":
-        record.append(arguments.name, arguments.quick, figures, arguments.against)
+        words = [f"--part {part}" for part in arguments.part or ()]
+        name = " ".join([arguments.name, *words])
+        record.append(name, arguments.quick, figures, arguments.against)
     if arguments.json:
         print(json.dumps(figures))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -57,12 +57,32 @@ def _built_on(device: str, dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+def make_lm(device: str) -> UniAudioLM:
+    """The language model at full size in bfloat16; on the CPU, a narrow one."""
+    if device != "cuda":
+        return bench_lm(small=True)
+    with _built_on(device, torch.bfloat16):
+        return UniAudioLM(LmConfig()).eval()
+
+
+def make_encoder(device: str) -> CodecEncoder:
+    """The codec's encoder at full size; on the CPU, a narrow one."""
+    if device != "cuda":
+        return bench_codec()
+    with _built_on(device, torch.float32):
+        return CodecEncoder(CodecConfig())
+
+
+def make_decoder(device: str) -> FlowDecoder:
+    """The flow decoder at full size; on the CPU, a narrow one."""
+    if device != "cuda":
+        return bench_decoder()
+    with _built_on(device, torch.float32):
+        return FlowDecoder(FlowConfig(), CodecConfig(), ScalarConfig()).eval()
+
+
 def _language_model(device: str, slots: tuple[int, ...], steps: int) -> dict[str, float]:
-    if device == "cuda":
-        with _built_on(device, torch.bfloat16):
-            lm = UniAudioLM(LmConfig()).eval()
-    else:
-        lm = bench_lm(small=True)
+    lm = make_lm(device)
     size = lm.audio_head.element_size()
     bound_s = step_bytes(lm) / 4 * size / copy_bandwidth(device)
     print(f"language model: weights alone {1e3 * bound_s:.2f} ms a step")
@@ -96,22 +116,14 @@ def _stage(name: str, work: Callable[[int], Any], unit_s: float, device: str) ->
 
 
 def _encoder(device: str) -> dict[str, float]:
-    if device == "cuda":
-        with _built_on(device, torch.float32):
-            encoder = CodecEncoder(CodecConfig())
-    else:
-        encoder = bench_codec()
+    encoder = make_encoder(device)
     clip = 0.1 * torch.randn(int(_SEGMENT_S * encoder.config.sample_rate) - 1)
     rate = _stage("encoder", lambda n: encoder.encode([clip] * n, n), _SEGMENT_S, device)
     return {"gpu.encode_realtime_factor": rate}
 
 
 def _decoder(device: str) -> dict[str, float]:
-    if device == "cuda":
-        with _built_on(device, torch.float32):
-            decoder = FlowDecoder(FlowConfig(), CodecConfig(), ScalarConfig()).eval()
-    else:
-        decoder = bench_decoder()
+    decoder = make_decoder(device)
     codes = torch.zeros(int(_ROW_S * RECON_RATE_HZ), 8, dtype=torch.int64)
     row = Codes(codes[:0], codes)
     rate = _stage(
@@ -153,18 +165,41 @@ def _storage_to_storage(folder: Path, model: str, rows: int, task: str) -> float
     return seen.audio_s / seen.wall_s
 
 
-@torch.no_grad()
-def run(quick: bool) -> dict[str, float]:
-    """Measure and print; returns the figures by name."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    print(torch.cuda.get_device_name() if device == "cuda" else "no GPU: narrow shapes on the CPU")
-    figures = _language_model(device, _SLOTS[:2] if quick else _SLOTS, 8 if quick else _STEPS)
-    figures |= _encoder(device) | _decoder(device)
+def _runs(device: str, rows: int) -> dict[str, float]:
+    """Whole runs, the model's weights drawn by its actors."""
+    figures = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model = _model_folder(folder / "model", device)
         for task in ("tokenize", "tts"):
-            rate = _storage_to_storage(folder, model, 16 if quick else 512, task)
+            rate = _storage_to_storage(folder, model, rows, task)
             print(f"{task}, storage to storage: {rate:.1f} s of audio a s")
             figures[f"gpu.{task}_audio_s_per_s"] = rate
+    return figures
+
+
+PARTS = ("lm", "encoder", "decoder", "runs")
+
+
+@torch.no_grad()
+def run(quick: bool, parts: Sequence[str] = PARTS) -> dict[str, float]:
+    """Measure and print; returns the figures by name.
+
+    Args:
+        quick: fewer slots, steps and rows.
+        parts: of `PARTS`.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(torch.cuda.get_device_name() if device == "cuda" else "no GPU: narrow shapes on the CPU")
+    ways: dict[str, Callable[[], dict[str, float]]] = {
+        "lm": lambda: _language_model(
+            device, _SLOTS[:2] if quick else _SLOTS, 8 if quick else _STEPS
+        ),
+        "encoder": lambda: _encoder(device),
+        "decoder": lambda: _decoder(device),
+        "runs": lambda: _runs(device, 16 if quick else 512),
+    }
+    figures: dict[str, float] = {}
+    for part in parts:
+        figures |= ways[part]()
     return figures

@@ -1,0 +1,1 @@
+"""`make gpu`: what a machine with a GPU is asked, in steps that can be resumed."""
