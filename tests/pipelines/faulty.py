@@ -9,18 +9,47 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.stages.decode import Decoder
+from actors.batch.names import OUTPUT_WAVE, REASON_CODES, RECON_CODES, SOURCE, WAVE
+from actors.batch.schema import CODES_TYPE, WAVE_TYPE
+from actors.batch.table import set_column
+from actors.stages.pools import DECODER
 from pipelines.config.job import JobConfig
 from pipelines.executor.stages import Stages, make_stages
 from pipelines.planning.pool_sizing import Allocation
-from uniaudio2.config import ModelConfig
+from uniaudio2.config import CODEBOOKS, ModelConfig
+
+
+class LightEncoder:
+    """A frame of each stream for every row; no model, and no torch."""
+
+    def __init__(self, **_: Any) -> None: ...
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        codes = pa.array([[[1] * CODEBOOKS]] * table.num_rows, CODES_TYPE)
+        table = table.drop_columns([WAVE, SOURCE])
+        return set_column(set_column(table, REASON_CODES, codes), RECON_CODES, codes)
+
+
+class LightDecoder:
+    """A wave of two samples for every row; no model, and no torch."""
+
+    def __init__(self, **_: Any) -> None: ...
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return set_column(table, OUTPUT_WAVE, pa.array([bytes(8)] * table.num_rows, WAVE_TYPE))
 
 
 class FaultyDecoder:
-    """Decode, but end the process, raise or hang when a given id is in the table."""
+    """Decode, but end the process, raise or hang when a given id is in the table.
 
-    def __init__(self, kill: str = "", fail: str = "", hang: str = "", **arguments: Any) -> None:
-        self.decoder = Decoder(**arguments)
+    Args:
+        light: decode nothing, and wait for no model.
+    """
+
+    def __init__(
+        self, kill: str = "", fail: str = "", hang: str = "", light: bool = False, **arguments: Any
+    ) -> None:
+        self.decoder = (LightDecoder if light else DECODER)(**arguments)
         self.kill = kill
         self.fail = fail
         self.hang = hang
@@ -54,6 +83,15 @@ def faulty_stages(
     return replace(
         stages, pools={**stages.pools, "decode": (FaultyDecoder, {**arguments, **faults})}
     )
+
+
+def light_stages(
+    job: JobConfig, allocation: Allocation, schema: pa.Schema, model: ModelConfig, **faults: str
+) -> Stages:
+    """The job's loading and writing, and between them what needs no model and fails as told."""
+    stages = make_stages(job, allocation, schema, model)
+    pools = {"encode": (LightEncoder, {}), "decode": (FaultyDecoder, {"light": True, **faults})}
+    return replace(stages, pools=pools)
 
 
 def never_encode(

@@ -24,7 +24,7 @@ from pipelines.jobs.retry import recorded_job, retry_job
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.status import read_status, verify
 from tests.conftest import tone
-from tests.pipelines.faulty import faulty_stages
+from tests.pipelines.faulty import faulty_stages, light_stages
 from tests.pipelines.jobs.test_run import read_errors
 from uniaudio2.tasks.table import get_task
 
@@ -155,7 +155,7 @@ def test_a_channel_that_kills_its_worker_costs_its_row(calls: str, tmp_path: Pat
     settings = {"task": "reconstruct", "max_attempts": 1, "executor": "ray", "unit_rows": 1}
     result = run_job(
         each(calls, tmp_path / "out", **settings),
-        make=functools.partial(faulty_stages, kill="b/ch1"),
+        make=functools.partial(light_stages, kill="b/ch1"),
     )
     good, bad = counts_are_those_of_the_rows(result)
     assert bad == ["b", "gone"]

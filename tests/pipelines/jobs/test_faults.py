@@ -19,7 +19,7 @@ from pipelines import JobConfig, RunFailed, run_job
 from pipelines.cli.demo import EXAMPLES, read_results
 from pipelines.executor import ray_internals
 from pipelines.run_state.status import read_status
-from tests.pipelines.faulty import faulty_stages, never_encode
+from tests.pipelines.faulty import faulty_stages, light_stages, never_encode
 from tests.pipelines.jobs.test_run import read_errors
 
 CLI = [sys.executable, "-c", "from pipelines.cli.commands import main; main()"]
@@ -41,8 +41,8 @@ def job(tmp_path: Path, source: str = "speech.jsonl", **settings: object) -> Job
 def test_only_the_poison_rows_are_given_up(tmp_path: Path) -> None:
     faults = {"kill": "speech-2", "fail": "speech-4", "hang": "speech-6"}
     result = run_job(
-        job(tmp_path, "recordings.jsonl", max_attempts=1, stage_timeout_s=12),
-        make=functools.partial(faulty_stages, **faults),
+        job(tmp_path, "recordings.jsonl", max_attempts=1, stage_timeout_s=8),
+        make=functools.partial(light_stages, **faults),
     )
     assert (result.exit_code, result.counts.ok, result.counts.errors) == (3, 7, 3)
     good = {row["id"] for row in read_results(str(tmp_path))}
