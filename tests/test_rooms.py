@@ -53,6 +53,7 @@ ORDER = (
     "pipelines.planning",
     "pipelines.executor.nodes",
     "pipelines.executor.network",
+    "pipelines.executor.pools",
     "pipelines.executor",
     "pipelines.executor.process",
     "pipelines.run_state.kept",

@@ -16,6 +16,13 @@ ExecutorOption = Annotated[
         help="auto: Ray, but one process for a few rows; inline: in this one, to debug",
     ),
 ]
+KeepWarmOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="with --address: workers stay, models loaded, so long after the run, as 10m",
+    ),
+]
 EXIT_FAILED, EXIT_USAGE = 1, 2
 BEGUN_S = time.monotonic()
 """When the command was given: this is among the first modules that it imports."""

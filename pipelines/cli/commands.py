@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from pipelines.cli.arguments import EXIT_FAILED, EXIT_USAGE, open_address, versions
+from pipelines.cli.checks.warm_command import warm
 from pipelines.cli.doctor import doctor
 from pipelines.cli.export_command import dedup, export
 from pipelines.cli.run_command import retry, run
@@ -208,6 +209,7 @@ app.command()(status)
 app.command()(show)
 app.command()(export)
 app.command()(dedup)
+app.command()(warm)
 app.command()(doctor)
 
 

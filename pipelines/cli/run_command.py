@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.arguments import BEGUN_S, ExecutorOption, open_address
+from pipelines.cli.arguments import BEGUN_S, ExecutorOption, KeepWarmOption, open_address
+from pipelines.cli.checks.warm_command import seconds_of
 from pipelines.errors import UsageError
 from uniaudio2.checkpoint.folders import DEFAULT_MODEL
 from uniaudio2.terminal import say, say_json
@@ -70,6 +71,7 @@ def run(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="remove former results first")] = False,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
+    keep_warm: KeepWarmOption = None,
     executor: ExecutorOption = None,
     detached: Annotated[
         bool, typer.Option("--detach", help="as a job of the cluster at --address; returns at once")
@@ -90,7 +92,7 @@ def run(
         "task": task, "input": source, "output": output, "model": model, "limit": limit,
         "removed": removed,
         "until": until, "seed": seed, "address": None if detached else address,
-        "max_errors": max_errors, "executor": executor,
+        "max_errors": max_errors, "executor": executor, "keep_warm_s": seconds_of(keep_warm),
     }  # fmt: skip
     sets = [*(sets or ()), *([f"manifest.format={format_}"] if format_ else ())]
     job = make_job(given, config, tuple(sets), maps=tuple(maps or ()))

@@ -77,6 +77,9 @@ class JobConfig(Frozen):
         audio_format: of generated audio.
         audio_layout: a file a row, or one tar a unit.
         address: Ray cluster to join; None starts Ray on this machine for the run.
+        keep_warm_s: on a cluster: workers of pools stay so long after the run, with their models
+            loaded, for runs of the same user with an equal model and equal settings of the stage;
+            pools then have `min_size` workers. Null ends them with the run.
         executor: ``auto`` takes Ray, and one worker process without it where there are but a few
             rows and no pool is asked for; ``ray`` and ``process`` choose; ``inline`` runs all
             stages one after the other in this process, for debugging.
@@ -131,6 +134,7 @@ class JobConfig(Frozen):
     commit_interval_s: float = Field(2.0, ge=0, le=60)
     stage_timeout_s: float = Field(3600.0, gt=0)
     address: str | None = None
+    keep_warm_s: float | None = Field(None, gt=0, le=86_400)
     executor: Literal["auto", "ray", "process", "inline"] = "auto"
     removed: Literal["keep", "withdraw"] = "keep"
     input_rules: InputRules = InputRules()

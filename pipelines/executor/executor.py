@@ -146,4 +146,5 @@ def executor_for(job: JobConfig, verbose: bool = False) -> Executor:
 
     check_stays(job.output)
     # a submitted job runs on the cluster that it was sent to
-    return RayExecutor(job.address or ("auto" if is_submitted() else None), verbose)
+    address = job.address or ("auto" if is_submitted() else None)
+    return RayExecutor(address, verbose, job.keep_warm_s)

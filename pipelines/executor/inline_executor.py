@@ -23,7 +23,8 @@ from pipelines.causes import of_stage
 from pipelines.config.job import JobConfig
 from pipelines.executor.executor import Underway
 from pipelines.executor.nodes.compare import Needs, Probed
-from pipelines.executor.stages import StageNotBuilt, Stages, build_stage
+from pipelines.executor.pools.build import StageNotBuilt, build_stage
+from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import POOLS, Allocation, Pool
 from uniaudio2.lazily import torch
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-import pyarrow as pa
 import ray
 import ray.data
 from ray.exceptions import RayError, RayTaskError
 
 from actors.batch.receipt import Fault, Outcome, outcomes
-from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
-from actors.stages.fault_boundary import FaultBoundary
-from actors.stages.pools import MakeStage
 from pipelines.causes import NODE, RAY, RAY_JOIN, RAY_START, of_stage, stopped
 from pipelines.config.job import JobConfig
 from pipelines.errors import Cause
@@ -26,9 +23,17 @@ from pipelines.executor.executor import Underway
 from pipelines.executor.network.ray_watch import RayWatch
 from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.nodes.examine import living_nodes, working_nodes
-from pipelines.executor.nodes.late import NodeCheck
 from pipelines.executor.nodes.probe import probe_nodes
 from pipelines.executor.nodes.roster import Roster
+from pipelines.executor.pools.build import StageNotBuilt
+from pipelines.executor.pools.steps import (
+    CALLS_AT_ONCE,
+    TASK_RETRIES,
+    through_pool,
+    through_tasks,
+)
+from pipelines.executor.pools.warm_actors import make_room, release, warm_asks
+from pipelines.executor.pools.warm_claim import WarmAsk
 from pipelines.executor.ray_internals import (
     counted_cpus,
     end_actors,
@@ -39,20 +44,15 @@ from pipelines.executor.ray_internals import (
 )
 from pipelines.executor.ray_settings import own_data_context, quiet
 from pipelines.executor.stage_monitor import BOARD
-from pipelines.executor.stages import StageNotBuilt, Stages, build_stage
+from pipelines.executor.stages import Stages
 from pipelines.executor.unit_blocks import unit_source
 from pipelines.planning.pool_sizing import Allocation, Pool, fit_pools
 from uniaudio2.shown import shown
 
-BLOCKS_WAITING = 1
-# so that no slot waits for a tail of a unit, and no core or device for the next one to be laid out
-CALLS_AT_ONCE = 2
-_TASK_RETRIES = 1
 _LOOKS_EVERY_S = 2.0
 # A head that is started again may come back; after 60 s Ray ends this process.
 HEAD_AWAY_S, _OWN_HEAD_AWAY_S = 40.0, 5.0
 T = TypeVar("T")
-Placement = Callable[[], dict[str, Any]]  # asked anew for each task and actor
 
 
 class RayExecutor:
@@ -61,11 +61,15 @@ class RayExecutor:
     Args:
         address: of the cluster; None starts a private Ray, which stays up for the next run.
         verbose: let Ray and its workers print what they have to say.
+        keep_warm_s: how long workers of a cluster stay for other runs; None ends them with this.
     """
 
-    def __init__(self, address: str | None = None, verbose: bool = False) -> None:
+    def __init__(
+        self, address: str | None = None, verbose: bool = False, keep_warm_s: float | None = None
+    ) -> None:
         self.address = address
         self.verbose = verbose
+        self.keep_warm_s = keep_warm_s
         self._watch: RayWatch | None = None
         self._roster: Roster | None = None
 
@@ -152,7 +156,7 @@ class RayExecutor:
         with _told(RAY):
             nodes = roster.fitting() if roster else frozenset()
             place = roster.only_on(nodes) if roster else {}
-            task = ray.remote(num_cpus=0, max_retries=_TASK_RETRIES, **place)(call)
+            task = ray.remote(num_cpus=0, max_retries=TASK_RETRIES, **place)(call)
             return _Task(task.remote(*arguments), nodes)
 
     def stream(
@@ -217,15 +221,18 @@ class RayExecutor:
         BOARD.doing("starting workers, loading the model")
         check = self._roster.check() if self._roster else None
         place = self._roster.placement if self._roster else None
+        asks = self._warm(stages, allocation)
         stream = unit_source(units)
         cpus = allocation.task_cpus
-        stream = _through_tasks(stream, stages.load, stages.boundary("load"), cpus, check, place)
+        stream = through_tasks(stream, stages.load, stages.boundary("load"), cpus, check, place)
         for pool in allocation.pools:
             kind, arguments = stages.pools[pool.name]
             given = {"kind": kind, "arguments": arguments, "check": check}
             given["boundary"] = stages.boundary(pool.name)
-            stream = _through_pool(stream, pool, given, alone, place)
-        stream = _through_tasks(stream, stages.write, stages.boundary("write"), cpus, check, place)
+            if pool.name in asks:
+                given["ask"] = asks[pool.name]
+            stream = through_pool(stream, pool, given, alone, place)
+        stream = through_tasks(stream, stages.write, stages.boundary("write"), cpus, check, place)
         try:
             for batch in stream.iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=1
@@ -236,6 +243,20 @@ class RayExecutor:
             BOARD.expect(())
             if not (self._watch and self._watch.lost):  # nobody could be told to end them
                 end_actors()
+                if asks:
+                    release(asks)
+
+    def _warm(self, stages: Stages, allocation: Allocation) -> dict[str, WarmAsk]:
+        """What pools ask for of the workers that others have left, where that is wanted."""
+        asks: dict[str, WarmAsk] = {}
+        if self.address is None:
+            return asks
+        pools = allocation.pools
+        if self.keep_warm_s is not None:
+            run = uuid.uuid4().hex
+            asks = warm_asks(pools, stages.pools, run, self.keep_warm_s, CALLS_AT_ONCE)
+        make_room(pools, asks)
+        return asks
 
 
 @contextmanager
@@ -275,82 +296,3 @@ class _Task(Generic[T]):
                     raise fault.cause from None
                 raise
         return made
-
-
-class PoolActor:
-    """One actor of a pool: builds its stage once, then surrounds every call of it.
-
-    On a node that does not fit it builds none, and hands units on as faults.
-    """
-
-    def __init__(
-        self,
-        kind: MakeStage,
-        arguments: dict[str, Any],
-        boundary: FaultBoundary,
-        check: NodeCheck | None,
-    ) -> None:
-        self.why_not = check.fault_here() if check else ""
-        self.boundary = boundary
-        if not self.why_not:
-            self.stage = build_stage(boundary.name, kind, arguments)
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        if self.why_not:
-            return self.boundary.refuse(table, self.why_not)
-        return self.boundary.call(table, self.stage)
-
-
-def _call(
-    table: pa.Table, stage: Stage, boundary: FaultBoundary, check: NodeCheck | None
-) -> pa.Table:
-    why_not = check.fault_here() if check else ""
-    return boundary.refuse(table, why_not) if why_not else boundary.call(table, stage)
-
-
-def _through_tasks(
-    stream: ray.data.Dataset,
-    stage: Stage,
-    boundary: FaultBoundary,
-    num_cpus: float,
-    check: NodeCheck | None,
-    place: Placement | None,
-) -> ray.data.Dataset:
-    return stream.map_batches(
-        _call,
-        batch_size=None,
-        batch_format="pyarrow",
-        fn_kwargs={"stage": stage, "boundary": boundary, "check": check},
-        num_cpus=num_cpus,
-        max_retries=_TASK_RETRIES,
-        ray_remote_args_fn=place,
-    )
-
-
-def _through_pool(
-    stream: ray.data.Dataset,
-    pool: Pool,
-    given: dict[str, Any],
-    alone: bool,
-    place: Placement | None,
-) -> ray.data.Dataset:
-    calls = 1 if alone else CALLS_AT_ONCE
-    return stream.map_batches(
-        PoolActor,
-        batch_size=None,
-        batch_format="pyarrow",
-        fn_constructor_kwargs=given,
-        compute=ray.data.ActorPoolStrategy(
-            min_size=pool.min_size,
-            max_size=pool.max_size,
-            max_tasks_in_flight_per_actor=1 if alone else calls + BLOCKS_WAITING,
-            max_concurrent_calls_per_actor=calls,
-            enable_true_multi_threading=calls > 1,
-        ),
-        num_cpus=pool.num_cpus,
-        num_gpus=pool.num_gpus or None,
-        resources=pool.resources or None,
-        max_restarts=-1,  # an actor that died comes back,
-        max_task_retries=0,  # but its unit is tried again by the driver, a counted number of times
-        ray_remote_args_fn=place,
-    )

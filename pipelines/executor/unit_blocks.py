@@ -46,7 +46,9 @@ def unit_source(units: Sequence[UnitSpec]) -> ray.data.Dataset:
         units_table(units[start : start + _UNITS_AT_ONCE])
         for start in range(0, len(units), _UNITS_AT_ONCE)
     ]
-    stream = ray.data.from_arrow(tables).repartition(target_num_rows_per_block=1)
+    # `from_arrow` would have a task look at each table, which waits for a whole free CPU: for ever,
+    # where others hold all but a share of them
+    stream = ray.data.from_blocks(tables).repartition(target_num_rows_per_block=1)
     # With a CPU of its own a task would hold what a pool or a reader needs, and where pools hold
     # all but a share of one it would never start.
     free_of_cpus(stream)

@@ -170,7 +170,8 @@ def recorded_job(
     commit_log, facts = open_output(output)
     require(facts, output, "config", "state", "started")
     recorded = {**facts["config"], "output": output, "max_errors": None, "address": None}
-    recorded.pop("executor", None)
+    for where in ("executor", "keep_warm_s"):
+        recorded.pop(where, None)
     if not commit_log.owns(facts):
         for setting in _WIDENING:
             recorded.pop(setting, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -44,11 +45,20 @@ class FaultyDecoder:
 
     Args:
         light: decode nothing, and wait for no model.
+        kill_once: a file that is made before the process is ended, whatever the ids, where there is
+            none.
     """
 
     def __init__(
-        self, kill: str = "", fail: str = "", hang: str = "", light: bool = False, **arguments: Any
+        self,
+        kill: str = "",
+        fail: str = "",
+        hang: str = "",
+        light: bool = False,
+        kill_once: str = "",
+        **arguments: Any,
     ) -> None:
+        self.kill_once = Path(kill_once) if kill_once else None
         self.decoder = (LightDecoder if light else DECODER)(**arguments)
         self.kill = kill
         self.fail = fail
@@ -56,6 +66,9 @@ class FaultyDecoder:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         ids = table.column("id").to_pylist()
+        if self.kill_once and not self.kill_once.exists():
+            self.kill_once.touch()
+            os._exit(9)
         if self.kill in ids:
             os._exit(9)
         if self.fail in ids or self.fail == "*":

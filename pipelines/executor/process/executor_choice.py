@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pipelines.config.job import JobConfig
+from pipelines.errors import UsageError
 from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.process.beginning import Beginning
 from pipelines.executor.process.early import FEW_ROWS, early_worker
@@ -21,6 +22,7 @@ class Choice:
     """
 
     def __init__(self, job: JobConfig, verbose: bool, given: Executor | None = None) -> None:
+        check_warm(job)
         self.job, self.verbose, self._given = job, verbose, given
         self._begun: Beginning | None = None
         self._end: Callable[[], None] = lambda: None
@@ -52,6 +54,23 @@ class Choice:
         """End what was started here."""
         self._end()
         self._begun = None
+
+
+def check_warm(job: JobConfig) -> None:
+    """Refuse to keep warm what ends with the run.
+
+    Raises:
+        UsageError: the run joins no cluster.
+    """
+    if job.keep_warm_s is None or job.address is not None:
+        return
+    from pipelines.executor.cluster import is_submitted
+
+    if not is_submitted():
+        raise UsageError(
+            f"keep_warm_s {job.keep_warm_s:g} leaves workers on a cluster, and a Ray of this run "
+            "ends with it: give --address of a started cluster, or leave it out"
+        )
 
 
 @contextmanager

@@ -57,7 +57,8 @@ class Worker:
         """Build what a job's stages will most likely be; nothing is answered."""
         self._say("doing", "importing torch")
         from pipelines.executor.inline_executor import InlineExecutor
-        from pipelines.executor.stages import StageNotBuilt, make_pools
+        from pipelines.executor.pools.build import StageNotBuilt
+        from pipelines.executor.stages import make_pools
         from uniaudio2.checkpoint.folders import load_config, model_folder
 
         if "://" in job.model:  # what is fetched is fetched once, by the driver
@@ -72,7 +73,7 @@ class Worker:
 
     def _build(self, name: str, kind: MakeStage, arguments: dict[str, Any]) -> Stage:
         """A stage, built where the one of that name is another."""
-        from pipelines.executor.stages import build_stage
+        from pipelines.executor.pools.build import build_stage
 
         asked = pickle.dumps((kind, arguments))
         if self._built.get(name, (b"",))[0] != asked:
@@ -82,7 +83,7 @@ class Worker:
         return self._built[name][1]
 
     def _take(self, given: tuple[Stages, tuple[str, ...]]) -> None:
-        from pipelines.executor.stages import StageNotBuilt
+        from pipelines.executor.pools.build import StageNotBuilt
 
         self.stages, names = given
         try:

@@ -18,7 +18,8 @@ from pipelines.causes import NODE
 from pipelines.errors import RunFailed
 from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.nodes.roster import Roster
-from pipelines.executor.ray_executor import BLOCKS_WAITING, CALLS_AT_ONCE, RayExecutor
+from pipelines.executor.pools.steps import BLOCKS_WAITING, CALLS_AT_ONCE
+from pipelines.executor.ray_executor import RayExecutor
 from pipelines.executor.ray_internals import leave_out
 from pipelines.executor.ray_settings import own_data_context
 from pipelines.executor.stages import Stages
