@@ -19,10 +19,11 @@ from actors.storage.fetch import BLOCKS_FROM_BYTES, Limits, looked_for, open_uri
 from uniaudio2.audio.channel_files import ChannelFile
 from uniaudio2.audio.embedded import embedded_audio, is_embedded
 from uniaudio2.audio.files import whole
-from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample
+from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample, resampled
 from uniaudio2.audio.spans import Levels, SpanRule, Spans, find_spans
 from uniaudio2.audio.stream import SHORT_S, AudioStream, finite
 from uniaudio2.errors import BadRow
+from uniaudio2.scores.vad import VAD_RATE, voice_activity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,6 +119,30 @@ class LoadedAudio:
     source: AudioSource | None = None
     spans: Spans | None = None
     marks: Marks = field(default_factory=dict)
+
+    def is_spoken(self) -> bool | None:
+        """Tell whether anybody speaks; of long audio no more is read than up to the first speech.
+
+        Returns:
+            None where long audio cannot be read again: the next stage says why.
+
+        Raises:
+            FileNotFoundError: package `silero-vad` is not installed here.
+            ModuleNotFoundError: package `onnxruntime` is not.
+        """
+        if self.wave is not None:
+            return _speaks([self.wave])
+        assert self.source is not None  # noqa: S101 - long audio has one
+        try:
+            with self.source.open() as stream:
+                return _speaks(stream.blocks())
+        except BadRow:
+            return None
+
+
+def _speaks(blocks: Iterable[Tensor]) -> bool:
+    heard = resampled(blocks, SAMPLE_RATE, VAD_RATE)
+    return voice_activity().speaks(block.numpy() for block in heard)
 
 
 def source_of(

@@ -11,7 +11,9 @@ from torch import Tensor
 from actors.batch.names import (
     FINISH_REASON,
     INPUT,
+    NO_SPEECH,
     SPANS,
+    SPOKEN,
     TEXT,
 )
 from actors.batch.schema import SPAN_TEXTS_TYPE
@@ -99,6 +101,9 @@ class Generator:
         """Generate for the rows that are still good."""
         codec = self.model.config.codec
         spans = {row: prompt_spans(table, row, codec, self.seed) for row in alive(table)}
+        silent = _silent(table)
+        if self.task.no_speech == "empty":
+            spans |= {row: [] for row in silent & spans.keys()}
 
         def requests_of(row: int) -> list[Request]:
             inputs, others = self._inputs(table, row), self._others(table, row)
@@ -170,6 +175,7 @@ class Generator:
     ) -> pa.Table:
         count = table.num_rows
         reasons = {row: joined_reason(own) for row, own in generated.items()}
+        reasons |= dict.fromkeys(_silent(table) & generated.keys(), NO_SPEECH)
         table = set_column(table, FINISH_REASON, scatter(reasons, count, pa.string()))
         if self.task.output != "text":
             for place, suffix in enumerate(sound_suffixes(self.task.sounds)):
@@ -184,3 +190,10 @@ class Generator:
         table = set_column(table, TEXT, scatter(whole, count, pa.string()))
         values = {row: span_texts(spans[row], own) for row, own in texts.items()}
         return set_column(table, SPANS, scatter(values, count, SPAN_TEXTS_TYPE))
+
+
+def _silent(table: pa.Table) -> set[int]:
+    """Rows in which nobody speaks, as far as that was looked for."""
+    if SPOKEN not in table.column_names:
+        return set()
+    return {row for row, spoken in enumerate(table.column(SPOKEN).to_pylist()) if spoken is False}

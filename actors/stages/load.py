@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -24,10 +24,11 @@ from actors.batch.names import (
     PLACE,
     RECON_CODES,
     SOURCE,
+    SPOKEN,
     WAVE,
 )
 from actors.batch.schema import ALWAYS, MARKS, StageColumns
-from actors.batch.table import mark_errors, set_column, start_table, write_codes
+from actors.batch.table import mark_errors, scatter, set_column, start_table, write_codes
 from actors.batch.unit import UnitSpec, row_ids
 from actors.columnar.cells import shown_value, valid_column
 from actors.columnar.value_bounds import TOO_LARGE
@@ -89,7 +90,8 @@ class Loader:
         audio = (WAVE, SOURCE, CUTS, INPUT_SAMPLES, *MARKS) if AUDIO in task.columns else ()
         others = tuple(wave_of(name) for name in task.other_audio)
         codes = CODE_COLUMNS if _has_codes(task) else ()
-        return StageColumns(writes=(*ALWAYS, *audio, *others, *codes))
+        spoken = (SPOKEN,) if task.no_speech != "keep" else ()
+        return StageColumns(writes=(*ALWAYS, *audio, *others, *codes, *spoken))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Read, check and decode; a bad row gets its error columns and stays."""
@@ -114,12 +116,27 @@ class Loader:
         if AUDIO in self.task.columns:
             audio = {row: value for row, value in values.items() if isinstance(value, LoadedAudio)}
             result = write_loaded(result, audio)
+            if self.task.no_speech != "keep":
+                column = scatter(self._spoken(audio), result.num_rows, pa.bool_())
+                result = set_column(result, SPOKEN, column)
         others = self.task.other_audio
         result = load_extra_audio(
             result, _taken(raw, others, places), others, lambda value: self._other(value, policy)
         )
         codes = {row: value for row, value in values.items() if isinstance(value, Codes)}
         return write_codes(result, codes) if _has_codes(self.task) else result
+
+    def _spoken(self, audio: Mapping[int, LoadedAudio]) -> dict[int, bool | None]:
+        """Whether anybody speaks; None where that is only to be marked and cannot be told."""
+        try:
+            with ThreadPoolExecutor(_FETCH_THREADS) as pool:
+                return dict(
+                    zip(audio, pool.map(LoadedAudio.is_spoken, audio.values()), strict=True)
+                )
+        except (FileNotFoundError, ModuleNotFoundError):  # a node without the packages
+            if self.task.no_speech == "empty":
+                raise
+            return {}
 
     def _other(self, value: object, policy: AddressPolicy) -> Tensor:
         longest_s = min(self.rows.max_duration_s, MAX_DURATION_S)

@@ -20,6 +20,7 @@ from actors.batch.names import (
     SCORE_REASONS,
     SOURCE,
     SPANS,
+    SPOKEN,
     TEXT,
     WAVE,
 )
@@ -75,6 +76,8 @@ def generator_columns(task: TaskSpec) -> StageColumns:
         suffixes = ("", *(extra_suffix(name) for name in task.other_audio))
         reads += [f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS]
         reads += [INPUT_SAMPLES, CUTS]
+    if task.no_speech != "keep":
+        reads.append(SPOKEN)
     if task.output == "text":
         return StageColumns(tuple(reads), (FINISH_REASON, TEXT, SPANS))
     suffixes = tuple(sound_suffixes(task.sounds))

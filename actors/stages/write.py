@@ -27,6 +27,7 @@ from actors.batch.names import (
     INPUT_DURATION_S,
     INPUT_SAMPLES,
     MODEL,
+    NO_SPEECH,
     OUTPUT_WAVE,
     ROW,
     SCORE_REASONS,
@@ -275,7 +276,16 @@ def _marked(results: pa.Table) -> dict[str, int]:
     """How many rows bear which mark."""
     counts = {name: len(results) - results.column(name).null_count
               for name in MARKS if name in results.column_names}  # fmt: skip
+    counts[NO_SPEECH] = count_no_speech(results)
     return {name: count for name, count in counts.items() if count}
+
+
+def count_no_speech(results: pa.Table) -> int:
+    """How many rows say in `finish_reason` that nobody speaks."""
+    if FINISH_REASON not in results.column_names:
+        return 0
+    column = results.column(FINISH_REASON)
+    return column.to_pylist().count(NO_SPEECH) if pa.types.is_string(column.type) else 0
 
 
 def _input_s(table: pa.Table, good: list[int]) -> float:

@@ -15,8 +15,9 @@ from pipelines.config.asked import find_task, read_prompts
 from pipelines.config.assignments import add_map, set_dotted
 from pipelines.config.input_settings import UNIT_BYTES, InputRules, ManifestConfig
 from pipelines.config.renamed import current_names
-from pipelines.config.scored import scored_task
+from pipelines.config.scored import gated_task, scored_task
 from pipelines.config.settings import (
+    AsrOptions,
     AudioConfig,
     DecodeConfig,
     EncodeConfig,
@@ -93,6 +94,7 @@ class JobConfig(Frozen):
         generate: actor pool of the language model.
         decode: actor pool of the flow decoder.
         score: actor pool of what judges results.
+        asr: what becomes of recordings in which nobody speaks.
         spans: how long audio is cut.
         flow: how codes become audio.
         sampling: how tokens are chosen.
@@ -146,6 +148,7 @@ class JobConfig(Frozen):
     generate: GenerateConfig = GenerateConfig()
     decode: DecodeConfig = DecodeConfig()
     score: ScoreConfig = ScoreConfig()
+    asr: AsrOptions = AsrOptions()
     spans: SpanOptions = SpanOptions()
     flow: FlowOptions = FlowOptions()
     sampling: SamplingOptions = SamplingOptions()
@@ -202,7 +205,7 @@ class JobConfig(Frozen):
         that are asked for; read once."""
         task = find_task(self.task)
         task = task if self.until is None else truncated_task(task, self.until)
-        return scored_task(task, self.score.scorers)
+        return gated_task(scored_task(task, self.score.scorers), self.asr.no_speech)
 
     @property
     def max_duration_s(self) -> float:
@@ -254,6 +257,8 @@ class JobConfig(Frozen):
         )  # fmt: skip
         facts["task"] = self.spec.name
         hidden = {"summary", "aliases", *(() if self.spec.scorers else ("scorers",))}
+        if self.spec.no_speech != "empty":  # a mark changes no text
+            hidden.add("no_speech")
         facts["definition"] = self.spec.model_dump(mode="json", exclude=hidden)
         if self.spec.scorers:
             facts["scorers"] = [one.identity for one in get_scorers(self.spec.scorers)]

@@ -1,10 +1,11 @@
-"""Which scorers judge the results of a job, and whether they can."""
+"""Which scorers judge the results of a job, what looks for speech, and whether they can."""
 
 from __future__ import annotations
 
 from uniaudio2.scores.table import DEFAULT, SCORERS, get_scorers
-from uniaudio2.tasks.spec import TaskSpec
+from uniaudio2.tasks.spec import AUDIO, NoSpeech, TaskSpec
 
+_SPOKEN = "transcription"  # the tag of what is spoken
 EXTRA = "pip install 'uniaudio2-batch[score]'"
 
 
@@ -41,6 +42,21 @@ def scored_task(task: TaskSpec, asked: tuple[str, ...] | None) -> TaskSpec:
     return task.model_copy(update={"scorers": tuple(one.name for one in scorers), "stages": stages})
 
 
+def gated_task(task: TaskSpec, asked: NoSpeech | None) -> TaskSpec:
+    """A task that writes down what is spoken, with what becomes of recordings without speech.
+
+    Args:
+        task: any; of others nothing changes.
+        asked: None marks them where the packages are installed.
+    """
+    writes_down = task.output_tag == _SPOKEN and task.columns == (AUDIO,)
+    if not writes_down or "generate" not in task.stages:
+        return task
+    if asked is None:
+        asked = "mark" if not SCORERS["speech"].missing else "keep"
+    return task.model_copy(update={"no_speech": asked})
+
+
 def transcribes(task: TaskSpec) -> bool:
     """Whether a scorer needs the model to listen to the sound that is scored."""
     wanted = any("transcript" in one.inputs for one in get_scorers(task.scorers))
@@ -48,11 +64,17 @@ def transcribes(task: TaskSpec) -> bool:
 
 
 def check_scorers(task: TaskSpec) -> None:
-    """Refuse scorers whose packages are missing, before anything is started.
+    """Refuse what needs packages that are missing, before anything is started.
 
     Raises:
         ValueError: one is; the message says how it is installed.
     """
+    speech = SCORERS["speech"]
+    if task.no_speech != "keep" and speech.missing:
+        raise ValueError(
+            f"asr.no_speech {task.no_speech!r} needs {', '.join(speech.missing)}, which is not "
+            f"installed: {EXTRA}, or give asr.no_speech=keep"
+        )
     for scorer in get_scorers(task.scorers):
         if scorer.missing:
             raise ValueError(

@@ -13,7 +13,7 @@ from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.scores.table import SCORERS, get_scorers
-from uniaudio2.tasks.spec import TaskSpec
+from uniaudio2.tasks.spec import NoSpeech, TaskSpec
 
 if TYPE_CHECKING:  # settings are checked before torch is there
     from uniaudio2.lm.sampling.sampling import Sampling
@@ -180,6 +180,18 @@ class AudioConfig(Frozen):
         if isinstance(self.channel, int) or self.channel == "each":
             return self.channel
         return NAMED_CHANNELS.get(self.channel)
+
+
+class AsrOptions(Frozen):
+    """Settings of tasks that write down what is spoken.
+
+    Attributes:
+        no_speech: where nobody speaks, by Silero VAD: `mark` says so in `finish_reason`, `empty`
+            leaves the text empty as well, `keep` does not look; None marks where the extra
+            [score] is installed.
+    """
+
+    no_speech: NoSpeech | None = None
 
 
 class SpanOptions(Frozen):

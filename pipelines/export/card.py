@@ -44,7 +44,7 @@ _KNOWN = {
     INPUT_SHORT_BY_S: "seconds of input that were announced and are not there",
     INPUT_DAMAGED_S: "seconds of silence where the input could not be decoded",
     INPUT_UNFINISHED: "the input's header was never completed; it was read to its end",
-    FINISH_REASON: "`stop`: the model ended by itself; `length`: it was cut",
+    FINISH_REASON: "`stop`: it ended by itself; `length`: it was cut; `no_speech`: nobody speaks",
     "seed": "seed of the row",
     "model": "name and fingerprint of the model",
 }

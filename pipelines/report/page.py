@@ -15,7 +15,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from actors.batch.names import INPUT_DAMAGED_S, INPUT_MIX, INPUT_SHORT_BY_S, INPUT_UNFINISHED
+from actors.batch.names import (
+    INPUT_DAMAGED_S,
+    INPUT_MIX,
+    INPUT_SHORT_BY_S,
+    INPUT_UNFINISHED,
+    NO_SPEECH,
+)
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
 from pipelines.manifest.tables.noticed import LeftOut
@@ -97,6 +103,7 @@ _MEANINGS = {
     INPUT_MIX: "channels cancelled or were six without places; the value says what was heard",
     INPUT_SHORT_BY_S: "seconds that manifest or header announce and the file does not hold",
     INPUT_DAMAGED_S: "seconds of silence in the place of what could not be decoded",
+    NO_SPEECH: "nobody speaks, as `finish_reason` says of these rows: what they say is made up",
     INPUT_UNFINISHED: "the header was never completed, as when a recorder dies; read to the end",
 }
 

@@ -13,6 +13,7 @@ from uniaudio2.tokens.streams import PAIR, Stream
 
 Stage = Literal["load", "encode", "generate", "decode", "score"]
 Output = Literal["codes", "text", "audio", "scores"]
+NoSpeech = Literal["mark", "empty", "keep"]
 ItemKind = Literal["text", "audio", "reason", "recon", "audio_prompt"]
 
 AUDIO = "audio"
@@ -102,6 +103,8 @@ class TaskSpec(Frozen):
         long_audio: what becomes of audio that one prompt cannot hold: it is refused, or cut at
             silences into spans whose texts are joined.
         max_frames: most frames or text tokens generated for a row.
+        no_speech: what becomes of a recording in which nobody speaks: nothing is looked for, its
+            `finish_reason` says so, or its text is empty as well.
         scorers: what judges the result, by name, see `uniaudio2.scores.table`.
     """
 
@@ -120,6 +123,7 @@ class TaskSpec(Frozen):
     greedy: bool = False
     long_audio: Literal["refuse", "spans"] = "refuse"
     max_frames: int = Field(500, gt=0)
+    no_speech: NoSpeech = "keep"
     scorers: tuple[str, ...] = ()
 
     @field_validator("output", mode="before")

@@ -20,7 +20,8 @@ from uniaudio2.tasks.spec import TaskSpec
 _GROUPS = {"input_rules": "input"}  # as people write them
 _STAGES = {
     "load": "load", "encode": "encode", "spans": "encode", "generate": "generate",
-    "sampling": "generate", "decode": "decode", "flow": "decode", "score": "score",
+    "asr": "generate", "sampling": "generate", "decode": "decode", "flow": "decode",
+    "score": "score",
 }  # fmt: skip
 _UNITS = (("_s", "seconds"), ("_bytes", "bytes"))
 _ENTRY = re.compile(r"^ {4}(\w+): (.*)$")

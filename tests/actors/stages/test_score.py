@@ -183,3 +183,50 @@ def test_a_job_with_other_scorers_is_another_job(tmp_path: Path) -> None:
     scored(tmp_path, speech(0), sets={"score.scorers": "silence"})
     with pytest.raises(UsageError, match=r"holds another job: .*scorers"):
         scored(tmp_path, speech(0), sets={"score.scorers": "clipping"})
+
+
+def heard(folder: Path, rows: list[dict[str, Any]], **sets: str) -> dict[str, tuple[str, str]]:
+    """Text and reason to finish of a transcription, by id."""
+    scored(folder, rows, "asr", sets={f"asr.{name}": value for name, value in sets.items()})
+    found = read_results(str(folder / "out"))
+    return {row["id"]: (row["text"], row["finish_reason"]) for row in found}
+
+
+def unspoken(folder: Path) -> list[dict[str, Any]]:
+    """Rows of recordings in which nobody speaks."""
+    waves = {"silence": 0 * tone(3.0), "one": 0 * tone(1 / 24_000), "tone": tone(1.0)}
+    for name, wave in waves.items():
+        (folder / f"{name}.wav").write_bytes(wav_bytes(wave))
+    (folder / "long.flac").write_bytes(encode_audio(torch.zeros(61 * 24_000), "flac"))
+    names = [*(f"{name}.wav" for name in waves), "long.flac"]
+    return [{"id": name, "audio": str(folder / name)} for name in names]
+
+
+def test_who_says_nothing_is_marked_and_keeps_the_text(tmp_path: Path) -> None:
+    rows = [*unspoken(tmp_path), *speech(0)]
+    marked = heard(tmp_path / "mark", rows)
+    assert marked.pop("speech-1") == ("yes no stop", "stop")
+    assert {reason for _, reason in marked.values()} == {"no_speech"}
+    assert marked["silence.wav"][0] == "wow"
+    recorded = json.loads((tmp_path / "mark/out/run.json").read_text())
+    assert recorded["counts"]["marks"] == {"no_speech": 4}
+    assert "no_speech" not in recorded["job"]["definition"]  # as in what yesterday wrote
+
+
+def test_who_says_nothing_has_no_text_where_that_is_asked_for(tmp_path: Path) -> None:
+    found = heard(tmp_path / "run", [*unspoken(tmp_path), *speech(0)], no_speech="empty")
+    assert found.pop("speech-1") == ("yes no stop", "stop")
+    assert set(found.values()) == {("", "no_speech")}
+    with pytest.raises(UsageError, match="no_speech 'empty' there"):
+        heard(tmp_path / "run", speech(0), no_speech="keep")
+
+
+def test_nothing_is_looked_for_with_keep_and_without_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = unspoken(tmp_path)[:1]
+    assert heard(tmp_path / "keep", rows, no_speech="keep") == {"silence.wav": ("wow", "stop")}
+    monkeypatch.setattr("uniaudio2.scores.spec.installed", lambda name: None)
+    assert heard(tmp_path / "none", rows) == {"silence.wav": ("wow", "stop")}
+    with pytest.raises(UsageError, match=r"no_speech 'mark' needs onnxruntime, silero-vad"):
+        heard(tmp_path / "asked", rows, no_speech="mark")

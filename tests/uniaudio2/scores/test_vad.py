@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,13 +12,16 @@ import torch
 
 from tests.uniaudio2.scores.clips import COUNT, clip, speech, speech_16k
 from uniaudio2.scores.heard import Heard
+from uniaudio2.scores.onnx_model import Array
 from uniaudio2.scores.vad import WINDOW, segments_of, voice_activity
 
 _THREADS = """
 import torch
 torch.set_num_threads(2)
 from uniaudio2.scores.heard import Heard
+from uniaudio2.scores.onnx_model import Array
 import sys
+from collections.abc import Iterator
 assert not Heard(torch.zeros(24000)).speech.is_spoken
 assert "silero_vad" not in sys.modules
 print(torch.get_num_threads())
@@ -79,3 +83,27 @@ def test_segments_begin_and_end_by_the_rule() -> None:
     values = [0.0] * 10 + [0.9] * 20 + [0.4] * 10 + [0.1] * 10 + [0.9] * 2 + [0.1] * 10
     assert segments_of(values, len(values) * WINDOW) == [(10 * WINDOW - 480, 40 * WINDOW + 480)]
     assert segments_of([0.9] * 20, 20 * WINDOW - 100) == [(0, 20 * WINDOW - 100)]
+
+
+def test_whether_anybody_speaks_is_told_as_of_the_whole() -> None:
+    told = []
+    for number in range(COUNT):
+        wave = clip(number)
+        blocks = [wave[at : at + 3000] for at in range(0, len(wave), 3000)]
+        told.append(voice_activity().speaks(blocks))
+        assert told[-1] == voice_activity().hear(wave).is_spoken, number
+    assert 0 < sum(told) < COUNT
+    for samples in (0, 1, 3000, 40_000):
+        assert not voice_activity().speaks([np.zeros(samples, np.float32)])
+
+
+def test_behind_the_first_speech_nothing_is_asked_for() -> None:
+    asked = []
+
+    def blocks() -> Iterator[Array]:
+        for number in range(100):
+            asked.append(number)
+            yield speech_16k(0)
+
+    assert voice_activity().speaks(blocks())
+    assert len(asked) < 4
