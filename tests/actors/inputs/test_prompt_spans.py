@@ -117,4 +117,4 @@ def test_silence_alone_is_an_empty_text(tmp_path: Path) -> None:
     path = tmp_path / "silence.wav"
     soundfile.write(path, np.zeros(24_000 * 10, np.float32), 24_000)
     row = heard(str(path), batch=6, slots=3)
-    assert row == {"error_kind": None, "text": "", "spans": [], "finish_reason": "stop"}
+    assert row == {"error_kind": None, "text": "", "spans": [], "finish_reason": "no_speech"}
