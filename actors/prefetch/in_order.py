@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+Span = tuple[int, int]
 T = TypeVar("T")
 R = TypeVar("R")
 _AHEAD = 4  # results that wait, by thread
@@ -50,3 +51,21 @@ def in_order(
             yield waiting.popleft()[0].result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def spans_ahead(spans: Sequence[Span], first: int, most: int, most_bytes: int) -> range:
+    """Which of some spans of bytes are read together: one, and those behind it.
+
+    Args:
+        spans: first byte of each and the one behind its last.
+        first: number of the one that is wanted.
+        most: number of spans.
+        most_bytes: of all of them, but for the first.
+    """
+    last, size = first, 0
+    while last < min(first + most, len(spans)):
+        size += spans[last][1] - spans[last][0]
+        if last > first and size > most_bytes:
+            break
+        last += 1
+    return range(first, last)

@@ -13,7 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 from actors.batch.names import FAULT_COLUMN
 from actors.prefetch.in_order import in_order
 from actors.prefetch.ranges import range_reader
-from actors.prefetch.sparse_reader import open_archive
+from actors.prefetch.sparse_reader import SparseReader, open_archive
 from actors.storage.addresses import AddressPolicy, is_store, scheme_of
 from actors.storage.fetch import fetch
 from actors.storage.file_systems import REQUESTS_AT_ONCE, split_uri
@@ -40,13 +40,13 @@ from pipelines.manifest.tars.tar_index import (
     UnusableIndex,
     found_members,
     parse_index,
+    sample_places,
 )
 from pipelines.manifest.tars.tar_members import tar_members
 from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
 from uniaudio2.errors import BadRow
 
 _COST = 16  # of looking at a tar, where that of a Parquet file is 1
-_TEXTS_AT_ONCE = 8
 _ASKED_FOR = 8  # of so many tars each index is asked for; of more their folders are listed
 _INDEXES = "tar index files"
 _UNUSED = (
@@ -115,12 +115,13 @@ def tar_sources(
             return *known, False
         noticed = Noticed()
         own = replace(scan.of_one_file(), noticed=noticed)
-        return _tar_source(uri, own, indexes, listed), noticed, True
+        return _tar_source(uri, own, indexes, listed, each), noticed, True
 
     indexes = _indexes_beside(uris, scan) if there is None else {*there}
     taken, sources = scan.first_files(uris, _COST), list[Source]()
     # tars of a disk one after the other: it is what bounds them
     threads = REQUESTS_AT_ONCE if any(map(is_store, uris)) else 1
+    each = max(threads // max(len(taken), 1), 1)  # for one of them
     for source, noticed, is_new in in_order(read, taken, threads):
         if is_new:
             _keep(source, noticed, scan)
@@ -192,20 +193,26 @@ def _indexes_beside(uris: list[str], scan: Scan) -> set[str]:
     return found
 
 
-def _tar_source(uri: str, scan: Scan, indexes: Collection[str], facts: Facts | None) -> Source:
+def _tar_source(
+    uri: str, scan: Scan, indexes: Collection[str], facts: Facts | None, threads: int
+) -> Source:
     with open_archive(uri, int(facts["size"]) if facts else None) as file:
         if is_pointer(file.read(HEAD_BYTES)):
             raise UsageError(f"{uri} is {POINTER}")
         if uri.lower().endswith(".zip"):
             table = _zip_table(file, uri, scan)
         else:
-            archive = _indexed(file, uri, scan, indexes) or TarArchive(file, uri)
+            archive = _indexed(file, uri, scan, indexes, threads) or TarArchive(file, uri)
             table = webdataset.read_samples(archive, uri, scan)
+            if isinstance(file, SparseReader) and file.is_misled:
+                scan.noticed.leave_out(_INDEXES, [".idx"], _UNUSED)
     mark = identity_of(facts) if facts else identity(uri)
     return Source(uri, mark, table.num_rows, table.schema, table, True)
 
 
-def _indexed(file: BinaryIO, uri: str, scan: Scan, indexes: Collection[str]) -> IndexedTar | None:
+def _indexed(
+    file: BinaryIO, uri: str, scan: Scan, indexes: Collection[str], threads: int
+) -> IndexedTar | None:
     """A tar by its index; None where it has none that can be used."""
     unused = 0
     read = range_reader(uri) if is_store(uri) else _reader_of(file)
@@ -214,8 +221,12 @@ def _indexed(file: BinaryIO, uri: str, scan: Scan, indexes: Collection[str]) -> 
             continue
         try:
             data = fetch(name, MOST_INDEX_BYTES, AddressPolicy(posixpath.dirname(uri)))
-            members = found_members(parse_index(data), file.seek(0, 2), read)
-            threads = _TEXTS_AT_ONCE if is_store(uri) else 1
+            size = file.seek(0, 2)
+            if places := sample_places(data, size):
+                if isinstance(file, SparseReader):
+                    file.expect(places, threads)
+                return None
+            members = found_members(parse_index(data), size, read)
             return IndexedTar(uri, members, read, threads, webdataset.is_text)
         except BadRow as error:
             unused += error.kind != "missing_file"

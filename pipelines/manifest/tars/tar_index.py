@@ -5,6 +5,9 @@ What is read is the text of NVIDIA DALI's `wds2idx` (its source: tools/wds2idx.p
 Nothing ties such a file to its tar, so the layout that it tells must fill the tar, and some of the
 headers are read and must say the same.
 
+Indexes that only tell where samples begin name nothing, so headers are read all the same: many at
+once, where the index says that they are.
+
 Where headers are longer than a block, as those that `webdataset` writes, the tool's offsets are too
 large by what the header behind is longer; sizes and order tell the places all the same.
 """
@@ -19,22 +22,42 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from actors.prefetch.in_order import in_order
+import numpy as np
+
+from actors.prefetch.in_order import Span, in_order, spans_ahead
 from actors.storage.fetch import byte_range
 from pipelines.manifest.tars.members import DamagedArchive, Member
 
 MOST_INDEX_BYTES = 64 << 20
 _VERSION = b"v1.2"
 _FIELDS = 4  # of a member
+_PLACE = np.dtype("<u8")
 _BLOCK = tarfile.BLOCKSIZE
 _MOST_HEADER_BYTES = 8 * _BLOCK  # with those that are before it for long names and times
 _MOST_BEHIND_BYTES = 64 << 10  # zeros up to the end of a record
 _CHECKED, _MOST_CHECKED = 8, 64
 _GAP_BYTES = 64 << 10  # between texts that one request reads
 _MOST_PIECE_BYTES = 1 << 20
-_AT_ONCE = 32
+_AT_ONCE, _AHEAD_BYTES = 32, 8 << 20  # of pieces
 ReadRange = Callable[[int, int], bytes]
-Span = tuple[int, int]
+
+
+def sample_places(data: bytes, size: int) -> list[int]:
+    """Where samples begin in a tar, by an index of Megatron-Energon, Lhotse or NeMo: ascending
+    numbers of 64 bits, the last of which is that of the end; none for any other file.
+
+    Args:
+        data: the index.
+        size: of its tar in bytes.
+    """
+    if not data or len(data) % _PLACE.itemsize:
+        return []
+    places = np.frombuffer(data, _PLACE)
+    found: list[int] = places.tolist()
+    is_whole = 0 <= size - found[-1] <= _MOST_BEHIND_BYTES
+    if not is_whole or (places % _BLOCK)[:-1].any() or (places[1:] <= places[:-1]).any():
+        return []
+    return found[:-1]
 
 
 class UnusableIndex(Exception):
@@ -211,7 +234,7 @@ class IndexedTar:
     def _piece(self, number: int) -> bytes:
         """Some bytes with texts, read with those that follow them."""
         if number not in self._held:
-            ahead = range(number, min(number + _AT_ONCE, len(self._pieces)))
+            ahead = spans_ahead(self._pieces, number, _AT_ONCE, _AHEAD_BYTES)
             read = in_order(lambda one: self.read_range(*self._pieces[one]), ahead, self.threads)
             self._held = dict(zip(ahead, read, strict=True))
         return self._held[number]

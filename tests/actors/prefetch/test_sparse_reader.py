@@ -75,3 +75,24 @@ def test_a_fault_of_storage_is_told() -> None:
 
     with pytest.raises(OSError, match="storage is away"):
         SparseReader(read, 10).read(4)
+
+
+@pytest.mark.parametrize("size", [1000, 1 << 20])
+def test_headers_are_read_where_they_are_expected(size: int) -> None:
+    tar = Counted([size] * 60)
+    with tarfile.open(fileobj=io.BytesIO(tar.data)) as file:
+        places = [member.offset for member in file if member.name.endswith("json")]
+    expecting = tar.open()
+    expecting.expect(places, 4)
+    assert read_tar(expecting, "s3://b/a.tar") == read_tar(io.BytesIO(tar.data), "s3://b/a.tar")
+    assert not expecting.is_misled
+    assert len(tar.asked) <= 62 and max(tar.asked) <= 1 << 20
+
+
+def test_wrong_places_are_noticed_and_do_no_harm() -> None:
+    tar = Counted([2 << 20] * 60)
+    expecting = tar.open()
+    expecting.expect(range(1 << 20, len(tar.data), 2 << 20), 4)
+    assert read_tar(expecting, "s3://b/a.tar") == read_tar(io.BytesIO(tar.data), "s3://b/a.tar")
+    assert expecting.is_misled
+    assert sum(tar.asked) < 0.02 * len(tar.data) + (1 << 20)

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import webdataset
@@ -18,7 +19,12 @@ from actors.storage.object_store import Storage
 from pipelines.manifest import tar_sources as sources_of_tars
 from pipelines.manifest.discovery import find_sources
 from pipelines.manifest.tables.scan import Scan
-from pipelines.manifest.tars.tar_index import UnusableIndex, found_members, parse_index
+from pipelines.manifest.tars.tar_index import (
+    UnusableIndex,
+    found_members,
+    parse_index,
+    sample_places,
+)
 from tests.conftest import tone, wav_bytes
 
 Names = list[tuple[str, int]]
@@ -98,9 +104,8 @@ def rows_of(uri: str, scan: Scan | None = None) -> pa.Table:
     return source.table
 
 
-@pytest.mark.parametrize("name", ["a.idx", "a.tar.idx"])
 def test_rows_are_those_of_the_headers_and_few_bytes_are_read(
-    name: str, bucket: str, tmp_path: Path, asked: list[int]
+    bucket: str, tmp_path: Path, asked: list[int]
 ) -> None:
     """Of a tar whose index lies beside it in a store, by its folder and by its own name."""
     data = webdataset_tar(24, 300_000)
@@ -108,8 +113,9 @@ def test_rows_are_those_of_the_headers_and_few_bytes_are_read(
     store.put("d/a.tar", data)
     by_headers = rows_of(f"{bucket}/d/a.tar")
     without = asked.copy()
-    store.put(f"d/{name}", index_of(data, tmp_path))
-    for uri in (f"{bucket}/d/a.tar", f"{bucket}/d"):
+    for name, uri in (("a.idx", f"{bucket}/d/a.tar"), ("a.tar.idx", f"{bucket}/d")):
+        store.delete("d/a.idx")
+        store.put(f"d/{name}", index_of(data, tmp_path))
         asked.clear()
         scan = Scan()
         assert rows_of(uri, scan) == by_headers
@@ -134,7 +140,7 @@ def damaged(index: bytes, how: str) -> bytes:
     if how == "of v1.1":
         return index.replace(b"v1.2", b"v1.1")
     if how == "binary":
-        return b"".join(n.to_bytes(8, "little") for n in range(0, 4096, 512))
+        return bytes(64)
     if how == "less":
         return "\n".join(["v1.2 5", *lines[1:6], ""]).encode()
     if how == "without one":
@@ -184,6 +190,50 @@ def test_an_index_of_another_tar_is_not_believed(other: bytes, tmp_path: Path) -
     scan = Scan()
     assert rows_of(f"{tmp_path}/in/a.tar", scan) == by_headers
     assert [one.count for one in scan.noticed.left_out] == [1]
+
+
+def places_of(data: bytes, end: int | None = None) -> bytes:
+    """Where samples begin, and where the tar ends, as Lhotse, NeMo and Megatron-Energon have it."""
+    places: list[int] = []
+    last = ""
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        for member in tar:
+            key = member.name.partition(".")[0]
+            places += [member.offset] if key != last else []
+            last = key
+    return np.array([*places, len(data) if end is None else end], "<u8").tobytes()
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_headers_are_read_many_at_once_where_samples_are_said_to_begin(
+    is_right: bool, bucket: str, asked: list[int]
+) -> None:
+    members = [(f"{number}.{kind}", size) for number in range(40)
+               for kind, size in (("json", 2), ("wav", 300_000))]  # fmt: skip
+    data = plain_tar(members)
+    store = Storage(bucket)
+    store.put("d/a.tar", data)
+    by_headers = rows_of(f"{bucket}/d")
+    without = asked.copy()
+    larger = [(name, size * 4 // 3 if size > 2 else size) for name, size in members[:50]]
+    other = data if is_right else plain_tar(larger)
+    store.put("d/a.tar.idx", places_of(other))
+    asked.clear()
+    scan = Scan()
+    assert rows_of(f"{bucket}/d", scan) == by_headers
+    assert [one.count for one in scan.noticed.left_out] == ([] if is_right else [1])
+    if is_right:
+        assert len(asked) <= 42 and sum(asked) < 0.05 * len(data)
+    else:
+        assert sum(asked) < 1.6 * sum(without)
+
+
+@pytest.mark.parametrize("harm", [b"", b"1234567", bytes(24), bytes(range(16))])
+def test_what_are_no_places_of_samples_are_none(harm: bytes) -> None:
+    assert sample_places(harm, 10_240) == []
+    data = plain_tar([("a.wav", 10), ("b.wav", 10)])
+    assert sample_places(places_of(data), len(data)) == [0, 1024]
+    assert sample_places(places_of(data, len(data) + 1), len(data)) == []
 
 
 def test_many_indexes_that_are_not_used_are_said_once(tmp_path: Path) -> None:
