@@ -8,8 +8,8 @@ headers are read and must say the same.
 Indexes that only tell where samples begin name nothing, so headers are read all the same: many at
 once, where the index says that they are.
 
-Where headers are longer than a block, as those that `webdataset` writes, the tool's offsets are too
-large by what the header behind is longer; sizes and order tell the places all the same.
+Where headers are longer than a block, as those that `webdataset` writes, the offsets of some
+versions are too large by what the header behind is longer; sizes and order tell the places anyway.
 """
 
 from __future__ import annotations

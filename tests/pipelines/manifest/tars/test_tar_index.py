@@ -51,10 +51,11 @@ def webdataset_tar(count: int, size: int) -> bytes:
     return sink.getvalue()
 
 
-def index_of(data: bytes, folder: Path) -> bytes:
+def index_of(data: bytes, folder: Path, is_old: bool = False) -> bytes:
     """The index that `wds2idx` makes of a tar: places as GNU tar counts its blocks.
 
-    An offset is that of the block before the next member's own header, less the padded size.
+    An offset is that of the block behind the member's header, as DALI 2.4.0 has it; versions before
+    took that of the block before the next member's own header, less the padded size.
     """
     path = folder / "of.tar"
     path.write_bytes(data)
@@ -69,7 +70,9 @@ def index_of(data: bytes, folder: Path) -> bytes:
         for place, member in enumerate(tar):
             if not member.isfile():
                 continue
-            offset = blocks[place + 1] * 512 - member.size
+            offset = (blocks[place] + 1) * 512
+            if is_old:
+                offset = blocks[place + 1] * 512 - member.size
             stem, _, ending = member.name.partition(".")
             if stem != last:
                 lines.append([])
@@ -245,7 +248,9 @@ def test_many_indexes_that_are_not_used_are_said_once(tmp_path: Path) -> None:
     assert [one.count for one in scan.noticed.left_out] == [10]
 
 
-def test_folders_and_long_names_are_no_hindrance(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_old", [False, True])
+def test_folders_and_long_names_are_no_hindrance(is_old: bool, tmp_path: Path) -> None:
+    """Of a name that takes blocks of its own, DALI 2.4.0 tells where the name lies."""
     folder = tmp_path / "in"
     (folder / "x").mkdir(parents=True)
     names = ["x/a.wav", f"x/{'long' * 30}.wav", "x/c.wav"]
@@ -258,10 +263,26 @@ def test_folders_and_long_names_are_no_hindrance(tmp_path: Path) -> None:
             tar.addfile(info, io.BytesIO(sound))
     by_headers = rows_of(f"{folder}/a.tar")
     data = (folder / "a.tar").read_bytes()
-    (folder / "a.idx").write_bytes(index_of(data, tmp_path))
+    (folder / "a.idx").write_bytes(index_of(data, tmp_path, is_old))
     scan = Scan()
     assert rows_of(f"{folder}/a.tar", scan) == by_headers
-    assert by_headers.num_rows == 3 and not scan.noticed.left_out
+    assert by_headers.num_rows == 3 and [one.count for one in scan.noticed.left_out] == [1][is_old:]
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_places_are_found_whichever_version_told_them(is_old: bool, tmp_path: Path) -> None:
+    data = webdataset_tar(30, 3000)
+
+    def read(start: int, stop: int) -> bytes:
+        return data[start:stop]
+
+    members = parse_index(index_of(data, tmp_path, is_old))
+    found = found_members(members, len(data), read)
+    assert (found == members) != is_old
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert [(one.name, one.offset, one.size) for one in found] == [
+            (one.name, one.offset_data, one.size) for one in tar
+        ]
 
 
 @pytest.mark.parametrize("dropped", [{7}, {3, 4}, set(range(0, 30, 2))])
