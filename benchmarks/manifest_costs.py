@@ -93,7 +93,9 @@ def planning(uri: str) -> list[float]:
 
 def store(uri: str) -> list[float]:
     """Seconds until the first units of a plan and until it is whole, and its rows."""
-    task = module("uniaudio2.tasks.table").get_task("tokenize" if uri.endswith(".tar") else "tts")
+    task = module("uniaudio2.tasks.table").get_task(
+        "tokenize" if uri.endswith((".tar", "/many")) else "tts"
+    )
     make_plan = module("pipelines.planning.plan").make_plan
     begun = time.monotonic()
     if "files" not in inspect.signature(make_plan).parameters:

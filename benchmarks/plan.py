@@ -14,10 +14,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.shard_store import BUCKET, INDEXED_TAR, MEMBER_BYTES, TAR, Shards, asked_of, serving
+from benchmarks.shard_store import (
+    BUCKET,
+    INDEXED_TAR,
+    MEMBER_BYTES,
+    TAR,
+    TARS,
+    Shards,
+    asked_of,
+    serving,
+)
 
 HERE = Path(__file__).parents[1]
 SHARDS, ROWS, DELAY_S, MEMBERS = 20_000, 50, 0.02, 2000
+MANY_TARS, TAR_MEMBERS = 2000, 16
 _FEWER = 100  # shards for another build
 _QUICK = 40
 _TIMEOUT_S = 3600.0
@@ -64,6 +74,19 @@ def _tar(checkout: Path, members: int, key: str = TAR) -> float:
     return share
 
 
+def _tars(count: int) -> tuple[float, float]:
+    """Seconds until the first unit of many tars, and until their plan is whole."""
+    with serving(Shards(0, 1, DELAY_S, TAR_MEMBERS, count)) as address:
+        first_s, whole_s, rows = _planned(HERE, address, f"s3://{BUCKET}/{TARS}")
+        if rows != count * TAR_MEMBERS:
+            raise RuntimeError(f"{rows} of {count * TAR_MEMBERS} members were found")
+        asked = asked_of(address)
+    requests = ", ".join(f"{asked.get(kind, 0)} {kind}" for kind in ("LIST", "HEAD", "GET"))
+    print(f"  {count} tars of {TAR_MEMBERS} MiB: first unit {first_s:.1f} s, "
+          f"whole plan {whole_s:.1f} s ({requests})", flush=True)  # fmt: skip
+    return first_s, whole_s
+
+
 def run(quick: bool, against: Sequence[Path] = ()) -> Mapping[str, float]:
     """Measure and print; returns the figures of this checkout by name.
 
@@ -79,6 +102,9 @@ def run(quick: bool, against: Sequence[Path] = ()) -> Mapping[str, float]:
         "plan.tar_share": _tar(HERE, members),
         "plan.indexed_tar_share": _tar(HERE, members, INDEXED_TAR),
     }  # fmt: skip
+    figures["plan.tars_first_unit_s"], figures["plan.tars_whole_s"] = _tars(
+        MANY_TARS // _QUICK if quick else MANY_TARS
+    )
     for checkout in against:
         print(f"{checkout}:")
         fewer = max(shards // _FEWER, 10)

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 BUCKET, TAR, INDEXED_TAR = "corpus", "tars/large.tar", "tars/indexed.tar"
-_INDEX = "tars/indexed.idx"
+_INDEX, TARS = "tars/indexed.idx", "many"
 MEMBER_BYTES = 1 << 20
 _PAGE = 1000
 _MARK = b"SHARD000000"
@@ -47,13 +47,15 @@ class Shards:
         count: how many there are.
         rows: of each.
         delay_s: before every answer.
-        members: of the tar.
+        members: of a tar.
+        tars: how many small ones there are besides.
     """
 
     count: int
     rows: int
     delay_s: float
     members: int = 0
+    tars: int = 0
 
     def template(self) -> bytes:
         """A shard, with a mark for its number in every id; pages are not packed, so that a mark
@@ -67,6 +69,10 @@ class Shards:
         file = io.BytesIO()
         pq.write_table(table, file, compression="none")
         return file.getvalue()
+
+
+def _tar_key(number: int) -> str:
+    return f"{TARS}/{number:06d}.tar"
 
 
 def _key(number: int) -> str:
@@ -87,12 +93,16 @@ def _index(members: int) -> bytes:
     return "".join([f"v1.2 {members}\n", *lines]).encode()
 
 
-def _tar_bytes(members: int, start: int, stop: int) -> bytes:
+def _is_one_of_many(key: str) -> bool:
+    return key.startswith(f"{TARS}/") and key.endswith(".tar")
+
+
+def _tar_bytes(members: int, start: int, stop: int, name: str = "") -> bytes:
     """Bytes of a tar of silent members, from one place to another."""
     each = tarfile.BLOCKSIZE + MEMBER_BYTES
     found = bytearray(stop - start)
     for number in range(start // each, min(members, -(-stop // each))):
-        info = tarfile.TarInfo(f"{number:06d}.wav")
+        info = tarfile.TarInfo(f"{name}{number:06d}.wav")
         info.size = MEMBER_BYTES
         header, at = info.tobuf(tarfile.USTAR_FORMAT), number * each
         first, last = max(at, start), min(at + len(header), stop)
@@ -111,13 +121,17 @@ class _Store:
         prefix = asked.get("prefix", [""])[0]
         first = int(asked.get("continuation-token", ["0"])[0])
         most = min(_PAGE, int(asked.get("max-keys", [str(_PAGE)])[0]))
-        keys = range(first, min(first + most, self.shards.count))
+        if prefix.startswith(TARS):
+            count, key, size = self.shards.tars, _tar_key, _tar_size(self.shards.members)
+        else:
+            count, key, size = self.shards.count, _key, len(self.data)
+        keys = range(first, min(first + most, count))
         found = [
-            _ENTRY.format(key=_key(number), number=number, size=len(self.data))
+            _ENTRY.format(key=key(number), number=number, size=size)
             for number in keys
-            if _key(number).startswith(prefix)
+            if key(number).startswith(prefix)
         ]
-        more = first + most < self.shards.count and found
+        more = first + most < count and found
         token = f"<NextContinuationToken>{first + most}</NextContinuationToken>" if more else ""
         return (
             '<?xml version="1.0"?><ListBucketResult><IsTruncated>'
@@ -127,7 +141,7 @@ class _Store:
 
     def size(self, key: str) -> int | None:
         """Size of an object; None where there is none."""
-        if self.shards.members and key in (TAR, INDEXED_TAR):
+        if self.shards.members and (key in (TAR, INDEXED_TAR) or _is_one_of_many(key)):
             return _tar_size(self.shards.members)
         if self.shards.members and key == _INDEX:
             return len(_index(self.shards.members))
@@ -138,6 +152,8 @@ class _Store:
         """Bytes of an object."""
         if key in (TAR, INDEXED_TAR):
             return _tar_bytes(self.shards.members, start, stop)
+        if _is_one_of_many(key):
+            return _tar_bytes(self.shards.members, start, stop, key[-10:-4])
         if key == _INDEX:
             return _index(self.shards.members)[start:stop]
         number = b"SHARD%s" % key[-14:-8].encode()

@@ -226,7 +226,7 @@ def _indexed(
                 if isinstance(file, SparseReader):
                     file.expect(places, threads)
                 return None
-            members = found_members(parse_index(data), size, read)
+            members = found_members(parse_index(data, size), size, read)
             return IndexedTar(uri, members, read, threads, webdataset.is_text)
         except BadRow as error:
             unused += error.kind != "missing_file"

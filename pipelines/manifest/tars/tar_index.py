@@ -64,12 +64,18 @@ class UnusableIndex(Exception):
     """An index that does not tell where the members of its tar lie."""
 
 
-def parse_index(data: bytes) -> list[Member]:
+def parse_index(data: bytes, size: int) -> list[Member]:
     """The members that an index names, in its order and where it says.
+
+    Args:
+        data: the index.
+        size: of its tar in bytes, whose blocks bound how many there can be.
 
     Raises:
         UnusableIndex: it is of another layout, or cut short.
     """
+    if data.count(b" ") > _FIELDS * (size // _BLOCK):
+        raise UnusableIndex
     try:
         first, *lines = data.decode().split("\n")
         version, count = first.split(" ")

@@ -243,3 +243,22 @@ def test_keys_that_repeat_in_the_first_tars_have_their_names_from_the_start(tars
     assert done(tars).computed == 2 * TARS
     assert ids(tars) == sorted(f"{number:03d}/{key}" for number in range(TARS) for key in "ab")
     assert done(tars).computed == 0
+
+
+def test_tars_that_are_stopped_between_keep_the_ids_that_they_had(
+    tars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: Any) -> Plan:
+        raise KeyboardInterrupt
+
+    tar(tars, 9, ["0-0", "other"])  # behind the first portion
+    with monkeypatch.context() as patched:
+        patched.setattr(head_start.Portions, "next", gone)
+        with pytest.raises(Exception, match="interrupted"):
+            done(tars)
+    before = ids_of(tars)
+    assert sorted(before.values()) == all_ids(2)
+    result = done(tars)
+    assert result.computed == (TARS - 3) * ROWS + 2
+    assert ids_of(tars).items() >= before.items()
+    assert {"0-0", "009/0-0", "009/other"} <= {*ids_of(tars).values()}

@@ -276,7 +276,7 @@ def test_places_are_found_whichever_version_told_them(is_old: bool, tmp_path: Pa
     def read(start: int, stop: int) -> bytes:
         return data[start:stop]
 
-    members = parse_index(index_of(data, tmp_path, is_old))
+    members = parse_index(index_of(data, tmp_path, is_old), len(data))
     found = found_members(members, len(data), read)
     assert (found == members) != is_old
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
@@ -299,7 +299,7 @@ def test_small_members_that_an_index_leaves_out_are_found(dropped: set[int]) -> 
 
     for some, is_whole in ((members, True), (kept, False)):
         lines = [f"{name[-3:]} {offset} {size} {name}" for offset, size, name in some]
-        told = parse_index("\n".join([f"v1.2 {len(lines)}", *lines]).encode())
+        told = parse_index("\n".join([f"v1.2 {len(lines)}", *lines]).encode(), len(data))
         if is_whole:
             assert [one.name for one in found_members(told, len(data), read)] == names
         else:
@@ -319,6 +319,14 @@ def test_sparse_members_are_left_to_the_headers(tmp_path: Path) -> None:
         return data[start:stop]
 
     for offset in range(512, 2048, 512):
-        members = parse_index(f"v1.2 1\nwav {offset} {(1 << 20) + 3} hole.wav\n".encode())
+        members = parse_index(
+            f"v1.2 1\nwav {offset} {(1 << 20) + 3} hole.wav\n".encode(), len(data)
+        )
         with pytest.raises(UnusableIndex):
             found_members(members, len(data), read)
+
+
+def test_an_index_of_more_members_than_blocks_is_not_taken_apart() -> None:
+    lines = ["wav 512 0 a.wav"] * 100_000
+    with pytest.raises(UnusableIndex):
+        parse_index("\n".join([f"v1.2 {len(lines)}", *lines]).encode(), 10_240)
