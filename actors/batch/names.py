@@ -36,6 +36,7 @@ WAVE, SOURCE, CUTS, INPUT_SAMPLES = "wave", "source", "cuts", "input_samples"
 TEXT, SPANS, FINISH_REASON = "text", "spans", "finish_reason"
 NO_SPEECH = "no_speech"  # reason to finish where nobody speaks, and the mark that counts it
 SPOKEN = "spoken"
+CUT_BY_LIMIT = "length"  # the finish reason of an answer that a limit ended
 # what is to be known about how a row's audio was read, see docs/audio-formats.md
 INPUT_MIX, INPUT_SHORT_BY_S = "input_mix", "input_short_by_s"
 INPUT_DAMAGED_S, INPUT_UNFINISHED = "input_damaged_s", "input_unfinished"

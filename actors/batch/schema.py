@@ -7,12 +7,14 @@ reads what no stage before it writes is found in the plan and not on row one mil
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.batch.names import (
+    CUT_BY_LIMIT,
     CUTS,
     DONE,
     ERROR_COLUMNS,
@@ -28,6 +30,7 @@ from actors.batch.names import (
     INPUT_SAMPLES,
     INPUT_SHORT_BY_S,
     INPUT_UNFINISHED,
+    NO_SPEECH,
     OUTPUT_WAVE,
     PLACE,
     REASON_CODES,
@@ -73,6 +76,9 @@ MARK_TYPES: dict[str, pa.DataType] = {
     INPUT_UNFINISHED: pa.bool_(),
 }
 MARKS = tuple(MARK_TYPES)
+CUT_SHORT = "cut_short"
+# what is counted as marks are, though `finish_reason` says it: how an answer ended
+ENDINGS = {CUT_SHORT: CUT_BY_LIMIT, NO_SPEECH: NO_SPEECH}
 SCORE_TYPE = pa.float64()
 REASONS_TYPE = pa.list_(pa.struct([("score", pa.string()), ("reason", pa.string())]))
 # `input` has the manifest's own columns, so its type is the manifest's
@@ -176,3 +182,22 @@ def check_table(table: pa.Table, stage: str, columns: StageColumns) -> None:
     kept = [name for name in columns.drops if name in table.column_names]
     if kept:
         raise RuntimeError(f"stage {stage!r} left column {kept[0]!r}, which it drops")
+
+
+def count_marks(table: pa.Table, names: Iterable[str] = (*MARKS, *ENDINGS)) -> dict[str, int]:
+    """How many rows of results bear each of some marks; those that none bears are left out."""
+    counts = {}
+    for name in names:
+        if name in ENDINGS:
+            counts[name] = _count_ended(table, ENDINGS[name])
+        elif name in table.column_names:
+            counts[name] = table.num_rows - table[name].null_count
+    return {name: count for name, count in counts.items() if count}
+
+
+def _count_ended(table: pa.Table, reason: str) -> int:
+    """How many answers ended for a reason; a column of that name may be the manifest's own."""
+    if FINISH_REASON not in table.column_names:
+        return 0
+    column = table[FINISH_REASON]
+    return pc.sum(pc.equal(column, reason)).as_py() or 0 if pa.types.is_string(column.type) else 0

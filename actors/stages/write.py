@@ -27,7 +27,6 @@ from actors.batch.names import (
     INPUT_DURATION_S,
     INPUT_SAMPLES,
     MODEL,
-    NO_SPEECH,
     OUTPUT_WAVE,
     ROW,
     SCORE_REASONS,
@@ -41,12 +40,12 @@ from actors.batch.receipt import FileMark, Receipt
 from actors.batch.schema import (
     CODES_TYPE,
     MARK_TYPES,
-    MARKS,
     REASONS_TYPE,
     SCORE_TYPE,
     SPAN_TEXTS_TYPE,
     TRAVELLING,
     StageColumns,
+    count_marks,
     family,
 )
 from actors.batch.table import (
@@ -192,7 +191,7 @@ class Writer:
             audio=f"audio/{place}{tar}" if output_s else None,
             input_s=_input_s(table, good),
             output_s=output_s,
-            marks=_marked(results),
+            marks=count_marks(results),
             files=files,
         )
         return receipt.to_table()
@@ -270,22 +269,6 @@ class Writer:
         makes_others = "generate" in self.task.stages and self.task.makes_codes
         is_result = any(field.name == name for field in self.fields)
         return name in CODE_COLUMNS and is_result and not makes_others
-
-
-def _marked(results: pa.Table) -> dict[str, int]:
-    """How many rows bear which mark."""
-    counts = {name: len(results) - results.column(name).null_count
-              for name in MARKS if name in results.column_names}  # fmt: skip
-    counts[NO_SPEECH] = count_no_speech(results)
-    return {name: count for name, count in counts.items() if count}
-
-
-def count_no_speech(results: pa.Table) -> int:
-    """How many rows say in `finish_reason` that nobody speaks."""
-    if FINISH_REASON not in results.column_names:
-        return 0
-    column = results.column(FINISH_REASON)
-    return column.to_pylist().count(NO_SPEECH) if pa.types.is_string(column.type) else 0
 
 
 def _input_s(table: pa.Table, good: list[int]) -> float:

@@ -22,6 +22,7 @@ from actors.batch.names import (
     INPUT_UNFINISHED,
     NO_SPEECH,
 )
+from actors.batch.schema import CUT_SHORT
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
 from pipelines.manifest.tables.noticed import LeftOut
@@ -105,6 +106,8 @@ _MEANINGS = {
     INPUT_DAMAGED_S: "seconds of silence in the place of what could not be decoded",
     NO_SPEECH: "nobody speaks, as `finish_reason` says of these rows: what they say is made up",
     INPUT_UNFINISHED: "the header was never completed, as when a recorder dies; read to the end",
+    CUT_SHORT: "the answer ended at a limit, not by itself: speech or text may be missing; raise "
+    "sampling.max_frames, or ask for less (these rows have finish_reason `length`)",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from actors.batch.schema import CUT_SHORT
 from pipelines.executor.process.early import FEW_ROWS
 from pipelines.jobs.result import RunResult
 from pipelines.progress.live_view import format_duration
@@ -62,8 +63,11 @@ def closing_lines(result: RunResult, waited_s: float | None = None) -> str:
     lines.append(f"results: {result.output}/data")
     if result.report:
         lines.append(f"report:  {result.report.path}")
-    if counts.marks:
-        marks = ", ".join(f"{count} {mark}" for mark, count in counts.marks.most_common())
+    if cut := counts.marks[CUT_SHORT]:
+        ended = f"{counted(cut, 'answer')} ended at a limit, speech or text may be missing"
+        lines.append(f"cut:     {ended} (finish_reason is length); raise sampling.max_frames")
+    if columns := [one for one in counts.marks.most_common() if one[0] != CUT_SHORT]:
+        marks = ", ".join(f"{count} {mark}" for mark, count in columns)
         lines.append(f"marked:  {marks} (columns of the results)")
     if counts.errors:
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.kinds.most_common(5))

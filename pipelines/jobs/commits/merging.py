@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 
 from actors.batch.channel_rows import whole_id
 from actors.batch.error_rows import ERRORS_SCHEMA
-from actors.batch.names import AUDIO_PATH, DURATION_S, INPUT_DURATION_S, NO_SPEECH
+from actors.batch.names import AUDIO_PATH, DURATION_S, INPUT_DURATION_S
 from actors.batch.receipt import file_mark
+from actors.batch.schema import count_marks
 from actors.stages.part_file import Units, parquet_bytes, store
-from actors.stages.write import count_no_speech
 from actors.storage.audio_files import audio_objects, read_members
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed
@@ -214,11 +214,7 @@ def _count(kept: Kept, before: Commit, out: pa.Table) -> None:
     kept.ok += out.num_rows
     if before.input_s and pa.field(INPUT_DURATION_S, pa.float64()) in list(out.schema):
         kept.input_s += sum(filter(None, out[INPUT_DURATION_S].to_pylist()))
-    for name in before.marks:
-        if name != NO_SPEECH and name in out.column_names:
-            kept.marks[name] += out.num_rows - out[name].null_count
-    if NO_SPEECH in before.marks:
-        kept.marks[NO_SPEECH] += count_no_speech(out)
+    kept.marks.update(count_marks(out, before.marks))
 
 
 def _sound_columns(table: pa.Table) -> list[str]:

@@ -134,3 +134,18 @@ def test_marks_that_no_run_gives_are_no_record(marks: dict[str, int]) -> None:
     facts = json.loads(Commit(0, "f", 1, 0, (), (), (), 0.0, 0.0, {}, {}).to_bytes())
     with pytest.raises(RunFailed, match="not a commit record"):
         Commit.from_bytes(json.dumps({**facts, "marks": marks}).encode())
+
+
+def test_answers_that_a_limit_cut_are_counted_and_told(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"id": "a", "text": "hello"}\n{"id": "b", "text": "ho"}\n')
+    settings: dict[str, Any] = {"task": "tts", "sampling": {"max_frames": 12}}
+    result = run_job(job(str(tmp_path / "in.jsonl"), tmp_path / "out", **settings))
+    reasons = [row["finish_reason"] for row in read_results(result.output)]
+    assert (cut := reasons.count("length")) > 0
+    assert result.counts.marks == {"cut_short": cut}
+    assert closing_facts(result)["marks"] == {"cut_short": cut}
+    assert "ended at a limit, speech or text may be missing" in closing_lines(result)
+    assert "marked:" not in closing_lines(result)  # it is no column
+    assert "the answer ended at a limit" in (tmp_path / "out/report.html").read_text()
+    again = run_job(job(str(tmp_path / "in.jsonl"), tmp_path / "out", **settings))
+    assert again.counts.marks == result.counts.marks
