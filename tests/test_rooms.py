@@ -29,6 +29,7 @@ ORDER = (
     "uniaudio2.checkpoint",
     "uniaudio2.checkpoint.published",
     "uniaudio2.entrypoints",
+    "uniaudio2.scores.models",
     "uniaudio2.scores",
     "uniaudio2.training.data",
     "uniaudio2.training.trainers",

@@ -23,7 +23,7 @@ from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample, resampled
 from uniaudio2.audio.spans import Levels, SpanRule, Spans, find_spans
 from uniaudio2.audio.stream import SHORT_S, AudioStream, finite
 from uniaudio2.errors import BadRow
-from uniaudio2.scores.vad import VAD_RATE, voice_activity
+from uniaudio2.scores.models.vad import VAD_RATE, voice_activity
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,7 +17,9 @@ from actors.batch.names import (
     INPUT_UNFINISHED,
     REASON_CODES,
     RECON_CODES,
+    SCORE_REASONS,
 )
+from uniaudio2.scores.table import SCORERS
 from uniaudio2.shown import shown
 
 _CATEGORIES = {
@@ -45,6 +47,12 @@ _KNOWN = {
     INPUT_DAMAGED_S: "seconds of silence where the input could not be decoded",
     INPUT_UNFINISHED: "the input's header was never completed; it was read to its end",
     FINISH_REASON: "`stop`: it ended by itself; `length`: it was cut; `no_speech`: nobody speaks",
+    **{
+        column.name: f"{column.meaning} ({column.unit})"
+        for scorer in SCORERS.values()
+        for column in scorer.columns
+    },
+    SCORE_REASONS: "which scores the row does not have, and why",
     "seed": "seed of the row",
     "model": "name and fingerprint of the model",
 }

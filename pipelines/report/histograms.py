@@ -12,6 +12,7 @@ from actors.batch.names import DURATION_S, INPUT_DURATION_S, REASON_CODES, RECON
 from pipelines.report.pictures import bars_path
 from pipelines.report.rows import RowFacts
 from pipelines.report.stages import StageLog
+from uniaudio2.scores.table import SCORERS
 
 _BINS = 24
 _NUMBERS = {
@@ -19,6 +20,11 @@ _NUMBERS = {
     DURATION_S: ("duration of output", "s"),
     REASON_CODES: ("reasoning frames a row", ""),
     RECON_CODES: ("reconstruction frames a row", ""),
+    **{
+        column.name: (f"{scorer.name}: {column.meaning}", column.unit)
+        for scorer in SCORERS.values()
+        for column in scorer.columns
+    },
 }
 
 

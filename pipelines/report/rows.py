@@ -25,6 +25,7 @@ from actors.batch.names import (
 from actors.batch.receipt import file_mark
 from actors.storage.object_store import Storage
 from pipelines.run_state.parts import errors_tables_of, part_bytes, plain_rows, some_tables_of
+from uniaudio2.scores.table import SCORERS, score_columns
 from uniaudio2.scores.words import words_of
 
 MOST_PARTS = 1500
@@ -40,7 +41,7 @@ _LENGTHS = (REASON_CODES, RECON_CODES)
 _LARGEST = 1e12  # seconds; NaN is not below it either
 _LONGEST_TEXT = 1_000_000
 _REASON_CHARACTERS = 40
-_NUMBERS = (INPUT_DURATION_S, DURATION_S)
+_NUMBERS = (INPUT_DURATION_S, DURATION_S, *score_columns(list(SCORERS)))
 
 
 @dataclass(frozen=True, order=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from uniaudio2.scores.heard import Floats, Heard
-from uniaudio2.scores.onnx_model import Array, OnnxModel, package_file
+from uniaudio2.scores.models.onnx_model import Array, OnnxModel, package_file
 from uniaudio2.scores.spec import Absent, Scores
 
 RATE = 16_000

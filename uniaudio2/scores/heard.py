@@ -10,7 +10,7 @@ from torch import Tensor
 
 from uniaudio2.audio.resampling import SAMPLE_RATE, resample
 from uniaudio2.audio.spans import Levels
-from uniaudio2.scores.vad import VAD_RATE, Speech, voice_activity
+from uniaudio2.scores.models.vad import VAD_RATE, Speech, voice_activity
 
 Floats = npt.NDArray[np.float64]
 _QUIETEST = 1e-12  # mean square; far below a 16-bit recording's own noise

@@ -8,8 +8,8 @@ import torch
 from uniaudio2.audio.resampling import SAMPLE_RATE
 from uniaudio2.audio.spans import FRAME_HZ
 from uniaudio2.scores.heard import Floats, Heard
+from uniaudio2.scores.models.vad import VAD_RATE, WINDOW
 from uniaudio2.scores.spec import Absent, Scores
-from uniaudio2.scores.vad import VAD_RATE, WINDOW
 
 _FULL_SCALE = 0.99
 _FFT = 1024

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from uniaudio2.frozen import nearest
+from uniaudio2.scores.own import check_columns, load_own, own_scorers
 from uniaudio2.scores.spec import Score, ScoreColumn, Scorer
 
-__all__ = ["DEFAULT", "SCORERS", "get_scorers", "score_columns"]
+__all__ = ["DEFAULT", "SCORERS", "get_scorer", "get_scorers", "score_columns"]
 
 _SILERO = ("onnxruntime", "silero-vad")
 _MOS = "1 to 5"
@@ -171,16 +172,30 @@ DEFAULT = tuple(scorer.name for scorer in _ROWS if scorer.inputs == ("sound",))
 """What is scored where nothing else is asked for: all that needs sound alone."""
 
 
-def get_scorers(names: Sequence[str]) -> list[Scorer]:
-    """Scorers by their names, in the order of the table, each once.
+def get_scorer(name: str) -> Scorer:
+    """A scorer of the table, or one that an installed package brings under that name.
 
     Raises:
         ValueError: no such scorer; the message names the nearest.
     """
-    for name in names:
-        if name not in SCORERS:
-            raise ValueError(f"unknown scorer {name!r}; {nearest(name, list(SCORERS))}")
-    return [scorer for name, scorer in SCORERS.items() if name in names]
+    if name in SCORERS:
+        return SCORERS[name]
+    others = own_scorers()
+    if name not in others:
+        raise ValueError(f"unknown scorer {name!r}; {nearest(name, [*SCORERS, *others])}")
+    return load_own(others[name], score_columns(list(SCORERS)))
+
+
+def get_scorers(names: Sequence[str]) -> list[Scorer]:
+    """Scorers by their names, each once: those of the table in its order, then others by name.
+
+    Raises:
+        ValueError: no such scorer, see `get_scorer`, or two fill one column.
+    """
+    found = {name: get_scorer(name) for name in dict.fromkeys(names)}
+    ordered = [*filter(found.__contains__, SCORERS), *sorted(found.keys() - SCORERS.keys())]
+    check_columns([found[name] for name in ordered])
+    return [found[name] for name in ordered]
 
 
 def score_columns(names: Sequence[str]) -> list[str]:

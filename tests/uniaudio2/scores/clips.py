@@ -16,7 +16,7 @@ from torch import Tensor
 
 from uniaudio2.audio.files import decode_audio
 from uniaudio2.audio.resampling import SAMPLE_RATE, resample
-from uniaudio2.scores.onnx_model import Array
+from uniaudio2.scores.models.onnx_model import Array
 
 AUDIO = Path(__file__).parents[3] / "pipelines/examples/audio"
 FIGURES = Path(__file__).with_name("package_figures.json")

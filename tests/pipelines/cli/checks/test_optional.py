@@ -12,6 +12,7 @@ from pipelines.cli.checks.optional import (
     check_espeak,
     check_formats,
     check_ram,
+    check_scores,
 )
 
 
@@ -45,3 +46,14 @@ def test_formats_and_the_voice_say_what_they_are_for(monkeypatch: pytest.MonkeyP
     assert "lhotse (INPUT and export" in check_formats().hint
     monkeypatch.setenv("PATH", "/nowhere")
     assert "no run needs it" in check_espeak().hint
+
+
+def test_packages_of_scores_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "silero-vad" in check_scores().found
+    assert check_scores().hint == ""
+    for module in ("uniaudio2.scores.spec", "pipelines.cli.checks.optional"):
+        monkeypatch.setattr(f"{module}.installed", lambda name: None)
+    found = check_scores()
+    assert found.passed
+    assert found.found == "none of them is installed"
+    assert "without scorers speech, dnsmos, snr, rate: `pip install" in found.hint

@@ -12,14 +12,14 @@ import torch
 
 from tests.uniaudio2.scores.clips import COUNT, clip, speech, speech_16k
 from uniaudio2.scores.heard import Heard
-from uniaudio2.scores.onnx_model import Array
-from uniaudio2.scores.vad import WINDOW, segments_of, voice_activity
+from uniaudio2.scores.models.onnx_model import Array
+from uniaudio2.scores.models.vad import WINDOW, segments_of, voice_activity
 
 _THREADS = """
 import torch
 torch.set_num_threads(2)
 from uniaudio2.scores.heard import Heard
-from uniaudio2.scores.onnx_model import Array
+from uniaudio2.scores.models.onnx_model import Array
 import sys
 from collections.abc import Iterator
 assert not Heard(torch.zeros(24000)).speech.is_spoken

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from uniaudio2.scores.onnx_model import Array, OnnxModel, package_file
+from uniaudio2.scores.models.onnx_model import Array, OnnxModel, package_file
 
 VAD_RATE = 16_000
 WINDOW = 512  # samples that one probability is of
