@@ -1,5 +1,7 @@
 """Transcription from storage to storage, ours and scripts that a user would write, in turns.
 
+Ours is gone two ways: as a run chooses by itself, and with `--executor processes`.
+
 Each way is a command in a process of its own, by the same model objects on the same clips. One more
 run of each is killed in the middle and then started again: what can be read in between, and what
 there is in the end.
@@ -35,7 +37,8 @@ _ORPHANS_S = 10.0
 _LONGEST_S = 1200.0
 _MIDDLE = 0.75  # of a run's processor time, the first part of which is its start
 _MARK = "UNIAUDIO2_RUN_MARK"
-WAYS = {"ours": None, "ray": "plain_ray.py", "daft": "plain_daft.py"}
+_OURS = {"ours": "auto", "processes": "processes"}  # executors
+WAYS = {**_OURS, "ray": "plain_ray.py", "daft": "plain_daft.py"}
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,12 @@ class Left:
 
 def command(way: str, manifest: Path, output: Path) -> list[str]:
     """What a user types."""
-    if (script := WAYS[way]) is not None:
-        path = Path(__file__).with_name(script)
+    if way not in _OURS:
+        path = Path(__file__).with_name(WAYS[way])
         return [sys.executable, str(path), str(manifest), str(output), str(os.cpu_count())]
-    code = "from pipelines.cli import main; main()"
-    return [sys.executable, "-c", code, "run", "asr", str(manifest), str(output), "--quiet"]
+    program = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+    options = ["--executor", _OURS[way], "--quiet"]
+    return [*program, "run", "asr", str(manifest), str(output), *options]
 
 
 def missing() -> dict[str, str]:
@@ -147,7 +151,7 @@ def left_by(way: str, output: Path) -> Left:
     """What a reader of an output finds: of ours what is committed, of others all files there."""
     if not output.exists():
         return Left(0, 0)
-    if way == "ours":
+    if way in _OURS:
         parts = [output / part for part in committed_parts(str(output))]
     else:
         parts = sorted(output.rglob("*.parquet"))
@@ -196,7 +200,7 @@ def run(rows: int, rounds: int, ways: Sequence[str] = tuple(WAYS)) -> Mapping[st
                 shutil.rmtree(folder)
         print(f"asr, nano, {rows} clips, {rounds} rounds in turns, {load()}")
         head = ("rows/s", "s", "CPU s", "MiB", "killed: left", "twice", "then rows", "twice", "s")
-        print(f"{'':6}" + "".join(f"{word:>13}" for word in head))
+        print(f"{'':10}" + "".join(f"{word:>13}" for word in head))
         for way in ways:
             wall_s, mib, cpu_s = (
                 statistics.median(getattr(one, name) for one in ran[way])
@@ -207,7 +211,7 @@ def run(rows: int, rounds: int, ways: Sequence[str] = tuple(WAYS)) -> Mapping[st
             half, whole, again_s = _killed(way, manifest, folder, _MIDDLE * cpu_s)
             line = (rows / wall_s, wall_s, cpu_s, mib, half.rows, half.twice, whole.rows,
                     whole.twice, again_s)  # fmt: skip
-            print(f"{way:6}" + "".join(f"{value:>13.1f}" for value in line), flush=True)
+            print(f"{way:10}" + "".join(f"{value:>13.1f}" for value in line), flush=True)
             names = ("rows_per_s", "wall_s", "processor_s", "peak_mib", "left_rows", "left_twice",
                      "again_rows", "again_twice", "again_s")  # fmt: skip
             figures |= {
@@ -219,16 +223,18 @@ def run(rows: int, rounds: int, ways: Sequence[str] = tuple(WAYS)) -> Mapping[st
 def _ratios(ran: Mapping[str, Sequence[Ran]]) -> dict[str, float]:
     """How many times our time each of the others took, round by round, and the least of it."""
     figures: dict[str, float] = {}
-    others = [way for way in ran if way != "ours"] if "ours" in ran else []
-    for way in others:
-        for name, unit in {"wall_s": "", "processor_s": "cpu_"}.items():
-            figures[f"peers.{way}_{unit}ratio"] = statistics.median(
-                getattr(theirs, name) / getattr(own, name)
-                for own, theirs in zip(ran["ours"], ran[way], strict=True)
-            )
-        wall, cpu = figures[f"peers.{way}_ratio"], figures[f"peers.{way}_cpu_ratio"]
-        print(f"{way} takes {wall:.2f} times as long as ours, {cpu:.2f} times the processor time")
-    if others:
-        least = min(figures[f"peers.{way}_ratio"] for way in others)
-        figures["peers.pipeline_ratio"] = least
+    others = [way for way in ran if way not in _OURS]
+    for own in [way for way in ran if way in _OURS]:
+        prefix = "peers." if own == "ours" else f"peers.{own}_"
+        for way in others:
+            for name, unit in {"wall_s": "", "processor_s": "cpu_"}.items():
+                figures[f"{prefix}{way}_{unit}ratio"] = statistics.median(
+                    getattr(theirs, name) / getattr(ours, name)
+                    for ours, theirs in zip(ran[own], ran[way], strict=True)
+                )
+            wall, cpu = figures[f"{prefix}{way}_ratio"], figures[f"{prefix}{way}_cpu_ratio"]
+            print(f"{way}: {wall:.2f} times the seconds of {own}, {cpu:.2f} times the processor's")
+        if others:
+            least = min(figures[f"{prefix}{way}_ratio"] for way in others)
+            figures[f"{prefix}pipeline_ratio"] = least
     return figures

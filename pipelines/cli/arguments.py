@@ -12,8 +12,8 @@ import typer
 ExecutorOption = Annotated[
     str | None,
     typer.Option(
-        metavar="auto|ray|process|inline",
-        help="auto: Ray, but one process for a few rows; inline: in this one, to debug",
+        metavar="auto|ray|process|processes|inline",
+        help="auto: Ray, but one process for a few rows; processes: one a CPU; inline: to debug",
     ),
 ]
 KeepWarmOption = Annotated[

@@ -82,8 +82,9 @@ class JobConfig(Frozen):
             loaded, for runs of the same user with an equal model and equal settings of the stage;
             pools then have `min_size` workers. Null ends them with the run.
         executor: ``auto`` takes Ray, and one worker process without it where there are but a few
-            rows and no pool is asked for; ``ray`` and ``process`` choose; ``inline`` runs all
-            stages one after the other in this process, for debugging.
+            rows and no pool is asked for; ``ray`` and ``process`` choose; ``processes`` takes as
+            many such workers as there are processors and memory for, each with the whole model;
+            ``inline`` runs all stages one after the other in this process, for debugging.
         removed: what becomes of results whose rows INPUT no longer has: they stay, or go at the
             end of the run.
         manifest: how INPUT is read.
@@ -137,7 +138,7 @@ class JobConfig(Frozen):
     stage_timeout_s: float = Field(3600.0, gt=0)
     address: str | None = None
     keep_warm_s: float | None = Field(None, gt=0, le=86_400)
-    executor: Literal["auto", "ray", "process", "inline"] = "auto"
+    executor: Literal["auto", "ray", "process", "processes", "inline"] = "auto"
     removed: Literal["keep", "withdraw"] = "keep"
     input_rules: InputRules = InputRules()
     manifest: ManifestConfig = ManifestConfig()
@@ -176,7 +177,10 @@ class JobConfig(Frozen):
 
     @model_validator(mode="after")
     def _one_place_to_run(self) -> JobConfig:
-        places = {"inline": "in this process", "process": "in one process of this machine"}
+        places = {
+            "inline": "in this process", "process": "in one process of this machine",
+            "processes": "in processes of this machine",
+        }  # fmt: skip
         if self.executor in places and self.address is not None:
             raise ValueError(
                 f"executor {self.executor!r} runs {places[self.executor]} and address names a "

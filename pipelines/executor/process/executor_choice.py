@@ -48,6 +48,15 @@ class Choice:
             self._end = made.close
             return made
         self.close()
+        if self.job.executor == "processes":
+            from pipelines.executor.process.processes_executor import (
+                ProcessesExecutor,
+                worker_count,
+            )
+
+            several = ProcessesExecutor(worker_count(self.job), self.verbose)
+            self._end = several.close
+            return several
         return executor_for(self.job, self.verbose)
 
     def close(self) -> None:

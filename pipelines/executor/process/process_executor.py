@@ -118,9 +118,12 @@ class ProcessExecutor(InlineExecutor):
             if word == "outcomes":
                 return list(what)
             at = names.index(what)
-            BOARD.show(
+            self._show(
                 tuple(
                     StageState(name, done + (place < at), count - done - 1, place == at, 1, 0)
                     for place, name in enumerate(names)
                 )
             )
+
+    def _show(self, states: tuple[StageState, ...]) -> None:
+        BOARD.show(states)
