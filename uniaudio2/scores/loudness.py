@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from uniaudio2.audio.resampling import SAMPLE_RATE
@@ -49,7 +50,7 @@ def loudness(wave: Tensor) -> float | None:
     Returns:
         None where no block is louder than -70 LUFS.
     """
-    energies = _energies(wave.numpy().astype(np.float64))
+    energies = _energies(wave.numpy())
     blocks = np.convolve(energies, np.ones(_STEPS) / _STEPS, "valid")  # mean square of 0.4 s
     levels = _OFFSET + 10 * np.log10(np.maximum(blocks, 1e-20))
     loud = blocks[levels > _SILENT_LUFS]
@@ -60,13 +61,13 @@ def loudness(wave: Tensor) -> float | None:
     return float(_OFFSET + 10 * np.log10(gated.mean()))
 
 
-def _energies(wave: Floats) -> Floats:
+def _energies(wave: npt.NDArray[np.float32]) -> Floats:
     """Mean square of every whole 0.1 s behind the filters, ``[S]``."""
     parts = []
     whole = len(wave) - len(wave) % _STEP
     for first in range(0, whole, _STRETCH):
         begin = max(first - _BEFORE, 0)
-        stretch = wave[begin : min(first + _STRETCH, whole)]
+        stretch = wave[begin : min(first + _STRETCH, whole)].astype(np.float64)
         heard = _weighted(stretch)[first - begin :]
         parts.append((heard.reshape(-1, _STEP) ** 2).mean(axis=1))
     return np.concatenate(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from uniaudio2.audio.resampling import SAMPLE_RATE
 from uniaudio2.audio.spans import FRAME_HZ
@@ -33,28 +34,26 @@ def score_clipping(heard: Heard) -> Scores:
 
 
 def score_bandwidth(heard: Heard) -> Scores:
-    """Highest frequency at which the spectrum lies within 60 dB of its maximum."""
-    powers = _spectra(heard)
-    total = powers.sum(axis=1)
-    if not len(powers) or float(total.max()) <= 0:
+    """Highest frequency at which the spectrum of the loudest tenth lies within 60 dB of its
+    maximum."""
+    wave = heard.sound
+    wave = torch.nn.functional.pad(wave, (0, max(_FFT - len(wave), 0)))
+    frames = wave.unfold(0, _FFT, _FFT // 2)  # [F, 1024], a view
+    total = torch.cat([_powers(part).sum(dim=1) for part in torch.split(frames, _FRAMES_AT_ONCE)])
+    if float(total.max()) <= 0:
         raise Absent("there is no sound in it")
-    count = max(int(len(powers) * _LOUDEST), 1)
-    loudest = np.sort(np.argsort(total, kind="stable")[-count:])
-    spectrum = powers[loudest].mean(axis=0)
-    there = np.flatnonzero(spectrum >= spectrum.max() * 10 ** (-_BELOW_PEAK_DB / 10))
+    count = max(int(len(frames) * _LOUDEST), 1)
+    loudest = torch.argsort(total, descending=True, stable=True)[:count].sort().values
+    spectrum = torch.zeros(_FFT // 2 + 1, dtype=torch.float64)
+    for part in torch.split(loudest, _FRAMES_AT_ONCE):
+        spectrum += _powers(frames[part]).sum(dim=0)
+    there = torch.nonzero(spectrum >= spectrum.max() * 10 ** (-_BELOW_PEAK_DB / 10))
     return {"score_bandwidth_hz": float(there[-1]) * SAMPLE_RATE / _FFT}
 
 
-def _spectra(heard: Heard) -> Floats:
-    """Power of overlapping frames, ``[F, 513]``; a wave shorter than a frame is one."""
-    wave = heard.sound
-    wave = torch.nn.functional.pad(wave, (0, max(_FFT - len(wave), 0)))
-    window = torch.hann_window(_FFT, periodic=False)
-    frames = wave.unfold(0, _FFT, _FFT // 2)  # [F, 1024]
-    parts = [
-        torch.fft.rfft(part * window).abs() ** 2 for part in torch.split(frames, _FRAMES_AT_ONCE)
-    ]
-    powers: Floats = torch.cat(parts).double().numpy()
+def _powers(frames: Tensor) -> Tensor:
+    """Power of some frames by frequency, ``[F, 513]`` float64."""
+    powers: Tensor = torch.fft.rfft(frames * torch.hann_window(_FFT)).abs().double().square()
     return powers
 
 

@@ -56,14 +56,25 @@ def test_scores_are_equal_in_two_runs_other_batches_and_another_order(tmp_path: 
         assert all(math.isfinite(row[n]) for n in row if n != "score_reasons")
 
 
-def test_dnsmos_is_equal_too_and_a_second_run_computes_nothing(tmp_path: Path) -> None:
+def test_dnsmos_is_equal_too_in_another_order(tmp_path: Path) -> None:
     rows = speech(3, 4)  # of few windows
     one = scored(tmp_path / "1", rows, unit_rows=2, sets={"score.scorers": "dnsmos"})
     two = scored(tmp_path / "2", rows[::-1], unit_rows=1, sets={"score.scorers": "dnsmos"})
     assert one == two
     assert all(2 < row["score_dnsmos_ovrl"] < 4 for row in one.values())
-    again = scored(tmp_path / "1", rows, unit_rows=2, sets={"score.scorers": "dnsmos"})
-    assert again == one
+
+
+def test_a_run_goes_on_where_it_stopped_and_does_nothing_twice(tmp_path: Path) -> None:
+    given = {"task": "score", "input": str(EXAMPLES / "speech.jsonl"), "executor": "inline"}
+    given |= {"output": str(tmp_path / "out")}
+    sets = ("score.scorers=speech,loudness", "unit_rows=1")
+    first = run_job(make_job({**given, "limit": 2}, sets=sets))
+    second = run_job(make_job(given, sets=sets))
+    third = run_job(make_job(given, sets=sets))
+    assert (first.computed, second.computed, third.computed) == (2, 4, 0)
+    rows = read_results(given["output"])
+    assert sorted(row["id"] for row in rows) == [f"speech-{number}" for number in range(1, 7)]
+    assert all(row["score_loudness_lufs"] < 0 for row in rows)
 
 
 @pytest.mark.nightly

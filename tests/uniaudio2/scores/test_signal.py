@@ -37,6 +37,13 @@ def test_bandwidth_is_that_of_the_filter(hertz: int) -> None:
         assert found == pytest.approx(hertz, abs=150)
 
 
+def test_bandwidth_is_the_same_in_other_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard(torch.cat([speech(0), below(noise(48_000), 5000)]))
+    whole = score_bandwidth(heard)
+    monkeypatch.setattr("uniaudio2.scores.signal._FRAMES_AT_ONCE", 7)
+    assert score_bandwidth(heard) == whole
+
+
 def test_bandwidth_of_very_short_and_of_no_sound() -> None:
     assert score_bandwidth(Heard(noise(10)))["score_bandwidth_hz"] > 0  # type: ignore[operator]
     for samples in (0, 24_000):
