@@ -14,7 +14,7 @@ from actors.batch.names import FAULT_COLUMN
 from actors.prefetch.in_order import in_order
 from actors.prefetch.ranges import range_reader
 from actors.prefetch.sparse_reader import SparseReader, open_archive
-from actors.storage.addresses import AddressPolicy, is_store, scheme_of
+from actors.storage.addresses import LOCAL, AddressPolicy, is_store, scheme_of
 from actors.storage.fetch import fetch
 from actors.storage.file_systems import REQUESTS_AT_ONCE, split_uri
 from pipelines.errors import UsageError
@@ -177,7 +177,9 @@ def index_names(uri: str) -> list[str]:
 
 def _indexes_beside(uris: list[str], scan: Scan) -> set[str]:
     """Addresses of files that may be indexes of tars: of a few tars all that they may be called."""
-    wanted = {name for uri in uris if uri.lower().endswith(".tar") for name in index_names(uri)}
+    tars = [uri for uri in uris if uri.lower().endswith(".tar")]
+    asked = [uri for uri in tars if is_store(uri) or scheme_of(uri) in LOCAL]
+    wanted = {name for uri in asked for name in index_names(uri)}
     found: set[str] = set()
     for folder in {posixpath.dirname(name) for name in wanted}:
         fs, path = split_uri(folder or ".")
@@ -229,9 +231,11 @@ def _indexed(
             members = found_members(parse_index(data, size), size, read)
             return IndexedTar(uri, members, read, threads, webdataset.is_text)
         except BadRow as error:
-            unused += error.kind != "missing_file"
-        except (UnusableIndex, OSError):
+            unused += error.kind in ("too_large", "unreadable_file")  # else none may be there
+        except UnusableIndex:
             unused += 1
+        except OSError:  # which reading the tar will tell
+            continue
     scan.noticed.leave_out(_INDEXES, [".idx"] * unused, _UNUSED)
     return None
 

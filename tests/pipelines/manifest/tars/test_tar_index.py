@@ -330,3 +330,17 @@ def test_an_index_of_more_members_than_blocks_is_not_taken_apart() -> None:
     lines = ["wav 512 0 a.wav"] * 100_000
     with pytest.raises(UnusableIndex):
         parse_index("\n".join([f"v1.2 {len(lines)}", *lines]).encode(), 10_240)
+
+
+def test_an_index_that_may_not_be_followed_is_not_read(tmp_path: Path) -> None:
+    """A link out of INPUT, where such are refused: whatever it leads to is left alone."""
+    data = webdataset_tar(6, 1000)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.tar").write_bytes(data)
+    (tmp_path / "elsewhere.idx").write_bytes(b"v1.2 nonsense\n")
+    by_headers = rows_of(f"{tmp_path}/in/a.tar")
+    (tmp_path / "in" / "a.idx").symlink_to(tmp_path / "elsewhere.idx")
+    for uri in (f"{tmp_path}/in/a.tar", f"{tmp_path}/in/*.tar", f"{tmp_path}/in"):
+        scan = Scan(links="refuse")
+        assert rows_of(uri, scan) == by_headers
+        assert "tar index files" not in [one.what for one in scan.noticed.left_out]
