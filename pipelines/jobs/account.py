@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from actors.batch.stage_times import steady_now_s
 from pipelines.config.job import JobConfig
+from pipelines.errors import RunFailed
 from pipelines.executor.executor import Executor
 from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.planning.plan import Plan
@@ -95,9 +97,9 @@ class Account:
             if self.was_finished and is_as_it_was and (standing := standing_report(output)):
                 return standing
             if has_begun and executor.is_here:
-                with executor.session(self.job.stage_timeout_s):
+                with suppress(RunFailed), executor.session(self.job.stage_timeout_s):
                     return executor.submit(write_report, output).result()
-            return write_report(output)
+            return write_report(output)  # also where the worker died
         except Exception as fault:  # whatever it is, the results are there
             self.progress.say(
                 "warning",
