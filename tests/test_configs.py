@@ -19,6 +19,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 MACHINES = {
     "laptop": {"CPU": 2.0},
     "one-gpu": {"CPU": 8.0, "GPU": 1.0},
+    "one-gpu-replicas": {"CPU": 8.0, "GPU": 1.0},
     "node-8-gpus": {"CPU": 32.0, "GPU": 8.0},
     "cluster": {"CPU": 64.0, "GPU": 28.0},
 }
@@ -41,6 +42,15 @@ def test_settings_are_valid_and_fit_their_machine(name: str) -> None:
         job = make_job({**GIVEN, "task": task}, str(CONFIGS / f"{name}.yaml"))
         pools = fit_pools(job, MACHINES[name]).pools
         assert [pool.name for pool in pools] == [s for s in job.spec.stages if s != "load"]
+
+
+def test_replicas_share_one_gpu() -> None:
+    job = make_job({**GIVEN, "task": "speech_s2s"}, str(CONFIGS / "one-gpu-replicas.yaml"))
+    pools = fit_pools(job, MACHINES["one-gpu-replicas"]).pools
+    assert [(pool.name, pool.max_size) for pool in pools] == [
+        ("encode", 2), ("generate", 1), ("decode", 2),
+    ]  # fmt: skip
+    assert sum(pool.max_size * pool.num_gpus for pool in pools) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", MACHINES)

@@ -75,7 +75,9 @@ def through_pool(
     """
     calls = 1 if alone else CALLS_AT_ONCE
     is_warm = "ask" in given  # what it needs is held by the actor that keeps the stage
-    return stream.map_batches(
+    # `map_batches` wants a batch size of who asks for GPUs, and would join and split units by it;
+    # this is the same without that check, which Ray made for its own `map_groups`
+    return stream.map_batches_internal(
         WarmPoolActor if is_warm else PoolActor,
         batch_size=None,
         batch_format="pyarrow",
