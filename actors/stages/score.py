@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
+import torch
 from torch import Tensor
 
 from actors.batch.names import (
@@ -59,10 +60,12 @@ class RowScorer:
         slots: int = 16,
         threads: int | None = None,
     ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
         self.task = task
         self.transcriber: Transcriber | None = None
         if rule is not None:
-            loaded = UniAudio2.load(local_model(model), parts=("encoder", "lm"), threads=threads)
+            loaded = UniAudio2.load(local_model(model), parts=("encoder", "lm"))
             self.transcriber = Transcriber(loaded, rule, slots)
         self.threads = threads or 1
         self.scoring = Scoring(get_scorers(task.scorers))

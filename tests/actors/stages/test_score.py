@@ -46,13 +46,13 @@ def speech(*numbers: int) -> list[dict[str, Any]]:
 def test_scores_are_equal_in_two_runs_other_batches_and_another_order(tmp_path: Path) -> None:
     rows = speech(0, 3)
     sets = {"score.scorers": CHEAP + ",rate,repetition,wer"}
-    one = scored(tmp_path / "1", rows, unit_rows=2, model="tiny", sets=sets)
-    two = scored(tmp_path / "2", rows[::-1], unit_rows=1, model="tiny", sets=sets)
+    one = scored(tmp_path / "1", rows, unit_rows=2, sets=sets)
+    two = scored(tmp_path / "2", rows[::-1], unit_rows=1, sets=sets)
     assert one == two
     assert len(one) == 2
     for row in one.values():
         assert row["score_reasons"] is None
-        assert row["score_wer"] >= 0
+        assert row["score_wer"] < 0.5
         assert all(math.isfinite(row[n]) for n in row if n != "score_reasons")
 
 
