@@ -50,8 +50,8 @@ export ADD_CLUSTER
 demo: setup
 	$(BIN)/uniaudio2 demo -- "$$DEMO_OUTPUT"
 
-# Two processes, one of which has all tests of the shared Ray; tests/conftest.py groups them.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+# Three processes for two cores, as tests of Ray wait much; a file's tests share what it makes once.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup lint
 	$(PYTEST) -m "not nightly"

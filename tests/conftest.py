@@ -55,7 +55,7 @@ MARKS: dict[str, tuple[str, ...]] = {
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests by their fixtures and their places, and tell xdist which stay together."""
+    """Mark tests by their fixtures and their places."""
     gone = [place for place in MARKS if not (ROOT / place).exists()]
     if gone:
         raise pytest.UsageError(f"tests/conftest.py marks what is not there: {', '.join(gone)}")
@@ -68,14 +68,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         }
         for mark in sorted(marks):
             item.add_marker(mark)
-        # with `--dist loadgroup`: one Ray for all of `cluster`; what a file shares is made once
-        item.add_marker(pytest.mark.xdist_group("cluster" if in_cluster else place))
     if hasattr(config, "workerinput"):
         items.sort(key=_longest_first)
 
 
 def _longest_first(item: pytest.Item) -> tuple[bool, ...]:
-    """Where a test stands among those of two processes: nothing long is left for the end."""
+    """Where a test stands among those of several processes: nothing long is left for the end."""
     in_cluster = "cluster" in getattr(item, "fixturenames", ())
     return (not in_cluster, *(item.get_closest_marker(mark) is None for mark in ("ray", "slow")))
 
