@@ -50,8 +50,8 @@ export ADD_CLUSTER
 demo: setup
 	$(BIN)/uniaudio2 demo -- "$$DEMO_OUTPUT"
 
-# Three processes for two cores, as tests of Ray wait much; a file's tests share what it makes once.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Two processes; a file's tests share what it makes once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: setup lint
 	$(PYTEST) -m "not nightly"
