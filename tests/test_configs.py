@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 from pipelines.planning.pool_sizing import fit_pools
 from tests.support.commands import check_parses, joined_lines, of_uniaudio2
 

@@ -12,7 +12,7 @@ import torch
 import typer.main
 
 from pipelines.cli.commands import app, main
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 from tests.pipelines.committed import make_output
 from tests.support.commands import check_parses, joined_lines, of_uniaudio2
 from tests.support.documents import PAGES, anchor, headings

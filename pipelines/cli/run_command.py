@@ -84,7 +84,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
 ) -> int:
     """Run TASK over INPUT into OUTPUT; the same command again goes on where it stopped."""
-    from pipelines.config.job import make_job
+    from pipelines.config.make_job import make_job
     from pipelines.config.places import check_places
     from pipelines.executor.process.early import begun_early
 

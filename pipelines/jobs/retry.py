@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow.compute as pc
 
 from actors.batch.unit import UnitSpec
-from pipelines.config.job import JobConfig, make_job
+from pipelines.config.job import JobConfig
+from pipelines.config.make_job import make_job
 from pipelines.errors import RunFailed, UsageError
 from pipelines.executor.executor import Executor, executor_for
 from pipelines.executor.process.executor_choice import choosing

@@ -22,7 +22,7 @@ from rich.table import Table
 from actors.storage.object_store import Storage
 from pipelines.cli.commands import main
 from pipelines.cli.views.listing import show_task, show_tasks
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 from pipelines.config.own_addresses import check_no_secret
 from pipelines.errors import UsageError
 from pipelines.planning.preflight import checked_model

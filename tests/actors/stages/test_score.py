@@ -13,7 +13,7 @@ import torch
 
 from pipelines import UsageError, run_job
 from pipelines.cli.demo import EXAMPLES, read_results
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 from tests.conftest import tone, wav_bytes
 from uniaudio2.audio.files import encode_audio
 from uniaudio2.scores.heard import Heard

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config.job import JobConfig, make_job
+from pipelines.config.job import JobConfig
+from pipelines.config.make_job import make_job
 from pipelines.config.settings import SamplingOptions
 from pipelines.errors import UsageError
 from pipelines.executor.stages import provenance

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.config.asked import find_task, read_prompts
-from pipelines.config.job import JobConfig, make_job
+from pipelines.config.job import JobConfig
+from pipelines.config.make_job import make_job
 from pipelines.config.prompts import check_prompting, read_examples
 from pipelines.errors import UsageError
 from pipelines.jobs.run import run_job

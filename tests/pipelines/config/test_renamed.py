@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pipelines.config import renamed
-from pipelines.config.job import JobConfig, make_job
+from pipelines.config.job import JobConfig
+from pipelines.config.make_job import make_job
 from pipelines.config.renamed import current_names
 from pipelines.config.settings import EncodeConfig
 from pipelines.errors import UsageError

@@ -14,7 +14,7 @@ from actors.batch.receipt import Fault, Receipt
 from actors.batch.unit import UnitSpec, to_stream
 from pipelines import UsageError, run_job
 from pipelines.cli.demo import EXAMPLES, read_results
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 from pipelines.executor.inline_executor import InlineExecutor
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation

@@ -13,7 +13,7 @@ import pytest
 from actors.batch.audio_values import list_text
 from pipelines import run_job
 from pipelines.cli.demo import read_results
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 from tests.conftest import tone, wav_bytes
 from tests.pipelines.jobs.test_pending import TOKENIZE
 

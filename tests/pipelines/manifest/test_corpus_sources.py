@@ -9,7 +9,7 @@ import pytest
 
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 from pipelines.planning.plan import make_plan
 from tests.pipelines.manifest.corpora.trees import lay_out, only, planned, rows_of, sound
 from uniaudio2.tasks.table import get_task

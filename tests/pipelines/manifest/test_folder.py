@@ -14,7 +14,7 @@ import pytest
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
 from pipelines.config.input_settings import ManifestConfig
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 from pipelines.errors import UsageError
 from pipelines.manifest.tables.options import Suffixes
 from pipelines.planning.plan import Plan, make_plan

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines import UsageError, run_job
 from pipelines.cli.demo import EXAMPLES, read_results
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 from uniaudio2.scores.table import get_scorers
 
 _MODULE = """

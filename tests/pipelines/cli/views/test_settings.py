@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pipelines.cli.views.settings import as_yaml, settings_of, show_settings
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 from pipelines.progress.terminal import Terminal
 from uniaudio2.tasks.table import TASKS, get_task
 

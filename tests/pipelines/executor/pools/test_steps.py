@@ -20,7 +20,7 @@ _RUN = """
 import sys
 import ray
 from pipelines import JobConfig, run_job
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 ray.init(num_cpus=8, num_gpus=1, include_dashboard=False, log_to_driver=False)
 run_job(make_job({"task": "reconstruct", "model": "tiny", "unit_rows": 2, "input": sys.argv[1],
                   "output": sys.argv[2]}, "configs/one-gpu-replicas.yaml"), style="quiet")

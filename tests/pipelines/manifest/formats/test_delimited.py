@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.batch.names import FAULT_COLUMN
-from pipelines.config.job import make_job
+from pipelines.config.make_job import make_job
 from pipelines.errors import UsageError
 from pipelines.manifest.tables.packing import BLOCK_BYTES
 from pipelines.planning.plan import Plan, make_plan, passthrough_schema
