@@ -19,7 +19,8 @@ from pathlib import Path
 from pipelines.causes import RAY_LOST, stopped
 from pipelines.errors import TELLERS
 
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.2  # what Ray leaves the main thread to say why may be little
+_CALL_EVERY_S = 1.0
 _CONNECT_S = 3.0
 LEAVES_S = 15.0  # the main thread, once it is interrupted
 # Ray Data would tell a head of its use, at the end of a stream, and wait for one that is gone
@@ -43,14 +44,21 @@ class RayWatch:
         self.lost = ""
         self._head, self._address = head, (host.strip("[]"), int(port))
         self._raylet, self._patience_s = raylet, patience_s
-        self._seen = time.monotonic()
+        self._seen = self._called = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="ray-watch", daemon=True)
 
-    def look(self) -> str:
-        """What is gone by now, in words; "" where all is there."""
+    def look(self, with_head: bool = True) -> str:
+        """What is gone by now, in words; "" where all is there.
+
+        Args:
+            with_head: call the head, too.
+        """
         if not _is_served(self._raylet):
             return "Ray's raylet on this machine ended"
+        if not with_head:
+            return ""
+        self._called = time.monotonic()
         try:
             socket.create_connection(self._address, _CONNECT_S).close()
             self._seen = time.monotonic()
@@ -63,7 +71,8 @@ class RayWatch:
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOK_EVERY_S):
-            self.lost = self.lost or self.look()
+            is_due = time.monotonic() - self._called >= _CALL_EVERY_S
+            self.lost = self.lost or self.look(with_head=is_due)
             if self.lost:
                 break
         until = time.monotonic() + LEAVES_S
