@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from actors.batch.names import (
@@ -168,8 +169,12 @@ def wave_column(values: Mapping[int, Tensor], length: int) -> pa.Array:
 
 def read_wave(table: pa.Table, name: str, row: int) -> Tensor:
     """The wave of a row, ``[N]`` float32."""
-    buffer = table.column(name)[row].as_buffer()
-    return torch.from_numpy(np.frombuffer(buffer, dtype=np.float32).copy())
+    return torch.from_numpy(read_samples(table, name, row).copy())
+
+
+def read_samples(table: pa.Table, name: str, row: int) -> npt.NDArray[np.float32]:
+    """The wave of a row, ``[N]``, where it lies in the table: it cannot be written to."""
+    return np.frombuffer(table.column(name)[row].as_buffer(), dtype=np.float32)
 
 
 def start_table(

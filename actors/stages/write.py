@@ -52,7 +52,7 @@ from actors.batch.table import (
     alive,
     each_row,
     mark_errors,
-    read_wave,
+    read_samples,
     scatter,
     sound_suffixes,
 )
@@ -60,7 +60,7 @@ from actors.batch.unit import UnitSpec
 from actors.stages.part_file import parquet_bytes, store
 from actors.storage.audio_files import AudioLayout, audio_objects
 from actors.storage.object_store import Storage
-from uniaudio2.audio.files import encode_audio
+from uniaudio2.audio.files import encode_samples
 from uniaudio2.audio.resampling import SAMPLE_RATE, seconds
 from uniaudio2.scores.table import score_columns
 from uniaudio2.seeds import row_seed
@@ -211,8 +211,8 @@ class Writer:
         ids, suffixes = table.column(ID).to_pylist(), sound_suffixes(self.task.sounds)
 
         def encode(row: int) -> list[tuple[bytes, float]]:
-            waves = [read_wave(table, f"{OUTPUT_WAVE}{suffix}", row) for suffix in suffixes]
-            return [(encode_audio(w, self.audio_format), len(w) / SAMPLE_RATE) for w in waves]
+            waves = [read_samples(table, f"{OUTPUT_WAVE}{suffix}", row) for suffix in suffixes]
+            return [(encode_samples(w, self.audio_format), len(w) / SAMPLE_RATE) for w in waves]
 
         encoded, errors = each_row(alive(table), encode)
         names = {

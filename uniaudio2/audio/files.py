@@ -10,6 +10,8 @@ import io
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from uniaudio2.audio.limits import MAX_DURATION_S
@@ -17,7 +19,6 @@ from uniaudio2.audio.mixing import Channel
 from uniaudio2.audio.resampling import SAMPLE_RATE, joined, resample, resampled
 from uniaudio2.audio.stream import AudioStream, finite
 from uniaudio2.errors import BadRow
-from uniaudio2.lazily import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,18 +92,23 @@ def encode_audio(
     Raises:
         BadRow: `invalid_output`, the wave is empty or holds NaN.
     """
-    if wave.numel() == 0 or not bool(torch.isfinite(wave).all()):
+    return encode_samples(wave.numpy(), file_format, rate)
+
+
+def encode_samples(
+    wave: npt.NDArray[np.float32],
+    file_format: Literal["flac", "wav"] = "flac",
+    rate: int = SAMPLE_RATE,
+) -> bytes:
+    """The same of samples that are in no tensor, without torch."""
+    if wave.size == 0 or not np.isfinite(wave).all():
         raise BadRow(
             "invalid_output",
-            f"the generated wave of {wave.numel()} samples is empty or not finite; "
+            f"the generated wave of {wave.size} samples is empty or not finite; "
             "check the model's weights and dtype",
         )
     buffer = io.BytesIO()
     soundfile.write(
-        buffer,
-        wave.clamp(-1.0, 1.0).numpy(),
-        rate,
-        format=file_format.upper(),
-        subtype="PCM_16",
+        buffer, np.clip(wave, -1.0, 1.0), rate, format=file_format.upper(), subtype="PCM_16"
     )
     return buffer.getvalue()
