@@ -60,9 +60,9 @@ test: setup lint
 test-all: setup lint
 	$(PYTEST)
 
-# Under two minutes on two quiet cores: no Ray, nothing that is slow by itself.
+# Under three minutes on two quiet cores: no Ray, nothing that is slow by itself.
 test-fast: setup
-	$(BIN)/python -m pytest -n 2 -m "not ray and not slow"
+	$(PYTEST) -m "not ray and not slow and not nightly"
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
