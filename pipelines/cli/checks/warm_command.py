@@ -55,7 +55,7 @@ def warm(
         left_s = facts["ends_in_s"]
         state = "at work" if left_s is None else f"idle, ends in {left_s:.0f} s"
         say(
-            f"{facts['stage']:9} {shown(facts['model'])}  {state}; "
+            f"{shown(facts['stage']):9} {shown(facts['model'])}  {state}; "
             f"{counted(facts['runs'], 'run')}, {counted(facts['calls'], 'unit')}; "
             f"of {shown(facts['owner'])}"
         )

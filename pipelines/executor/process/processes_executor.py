@@ -175,8 +175,8 @@ class ProcessesExecutor(InlineExecutor):
         threads = [threading.Thread(target=work, args=(hand,), daemon=True) for hand in hands]
         for thread in threads:
             thread.start()
+        left = len(threads)
         try:
-            left = len(threads)
             while left:
                 one = made.get()
                 if one is None:
@@ -187,7 +187,8 @@ class ProcessesExecutor(InlineExecutor):
                     yield one
         finally:
             shared.end()
-            while any(thread.is_alive() for thread in threads):
+            # a worker that has done its units is kept for the next stream, one at work is ended
+            while left and any(thread.is_alive() for thread in threads):
                 for hand in hands:
                     hand.halt()
                 for thread in threads:

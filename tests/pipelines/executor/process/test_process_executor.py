@@ -20,6 +20,7 @@ from pipelines.executor.process.process_executor import ProcessExecutor
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation, Pool
 from tests.pipelines.jobs.test_faults import job
+from tests.support.process_stages import Load, Unbuilt, Write
 
 _ASK = """
 import json, sys
@@ -30,32 +31,6 @@ print(json.dumps([code, loaded]))
 """
 
 
-class Load:
-    """Hands units on."""
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        return table
-
-
-class Write:
-    """Writes units; one of them raises, one ends its process."""
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        unit = UnitSpec.from_table(table).unit
-        if unit == 1:
-            raise RuntimeError("no")
-        if unit == 2:
-            os._exit(1)
-        return Receipt(unit, os.getpid(), 0, {}, {}).to_table()
-
-
-class Unbuilt:
-    """A stage that cannot be built."""
-
-    def __init__(self) -> None:
-        raise ValueError("no such model")
-
-
 def units(count: int) -> list[UnitSpec]:
     rows = to_stream(pa.table({"id": ["a"]}))
     return [UnitSpec(number, "", 0, 1, "", "f", rows) for number in range(count)]
@@ -64,14 +39,15 @@ def units(count: int) -> list[UnitSpec]:
 def test_a_unit_that_ends_its_process_is_missing_and_the_others_come() -> None:
     executor = ProcessExecutor()
     try:
-        outcomes = list(executor.stream(units(4), Stages(Load(), Write(), {}, 60, ""),
-                                        Allocation((), 1.0, ())))  # fmt: skip
+        asked = [one for one in units(5) if one.unit != 3]
+        stages = Stages(Load(), Write(), {}, 60, "")
+        outcomes = list(executor.stream(asked, stages, Allocation((), 1.0, ())))
     finally:
         executor.close()
     first, failed, last = outcomes
     assert isinstance(first, Receipt)
     assert isinstance(last, Receipt)
-    assert (first.unit, last.unit) == (0, 3)
+    assert (first.unit, last.unit) == (0, 4)
     assert failed == Fault(1, None, "fault", "write: RuntimeError: no")
     assert os.getpid() != first.ok != last.ok  # another process went on
 
