@@ -29,6 +29,7 @@ from actors.stages.encode import Encoder
 from actors.storage.object_store import Storage
 from pipelines import JobConfig, run_job
 from pipelines.cli.demo import EXAMPLES
+from pipelines.config.settings import PartsConfig
 from pipelines.executor.stages import Stages, make_stages
 from pipelines.jobs.driver import StageFactory
 from pipelines.planning.plan import make_plan
@@ -98,13 +99,19 @@ class Measured:
 
 def timed_run(job: JobConfig, make: StageFactory = make_stages) -> Measured:
     """Run a job and read from its commit records when who did what."""
-    run_job(job, make=make)
+    # a record for each unit, which tells when its stages had it, with no other unit
+    run_job(
+        job.model_copy(update={"commit_interval_s": 0.0, "parts": PartsConfig(merge=False)}),
+        make=make,
+    )
     commits = list(CommitLog(Storage(job.output)).each_commit())
     first: dict[str, float] = {}
     for call in sorted((call for commit in commits for call in commit.stages), key=_begin):
         first.setdefault(call.worker, call.begin)
     started = max(first.values())
     counted = [commit for commit in commits if commit.stages[1].begin >= started]
+    if not counted:
+        raise RuntimeError("no unit began after start-up; give the run more rows")
     busy: Counter[str] = Counter()
     for commit in counted:
         for call in commit.stages:
