@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
-import pickle
 import socket
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from ray.exceptions import GetTimeoutError, RayActorError
 from actors.stages.pools import MakeStage
 from pipelines.executor.nodes.compare import CODE
 from pipelines.executor.nodes.look import code_hash
+from pipelines.executor.pools.fingerprint import fingerprint
 from pipelines.executor.pools.warm_claim import WarmAsk, found, named_actors
 from pipelines.planning.pool_sizing import Pool
 
@@ -54,7 +54,7 @@ def warm_asks(
     for pool in pools:
         kind, arguments = stages[pool.name]
         model = str(arguments.get("model", ""))
-        digest = hashlib.blake2b(pickle.dumps((kind, sorted(arguments.items()))), digest_size=12)
+        digest = hashlib.blake2b(fingerprint((kind, arguments)).encode(), digest_size=12)
         sizes = (str(pool.num_cpus), str(pool.num_gpus), str(sorted(pool.resources.items())))
         for part in (code, who, *sizes, *_files(model)):
             digest.update(part.encode() + b"\0")
