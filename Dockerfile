@@ -25,6 +25,8 @@ COPY actors actors
 COPY pipelines pipelines
 COPY configs configs
 RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt '.[cluster,formats,score]'
+# its weights alone are read; what it asks for would have to be compiled
+RUN pip install --no-cache-dir --disable-pip-version-check -c constraints.txt --no-deps resemblyzer
 # torchaudio's wheel is built for CUDA: without it, its compiled extensions cannot be loaded
 RUN python -c "import importlib.util, pathlib, torch; \
 home = pathlib.Path(importlib.util.find_spec('torchaudio').origin).parent; \

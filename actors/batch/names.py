@@ -43,6 +43,7 @@ INPUT_DAMAGED_S, INPUT_UNFINISHED = "input_damaged_s", "input_unfinished"
 OUTPUT_WAVE = "output_wave"
 # behind what `uniaudio2.scores` puts in front of a score; which have none, and why
 SCORE_REASONS = "score_reasons"
+REFERENCE_FAULT = "reference_fault"  # why a row's reference recording was not loaded
 STAGE_TIMES, DONE = "stage_times", "done"
 # columns of data parts that no stage before the last one has
 TASK, SEED, MODEL = "task", "seed", "model"

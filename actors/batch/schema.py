@@ -35,6 +35,7 @@ from actors.batch.names import (
     PLACE,
     REASON_CODES,
     RECON_CODES,
+    REFERENCE_FAULT,
     ROW,
     SCORE_REASONS,
     SOURCE,
@@ -105,6 +106,7 @@ TRAVELLING: dict[str, pa.DataType] = {
     OUTPUT_WAVE: WAVE_TYPE,
     PREFIX: SCORE_TYPE,
     SCORE_REASONS: REASONS_TYPE,
+    REFERENCE_FAULT: pa.string(),
     STAGE_TIMES: pa.string(),
     DONE: pa.string(),
 }

@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from actors.batch.names import WAVE
+from actors.batch.names import REFERENCE_FAULT, WAVE
 from actors.batch.sample_arrays import audio_cell
-from actors.batch.table import alive, each_row, mark_errors, read_wave, wave_column, write_codes
+from actors.batch.table import (
+    alive,
+    each_row,
+    mark_errors,
+    read_wave,
+    scatter,
+    set_column,
+    wave_column,
+    write_codes,
+)
 from uniaudio2.errors import BadRow
+from uniaudio2.tasks.spec import REFERENCE
 from uniaudio2.tokens.codes import Codes
 
 if TYPE_CHECKING:
@@ -27,7 +37,8 @@ EncodeAll = Callable[[Sequence["Tensor"]], Sequence[Codes]]
 def load_extra_audio(
     table: pa.Table, raw: pa.Table, names: Sequence[str], load: LoadOne
 ) -> pa.Table:
-    """Add a column of waves for each of the columns; a row that fails gets its error.
+    """Add a column of waves for each of the columns; a row that fails gets its error, or where that
+    audio is only compared a word on it in `reference_fault`.
 
     Args:
         table: the unit's rows.
@@ -48,7 +59,12 @@ def load_extra_audio(
         with ThreadPoolExecutor(_THREADS) as pool:
             futures = {row: pool.submit(work, row) for row in alive(table)}
             waves, errors = each_row(futures, lambda row: futures[row].result())  # noqa: B023 - called within this turn
-        table = mark_errors(table, "load", errors)
+        if name == REFERENCE:
+            faults = {row: one.message for row, one in errors.items()}
+            column = scatter(faults, table.num_rows, pa.string())
+            table = set_column(table, REFERENCE_FAULT, column)
+        else:
+            table = mark_errors(table, "load", errors)
         table = table.append_column(wave_of(name), wave_column(waves, table.num_rows))
     return table
 

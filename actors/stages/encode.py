@@ -37,6 +37,7 @@ class Encoder:
         padding: "periodic" as published, or "tight".
         precision: what the encoders multiply.
         threads: CPU threads of this actor; None leaves torch's choice.
+        keep_waves: leave the loaded audio in the table, for what compares it with the result.
 
     Attributes:
         budget: `batch`, less where memory ran out.
@@ -49,7 +50,9 @@ class Encoder:
         padding: Padding = "periodic",
         precision: Precision = EXACT,
         threads: int | None = None,
+        keep_waves: bool = False,
     ) -> None:
+        self.keep_waves = keep_waves
         self.model = UniAudio2.load(
             local_model(model), parts=("encoder",), threads=threads, precision=precision
         )
@@ -71,7 +74,7 @@ class Encoder:
         table = encode_extra_audio(
             table, lambda waves: self.model.encode(waves, self.budget, self.padding)
         )
-        return table.drop_columns([WAVE, SOURCE])
+        return table if self.keep_waves else table.drop_columns([WAVE, SOURCE])
 
     def _encode_waves(self, loaded: dict[int, LoadedAudio]) -> dict[int, Codes]:
         """Encode what is in memory, the spans of all rows together."""

@@ -23,6 +23,7 @@ from actors.batch.names import (
     INPUT_SAMPLES,
     PLACE,
     RECON_CODES,
+    REFERENCE_FAULT,
     SOURCE,
     SPOKEN,
     WAVE,
@@ -44,7 +45,7 @@ from uniaudio2.audio.embedded import is_embedded
 from uniaudio2.audio.limits import MAX_DURATION_S
 from uniaudio2.audio.spans import SpanRule
 from uniaudio2.errors import BadRow
-from uniaudio2.tasks.spec import AUDIO, TaskSpec
+from uniaudio2.tasks.spec import AUDIO, REFERENCE, TaskSpec
 from uniaudio2.tokens.codes import Codes
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ class Loader:
         others = tuple(wave_of(name) for name in task.other_audio)
         codes = CODE_COLUMNS if _has_codes(task) else ()
         spoken = (SPOKEN,) if task.no_speech != "keep" else ()
-        return StageColumns(writes=(*ALWAYS, *audio, *others, *codes, *spoken))
+        compared = (REFERENCE_FAULT,) if REFERENCE in task.other_audio else ()
+        return StageColumns(writes=(*ALWAYS, *audio, *others, *codes, *spoken, *compared))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Read, check and decode; a bad row gets its error columns and stays."""

@@ -17,6 +17,7 @@ from actors.batch.names import (
     INPUT,
     INPUT_SAMPLES,
     OUTPUT_WAVE,
+    REFERENCE_FAULT,
     SCORE_REASONS,
     SOURCE,
     SPANS,
@@ -27,8 +28,8 @@ from actors.batch.names import (
 from actors.batch.schema import StageColumns
 from actors.batch.table import Stage, sound_suffixes
 from actors.inputs.extra_audio import extra_suffix, wave_of
-from uniaudio2.scores.table import score_columns
-from uniaudio2.tasks.spec import TaskSpec
+from uniaudio2.scores.table import compares, score_columns
+from uniaudio2.tasks.spec import REFERENCE, TaskSpec
 
 MakeStage = Callable[..., Stage]
 
@@ -65,7 +66,7 @@ def encoder_columns(task: TaskSpec) -> StageColumns:
     return StageColumns(
         reads=(ERROR_KIND, WAVE, SOURCE, *waves, *CODE_COLUMNS, INPUT_SAMPLES, CUTS),
         writes=(*CODE_COLUMNS, *codes),
-        drops=(WAVE, SOURCE, *waves),
+        drops=(*waves, *(() if compares(task.scorers) else (WAVE, SOURCE))),
     )
 
 
@@ -97,9 +98,15 @@ def scorer_columns(task: TaskSpec) -> StageColumns:
     """What `RowScorer` reads and writes: it hears what was made, or what task `score` is given."""
     heard: tuple[str, ...] = (TEXT,)
     drops: tuple[str, ...] = ()
+    loaded = (WAVE, SOURCE, INPUT_SAMPLES, CUTS)
     if task.output == "audio":
         heard = (OUTPUT_WAVE,)
+        if compares(task.scorers):
+            heard, drops = (*heard, *loaded), (WAVE, SOURCE)
     elif task.output == "scores":
-        heard, drops = (WAVE, SOURCE, INPUT_SAMPLES, CUTS), (WAVE, SOURCE)
+        heard, drops = loaded, (WAVE, SOURCE)
+        if compares(task.scorers):
+            heard = (*heard, wave_of(REFERENCE), REFERENCE_FAULT)
+            drops = (*drops, wave_of(REFERENCE), REFERENCE_FAULT)
     names = tuple(score_columns(task.scorers))
     return StageColumns((ERROR_KIND, INPUT, *heard), (*names, SCORE_REASONS), drops)

@@ -12,13 +12,18 @@ from torch import Tensor
 from actors.batch.names import (
     INPUT,
     OUTPUT_WAVE,
+    REFERENCE_FAULT,
     SCORE_REASONS,
+    SOURCE,
     TEXT,
+    WAVE,
 )
 from actors.batch.schema import REASONS_TYPE, SCORE_TYPE
 from actors.batch.table import alive, each_row, mark_errors, read_wave, scatter, set_column
 from actors.columnar.cells import plain_value
+from actors.inputs.audio import LoadedAudio
 from actors.inputs.audio_columns import read_loaded
+from actors.inputs.extra_audio import wave_of
 from actors.stages.pools import scorer_columns
 from actors.storage.model_source import local_model
 from uniaudio2.audio.files import whole
@@ -28,9 +33,9 @@ from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.errors import BadRow
 from uniaudio2.scores.heard import Heard
 from uniaudio2.scores.scoring import RowScores, Scoring
-from uniaudio2.scores.table import get_scorers, score_columns
+from uniaudio2.scores.table import compares, get_scorers, score_columns
 from uniaudio2.scores.transcriber import Transcriber
-from uniaudio2.tasks.spec import TaskSpec
+from uniaudio2.tasks.spec import REFERENCE, TaskSpec
 
 _TRANSCRIBED_AT_ONCE = 600 * SAMPLE_RATE
 _TEXTS = ("text", "lyric")  # what is, or should be, said
@@ -70,6 +75,7 @@ class RowScorer:
         self.threads = threads or 1
         self.scoring = Scoring(get_scorers(task.scorers))
         self.names = score_columns(task.scorers)
+        self.compares = compares(task.scorers)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Score the rows that are still good."""
@@ -79,7 +85,8 @@ class RowScorer:
         def score(row: int) -> RowScores | BadRow:
             try:
                 wave, text = self._wave(table, row), _text(table, row)
-                return self.scoring.score(Heard(wave, text, transcripts.get(row)))
+                reference = self._reference(table, row) if self.compares else None
+                return self.scoring.score(Heard(wave, text, transcripts.get(row), reference))
             except BadRow as error:
                 return error
 
@@ -108,12 +115,21 @@ class RowScorer:
             return None
         if self.task.output == "audio":
             return read_wave(table, OUTPUT_WAVE, row)
-        loaded = read_loaded(table, row)
-        if loaded.wave is not None:
-            return loaded.wave
-        assert loaded.source is not None  # noqa: S101 - long audio has one
-        with loaded.source.open() as stream:
-            return whole(stream)
+        return _read_whole(read_loaded(table, row))
+
+    def _reference(self, table: pa.Table, row: int) -> Heard | str | None:
+        """The recording that a row's sound is compared with, or why it has none."""
+        if self.task.output == "scores":
+            if table.column(wave_of(REFERENCE))[row].is_valid:
+                return Heard(read_wave(table, wave_of(REFERENCE), row))
+            fault: str | None = table.column(REFERENCE_FAULT)[row].as_py()
+            return fault
+        if not (table.column(WAVE)[row].is_valid or table.column(SOURCE)[row].is_valid):
+            return None  # it came as codes
+        try:
+            return Heard(_read_whole(read_loaded(table, row)))
+        except BadRow as error:
+            return error.message
 
     def _transcripts(self, table: pa.Table, rows: list[int]) -> dict[int, str]:
         """What a model heard: this task's own text, or what is heard here, short waves together."""
@@ -131,6 +147,15 @@ class RowScorer:
                 found |= zip(held, self.transcriber(list(held.values())), strict=True)
                 held.clear()
         return found
+
+
+def _read_whole(loaded: LoadedAudio) -> Tensor:
+    """A row's audio, ``[N]``; what is long is read again."""
+    if loaded.wave is not None:
+        return loaded.wave
+    assert loaded.source is not None  # noqa: S101 - long audio has one
+    with loaded.source.open() as stream:
+        return whole(stream)
 
 
 def _text(table: pa.Table, row: int) -> str | None:

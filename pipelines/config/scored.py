@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from uniaudio2.scores.table import DEFAULT, SCORERS, get_scorers
-from uniaudio2.tasks.spec import AUDIO, NoSpeech, TaskSpec
+from typing import Any
+
+from uniaudio2.scores.table import DEFAULT, SCORERS, compares, get_scorers
+from uniaudio2.tasks.spec import AUDIO, REFERENCE, NoSpeech, TaskSpec
 
 _SPOKEN = "transcription"  # the tag of what is spoken
 EXTRA = "pip install 'uniaudio2-batch[score]'"
+BY_ITSELF = {"resemblyzer": "pip install --no-deps resemblyzer"}
+"""Packages that the extra cannot bring: this one asks for `webrtcvad`, which has to be compiled."""
+
+
+def how_to_install(missing: list[str]) -> str:
+    """The commands that bring packages of scorers.
+
+    Args:
+        missing: their names.
+    """
+    commands = [EXTRA] if set(missing) - BY_ITSELF.keys() else []
+    return " and ".join([*commands, *(BY_ITSELF[name] for name in missing if name in BY_ITSELF)])
 
 
 def scored_task(task: TaskSpec, asked: tuple[str, ...] | None) -> TaskSpec:
@@ -32,6 +46,11 @@ def scored_task(task: TaskSpec, asked: tuple[str, ...] | None) -> TaskSpec:
                 f"scorer {scorer.name!r}: task {task.name} yields codes, which nothing scores; "
                 "leave score.scorers out"
             )
+        if "reference" in scorer.inputs and task.output == "audio" and task.reference is None:
+            raise ValueError(
+                f"scorer {scorer.name!r} compares with a recording, and task {task.name} has none: "
+                "use a task that has an audio prompt, or leave the scorer out"
+            )
         if task.output == "text" and "sound" in scorer.inputs:
             judged = [name for name, one in SCORERS.items() if "sound" not in one.inputs]
             raise ValueError(
@@ -39,7 +58,10 @@ def scored_task(task: TaskSpec, asked: tuple[str, ...] | None) -> TaskSpec:
                 f"score for its recordings, or of the scorers {', '.join(judged)}"
             )
     stages = tuple(dict.fromkeys((*task.stages, "score")))
-    return task.model_copy(update={"scorers": tuple(one.name for one in scorers), "stages": stages})
+    changed: dict[str, Any] = {"scorers": tuple(one.name for one in scorers), "stages": stages}
+    if task.output == "scores" and compares(names):
+        changed["optional"] = (*task.optional, REFERENCE)
+    return task.model_copy(update=changed)
 
 
 def gated_task(task: TaskSpec, asked: NoSpeech | None) -> TaskSpec:
@@ -79,5 +101,5 @@ def check_scorers(task: TaskSpec) -> None:
         if scorer.missing:
             raise ValueError(
                 f"scorer {scorer.name!r} needs {', '.join(scorer.missing)}, which is not "
-                f"installed: {EXTRA}, or name others with score.scorers"
+                f"installed: {how_to_install(scorer.missing)}, or name others with score.scorers"
             )

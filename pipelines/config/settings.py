@@ -12,7 +12,7 @@ from pipelines.config.renamed import current_names
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.runtime.precision import EXACT, Precision
-from uniaudio2.scores.table import SCORERS, get_scorers
+from uniaudio2.scores.table import ALL, get_scorers
 from uniaudio2.tasks.spec import NoSpeech, TaskSpec
 
 if TYPE_CHECKING:  # settings are checked before torch is there
@@ -95,8 +95,9 @@ class ScoreConfig(PoolConfig):
     """What judges results, each scorer by itself, see docs/scores.md.
 
     Attributes:
-        scorers: their names, as a list or as `speech,dnsmos`; `all` is every one, None takes those
-            of task `score` that need sound alone, and none for other tasks.
+        scorers: their names, as a list or as `speech,dnsmos`; `all` is every one that needs no
+            second recording, None takes those of task `score` that need sound alone, and none for
+            other tasks.
         num_gpus: GPUs of an actor; the model that listens for scorer `wer` works faster on one.
         batch: spans that this model transcribes at once.
     """
@@ -108,9 +109,10 @@ class ScoreConfig(PoolConfig):
     @field_validator("scorers", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        if not isinstance(value, str):
+        names = [one.strip() for one in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(names, list | tuple):
             return value
-        return tuple(SCORERS) if value == "all" else [one.strip() for one in value.split(",")]
+        return [one for name in names for one in (ALL if name == "all" else (name,))]
 
     @field_validator("scorers")
     @classmethod

@@ -34,6 +34,7 @@ from pipelines.planning.pool_sizing import Allocation
 from pipelines.planning.span_policy import prompt_seconds, span_rule, transcript_rule
 from uniaudio2.checkpoint.folders import model_fingerprint
 from uniaudio2.config import ModelConfig
+from uniaudio2.scores.table import compares
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 
 _TOKEN_STAGES = ("encode", "generate")
@@ -164,6 +165,7 @@ def _pools(job: JobConfig, model: ModelConfig) -> dict[PoolName, tuple[MakeStage
                 "batch": job.encode.batch_size,
                 "padding": job.encode.padding,
                 "precision": job.encode.precision,
+                **({"keep_waves": True} if compares(job.spec.scorers) else {}),
             },
         ),
         "generate": (

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms of the frozen encoders, computed on the device that holds the wave.
+"""Mel spectrograms of frozen encoders, computed on the device that holds the wave.
 
 Filter banks and windows are constants: they are made once per device and are no part of a state
 dict.
@@ -7,7 +7,7 @@ dict.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ _WHISPER_DYNAMIC_RANGE = 8.0  # decades below the loudest value of a clip that a
 
 MUSIC_HOP = 240
 _MUSIC_FFT = 2048
+
+Padded = Literal["reflect", "constant"]
 
 _SMALLEST_POWER = 1e-10
 _FRAMES_AT_ONCE = 128  # whose spectra stay in a CPU's cache
@@ -65,7 +67,9 @@ def _window(n_fft: int, device: torch.device) -> Tensor:
     return torch.hann_window(n_fft, device=device)
 
 
-def _mel_power(wave: Tensor, n_fft: int, hop: int, filters: Tensor) -> Tensor:
+def _mel_power(
+    wave: Tensor, n_fft: int, hop: int, filters: Tensor, pad: Padded = "reflect"
+) -> Tensor:
     """Power in mel bands of centred frames, the last frame dropped.
 
     Args:
@@ -73,11 +77,12 @@ def _mel_power(wave: Tensor, n_fft: int, hop: int, filters: Tensor) -> Tensor:
         n_fft: samples of a frame.
         hop: samples from one frame to the next.
         filters: ``[bins, n_fft / 2 + 1]``.
+        pad: what lies before and behind the wave.
 
     Returns:
         ``[B, bins, N / hop]``.
     """
-    padded = functional.pad(wave[:, None], (n_fft // 2, n_fft // 2), mode="reflect")[:, 0]
+    padded = functional.pad(wave[:, None], (n_fft // 2, n_fft // 2), mode=pad)[:, 0]
     frames = padded.unfold(-1, n_fft, hop)[:, :-1]  # [B, F, n_fft], a view
     at_once = _FRAMES_AT_ONCE if wave.device.type == "cpu" else max(frames.shape[1], 1)
     bands = []
@@ -86,6 +91,20 @@ def _mel_power(wave: Tensor, n_fft: int, hop: int, filters: Tensor) -> Tensor:
         power = spectrum.real.square() + spectrum.imag.square()  # no square root, unlike abs()
         bands.append(power @ filters.t())
     return torch.cat(bands, dim=1).transpose(1, 2)
+
+
+def mel_power_16k(wave: Tensor, bins: int) -> Tensor:
+    """Compute a plain mel power spectrogram: 25 ms frames every 10 ms, silence around the wave.
+
+    Args:
+        wave: ``[B, N]`` float32 at 16 kHz.
+        bins: mel bands of Slaney's scale, up to 8 kHz.
+
+    Returns:
+        ``[B, bins, N / 160]`` float32, without a logarithm.
+    """
+    filters = _whisper_filters(bins, wave.device)
+    return _mel_power(wave, _WHISPER_FFT, WHISPER_HOP, filters, "constant")
 
 
 def whisper_log_mel(wave: Tensor, bins: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +26,25 @@ class Heard:
         wave: ``[N]`` float32, mono, 24 kHz; None where the row has no sound.
         text: its own text: what is, or should be, said.
         transcript: what a model heard.
+        reference: a recording of the voice that should be heard, which rows may share, or why it
+            could not be read.
+
+    Attributes:
+        voice: vector of whoever speaks, once a scorer has asked for it.
+        lock: held by whoever computes something of a recording that others share.
     """
 
     def __init__(
-        self, wave: Tensor | None, text: str | None = None, transcript: str | None = None
+        self,
+        wave: Tensor | None,
+        text: str | None = None,
+        transcript: str | None = None,
+        reference: Heard | str | None = None,
     ) -> None:
         self.wave, self.text, self.transcript = wave, text, transcript
+        self.reference = reference
+        self.voice: npt.NDArray[np.float32] | None = None
+        self.lock = Lock()
 
     @property
     def sound(self) -> Tensor:

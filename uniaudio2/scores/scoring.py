@@ -18,6 +18,7 @@ _NOTHING: dict[Input, str] = {
     "text": "the row has no text",
     "transcript": "nothing was transcribed",
     "any text": "the row has no text",
+    "reference": "the row has no reference recording",
 }
 
 
@@ -82,6 +83,7 @@ def _results(
         "text": row.text is not None,
         "transcript": row.transcript is not None,
         "any text": row.said is not None,
+        "reference": row.reference is not None,
     }
     for one in scorer.inputs:
         if not there[one]:

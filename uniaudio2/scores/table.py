@@ -8,7 +8,7 @@ from uniaudio2.frozen import nearest
 from uniaudio2.scores.own import check_columns, load_own, own_scorers
 from uniaudio2.scores.spec import Score, ScoreColumn, Scorer
 
-__all__ = ["DEFAULT", "SCORERS", "get_scorer", "get_scorers", "score_columns"]
+__all__ = ["ALL", "DEFAULT", "SCORERS", "compares", "get_scorer", "get_scorers", "score_columns"]
 
 _SILERO = ("onnxruntime", "silero-vad")
 _MOS = "1 to 5"
@@ -165,9 +165,26 @@ _ROWS = (
         cost="a transcription",
         make=_of("text", "score_errors"),
     ),
+    Scorer(
+        name="speaker_similarity",
+        summary="how alike its voice is to that of the reference recording, by the encoder of "
+        "Resemblyzer",
+        inputs=("sound", "reference"),
+        columns=(
+            ScoreColumn("score_speaker_similarity", "-1 to 1", "cosine of the two voices"),
+        ),
+        version="1",
+        licence="Apache-2.0",
+        cost="3 ms, and of the reference as much",
+        make=_of("speaker", "SpeakerSimilarity"),
+        packages=("onnxruntime", "silero-vad", "resemblyzer"),
+        weights="resemblyzer",
+    ),
 )  # fmt: skip
 
 SCORERS: dict[str, Scorer] = {scorer.name: scorer for scorer in _ROWS}
+ALL = tuple(scorer.name for scorer in _ROWS if "reference" not in scorer.inputs)
+"""What `all` stands for: those that need no second recording; the extra brings their packages."""
 DEFAULT = tuple(scorer.name for scorer in _ROWS if scorer.inputs == ("sound",))
 """What is scored where nothing else is asked for: all that needs sound alone."""
 
@@ -196,6 +213,11 @@ def get_scorers(names: Sequence[str]) -> list[Scorer]:
     ordered = [*filter(found.__contains__, SCORERS), *sorted(found.keys() - SCORERS.keys())]
     check_columns([found[name] for name in ordered])
     return [found[name] for name in ordered]
+
+
+def compares(names: Sequence[str]) -> bool:
+    """Whether one of some scorers compares the sound that it judges with another recording."""
+    return any("reference" in scorer.inputs for scorer in get_scorers(names))
 
 
 def score_columns(names: Sequence[str]) -> list[str]:

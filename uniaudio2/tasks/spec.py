@@ -18,6 +18,8 @@ ItemKind = Literal["text", "audio", "reason", "recon", "audio_prompt"]
 
 AUDIO = "audio"
 """The column that every task with audio in its prompt reads; others may come beside it."""
+REFERENCE = "reference"
+"""The column that task `score` may compare the voice of `AUDIO` with."""
 MOST_SOUNDS = 4
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SHOWN = {
@@ -205,8 +207,17 @@ class TaskSpec(Frozen):
 
     @property
     def other_audio(self) -> tuple[str, ...]:
-        """Columns whose audio is encoded beside that of `AUDIO`."""
-        return tuple(name for name in self.audio_columns if name != AUDIO)
+        """Columns whose audio is encoded, or compared, beside that of `AUDIO`."""
+        compared = (REFERENCE,) if REFERENCE in self.optional else ()
+        return (*(name for name in self.audio_columns if name != AUDIO), *compared)
+
+    @property
+    def reference(self) -> str | None:
+        """The column of the recording that the sound of a row may be compared with; it may be
+        absent where sounds alone are judged."""
+        if self.output == "scores":
+            return REFERENCE
+        return AUDIO if self.output == "audio" and AUDIO in self.columns else None
 
     @property
     def text_columns(self) -> tuple[str, ...]:

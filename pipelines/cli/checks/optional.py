@@ -12,7 +12,7 @@ from pathlib import Path
 from actors.storage.model_hub import cache_folder
 from pipelines.cli.checks.check import Check
 from pipelines.cli.checks.machine import free_in
-from pipelines.config.scored import EXTRA
+from pipelines.config.scored import how_to_install
 from uniaudio2.scores.spec import installed
 from uniaudio2.scores.table import SCORERS
 
@@ -22,7 +22,7 @@ _FORMATS = {
     "lhotse": "INPUT and export of its manifests and shar",
     "webdataset": "checking exported shards with its own reader",
 }
-_SCORES = ("onnxruntime", "silero-vad", "speechmos")
+_SCORES = ("onnxruntime", "silero-vad", "speechmos", "resemblyzer")
 _MEMORY = Path("/proc/meminfo")
 
 
@@ -73,10 +73,12 @@ def check_scores() -> Check:
     """Packages with the models that judge speech and its quality."""
     there = [f"{name} {found}" for name in _SCORES if (found := installed(name))]
     found = ", ".join(there) or "none of them is installed"
-    missing = [scorer.name for scorer in SCORERS.values() if scorer.missing]
-    if not missing:
+    without = [scorer for scorer in SCORERS.values() if scorer.missing]
+    if not without:
         return Check("scores", found)
-    hint = f"without scorers {', '.join(missing)}: `{EXTRA}`, if wanted"
+    names = ", ".join(scorer.name for scorer in without)
+    packages = list(dict.fromkeys(name for scorer in without for name in scorer.missing))
+    hint = f"without scorers {names}: `{how_to_install(packages)}`, if wanted"
     return Check("scores", found, hint=hint)
 
 

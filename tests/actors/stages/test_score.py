@@ -15,6 +15,8 @@ from pipelines import UsageError, run_job
 from pipelines.cli.demo import EXAMPLES, read_results
 from pipelines.config.make_job import make_job
 from tests.conftest import tone, wav_bytes
+from tests.uniaudio2.scores.models.test_voice_encoder import needs_weights
+from tests.uniaudio2.scores.test_speaker import said
 from uniaudio2.audio.files import encode_audio
 from uniaudio2.scores.heard import Heard
 from uniaudio2.scores.spec import PREFIX
@@ -116,6 +118,49 @@ def test_bad_rows_go_to_errors_and_what_has_no_figure_says_why(tmp_path: Path) -
         assert reasons["score_wer"] == "the row has no text"
         assert "nobody speaks" in reasons["score_dnsmos_ovrl"]
     assert found["silence"]["score_leading_silence_s"] == 2.0
+
+
+@needs_weights
+def test_voices_are_compared_with_the_recordings_that_rows_name(tmp_path: Path) -> None:
+    sounds = {"own": said(0), "other": said(2), "short": said(0)[:24_000]}
+    sounds["silence"] = torch.zeros(48_000)
+    for name, wave in sounds.items():
+        (tmp_path / f"{name}.wav").write_bytes(encode_audio(wave, "wav"))
+    rows = [
+        {"id": name, "audio": str(tmp_path / "own.wav"), "reference": reference}
+        for name, reference in (
+            *((name, str(tmp_path / f"{name}.wav")) for name in sounds),
+            ("absent", None),
+            ("gone", str(tmp_path / "gone.wav")),
+        )
+    ]
+    given = {"sets": {"score.scorers": "speaker_similarity,silence"}}
+    found = scored(tmp_path / "one", rows, unit_rows=6, **dict(given))
+    assert found == scored(tmp_path / "two", rows[::-1], unit_rows=1, **dict(given))
+    assert found["own"]["score_speaker_similarity"] == pytest.approx(1.0, abs=1e-6)
+    assert 0 < found["other"]["score_speaker_similarity"] < 0.9
+    reasons = {name: (row["score_reasons"] or [{"reason": ""}])[0]["reason"]
+               for name, row in found.items()}  # fmt: skip
+    assert "a voice is known by 1.6 s" in reasons["short"]
+    assert reasons["silence"] == "nobody speaks in the reference"
+    assert "reference" in reasons["absent"]
+    assert "gone.wav" in reasons["gone"]
+    assert all(row["score_leading_silence_s"] is not None for row in found.values())
+
+
+@needs_weights
+def test_what_is_made_of_a_recording_is_compared_with_it(tmp_path: Path) -> None:
+    (tmp_path / "own.wav").write_bytes(encode_audio(said(2), "wav"))
+    rows = [{"id": "own", "audio": str(tmp_path / "own.wav")}]
+    sets = {"score.scorers": "speaker_similarity"}
+    (row,) = scored(tmp_path / "run", rows, "reconstruct", sets=sets).values()
+    assert 0.3 < row["score_speaker_similarity"] < 1.0
+
+
+def test_a_task_without_a_recording_has_nothing_to_compare_with() -> None:
+    given = {"task": "tts", "input": "in.txt", "output": "out"}
+    with pytest.raises(UsageError, match="compares with a recording, and task tts has none"):
+        make_job(given, sets=("score.scorers=speaker_similarity",))
 
 
 def test_long_audio_is_read_where_it_is(tmp_path: Path) -> None:

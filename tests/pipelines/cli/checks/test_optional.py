@@ -14,6 +14,7 @@ from pipelines.cli.checks.optional import (
     check_ram,
     check_scores,
 )
+from uniaudio2.scores.table import SCORERS
 
 
 def test_each_passes_whatever_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,10 +51,14 @@ def test_formats_and_the_voice_say_what_they_are_for(monkeypatch: pytest.MonkeyP
 
 def test_packages_of_scores_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "silero-vad" in check_scores().found
-    assert check_scores().hint == ""
+    hint = "without scorers speaker_similarity: `pip install --no-deps resemblyzer`, if wanted"
+    assert check_scores().hint == (hint if SCORERS["speaker_similarity"].missing else "")
     for module in ("uniaudio2.scores.spec", "pipelines.cli.checks.optional"):
         monkeypatch.setattr(f"{module}.installed", lambda name: None)
     found = check_scores()
     assert found.passed
     assert found.found == "none of them is installed"
-    assert "without scorers speech, dnsmos, snr, rate: `pip install" in found.hint
+    assert (
+        "without scorers speech, dnsmos, snr, rate, speaker_similarity: `pip install" in found.hint
+    )
+    assert "[score]' and pip install --no-deps resemblyzer`" in found.hint
