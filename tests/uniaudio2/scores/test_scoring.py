@@ -15,7 +15,7 @@ from uniaudio2.scores.scoring import Scoring
 from uniaudio2.scores.spec import Absent, Score, ScoreColumn, Scorer
 from uniaudio2.scores.table import SCORERS, get_scorers, score_columns
 
-NAMES = list(SCORERS)
+NAMES = [name for name, scorer in SCORERS.items() if not scorer.missing]
 
 
 def own(score: Score) -> Scorer:
