@@ -18,3 +18,13 @@ def row_seed(job_seed: int, row_id: str, purpose: str = "") -> int:
     """
     text = f"{job_seed}\x00{purpose}\x00{row_id}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+
+
+def attempt_seed(job_seed: int, attempt: int) -> int:
+    """The seed that stands in the job's place when a row is made again.
+
+    Args:
+        job_seed: the seed of the run.
+        attempt: how often the row was made before; the first draw, 0, has the job's own seed.
+    """
+    return row_seed(job_seed, str(attempt), "attempt") if attempt else job_seed

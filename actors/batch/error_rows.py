@@ -76,7 +76,7 @@ def errors_table(table: pa.Table, bad: list[int]) -> pa.Table:
 def crash_table(spec: UnitSpec, kind: str, message: str, attempts: int) -> pa.Table:
     """The errors table's row for a row that no worker survived, or one for each of its channels
     that was asked for."""
-    row_id, row_json = _input_of(spec)
+    row_id, row_json = _input_of(spec.singles[0])
     names = asked_of(row_id, spec.wanted) if row_id else ()
     values = [[name, "run", kind, message, attempts, row_json] for name in names or [row_id]]
     rows = [dict(zip(ERRORS_SCHEMA.names, row, strict=True)) for row in values]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 FOLDER = "_tokens"  # of OUTPUT, where what stages made of a unit is kept
+ATTEMPTS_FOLDER = "_attempts"  # and where rows wait that are to be made again
 
 # ---- columns of manifests ---------------------------------------------------------------------
 
@@ -45,7 +46,12 @@ OUTPUT_WAVE = "output_wave"
 SCORE_REASONS = "score_reasons"
 REFERENCE_FAULT = "reference_fault"  # why a row's reference recording was not loaded
 STAGE_TIMES, DONE = "stage_times", "done"
+ATTEMPT = "attempt"  # which one of a row this is, in jobs that verify
 # columns of data parts that no stage before the last one has
 TASK, SEED, MODEL = "task", "seed", "model"
 AUDIO_PATH, DURATION_S, INPUT_DURATION_S = "audio_path", "duration_s", "input_duration_s"
+# of jobs that verify: attempts made, whether the kept one passes, why not, and those that failed
+ATTEMPTS, VERIFIED, VERIFY_REASON = "attempts", "verified", "verify_reason"
+FAILED_ATTEMPTS = "failed_attempts"
+UNVERIFIED, MADE_AGAIN = "unverified", "made_again"  # what is counted of them
 RECEIPT, FAULT = "receipt", "fault"  # what a unit comes to: a table of one row

@@ -47,6 +47,8 @@ class Receipt:
         output_s: seconds of audio written.
         marks: rows in the data part by the mark that they bear.
         stages: the calls that the unit has been through.
+        again: keys of rows that are to be made again, in hexadecimal; they are in no part.
+        attempts: path of the file that holds the best of what was made of these, or "".
     """
 
     unit: int
@@ -62,6 +64,8 @@ class Receipt:
     output_s: float = 0.0
     marks: dict[str, int] = field(default_factory=dict)
     stages: tuple[StageTime, ...] = ()
+    again: tuple[str, ...] = ()
+    attempts: str = ""
 
     def to_table(self) -> pa.Table:
         """One row, as the last stage returns it; the calls of the stages are added to it there."""
@@ -118,6 +122,6 @@ def outcomes(table: pa.Table) -> Iterator[Outcome]:
     times = table.column(STAGE_TIMES).to_pylist() if stamped else [None] * table.num_rows
     for text, calls in zip(table.column(RECEIPT).to_pylist(), times, strict=True):
         facts = json.loads(text)
-        paths = {name: tuple(facts[name]) for name in ("data", "error_parts")}
+        paths = {name: tuple(facts[name]) for name in ("data", "error_parts", "again")}
         receipt = Receipt(**{**facts, **paths})
         yield replace(receipt, stages=tuple(times_from_json(calls)))

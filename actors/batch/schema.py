@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.batch.names import (
+    ATTEMPT,
+    ATTEMPTS,
     CUT_BY_LIMIT,
     CUTS,
     DONE,
@@ -21,6 +23,7 @@ from actors.batch.names import (
     ERROR_KIND,
     ERROR_MESSAGE,
     ERROR_STAGE,
+    FAILED_ATTEMPTS,
     FINGERPRINT,
     FINISH_REASON,
     ID,
@@ -30,6 +33,7 @@ from actors.batch.names import (
     INPUT_SAMPLES,
     INPUT_SHORT_BY_S,
     INPUT_UNFINISHED,
+    MADE_AGAIN,
     NO_SPEECH,
     OUTPUT_WAVE,
     PLACE,
@@ -44,6 +48,8 @@ from actors.batch.names import (
     STAGE_TIMES,
     TEXT,
     UNIT,
+    UNVERIFIED,
+    VERIFIED,
     WAVE,
 )
 from uniaudio2.config import CODEBOOKS
@@ -81,6 +87,18 @@ CUT_SHORT = "cut_short"
 # what is counted as marks are, though `finish_reason` says it: how an answer ended
 ENDINGS = {CUT_SHORT: CUT_BY_LIMIT, NO_SPEECH: NO_SPEECH}
 SCORE_TYPE = pa.float64()
+# which attempt, the row's key, and the file that holds the best of those before
+ATTEMPT_TYPE = pa.struct([("number", pa.int64()), ("key", pa.binary()), ("earlier", pa.string())])
+FAILED_TYPE = pa.list_(
+    pa.struct(
+        [
+            ("attempt", pa.int32()),
+            ("seed", pa.int64()),
+            ("reason", pa.string()),
+            ("rank", pa.float64()),
+        ]
+    )
+)
 REASONS_TYPE = pa.list_(pa.struct([("score", pa.string()), ("reason", pa.string())]))
 # `input` has the manifest's own columns, so its type is the manifest's
 TRAVELLING: dict[str, pa.DataType] = {
@@ -107,6 +125,7 @@ TRAVELLING: dict[str, pa.DataType] = {
     PREFIX: SCORE_TYPE,
     SCORE_REASONS: REASONS_TYPE,
     REFERENCE_FAULT: pa.string(),
+    ATTEMPT: ATTEMPT_TYPE,
     STAGE_TIMES: pa.string(),
     DONE: pa.string(),
 }
@@ -186,12 +205,16 @@ def check_table(table: pa.Table, stage: str, columns: StageColumns) -> None:
         raise RuntimeError(f"stage {stage!r} left column {kept[0]!r}, which it drops")
 
 
-def count_marks(table: pa.Table, names: Iterable[str] = (*MARKS, *ENDINGS)) -> dict[str, int]:
+def count_marks(
+    table: pa.Table, names: Iterable[str] = (*MARKS, *ENDINGS, UNVERIFIED, MADE_AGAIN)
+) -> dict[str, int]:
     """How many rows of results bear each of some marks; those that none bears are left out."""
     counts = {}
     for name in names:
         if name in ENDINGS:
             counts[name] = _count_ended(table, ENDINGS[name])
+        elif name in (UNVERIFIED, MADE_AGAIN):
+            counts[name] = _count_verified(table, name)
         elif name in table.column_names:
             counts[name] = table.num_rows - table[name].null_count
     return {name: count for name, count in counts.items() if count}
@@ -203,3 +226,13 @@ def _count_ended(table: pa.Table, reason: str) -> int:
         return 0
     column = table[FINISH_REASON]
     return pc.sum(pc.equal(column, reason)).as_py() or 0 if pa.types.is_string(column.type) else 0
+
+
+def _count_verified(table: pa.Table, name: str) -> int:
+    """How many rows were made again, or pass no rule, where a run looked; a manifest may have
+    columns of these names."""
+    if pa.field(FAILED_ATTEMPTS, FAILED_TYPE) not in list(table.schema):
+        return 0
+    if name == UNVERIFIED:
+        return pc.sum(pc.invert(table[VERIFIED])).as_py() or 0
+    return pc.sum(pc.greater(table[ATTEMPTS], 1)).as_py() or 0

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from actors.batch.names import (
+    ATTEMPT,
     ERROR_COLUMNS,
     ERROR_KIND,
     ERROR_MESSAGE,
@@ -26,10 +27,11 @@ from actors.batch.names import (
     ROW,
     UNIT,
 )
-from actors.batch.schema import CODES_TYPE, WAVE_TYPE
+from actors.batch.schema import ATTEMPT_TYPE, CODES_TYPE, WAVE_TYPE
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.errors import BadRow
 from uniaudio2.lazily import torch
+from uniaudio2.seeds import attempt_seed
 from uniaudio2.tokens.codes import Codes
 
 if TYPE_CHECKING:
@@ -199,3 +201,20 @@ def start_table(
     }
     columns.update({name: pa.nulls(count, pa.string()) for name in ERROR_COLUMNS})
     return pa.table(columns)
+
+
+def attempt_column(attempts: Sequence[tuple[int, bytes, str]]) -> pa.Array:
+    """The column that tells which attempt of a row this is: its number, the row's key, and the
+    file that holds the best of those before."""
+    names = ("number", "key", "earlier")
+    rows = [dict(zip(names, one, strict=True)) for one in attempts]
+    return pa.array(rows, ATTEMPT_TYPE)
+
+
+def job_seeds(table: pa.Table, job_seed: int) -> list[int]:
+    """What stands in the place of the job's seed for each row: a row that is made again has another
+    one, see `attempt_seed`."""
+    if ATTEMPT not in table.column_names:
+        return [job_seed] * table.num_rows
+    attempts = table.column(ATTEMPT).to_pylist()
+    return [attempt_seed(job_seed, one["number"] if one else 0) for one in attempts]

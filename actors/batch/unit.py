@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -26,7 +27,8 @@ class HeldBytes(Protocol):
         ...
 
 
-_STAYS = {"rows", "keys", "former"}  # those travel beside, or not at all
+KEY_BYTES = 20  # of a row, see `row_keys`
+_STAYS = {"rows", "keys", "former", "members"}  # those travel beside, or not at all
 
 
 @dataclass(frozen=True, slots=True)  # a large manifest has a million of them
@@ -52,6 +54,10 @@ class UnitSpec:
         keys: what makes its rows the same from run to run, 20 bytes a row, see `row_keys`; this
             and the next are the driver's, and do not travel.
         former: the fingerprint that builds gave it which knew no keys.
+        attempt: how often its rows were made before, in jobs that verify.
+        earlier: the file that holds the best of these attempts, or "".
+        shown_keys: the keys of rows that are to be done, where they travel: in base64.
+        members: rows of other units, which are done together here.
     """
 
     unit: int
@@ -70,6 +76,10 @@ class UnitSpec:
     names: str = ""
     keys: bytes | HeldBytes = b""
     former: str = ""
+    attempt: int = 0
+    earlier: str = ""
+    shown_keys: str = ""
+    members: tuple[UnitSpec, ...] = ()
 
     @property
     def row_keys(self) -> bytes:
@@ -99,14 +109,45 @@ class UnitSpec:
     def _facts(self) -> str:
         names = [field.name for field in fields(self)]
         facts = {name: getattr(self, name) for name in names if name not in _STAYS}
-        return json.dumps(facts)
+        return json.dumps({**facts, "is_joined": bool(self.members)})
 
     @staticmethod
     def from_table(table: pa.Table) -> UnitSpec:
         """Undo `to_table`."""
         facts: dict[str, Any] = json.loads(table.column(SPEC)[0].as_py())
         facts |= {name: tuple(facts[name]) for name in ("only", "wanted")}
-        return UnitSpec(**facts, rows=table.column(ROWS)[0].as_py())
+        rows = table.column(ROWS)[0].as_py()
+        if not facts.pop("is_joined"):
+            return UnitSpec(**facts, rows=rows)
+        joined = pa.ipc.open_stream(rows).read_all()
+        members = (UnitSpec.from_table(joined.slice(n, 1)) for n in range(joined.num_rows))
+        return UnitSpec(**facts, members=tuple(members))
+
+    @property
+    def singles(self) -> tuple[UnitSpec, ...]:
+        """The units, each of one source, that its rows are read from, in their order."""
+        if not self.members:
+            return (self,)
+        if self.row is None:
+            return self.members
+        place = self.row
+        for member in self.members:
+            if place < member.row_count:
+                return (replace(member, row=member.row_numbers[place]),)
+            place -= member.row_count
+        raise IndexError(f"unit {self.unit} has no row {self.row}")
+
+    @property
+    def attempts(self) -> list[tuple[int, bytes, str]]:
+        """Of each of its rows, where keys travel: the attempt, its key, and where earlier ones
+        are; for a unit of one source."""
+        keys = base64.b64decode(self.shown_keys)
+        numbers = self.only or range(self.stop - self.start)
+        found = {
+            number: keys[start : start + KEY_BYTES]
+            for number, start in zip(numbers, range(0, len(keys), KEY_BYTES), strict=True)
+        }
+        return [(self.attempt, found[number], self.earlier) for number in self.row_numbers]
 
     def read(
         self,
@@ -159,7 +200,10 @@ def unit_fingerprint(keys: bytes) -> str:
 def units_table(units: Sequence[UnitSpec]) -> pa.Table:
     """Units as Arrow rows, a row each; `UnitSpec.from_table` reads the first row of a table."""
     specs = pa.array([unit._facts() for unit in units], pa.string())
-    rows = pa.array([unit.rows for unit in units], pa.large_binary())
+    rows = pa.array(
+        [to_stream(units_table(unit.members)) if unit.members else unit.rows for unit in units],
+        pa.large_binary(),
+    )
     return pa.table({SPEC: specs, ROWS: rows})
 
 

@@ -45,7 +45,7 @@ def prompt_spans(table: pa.Table, row: int, codec: CodecConfig, job_seed: int) -
         table: with codes, and `cuts` where audio was loaded.
         row: its index.
         codec: tells how many codes a span has.
-        job_seed: with the row's id and a span's beginning, it decides the span's seed.
+        job_seed: of the row's attempt; with its id, and where a span begins, it decides the seed.
     """
     codes, row_id = read_codes(table, row), table.column(ID)[row].as_py()
     cuts = read_cuts(table, row)

@@ -16,6 +16,7 @@ from actors.batch.names import (
 from actors.batch.table import (
     alive,
     each_row,
+    job_seeds,
     mark_errors,
     read_codes,
     set_column,
@@ -93,11 +94,11 @@ class Decoder:
             return [self._checked(table, row, suffix) for suffix in suffixes]
 
         codes, errors = each_row(alive(table), read)
-        ids = table.column(ID).to_pylist()
+        ids, job = table.column(ID).to_pylist(), job_seeds(table, self.seed)
         waves = self.model.decode(
             [one for sounds in codes.values() for one in sounds],
             # the first sound's noise does not depend on whether there are others
-            seeds=[row_seed(self.seed, ids[row], one) for row in codes for one in suffixes],
+            seeds=[row_seed(job[row], ids[row], one) for row in codes for one in suffixes],
             steps=self.steps,
             guidance=self.guidance,
             compat=self.compat,

@@ -20,6 +20,7 @@ from actors.batch.schema import SPAN_TEXTS_TYPE
 from actors.batch.table import (
     alive,
     each_row,
+    job_seeds,
     mark_errors,
     read_codes,
     scatter,
@@ -100,7 +101,8 @@ class Generator:
     def __call__(self, table: pa.Table) -> pa.Table:
         """Generate for the rows that are still good."""
         codec = self.model.config.codec
-        spans = {row: prompt_spans(table, row, codec, self.seed) for row in alive(table)}
+        seeds = job_seeds(table, self.seed)
+        spans = {row: prompt_spans(table, row, codec, seeds[row]) for row in alive(table)}
         silent = _silent(table)
         if self.task.no_speech == "empty":
             spans |= {row: [] for row in silent & spans.keys()}

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from actors.batch.audio_values import holds_lists_of_text, list_text, listed_files
 from actors.batch.intermediate_store import read_kept
 from actors.batch.names import (
+    ATTEMPT,
     AUDIO_COLUMNS,
     CHANNEL_COLUMNS,
     CODE_COLUMNS,
@@ -29,7 +30,14 @@ from actors.batch.names import (
     WAVE,
 )
 from actors.batch.schema import ALWAYS, MARKS, StageColumns
-from actors.batch.table import mark_errors, scatter, set_column, start_table, write_codes
+from actors.batch.table import (
+    attempt_column,
+    mark_errors,
+    scatter,
+    set_column,
+    start_table,
+    write_codes,
+)
 from actors.batch.unit import UnitSpec, row_ids
 from actors.columnar.cells import shown_value, valid_column
 from actors.columnar.value_bounds import TOO_LARGE
@@ -100,6 +108,16 @@ class Loader:
         spec = UnitSpec.from_table(table)
         if spec.kept:
             return read_kept(spec.kept, spec.row)
+        tables = [self._loaded(one, spec) for one in spec.singles]
+        return tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
+
+    def _loaded(self, spec: UnitSpec, whole: UnitSpec) -> pa.Table:
+        """The rows of one source.
+
+        Args:
+            spec: where they are.
+            whole: the unit that they are done in.
+        """
         sounds = (*AUDIO_COLUMNS, *self.task.other_audio)
         paths_only = () if AUDIO in self.rows.columns else AUDIO_COLUMNS
         longest = dict.fromkeys(sounds, self.rows.limits.max_bytes)
@@ -108,10 +126,12 @@ class Loader:
         places, loaded = self._load_rows(raw, spec, policy)
         inputs = self._travelling(raw, places, [one.channel for one in loaded])
         names = [one.row_id for one in loaded]
-        result = start_table(names, inputs, spec.unit, spec.row, spec.fingerprint)
+        result = start_table(names, inputs, whole.unit, whole.row, whole.fingerprint)
         if self.rows.channel == "each":
             numbers = [spec.row_numbers[place] for place in places]
             result = set_column(result, PLACE, pa.array(numbers, pa.int64()))
+        if spec.shown_keys:
+            result = set_column(result, ATTEMPT, attempt_column(spec.attempts))
         values = {row: one.value for row, one in enumerate(loaded)}
         errors = {row: value for row, value in values.items() if isinstance(value, BadRow)}
         result = mark_errors(result, "load", errors)

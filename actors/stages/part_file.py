@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.batch.receipt import FileMark, file_mark
+from actors.batch.error_rows import crash_table
+from actors.batch.receipt import FileMark, Receipt, file_mark
+from actors.batch.unit import UnitSpec
 from actors.storage.object_store import Storage
 
 Units = Sequence[tuple[int, int]]
@@ -57,3 +60,28 @@ def store(storage: Storage, path: str, data: bytes) -> FileMark:
     """Write an object and return its mark."""
     storage.put(path, data)
     return file_mark(data)
+
+
+def store_crash(output: str, spec: UnitSpec, kind: str, message: str, attempts: int) -> Receipt:
+    """Write the errors part of one row that no worker survived, and return its receipt.
+
+    Args:
+        output: OUTPUT of the run.
+        spec: address of the single row.
+        kind: ``crash`` when its worker died, ``fault`` when its stage raised, ``out_of_memory``
+            when that was for want of memory.
+        message: what happened.
+        attempts: how often it was tried.
+    """
+    table = crash_table(spec, kind, message, attempts)
+    path = f"errors/part-{spec.unit:08d}-{uuid.uuid4().hex[:8]}.parquet"
+    files = {path: store(Storage(output), path, parquet_bytes(table))}
+    return Receipt(
+        unit=spec.unit,
+        row=spec.row,
+        ok=0,
+        errors=table.num_rows,
+        files=files,
+        kinds={kind: table.num_rows},
+        error_parts=(path,),
+    )

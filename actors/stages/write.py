@@ -14,13 +14,12 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from actors.batch.error_rows import crash_table, errors_table
+from actors.batch.error_rows import errors_table
 from actors.batch.names import (
     AUDIO_PATH,
     CODE_COLUMNS,
     DURATION_S,
     ERROR_COLUMNS,
-    ERROR_KIND,
     FINISH_REASON,
     ID,
     INPUT,
@@ -51,15 +50,17 @@ from actors.batch.schema import (
 from actors.batch.table import (
     alive,
     each_row,
+    job_seeds,
     mark_errors,
     read_samples,
     scatter,
+    set_column,
     sound_suffixes,
 )
-from actors.batch.unit import UnitSpec
 from actors.stages.part_file import parquet_bytes, store
 from actors.storage.audio_files import AudioLayout, audio_objects
 from actors.storage.object_store import Storage
+from actors.verify.sifting import VERIFY_FIELDS, Sifted, Sifter, Sounds, Verifying
 from uniaudio2.audio.files import encode_samples
 from uniaudio2.audio.resampling import SAMPLE_RATE, seconds
 from uniaudio2.scores.table import score_columns
@@ -78,7 +79,7 @@ def file_stem(row_id: str) -> str:
     return f"{slug}-{digest}" if slug else digest
 
 
-def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
+def result_fields(task: TaskSpec, keep_codes: bool, verifies: bool = False) -> list[pa.Field]:
     """Columns that a task produces, in the order in which they are written."""
     generates, decodes = "generate" in task.stages, "decode" in task.stages
     fields = [(ID, pa.string()), (TASK, pa.string())]
@@ -106,7 +107,8 @@ def result_fields(task: TaskSpec, keep_codes: bool) -> list[pa.Field]:
     if task.scorers:
         fields += [(name, SCORE_TYPE) for name in score_columns(task.scorers)]
         fields.append((SCORE_REASONS, REASONS_TYPE))
-    return [pa.field(name, kind) for name, kind in fields]
+    found = [pa.field(name, kind) for name, kind in fields]
+    return [*found, *VERIFY_FIELDS] if verifies else found
 
 
 def travelling_names(result: list[str], travelling: list[str]) -> dict[str, str]:
@@ -136,6 +138,7 @@ class Writer:
         audio_format: kind of the audio files.
         audio_layout: a file each, or one tar a unit.
         keep_codes: write the codes of tasks that yield text, too.
+        verifying: what is asked of results; None takes them all.
     """
 
     def __init__(
@@ -148,6 +151,7 @@ class Writer:
         audio_format: AudioFormat = "flac",
         audio_layout: AudioLayout = "files",
         keep_codes: bool = False,
+        verifying: Verifying | None = None,
     ) -> None:
         self.storage = Storage(output)
         self.task = task
@@ -156,7 +160,8 @@ class Writer:
         self.seed = seed
         self.audio_format = audio_format
         self.audio_layout = audio_layout
-        self.fields = result_fields(task, keep_codes)
+        self.fields = result_fields(task, keep_codes, verifying is not None)
+        self.sift = Sifter(self.storage, verifying, seed) if verifying else None
 
     @staticmethod
     def columns(task: TaskSpec, keep_codes: bool = False) -> StageColumns:
@@ -175,24 +180,29 @@ class Writer:
         unit = units.pop()
         place = f"{unit:08d}-{uuid.uuid4().hex[:8]}"
         files: dict[str, FileMark] = {}
-        table, output_s = self._store_audio(table, place, files)
+        table, sounds = self._encoded(table)
         good = alive(table)
         bad = sorted(set(range(table.num_rows)) - set(good))
-        results, errors = self._results(table, good), errors_table(table, bad)
-        tar = ".tar" if self.audio_layout == "tar" else ""
+        done = Sifted(self._results(table, good), errors_table(table, bad), sounds)
+        if self.sift is not None:
+            done = self.sift(table, done.results, done.errors, sounds)
+        folder = self._store_audio(place, done, files)
+        results, output_s = self._with_paths(done.results, folder)
         receipt = Receipt(
             unit=unit,
             row=table.column(ROW)[0].as_py(),
-            ok=len(good),
-            errors=len(bad),
-            kinds=dict(Counter(kind for kind in table.column(ERROR_KIND).to_pylist() if kind)),
+            ok=results.num_rows,
+            errors=done.errors.num_rows,
+            kinds=dict(Counter(done.errors["kind"].to_pylist())),
             data=self._put(f"data/part-{place}.parquet", results, files),
-            error_parts=self._put(f"errors/part-{place}.parquet", errors, files),
-            audio=f"audio/{place}{tar}" if output_s else None,
-            input_s=_input_s(table, good),
+            error_parts=self._put(f"errors/part-{place}.parquet", done.errors, files),
+            audio=folder if output_s else None,
+            input_s=self._input_s(results),
             output_s=output_s,
             marks=count_marks(results),
             files=files,
+            again=done.again,
+            attempts=done.attempts,
         )
         return receipt.to_table()
 
@@ -202,47 +212,63 @@ class Writer:
         files[path] = store(self.storage, path, parquet_bytes(table))
         return (path,)
 
-    def _store_audio(
-        self, table: pa.Table, place: str, files: dict[str, FileMark]
-    ) -> tuple[pa.Table, float]:
-        """Write the generated waves; returns the table with their paths, and seconds in all."""
-        if "decode" not in self.task.stages:
-            return table, 0.0
-        ids, suffixes = table.column(ID).to_pylist(), sound_suffixes(self.task.sounds)
+    @property
+    def _suffixes(self) -> list[str]:
+        """Of the sounds of a row."""
+        return sound_suffixes(self.task.sounds) if "decode" in self.task.stages else []
+
+    def _encoded(self, table: pa.Table) -> tuple[pa.Table, Sounds]:
+        """The generated waves as files, by the ids of their rows; and the table with columns for
+        their paths, and with their seconds."""
+        ids, suffixes = table.column(ID).to_pylist(), self._suffixes
+        if not suffixes:
+            return table, {}
 
         def encode(row: int) -> list[tuple[bytes, float]]:
             waves = [read_samples(table, f"{OUTPUT_WAVE}{suffix}", row) for suffix in suffixes]
             return [(encode_samples(w, self.audio_format), len(w) / SAMPLE_RATE) for w in waves]
 
         encoded, errors = each_row(alive(table), encode)
-        names = {
-            row: [f"{file_stem(ids[row])}{suffix}.{self.audio_format}" for suffix in suffixes]
-            for row in encoded
-        }
+        table, count = mark_errors(table, "write", errors), table.num_rows
+        for place, suffix in enumerate(suffixes):
+            table = table.append_column(f"{AUDIO_PATH}{suffix}", pa.nulls(count, pa.string()))
+            durations = {row: own[place][1] for row, own in encoded.items()}
+            column = scatter(durations, count, pa.float64())
+            table = table.append_column(f"{DURATION_S}{suffix}", column)
+        return table, {ids[row]: [data for data, _ in own] for row, own in encoded.items()}
+
+    def _name(self, row_id: str, suffix: str) -> str:
+        return f"{file_stem(row_id)}{suffix}.{self.audio_format}"
+
+    def _store_audio(self, place: str, done: Sifted, files: dict[str, FileMark]) -> str:
+        """Write the audio of rows that are done; returns what paths to it begin with."""
         sounds = {
-            name: data
-            for row in encoded
-            for name, (data, _) in zip(names[row], encoded[row], strict=True)
+            self._name(row_id, suffix): data
+            for row_id in done.results.column(ID).to_pylist()
+            for suffix, data in zip(self._suffixes, done.sounds.get(row_id, ()), strict=True)
         }
         folder, objects = audio_objects(place, sounds, self.audio_layout)
         for path, data in objects.items():
             files[path] = store(self.storage, path, data)
-        table, count = mark_errors(table, "write", errors), table.num_rows
-        for place_of, suffix in enumerate(suffixes):
-            paths = {row: f"{folder}/{own[place_of]}" for row, own in names.items()}
-            durations = {row: own[place_of][1] for row, own in encoded.items()}
-            column = scatter(paths, count, pa.string())
-            table = table.append_column(f"{AUDIO_PATH}{suffix}", column)
-            column = scatter(durations, count, pa.float64())
-            table = table.append_column(f"{DURATION_S}{suffix}", column)
-        return table, sum(duration_s for own in encoded.values() for _, duration_s in own)
+        return folder
+
+    def _with_paths(self, results: pa.Table, folder: str) -> tuple[pa.Table, float]:
+        """Results that name their audio, and its seconds in all."""
+        ids, output_s = results.column(ID).to_pylist(), 0.0
+        for suffix in self._suffixes:
+            paths = [f"{folder}/{self._name(row_id, suffix)}" for row_id in ids]
+            results = set_column(results, f"{AUDIO_PATH}{suffix}", pa.array(paths, pa.string()))
+            output_s += sum(results.column(f"{DURATION_S}{suffix}").to_pylist())
+        return results, output_s
 
     def _results(self, table: pa.Table, good: list[int]) -> pa.Table:
         good_rows = table.take(pa.array(good, pa.int64()))
-        ids = good_rows.column(ID).to_pylist()
+        ids, seeds = good_rows.column(ID).to_pylist(), job_seeds(good_rows, self.seed)
         made: dict[str, Any] = {
+            # told by `Sifter`
+            **{one.name: pa.nulls(len(ids), one.type) for one in VERIFY_FIELDS},
             TASK: pa.array([self.task.name] * len(ids), pa.string()),
-            SEED: pa.array([row_seed(self.seed, name) for name in ids], pa.int64()),
+            SEED: pa.array(map(row_seed, seeds, ids), pa.int64()),
             MODEL: pa.array([self.model] * len(ids), pa.string()),
         }
         if INPUT_SAMPLES in good_rows.column_names:
@@ -270,35 +296,8 @@ class Writer:
         is_result = any(field.name == name for field in self.fields)
         return name in CODE_COLUMNS and is_result and not makes_others
 
-
-def _input_s(table: pa.Table, good: list[int]) -> float:
-    """Seconds of input audio in the good rows."""
-    if INPUT_SAMPLES not in table.column_names:
-        return 0.0
-    samples = table.column(INPUT_SAMPLES).to_pylist()
-    return seconds(sum(samples[row] or 0 for row in good))
-
-
-def store_crash(output: str, spec: UnitSpec, kind: str, message: str, attempts: int) -> Receipt:
-    """Write the errors part of one row that no worker survived, and return its receipt.
-
-    Args:
-        output: OUTPUT of the run.
-        spec: address of the single row.
-        kind: ``crash`` when its worker died, ``fault`` when its stage raised, ``out_of_memory``
-            when that was for want of memory.
-        message: what happened.
-        attempts: how often it was tried.
-    """
-    table = crash_table(spec, kind, message, attempts)
-    path = f"errors/part-{spec.unit:08d}-{uuid.uuid4().hex[:8]}.parquet"
-    files = {path: store(Storage(output), path, parquet_bytes(table))}
-    return Receipt(
-        unit=spec.unit,
-        row=spec.row,
-        ok=0,
-        errors=table.num_rows,
-        files=files,
-        kinds={kind: table.num_rows},
-        error_parts=(path,),
-    )
+    def _input_s(self, results: pa.Table) -> float:
+        """Seconds of input audio of results."""
+        if not any(field.name == INPUT_DURATION_S for field in self.fields):
+            return 0.0
+        return float(sum(filter(None, results.column(INPUT_DURATION_S).to_pylist())))

@@ -27,6 +27,7 @@ from pipelines.config.settings import (
     ScoreConfig,
     SpanOptions,
 )
+from pipelines.config.verified import VerifyConfig
 from uniaudio2.audio.limits import LONGEST_STREAM_S, MAX_DURATION_S
 from uniaudio2.checkpoint.folders import DEFAULT_MODEL
 from uniaudio2.frozen import Frozen
@@ -90,6 +91,7 @@ class JobConfig(Frozen):
         generate: actor pool of the language model.
         decode: actor pool of the flow decoder.
         score: actor pool of what judges results.
+        verify: a rule that results are held against; rows that break it are made again.
         asr: what becomes of recordings in which nobody speaks.
         spans: how long audio is cut.
         flow: how codes become audio.
@@ -144,6 +146,7 @@ class JobConfig(Frozen):
     generate: GenerateConfig = GenerateConfig()
     decode: DecodeConfig = DecodeConfig()
     score: ScoreConfig = ScoreConfig()
+    verify: VerifyConfig = VerifyConfig()
     asr: AsrOptions = AsrOptions()
     spans: SpanOptions = SpanOptions()
     flow: FlowOptions = FlowOptions()
@@ -204,7 +207,8 @@ class JobConfig(Frozen):
         that are asked for; read once."""
         task = find_task(self.task)
         task = task if self.until is None else truncated_task(task, self.until)
-        return gated_task(scored_task(task, self.score.scorers), self.asr.no_speech)
+        task = scored_task(task, self.score.scorers, self.verify.scorers)
+        return gated_task(task, self.asr.no_speech)
 
     @property
     def max_duration_s(self) -> float:
@@ -261,6 +265,8 @@ class JobConfig(Frozen):
         facts["definition"] = self.spec.model_dump(mode="json", exclude=hidden)
         if self.spec.scorers:
             facts["scorers"] = [one.identity for one in get_scorers(self.spec.scorers)]
+        if self.verify.rule is not None:
+            facts["verify"] = self.verify.model_dump(mode="json")
         facts["instructions"] = list(self.instructions)
         facts["examples"] = [example.fingerprint for example in self.few_shot_examples]
         facts["context"] = self.encode.padding  # the setting's first name, as it is recorded

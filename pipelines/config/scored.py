@@ -23,18 +23,21 @@ def how_to_install(missing: list[str]) -> str:
     return " and ".join([*commands, *(BY_ITSELF[name] for name in missing if name in BY_ITSELF)])
 
 
-def scored_task(task: TaskSpec, asked: tuple[str, ...] | None) -> TaskSpec:
+def scored_task(
+    task: TaskSpec, asked: tuple[str, ...] | None, needed: tuple[str, ...] = ()
+) -> TaskSpec:
     """A task with its scorers, and the stage that has them.
 
     Args:
         task: as it stands in the table, or in a file.
         asked: names of scorers; None takes the task's own.
+        needed: names of others that a rule reads.
 
     Raises:
         ValueError: no such scorer, or the task has nothing for it to judge.
     """
     own = DEFAULT if task.output == "scores" else ()
-    names = (task.scorers or own) if asked is None else asked
+    names = (*((task.scorers or own) if asked is None else asked), *needed)
     if not names:
         if task.output == "scores":
             raise ValueError("score.scorers is empty; name some, or leave it out")

@@ -26,6 +26,7 @@ from actors.stages.pools import (
     scorer_columns,
 )
 from actors.stages.write import Writer
+from actors.verify.sifting import Verifying
 from pipelines.config.job import JobConfig
 from pipelines.config.scored import transcribes
 from pipelines.config.settings import PoolName
@@ -111,6 +112,14 @@ def provenance(job: JobConfig, model: ModelConfig) -> str:
     return " ".join([model_fingerprint(model), *words])
 
 
+def verifying(job: JobConfig) -> Verifying | None:
+    """What a job asks of its results; None where it takes them all."""
+    asked = job.verify
+    if asked.rule is None:
+        return None
+    return Verifying(asked.rule, asked.attempts, asked.best, asked.unverified)
+
+
 def make_stages(
     job: JobConfig, allocation: Allocation, schema: pa.Schema, model: ModelConfig
 ) -> Stages:
@@ -129,7 +138,7 @@ def make_stages(
     keep = job.keep == "tokens"
     writer = Writer(
         job.output, task, schema, provenance(job, model), job.seed, job.audio_format,
-        job.audio_layout, keep,
+        job.audio_layout, keep, verifying(job),
     )  # fmt: skip
     rule, prompt_s = span_rule(job, model), prompt_seconds(job, model)
     loader = Loader(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
-from actors.batch.receipt import Fault
+from actors.batch.receipt import Fault, Receipt
+from actors.batch.stage_times import StageTime
 from actors.batch.unit import UnitSpec
 from actors.disks.exclusive_names import NoExclusiveNames
 from actors.storage.object_store import Storage
@@ -17,6 +19,7 @@ from pipelines.errors import UsageError
 from pipelines.executor.executor import Executor
 from pipelines.executor.stages import Stages, make_stages
 from pipelines.jobs.account import Account
+from pipelines.jobs.attempts import Attempts
 from pipelines.jobs.commits.committer import Committer, Redo
 from pipelines.jobs.commits.compaction import Compaction
 from pipelines.jobs.commits.grouped_commits import GroupedCommits
@@ -28,6 +31,7 @@ from pipelines.planning.head_start import Portions
 from pipelines.planning.keys.row_keys import KEY_BYTES
 from pipelines.planning.plan import Plan, idle_stages, passthrough_schema
 from pipelines.planning.pool_sizing import Allocation
+from pipelines.planning.units.feed import UnitFeed
 from pipelines.progress.progress import Progress, Style
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import Commit
@@ -45,6 +49,7 @@ class Run:
     """One run of a job: owns the plan, the commit log and the progress; `execute` does the work."""
 
     hopeless_units = 3  # when so many fail and no other arrives, it is not for their rows
+    adds_attempts = False  # rows that fail again keep count of how often they were tried
 
     def __init__(
         self,
@@ -68,7 +73,10 @@ class Run:
         self.committer = Committer(self.commit_log, job.audio.channel == "each")
         self.other_rows = self.computed = 0
         self._removed: dict[int, bytes] = {}
+        self._redoes: dict[int, int] = {}  # the committed unit whose rows a unit does again
         self._faults: dict[int, Fault] = {}
+        self.attempts = None if job.verify.rule is None else Attempts(self.commit_log.storage)
+        self._spent: tuple[StageTime, ...] = ()  # on units that came to no commit
         self._unstored = 0
         self._has_begun = False
         self.compaction: Compaction | None = None
@@ -176,13 +184,27 @@ class Run:
         self._removed = {} if self.job.limit else found.removed
         self.other_rows = found.removed_rows
         counts.rows += found.removed_rows
-        counts.units = counts.units_done + len(found.units) - len(found.supersedes)
+        pending = self._begin(found.units, found.supersedes, found.next_number(self.plan))
+        counts.units = counts.units_done + self._of_their_own(pending)
         counts.redo = found.changed
         for event, note in found.notes(self.job.removed, self.job.limit is None):
             self.progress.say(event, note)
         if found.unknown:
             self.commit_log.withdraw(found.unknown)
-        return self._with_kept(found.units)
+        return self._with_kept(pending)
+
+    def _begin(self, units: list[UnitSpec], redoes: Mapping[int, int], free: int) -> list[UnitSpec]:
+        """Units as they are to be done, see `Attempts.begin`."""
+        self._redoes = dict(redoes)
+        if self.attempts is None:
+            return units
+        found = self.attempts.begin(units, redoes, free)
+        self._redoes = self.attempts.redoes
+        return found
+
+    def _of_their_own(self, units: Sequence[UnitSpec]) -> int:
+        """How many units do no other one's rows again."""
+        return sum(unit.unit not in self._redoes for unit in units)
 
     def _compaction(self) -> Compaction | None:
         """Merges small parts, where the job lets it."""
@@ -251,24 +273,29 @@ class Run:
     def _passes(
         self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
     ) -> None:
-        """Stream units until each has come through, or its rows have been tried alone."""
-        for _ in range(self.job.max_attempts):
-            pending = self._pass(pending, stages, allocation, lease)
-            if not pending:
-                return
-            pending = self._with_kept(pending)
+        """Stream units until each has come through, or its rows have been tried alone; and those
+        of rows that wait to be made again."""
         alone = RowIsolation(
             self.job.output, self.job.max_attempts, self.executor, stages, allocation, lease
         )
-        for commit in alone.commits(pending):
-            self._commit(commit)
+        while pending:
+            for _ in range(self.job.max_attempts):
+                pending = self._pass(pending, stages, allocation, lease)
+                if not pending:
+                    break
+                pending = self._with_kept(pending)
+            for unit, receipts in alone.receipts(pending) if pending else ():
+                self._arrived(unit, receipts)
+            pending = self._made_again()
 
     def _pass(
         self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
     ) -> list[UnitSpec]:
         """Stream units once and commit those that arrive; returns the others."""
         left = {unit.unit: unit for unit in pending}
-        for outcome in self.executor.stream(pending, stages, allocation):
+        feed = UnitFeed(pending) if self.attempts is not None else None
+        units = pending if feed is None else feed
+        for outcome in self.executor.stream(units, stages, allocation):
             lease.check()
             if self.later is not None:
                 self.later.check()
@@ -278,13 +305,17 @@ class Run:
                 self._give_up_if_nothing_is_stored(outcome)
             elif outcome.unit in left:
                 unit = left.pop(outcome.unit)
-                self._commit(merged(unit, [outcome]))
+                self._arrived(unit, [outcome])
+                if feed is not None:  # the last rows go in units as small as they come
+                    again = self._made_again(only_whole=feed.left > 0)
+                    left.update((unit.unit, unit) for unit in again)
+                    feed.add(again)
         if left:
             faults = [self._faults[number] for number in left if number in self._faults]
             reasons = {fault.message for fault in faults}
             if len(faults) < len(left):
                 reasons.add("a worker died")
-            if len(left) == len(pending) >= self.hopeless_units:
+            if len(left) == len(units) >= self.hopeless_units:
                 told = f"all {len(left)} units failed: {'; '.join(sorted(reasons)[:3])}"
                 raise of_stage(told, faults[0] if faults else None)
             self.progress.say(
@@ -292,6 +323,32 @@ class Run:
                 f"{len(left)} units did not arrive ({'; '.join(sorted(reasons)[:2])}); again",
             )
         return list(left.values())
+
+    def _made_again(self, only_whole: bool = False) -> list[UnitSpec]:
+        """Units of rows that wait to be made again, see `Attempts.units`."""
+        if self.attempts is None:
+            return []
+        found = self.attempts.units(only_whole)
+        self.progress.counts.units += self._of_their_own(found)
+        return found
+
+    def _arrived(self, unit: UnitSpec, receipts: Sequence[Receipt]) -> None:
+        """Commit what came of a unit; rows that are made again are in no commit yet."""
+        commit = merged(unit, receipts)
+        if self.attempts is None:
+            self._commit(commit)
+            return
+        self.attempts.arrived(unit, receipts)
+        spent, self._spent = (*self._spent, *commit.stages), ()
+        if not commit.ok + commit.errors:
+            self._spent = spent
+            self.progress.counts.units -= self._of_their_own([unit])
+            return
+        if unit.unit in self._redoes:  # what was made of the others holds until they are done
+            is_out = self.committer.is_of(commit.row_keys)
+            redo = Redo(self._redoes[unit.unit], is_out, self.adds_attempts)
+            self.committer.redo[unit.unit] = redo
+        self._commit(replace(commit, stages=spent))
 
     def _give_up_if_nothing_is_stored(self, fault: Fault) -> None:
         """End a run whose results storage no longer takes, before it computes more of them."""
@@ -320,6 +377,8 @@ class Run:
         """Make units visible, count them, and stop a job that is past hope."""
         self._check_lease()
         change = self.committer.commit_many(commits)
+        if self.attempts is not None:
+            self.attempts.committed(commits)
         if self.compaction is not None:
             self.compaction.changed(change)
         for commit in commits:

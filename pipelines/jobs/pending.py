@@ -48,6 +48,12 @@ class Pending:
         """How many committed rows INPUT no longer has."""
         return sum(map(len, self.removed.values())) // KEY_BYTES
 
+    def next_number(self, plan: Plan) -> int:
+        """The first number that no unit has, nor ever had."""
+        highest = [last for _, last in self.replaced.runs if last < FIRST_MERGED]
+        used = [len(plan.units) - 1, *highest, *(unit.unit for unit in self.units)]
+        return max(used) + 1
+
     def notes(self, removed: str, is_whole: bool) -> Iterator[tuple[str, str]]:
         """What is no longer as it was when it was committed: events, and texts for people.
 
@@ -173,8 +179,7 @@ def _cut(found: Pending, plan: Plan, matched: Matched, units_before: Places) -> 
         matched: with what is committed.
         units_before: the units of its changed rows, ``[C]``.
     """
-    highest = [last for _, last in found.replaced.runs if last < FIRST_MERGED]
-    free = max([len(plan.units) - 1, *highest]) + 1
+    free = found.next_number(plan)
     start = 0
     for unit in plan.units:
         stop = start + unit.stop - unit.start

@@ -48,6 +48,7 @@ class Retry(Run):
         only: try rows that failed with this kind; None tries all.
     """
 
+    adds_attempts = True
     hopeless_units = sys.maxsize  # each unit may well hold the row that kills its worker again
 
     def __init__(
@@ -84,7 +85,9 @@ class Retry(Run):
             is_wanted = commit.errors and (not self.only or self.only in commit.kinds)
             missing += failed.add(commit, self._tried(commit) if is_wanted else [])
         self._check_kind(kinds)
-        pending = failed.units()
+        units = failed.units()
+        free = max((unit.unit for unit in units), default=0) + 1
+        pending = self._begin(units, {n: redo.unit for n, redo in failed.redo.items()}, free)
         self._check_missing(missing, bool(pending))
         self.committer.keys_of = failed.keys_of
         self.committer.redo, self._names = failed.redo, failed.names
@@ -123,7 +126,7 @@ class Retry(Run):
     def _commit(self, commit: Commit) -> None:
         """Let the unit's new state hold in the place of the one that is committed."""
         self._check_rows(commit)
-        asked = len(self._names[commit.unit])
+        asked = commit.known_rows if self.attempts else len(self._names[commit.unit])
         back = commit.ok + commit.errors - commit.added_rows
         if back != asked:
             raise RunFailed(

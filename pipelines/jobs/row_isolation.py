@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from actors.batch.receipt import Fault, Receipt
-from actors.batch.unit import UnitSpec
-from actors.stages.write import store_crash
+from actors.batch.unit import KEY_BYTES, UnitSpec
+from actors.stages.part_file import store_crash
 from pipelines.causes import of_unkept
 from pipelines.executor.executor import Executor
 from pipelines.executor.stages import Stages
@@ -21,23 +21,33 @@ _Key = tuple[int, int]  # unit and row
 
 
 def merged(unit: UnitSpec, receipts: Sequence[Receipt]) -> Commit:
-    """The commit of a unit that came through as a whole or in parts.
+    """The commit of a unit that came through as a whole or in parts; of rows that are to be made
+    again it knows nothing.
 
     Raises:
         RuntimeError: fewer rows came back than went in.
     """
     commit = merge_receipts(unit.unit, unit.fingerprint, receipts)
-    added = commit.ok + commit.errors - unit.asked
+    again = {bytes.fromhex(key) for receipt in receipts for key in receipt.again}
+    added = commit.ok + commit.errors + len(again) - unit.asked
     if added < 0:
         raise RuntimeError(f"unit {unit.unit}: {-added} of {unit.asked} rows did not come back")
     return replace(
         commit,
         source=unit.source,
         start=unit.start,
-        stop=unit.stop if unit.only else 0,
+        stop=unit.stop if unit.only or again else 0,
         added_rows=added,
-        keys=shown_keys(unit.row_keys),
+        keys=shown_keys(_without(unit.row_keys, again)),
     )
+
+
+def _without(keys: bytes, some: Collection[bytes]) -> bytes:
+    """Keys of rows, one behind the other, without those of some."""
+    if not some:
+        return keys
+    each = (keys[start : start + KEY_BYTES] for start in range(0, len(keys), KEY_BYTES))
+    return b"".join(key for key in each if key not in some)
 
 
 @dataclass(frozen=True)
@@ -60,8 +70,8 @@ class RowIsolation:
     allocation: Allocation
     lease: Lease
 
-    def commits(self, units: list[UnitSpec]) -> Iterator[Commit]:
-        """What becomes of units, each in one commit.
+    def receipts(self, units: list[UnitSpec]) -> Iterator[tuple[UnitSpec, list[Receipt]]]:
+        """What becomes of units, a receipt for each of their rows.
 
         Raises:
             RunFailed: storage takes no results.
@@ -74,7 +84,7 @@ class RowIsolation:
             if key not in receipts:
                 receipts[key] = self._give_up(spec, faults.get(key))
         for unit in units:
-            yield merged(unit, [receipts[unit.unit, row] for row in unit.row_numbers])
+            yield unit, [receipts[unit.unit, row] for row in unit.row_numbers]
 
     def _try(self, singles: dict[_Key, UnitSpec]) -> tuple[dict[_Key, Receipt], dict[_Key, Fault]]:
         """Receipts of the rows that came through, and the last faults of the others."""

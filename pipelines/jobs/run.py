@@ -12,10 +12,11 @@ from pipelines.jobs.result import RunResult as RunResult  # what it returns, in 
 from pipelines.jobs.signals import answered, reading_input
 from pipelines.manifest.tables.options import IdsBefore
 from pipelines.planning.head_start import FIRST_FILES, Portions
-from pipelines.planning.plan import Plan, idle_stages, make_plan
+from pipelines.planning.plan import Plan, idle_stages, make_plan, passthrough_schema
 from pipelines.planning.preflight import (
     check_channel_ids,
     check_output_outside_input,
+    check_rule,
     checked_model,
     pinned_job,
 )
@@ -88,6 +89,7 @@ def run_job(
                 )  # fmt: skip
             check_columns(job, idle_stages(job.spec, plan.schema))
             check_channel_ids(job, plan)
+            check_rule(job, passthrough_schema(plan.schema))
             return plan
 
         # what was begun before goes on with all of INPUT, most of which is kept

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
+from actors.stages.write import result_fields, travelling_names
 from actors.storage.model_hub import pinned
 from actors.storage.model_source import local_model
 from actors.storage.object_store import Storage
@@ -15,6 +18,10 @@ from pipelines.planning.plan import Plan
 from pipelines.planning.span_policy import span_rule
 from uniaudio2.checkpoint.folders import load_config, model_folder
 from uniaudio2.config import ModelConfig
+from uniaudio2.rules.rule import SHORT, Rank, Rule
+from uniaudio2.rules.terms import ValueKind
+from uniaudio2.rules.words import BadRule
+from uniaudio2.shown import quoted
 
 
 def pinned_job(job: JobConfig) -> JobConfig:
@@ -53,11 +60,78 @@ def checked_model(job: JobConfig) -> ModelConfig:
             tokenizer = folder / "tokenizer/tokenizer.json"
             check_prompting(job.spec, instructions, examples, sampling, job.seed, config, tokenizer)
             span_rule(job, config)
+        check_draws(job, config)
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
     except OSError as fault:
         raise stopped(MODEL, f"{job.model}: {reason(fault)}") from fault
     return config
+
+
+def check_draws(job: JobConfig, model: ModelConfig) -> None:
+    """Refuse to make rows again whose every draw would be the first one.
+
+    Raises:
+        ValueError: they would, or a rule is asked of what no rule is for.
+    """
+    if job.verify.rule is not None and job.audio.channel == "each":
+        raise ValueError("verify.rule is for rows, and with audio.channel=each one row is several")
+    if job.verify.attempts == 1:
+        return
+    task, makes_text = job.spec, job.spec.output == "text"
+    if not {"generate", "decode"} & set(task.stages):
+        raise ValueError(
+            f"verify.attempts {job.verify.attempts}: task {task.name} draws nothing, so every "
+            "attempt is the first; leave it out, and rows are judged once"
+        )
+    if makes_text and job.sampling.for_task(task, model).greedy:
+        raise ValueError(
+            f"verify.attempts {job.verify.attempts}: {task.name} takes the most probable text "
+            "without any draw, so every attempt is the first; give sampling.greedy=false, or leave "
+            "it out"
+        )
+
+
+def check_rule(job: JobConfig, schema: pa.Schema) -> None:
+    """Hold the rule of a job against the columns that its results will have.
+
+    Args:
+        job: that may have one.
+        schema: columns of the manifest that travel through.
+
+    Raises:
+        UsageError: it names another column, or compares what cannot be compared.
+    """
+    asked = job.verify
+    if asked.rule is None:
+        return
+    made = result_fields(job.spec, job.keep == "tokens")
+    names = travelling_names([field.name for field in made], schema.names)
+    kinds = {names[field.name]: kind_of(field.type) for field in schema}
+    unclear = [n for n in asked.names if n in kinds and f"{SHORT}{n}" in {f.name for f in made}]
+    if unclear:
+        raise UsageError(
+            f"verify.rule names {quoted(unclear[0])}, which is a score and a column of INPUT; "
+            f"write {SHORT}{unclear[0]}, or give the column another name with --map"
+        )
+    kinds |= {field.name: kind_of(field.type) for field in made}
+    try:
+        Rule.of(asked.rule).check(kinds)
+        if asked.best is not None:
+            Rank.of(asked.best).check(kinds)
+    except BadRule as fault:
+        raise UsageError(f"verify: {fault}") from fault
+
+
+def kind_of(kind: pa.DataType) -> ValueKind:
+    """What a rule takes the values of a column for."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_boolean(kind):
+        return "truth"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return "number"
+    return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else "other"
 
 
 def check_output_outside_input(job: JobConfig) -> None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from actors.batch.names import FOLDER
+from actors.batch.names import ATTEMPTS_FOLDER, FOLDER
 from actors.batch.receipt import file_mark
 from actors.storage.file_systems import UnknownFileSystem
 from actors.storage.local_folder import ForeignPath
@@ -44,7 +44,7 @@ RUN = "run.json"
 REPORT = "report.html"
 DRIVER = f"{LOG}/driver.json"
 RESULTS = ("data", "errors", "audio")
-SWEPT = (*RESULTS, FOLDER)
+SWEPT = (*RESULTS, FOLDER, ATTEMPTS_FOLDER)
 _SEALED = ("job", "config", "input")
 _READ_THREADS = 16
 

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from actors.batch.names import FOLDER
 from actors.batch.receipt import Receipt
 from actors.batch.stage_times import StageTime
+from actors.verify.attempt_file import ATTEMPT_NAME
 from pipelines.errors import RunFailed
 from uniaudio2.shown import shown
 
@@ -36,7 +37,7 @@ _RECORD_NAME = rf"{UNITS}/\d{{8}}(-\d{{4}})?\.json"
 _PLAN_NAME = rf"{PLAN}/[0-9a-f]{{16}}\.(parquet|json)"
 OWN = re.compile(
     rf"({_DATA}|{_ERRORS}|{_SOUND}|{FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow|{_RECORD_NAME}|{_PLAN_NAME}"
-    rf"|{LOG}/fence-[0-9a-f]{{32}})(\.[0-9a-f]{{32}}\.tmp)?",
+    rf"|{LOG}/fence-[0-9a-f]{{32}}|{ATTEMPT_NAME})(\.[0-9a-f]{{32}}\.tmp)?",
     re.ASCII,
 )
 OWN_FOLDER = re.compile(rf"audio/{_PLACE}", re.ASCII)

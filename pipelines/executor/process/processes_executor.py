@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipelines.executor.process.process_executor import ProcessExecutor
 from pipelines.executor.stage_monitor import BOARD, StageState
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation
+from pipelines.planning.units.feed import UnitFeed
 from uniaudio2.checkpoint.folders import model_folder
 
 _PROCESS_BYTES = 1 << 30  # of a worker besides weights: libraries, and a unit on its way
@@ -41,32 +41,31 @@ def worker_count(job: JobConfig) -> int:
     return max(1, min(int(there["CPU"]), free_memory() // each))
 
 
-class _Units(Sequence[UnitSpec]):
-    """Units that several take from, each the next one.
+class _Share(Sequence[UnitSpec]):
+    """What one of several takes of units, each time the next one.
 
     Args:
-        units: all of them.
+        feed: that all take from.
+        finish: called when all that came of a unit was handed on.
     """
 
-    def __init__(self, units: Sequence[UnitSpec]) -> None:
-        self._all, self._left = units, deque(units)
+    def __init__(self, feed: UnitFeed, finish: Callable[[], None]) -> None:
+        self._feed, self._finish = feed, finish
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self._feed)
 
     def __getitem__(self, place: int) -> UnitSpec:  # type: ignore[override] # slices are not asked for
-        return self._all[place]
+        return self._feed[place]
 
     def __iter__(self) -> Iterator[UnitSpec]:
-        while self._left:
-            try:
-                yield self._left.popleft()
-            except IndexError:  # another one took the last
-                return
+        while (unit := self._feed.take()) is not None:
+            yield unit
+            self._finish()
 
-    def end(self) -> None:
-        """Nobody is given more."""
-        self._left.clear()
+
+class _Finished:
+    """All that came of a unit was handed on before this."""
 
 
 class _Hand(ProcessExecutor):
@@ -159,9 +158,10 @@ class ProcessesExecutor(InlineExecutor):
     ) -> Iterator[Outcome]:
         """See `Executor.stream`; a unit whose worker died is missing from what comes out."""
         del alone  # every unit is
-        shared = _Units(units)
+        feed = units if isinstance(units, UnitFeed) else UnitFeed(units)
         self._board.expect(len(units))
-        made: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
+        made: queue.SimpleQueue[Outcome | BaseException | _Finished | None] = queue.SimpleQueue()
+        shared = _Share(feed, lambda: made.put(_Finished()))
 
         def work(hand: _Hand) -> None:
             try:
@@ -181,12 +181,14 @@ class ProcessesExecutor(InlineExecutor):
                 one = made.get()
                 if one is None:
                     left -= 1
+                elif isinstance(one, _Finished):
+                    feed.looked_at()
                 elif isinstance(one, BaseException):
                     raise one
                 else:
                     yield one
         finally:
-            shared.end()
+            feed.close()
             # a worker that has done its units is kept for the next stream, one at work is ended
             while left and any(thread.is_alive() for thread in threads):
                 for hand in hands:

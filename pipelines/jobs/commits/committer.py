@@ -63,7 +63,7 @@ class Committer:
 
     commit_log: CommitLog
     each_channel: bool
-    redo: Mapping[int, Redo] = field(default_factory=dict)
+    redo: dict[int, Redo] = field(default_factory=dict)
     keys_of: KeysOf = lambda commit: commit.row_keys
     _paths: dict[int, str] | None = None
     _merged: dict[int, UnitRuns] = field(default_factory=dict)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-KEY_BYTES = 20
+from actors.batch.unit import KEY_BYTES as KEY_BYTES
+
 NO_STAMP = bytes(4)
 KeyArray = npt.NDArray[np.void]
 _KEY = np.dtype([("id", ">u8"), ("columns", ">u8"), ("files", ">u4")])

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from actors.batch.schema import MARKS, SPAN_TEXTS_TYPE
 from actors.batch.table import mark_errors, scatter, start_table, wave_column, write_codes
 from actors.batch.unit import UnitSpec
-from actors.stages.write import Writer, file_stem, result_fields, store_crash, travelling_names
+from actors.stages.part_file import store_crash
+from actors.stages.write import Writer, file_stem, result_fields, travelling_names
 from tests.actors.outcomes import receipt_of
 from uniaudio2.errors import BadRow
 from uniaudio2.tasks.table import TASKS, get_task

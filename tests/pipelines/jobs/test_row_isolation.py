@@ -15,7 +15,7 @@ from actors.batch.unit import UnitSpec, to_stream
 from actors.storage.object_store import Storage
 from pipelines import RunFailed
 from pipelines.executor.inline_executor import InlineExecutor
-from pipelines.jobs.row_isolation import ISOLATED_ATTEMPTS, RowIsolation
+from pipelines.jobs.row_isolation import ISOLATED_ATTEMPTS, RowIsolation, merged
 from pipelines.run_state.lease import Lease
 
 ROWS = to_stream(pa.table({"id": ["a", "b"], "text": ["x", "y"]}))
@@ -44,7 +44,8 @@ def isolated(output: Path, kind: FaultKind) -> RowIsolation:
 
 
 def test_a_row_whose_stage_raises_is_given_up(tmp_path: Path) -> None:
-    (commit,) = isolated(tmp_path, "fault").commits([UNIT])
+    (found,) = isolated(tmp_path, "fault").receipts([UNIT])
+    commit = merged(*found)
     assert (commit.ok, commit.errors, commit.kinds) == (1, 1, {"fault": 1})
     (row,) = pq.read_table(tmp_path / commit.error_parts[0]).to_pylist()
     assert (row["id"], row["attempts"]) == ("a", 2 + ISOLATED_ATTEMPTS)
@@ -52,5 +53,5 @@ def test_a_row_whose_stage_raises_is_given_up(tmp_path: Path) -> None:
 
 def test_storage_that_takes_no_results_is_no_rows_fault(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match=r"^storage: .*no room; .*the same command goes on"):
-        list(isolated(tmp_path, "storage").commits([UNIT]))
+        list(isolated(tmp_path, "storage").receipts([UNIT]))
     assert not list(tmp_path.iterdir())
