@@ -41,12 +41,14 @@ from pipelines.executor.ray_internals import (
     leave_out,
     mute_errors,
     ray_sockets,
+    supplied,
 )
 from pipelines.executor.ray_settings import own_data_context, quiet
 from pipelines.executor.stage_monitor import BOARD
 from pipelines.executor.stages import Stages
-from pipelines.executor.unit_blocks import unit_source
+from pipelines.executor.unit_blocks import FeedSupply, unit_source
 from pipelines.planning.pool_sizing import Allocation, Pool, fit_pools
+from pipelines.planning.units.feed import UnitFeed
 from uniaudio2.shown import shown
 
 _LOOKS_EVERY_S = 2.0
@@ -166,17 +168,27 @@ class RayExecutor:
 
         A unit that met a node which does not fit goes through again, elsewhere.
         """
-        waiting = {(unit.unit, unit.row): unit for unit in units}
+        waiting: dict[tuple[int, int | None], UnitSpec] = {}
+        supply: FeedSupply | None = None
+        if isinstance(units, UnitFeed):
+            feed, supply = units, FeedSupply(units, waiting)
+            supply.first()
+        else:
+            waiting.update(((unit.unit, unit.row), unit) for unit in units)
         while waiting:
             refused: dict[tuple[int, int | None], UnitSpec] = {}
             before, why = len(self._roster.left_out) if self._roster else 0, ""
             try:
-                with closing(self._pass([*waiting.values()], stages, allocation, alone)) as found:
+                given = [*waiting.values()]
+                found = self._pass(given, stages, allocation, alone, supply)
+                with closing(found):
                     for outcome in found:
                         key = outcome.unit, outcome.row
                         if not (isinstance(outcome, Fault) and outcome.kind == "node"):
                             waiting.pop(key, None)
                             yield outcome
+                            if supply is not None:
+                                feed.looked_at()
                             continue
                         why = outcome.message.partition(": ")[2]
                         if outcome.stage in stages.pools:  # that actor would refuse all the others
@@ -190,7 +202,10 @@ class RayExecutor:
             else:
                 if refused and not self._is_without(before, why, allocation.pools):
                     raise stopped(NODE, why)
-            waiting = refused
+            if supply is not None and not refused:
+                return  # what was lost is for the next stream
+            waiting.clear()
+            waiting.update(refused)
 
     def _is_without(self, before: int, why: str, pools: Collection[Pool]) -> bool:
         """Whether more nodes are left out than before, so that what met one can be done again.
@@ -214,9 +229,14 @@ class RayExecutor:
         return True
 
     def _pass(
-        self, units: Sequence[UnitSpec], stages: Stages, allocation: Allocation, alone: bool
+        self,
+        units: Sequence[UnitSpec],
+        stages: Stages,
+        allocation: Allocation,
+        alone: bool,
+        supply: FeedSupply | None = None,
     ) -> Generator[Outcome, None, None]:
-        """What becomes of units in one stream."""
+        """What becomes of units in one stream, and of those that it is given while it runs."""
         BOARD.expect(("load", *(pool.name for pool in allocation.pools), "write"))
         BOARD.doing("starting workers, loading the model")
         check = self._roster.check() if self._roster else None
@@ -233,11 +253,14 @@ class RayExecutor:
                 given["ask"] = asks[pool.name]
             stream = through_pool(stream, pool, given, alone, place)
         stream = through_tasks(stream, stages.write, stages.boundary("write"), cpus, check, place)
+        # one that is fetched ahead comes out with the next, which may be made of it
+        ahead = 1 if supply is None else 0
         try:
-            for batch in stream.iter_batches(
-                batch_size=None, batch_format="pyarrow", prefetch_batches=1
-            ):
-                yield from outcomes(batch)
+            with supplied(supply):
+                for batch in stream.iter_batches(
+                    batch_size=None, batch_format="pyarrow", prefetch_batches=ahead
+                ):
+                    yield from outcomes(batch)
         finally:
             BOARD.doing("")
             BOARD.expect(())

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
 
 import ray
 import ray.data
@@ -31,6 +32,8 @@ from pipelines.executor.stage_monitor import BOARD, StageState
 # operators that stand before the first stage: they hold the units' addresses and hand them out
 SOURCE_OPERATORS = 2
 _SPLITTER = "StreamingRepartition"
+_SUPPLIED_AHEAD = 16  # units that wait for the first stage
+_REST_S = 0.01
 
 
 def read_token() -> None:
@@ -201,11 +204,69 @@ def leave_out(nodes: Iterable[str]) -> None:
     _LEFT_OUT.update(nodes)
 
 
+class Supply(Protocol):
+    """What gives a stream more to do while it runs."""
+
+    def more(self) -> Any:
+        """A table of what is to be done now, a row for each of the blocks that are made of it; None
+        where there is nothing now."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        ...
+
+    def rests(self, is_at_rest: bool) -> None:
+        """Be told at every step whether anything is under way in the stream."""
+        ...
+
+
+_SUPPLY: list[Supply] = []
+
+
+@contextmanager
+def supplied(supply: Supply | None) -> Iterator[None]:
+    """Let streams that start within be given more while they run.
+
+    Ray Data knows of a stream's input when it starts, and has no public way to add to it.
+    """
+    _SUPPLY[:] = [supply] if supply else []
+    try:
+        yield
+    finally:
+        _SUPPLY.clear()
+
+
+def _keep_open(executor: Any, supply: Supply) -> None:
+    """Have the operator of the input end when the supply does."""
+    source = next(iter(executor._topology))
+    source.has_execution_finished = lambda: supply.is_over
+
+
+def _add_input(executor: Any, supply: Supply) -> None:
+    """Hand on what the supply has, where little waits for the first stage."""
+    (source, _), *others = executor._topology.items()
+    queued = [int(state.total_enqueued_input_blocks()) for _, state in others]
+    if sum(queued[:SOURCE_OPERATORS]) < _SUPPLIED_AHEAD and (table := supply.more()) is not None:
+        source._input_data += ray.data.from_blocks([table])._logical_plan.dag.output_data()
+        supply.rests(False)
+        return
+    active = any(op.num_active_tasks() for op, _ in others)
+    is_at_rest = not (active or any(queued) or source.has_next())
+    supply.rests(is_at_rest)
+    if is_at_rest:  # there is no task that the scheduler would wait for
+        time.sleep(_REST_S)
+
+
 class StageWatch(ExecutionCallback):  # type: ignore[misc] # ray ships no types
     """Ray makes one for every stream and calls it at every step of its scheduler."""
 
     def before_execution_starts(self, executor: Any) -> None:
         """Have what Ray says that the stream may use go through `_LEFT_OUT`."""
+        for supply in _SUPPLY:
+            with suppress(AttributeError):  # then it ends with what it has, and others follow
+                _keep_open(executor, supply)
         try:
             coordinator = executor._cluster_autoscaler._autoscaling_coordinator
             reserved = coordinator.get_reserved_resources
@@ -217,6 +278,8 @@ class StageWatch(ExecutionCallback):  # type: ignore[misc] # ray ships no types
 
     def on_execution_step(self, executor: Any) -> None:
         """Look at the operators; what cannot be seen is not shown, and never stops a run."""
+        for supply in _SUPPLY:
+            _add_input(executor, supply)
         try:
             if BOARD.is_due():
                 _look(executor)

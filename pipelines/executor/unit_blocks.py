@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +16,12 @@ from pipelines.executor.ray_internals import (
     is_splitter,
     waiting_for_first_stage,
 )
+from pipelines.planning.units.feed import UnitFeed
 
 _UNITS_AT_ONCE = 256
 _UNITS_AHEAD = 256
+_GIVEN_FIRST, _GIVEN_AT_ONCE = 32, 16  # where more may come while a stream runs
+_LOST_AFTER_S = 10.0
 
 
 class UnitsAhead(BackpressurePolicy):  # type: ignore[misc] # ray ships no types
@@ -32,6 +36,46 @@ class UnitsAhead(BackpressurePolicy):  # type: ignore[misc] # ray ships no types
         if not is_splitter(op):
             return True
         return op.num_active_tasks() == 0 and waiting_for_first_stage(self) < _UNITS_AHEAD
+
+
+class FeedSupply:
+    """Gives a stream what a feed has, in the place of a worker that takes it; see `Supply`.
+
+    Args:
+        feed: of units.
+        given: takes in the units that are handed on, by number and row.
+    """
+
+    def __init__(self, feed: UnitFeed, given: dict[tuple[int, int | None], UnitSpec]) -> None:
+        self._feed, self._given = feed, given
+        self._at_rest_since: float | None = None
+
+    def first(self) -> list[UnitSpec]:
+        """Units to begin with."""
+        units = self._feed.take_now(_GIVEN_FIRST)
+        self._given.update(((unit.unit, unit.row), unit) for unit in units)
+        return units
+
+    def more(self) -> Any:
+        """See `Supply.more`."""
+        units = self._feed.take_now(_GIVEN_AT_ONCE)
+        self._given.update(((unit.unit, unit.row), unit) for unit in units)
+        return units_table(units) if units else None
+
+    @property
+    def is_over(self) -> bool:
+        """See `Supply.is_over`."""
+        return self._feed.is_over
+
+    def rests(self, is_at_rest: bool) -> None:
+        """A stream in which nothing is under way for long has lost a unit: it ends, and what is
+        left is for the next one."""
+        if not is_at_rest:
+            self._at_rest_since = None
+            return
+        self._at_rest_since = self._at_rest_since or time.monotonic()
+        if time.monotonic() - self._at_rest_since > _LOST_AFTER_S:
+            self._feed.close()
 
 
 def unit_source(units: Sequence[UnitSpec]) -> ray.data.Dataset:

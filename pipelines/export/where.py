@@ -16,6 +16,7 @@ from actors.columnar.part_sizes import check_sizes
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
 from uniaudio2.frozen import nearest
+from uniaudio2.rules.rule import SHORT
 from uniaudio2.shown import quoted, shown
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Where:
     """Decides by DuckDB which rows are wanted; it may open no file and load nothing.
 
     A value that is null or NaN is neither small nor large: a comparison with it holds for no row.
+    Scores may be named without ``score_``, as in the rules of a job, see `Rule`.
 
     Args:
         condition: one expression that is true or false.
@@ -53,7 +55,16 @@ class Where:
         )
         self._database.execute("SET lock_configuration = true")
         named = condition.lower()
-        self._columns = [name for name in schema.names if name.lower() in named]
+        short = {name: name.removeprefix(SHORT) for name in schema.names if name.startswith(SHORT)}
+        self._columns = [
+            name for name in schema.names if name.lower() in named or short.get(name, name) in named
+        ]
+        # a column of that name is meant where there is one
+        self._short = {
+            name: own
+            for name in self._columns
+            if (own := short.get(name)) and own not in schema.names
+        }
         self._check()
 
     def _check(self) -> None:
@@ -75,6 +86,7 @@ class Where:
 
     def _chosen(self, table: pa.Table) -> duckdb.DuckDBPyRelation:
         columns = {name: _without_nan(table[name]) for name in self._columns}
+        columns |= {short: columns[name] for name, short in self._short.items()}
         columns[_ROW] = pa.array(np.arange(table.num_rows))
         return self._database.from_arrow(pa.table(columns)).filter(self._condition)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from actors.batch.names import UNVERIFIED
 from actors.batch.unit import UnitSpec
 from pipelines.config.job import JobConfig
 from pipelines.config.make_job import make_job
@@ -100,6 +101,7 @@ class Retry(Run):
         errors = errors_of(self.commit_log.storage, commit.error_parts)
         if self.only is not None:
             errors = errors.filter(pc.equal(errors["kind"], self.only))
+        errors = errors.filter(pc.not_equal(errors["kind"], UNVERIFIED))
         names: list[str] = errors["id"].to_pylist()
         return names
 
@@ -107,6 +109,12 @@ class Retry(Run):
         if self.only and kinds and self.only not in kinds:
             there = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common())
             raise UsageError(f"no row failed with kind {self.only!r}; there are {there}")
+        asked = {self.only} if self.only else kinds.keys()
+        if kinds and asked == {UNVERIFIED}:
+            raise UsageError(
+                f"the {kinds[UNVERIFIED]} failed rows had all their attempts, and the same ones "
+                "would follow; run them with more verify.attempts into another OUTPUT"
+            )
 
     def _check_missing(self, missing: int, is_any: bool) -> None:
         """Say that rows are not tried, or refuse where none is left."""

@@ -21,6 +21,7 @@ from uniaudio2.config import ModelConfig
 from uniaudio2.rules.rule import SHORT, Rank, Rule
 from uniaudio2.rules.terms import ValueKind
 from uniaudio2.rules.words import BadRule
+from uniaudio2.scores.table import SCORERS, score_columns
 from uniaudio2.shown import quoted
 
 
@@ -115,10 +116,11 @@ def check_rule(job: JobConfig, schema: pa.Schema) -> None:
             f"write {SHORT}{unclear[0]}, or give the column another name with --map"
         )
     kinds |= {field.name: kind_of(field.type) for field in made}
+    scores = score_columns(list(SCORERS))
     try:
-        Rule.of(asked.rule).check(kinds)
+        Rule.of(asked.rule).check(kinds, scores)
         if asked.best is not None:
-            Rank.of(asked.best).check(kinds)
+            Rank.of(asked.best).check(kinds, scores)
     except BadRule as fault:
         raise UsageError(f"verify: {fault}") from fault
 

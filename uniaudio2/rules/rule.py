@@ -61,13 +61,17 @@ class Rule:
         """The columns that it reads, as it names them."""
         return list(dict.fromkeys(n for one in self.conditions for n in one.term.names()))
 
-    def check(self, kinds: Kinds) -> None:
+    def check(self, kinds: Kinds, others: Iterable[str] = ()) -> None:
         """Hold it against columns of some kinds.
+
+        Args:
+            kinds: of the columns that there are.
+            others: columns that there could be, of which the nearest is named, too.
 
         Raises:
             BadRule: it names another, and the message the nearest; or it compares what cannot be.
         """
-        _check_names(self.text, self.names, kinds)
+        _check_names(self.text, self.names, kinds, others)
         known = renamed(self.names, kinds)
         for one in self.conditions:
             try:
@@ -122,13 +126,13 @@ class Rank:
         """The columns that it reads, as it names them."""
         return list(dict.fromkeys(self.term.names()))
 
-    def check(self, kinds: Kinds) -> None:
+    def check(self, kinds: Kinds, others: Iterable[str] = ()) -> None:
         """As `Rule.check`.
 
         Raises:
             BadRule: it names another column, or is no number.
         """
-        _check_names(self.text, self.names, kinds)
+        _check_names(self.text, self.names, kinds, others)
         try:
             kind = self.term.kind(renamed(self.names, kinds))
         except BadRule as fault:
@@ -152,11 +156,14 @@ def whole_name(name: str, columns: Iterable[str]) -> str:
     return name if name in columns else f"{SHORT}{name}"
 
 
-def _check_names(text: str, names: Iterable[str], columns: Iterable[str]) -> None:
+def _check_names(
+    text: str, names: Iterable[str], columns: Iterable[str], others: Iterable[str]
+) -> None:
     there = set(columns)
     for name in names:
         if name not in there and f"{SHORT}{name}" not in there:
-            known = sorted({*there, *(one.removeprefix(SHORT) for one in there)})
+            could = {*there, *others}
+            known = sorted({*could, *(one.removeprefix(SHORT) for one in could)})
             raise BadRule(
                 f"{quoted(text)} names {quoted(name)}, which is no column of the results; "
                 f"{nearest(name, known)}"

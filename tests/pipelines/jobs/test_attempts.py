@@ -1,0 +1,383 @@
+"""Rows that break a rule are made again: each by seeds of its own, whatever happens to the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from actors.batch.names import ATTEMPT, ATTEMPTS_FOLDER, ID
+from actors.batch.receipt import Outcome
+from actors.batch.table import Stage
+from actors.batch.unit import UnitSpec
+from actors.storage.object_store import Storage
+from actors.verify.attempt_file import attempts_made
+from pipelines import JobConfig, RunFailed, RunResult, UsageError, run_job
+from pipelines.cli.demo import EXAMPLES, read_results
+from pipelines.config.make_job import make_job
+from pipelines.executor.inline_executor import InlineExecutor
+from pipelines.executor.stages import Stages, make_stages
+from pipelines.jobs.retry import recorded_job, retry_job
+from pipelines.planning.pool_sizing import Allocation
+from pipelines.run_state.commit_log import CommitLog
+from pipelines.run_state.status import read_status, verify
+from tests.pipelines.jobs.test_run import read_errors
+from uniaudio2.seeds import attempt_seed, row_seed
+
+ROWS = 8
+RULE = {"rule": "peak_dbfs < 2.0", "attempts": 3, "best": "-peak_dbfs"}
+CLI = [sys.executable, "-c", "from pipelines.cli.commands import main; main()"]
+
+
+def texts(tmp_path: Path, rows: Sequence[int] = range(ROWS), name: str = "texts.jsonl") -> str:
+    path = tmp_path / name
+    lines = ({"id": f"r{n}", "text": f"yes number {n}"} for n in rows)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
+
+
+def settings(**more: Any) -> dict[str, Any]:
+    """Short draws of a tiny model, about a third of which keep the rule."""
+    return {
+        "task": "tts", "model": "tiny", "executor": "inline", "unit_rows": 3,
+        "sampling": {"max_frames": 8, "guidance": 1.0}, "flow": {"steps": 1, "guidance": 1.0},
+        "verify": RULE, "commit_interval_s": 0, **more,
+    }  # fmt: skip
+
+
+def run(source: str, output: Path, run: dict[str, Any] | None = None, **more: Any) -> RunResult:
+    return run_job(JobConfig(input=source, output=str(output), **settings(**more)), **(run or {}))
+
+
+def results(output: Path | str) -> dict[str, dict[str, Any]]:
+    """Rows by their ids, their audio as the bytes of its file."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in read_results(str(output)):
+        assert row["id"] not in found
+        row["sound"] = Storage(str(output)).read(row.pop("audio_path"))
+        found[row["id"]] = row
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(texts(folder), folder / "out")
+    return folder / "out"
+
+
+def test_of_rows_that_fail_later_draws_are_taken_and_all_are_told(whole: Path) -> None:
+    found = results(whole)
+    assert len(found) == ROWS
+    assert {row["attempts"] for row in found.values()} == {1, 2, 3}
+    for name, row in found.items():
+        failed = row["failed_attempts"] or []
+        seeds = [row_seed(attempt_seed(0, n), name) for n in range(3)]
+        assert [one["seed"] for one in failed] == seeds[: len(failed)]
+        assert [one["attempt"] for one in failed] == list(range(len(failed)))
+        assert all(one["rank"] <= -2.0 for one in failed)
+        if row["verified"]:
+            assert row["score_peak_dbfs"] < 2.0
+            assert row["attempts"] == len(failed) + 1
+            assert row["verify_reason"] is None
+            kept = len(failed)
+        else:
+            ranks = [one["rank"] for one in failed]
+            kept = ranks.index(max(ranks))
+            assert row["score_peak_dbfs"] == -max(ranks)
+            assert row["verify_reason"] == failed[kept]["reason"]
+            assert row["attempts"] == len(failed) == 3
+        assert row["seed"] == seeds[kept]
+    assert any(not row["verified"] for row in found.values())
+
+
+def test_nothing_of_what_lost_is_left(whole: Path) -> None:
+    assert verify(str(whole)) == []
+    assert not list(whole.glob(f"{ATTEMPTS_FOLDER}/*"))
+    named = {row["audio_path"] for row in read_results(str(whole))}
+    assert {str(path.relative_to(whole)) for path in whole.rglob("*.flac")} == named
+    assert read_status(str(whole)).ok == ROWS
+
+
+def test_marks_count_rows_that_were_made_again(whole: Path) -> None:
+    found = results(whole).values()
+    marks = read_status(str(whole)).marks
+    assert marks["made_again"] == sum(row["attempts"] > 1 for row in found)
+    assert marks["unverified"] == sum(not row["verified"] for row in found)
+
+
+def test_first_draws_are_those_of_a_job_without_a_rule(whole: Path, tmp_path: Path) -> None:
+    run(texts(tmp_path), tmp_path / "out", verify={}, score={"scorers": "loudness"})
+    plain, found = results(tmp_path / "out"), results(whole)
+    first = {name for name, row in found.items() if row["seed"] == row_seed(0, name)}
+    assert 0 < len(first) < ROWS
+    for name, row in plain.items():
+        assert (found[name]["sound"] == row["sound"]) == (name in first)
+        assert name not in first or {k: v for k, v in found[name].items() if k in row} == row
+
+
+@pytest.mark.parametrize("unit_rows", [1, 5])
+def test_neither_batch_nor_order_change_anything(
+    whole: Path, tmp_path: Path, unit_rows: int
+) -> None:
+    source = texts(tmp_path, range(ROWS)[::-1])
+    run(source, tmp_path / "out", unit_rows=unit_rows, commit_interval_s=2)
+    assert results(tmp_path / "out") == results(whole)
+
+
+class Stopping(InlineExecutor):
+    """Ends the run when so many units have come through: as a kill would, between two of them."""
+
+    def __init__(self, units: int) -> None:
+        self.left = units
+
+    def stream(
+        self, units: Sequence[UnitSpec], stages: Stages, allocation: Allocation, alone: bool = False
+    ) -> Iterator[Outcome]:
+        for outcome in super().stream(units, stages, allocation, alone):
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            yield outcome
+
+
+class Noting:
+    """Notes which attempts of which rows are loaded."""
+
+    def __init__(self, stage: Stage, made: list[tuple[str, int]]) -> None:
+        self.stage, self.made = stage, made
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        table = self.stage(table)
+        numbers = [one["number"] for one in table.column(ATTEMPT).to_pylist()]
+        self.made += zip(table.column(ID).to_pylist(), numbers, strict=True)
+        return table
+
+
+def noted(made: list[tuple[str, int]]) -> Callable[..., Stages]:
+    def make(*given: Any) -> Stages:
+        stages = make_stages(*given)
+        return replace(stages, load=Noting(stages.load, made))
+
+    return make
+
+
+def kept(output: Path) -> set[tuple[str, int]]:
+    """The attempts that OUTPUT has: those of rows that are done, and of rows that wait."""
+    storage = Storage(str(output))
+    found = set[tuple[str, int]]()
+    for commit in CommitLog(storage).each_commit():
+        for path in commit.data:
+            rows = pa.parquet.read_table(output / path, columns=["id", "attempts"]).to_pylist()
+            found.update((row["id"], n) for row in rows for n in range(row["attempts"]))
+    by_key = {}
+    for path in (output.parent).glob("*.jsonl"):
+        from pipelines.planning.plan import make_plan
+        from uniaudio2.tasks.table import get_task
+
+        plan = make_plan(str(path), get_task("tts"))
+        for unit in plan.units:
+            names = unit.read(["id"])["id"].to_pylist()
+            keys = [unit.row_keys[n : n + 20] for n in range(0, len(unit.row_keys), 20)]
+            by_key.update(zip(keys, names, strict=True))
+    for _, rows in attempts_made(storage):
+        found.update((by_key[key], n) for key, count in rows.items() for n in range(count))
+    return found
+
+
+@pytest.mark.parametrize("units", [2, 4])
+def test_a_run_that_was_stopped_repeats_no_attempt_that_is_kept(
+    whole: Path, tmp_path: Path, units: int
+) -> None:
+    source, output = texts(tmp_path), tmp_path / "out"
+    before, after = list[tuple[str, int]](), list[tuple[str, int]]()
+    with pytest.raises(RunFailed, match="interrupted"):
+        run(source, output, {"executor": Stopping(units), "make": noted(before)})
+    there = kept(output)
+    assert any(n for _, n in there)
+    assert list(output.glob(f"{ATTEMPTS_FOLDER}/*.arrow"))
+    result = run(source, output, {"executor": InlineExecutor(), "make": noted(after)})
+    assert not there & set(after)
+    assert len(after) == len(set(after))
+    assert there | set(after) == {
+        (name, n) for name, row in results(whole).items() for n in range(row["attempts"])
+    }
+    assert results(output) == results(whole)
+    assert (result.counts.ok, result.counts.units, result.exit_code) == (
+        ROWS, result.counts.units_done, 0,
+    )  # fmt: skip
+    assert not list(output.glob(f"{ATTEMPTS_FOLDER}/*"))
+
+
+@pytest.mark.timeout(60)
+def test_killed_in_the_middle_of_attempts_the_same_command_goes_on(
+    whole: Path, tmp_path: Path
+) -> None:
+    source, output = texts(tmp_path), tmp_path / "out"
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps({k: v for k, v in settings().items() if k != "task"}))
+    command = [*CLI, "run", "tts", source, str(output), "--config", str(path)]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while child.poll() is None and not list(output.glob(f"{ATTEMPTS_FOLDER}/*.arrow")):
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert child.returncode == -signal.SIGKILL
+    there, after = kept(output), list[tuple[str, int]]()
+    run(source, output, {"executor": InlineExecutor(), "make": noted(after)})
+    assert not there & set(after)
+    assert results(output) == results(whole)
+
+
+def told(output: Path) -> dict[str, dict[str, Any]]:
+    """What does not depend on how many threads a worker has."""
+    return {
+        name: {k: v for k, v in row.items() if k not in ("sound", "score_peak_dbfs")}
+        | {"failed_attempts": [one["seed"] for one in row["failed_attempts"] or []]}
+        for name, row in results(output).items()
+    }
+
+
+@pytest.mark.nightly
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.timeout(120)
+def test_ray_does_attempts_in_the_stream_of_first_draws(whole: Path, tmp_path: Path) -> None:
+    """No second stream begins, which would load the model anew: a unit that did not arrive would
+    be told as a retry."""
+    result = run(texts(tmp_path), tmp_path / "out", executor="ray", max_attempts=1)
+    assert result.counts.ok == ROWS
+    assert told(tmp_path / "out") == told(whole)
+
+
+@pytest.mark.timeout(60)
+def test_several_processes_share_attempts(whole: Path, tmp_path: Path) -> None:
+    run(texts(tmp_path), tmp_path / "out", executor="processes")
+    assert told(tmp_path / "out") == told(whole)
+
+
+def test_rows_that_never_pass_may_be_errors(whole: Path, tmp_path: Path) -> None:
+    result = run(texts(tmp_path), tmp_path / "out", verify={**RULE, "unverified": "error"})
+    failing = {name for name, row in results(whole).items() if not row["verified"]}
+    errors = read_errors(str(tmp_path / "out"))
+    assert {row["id"] for row in errors} == failing
+    assert result.counts.kinds == {"unverified": len(failing)}
+    for row in errors:
+        assert (row["stage"], row["attempts"]) == ("verify", 3)
+        assert "3 attempts fail the rule; the best: peak_dbfs < 2.0: peak_dbfs is" in row["message"]
+        assert json.loads(row["input"])["text"].startswith("yes number")
+    with pytest.raises(UsageError, match="had all their attempts"):
+        retry_job(recorded_job(str(tmp_path / "out"), executor="inline"))
+
+
+def test_another_rule_is_another_job(whole: Path, tmp_path: Path) -> None:
+    for other in ({**RULE, "rule": "peak_dbfs < 3.0"}, {**RULE, "attempts": 4}, {}):
+        with pytest.raises(UsageError, match=r"holds another job: .*verify"):
+            run(texts(tmp_path), whole, verify=other, score={"scorers": "loudness"})
+
+
+def test_rows_that_changed_are_made_again_under_the_rule(whole: Path, tmp_path: Path) -> None:
+    """What was made of a row before holds until its own last attempt is done."""
+    output = tmp_path / "out"
+    source = texts(tmp_path)
+    run(source, output)
+    before = results(output)
+    lines = Path(source).read_text().splitlines()
+    for n in (1, 4, 6):
+        lines[n] = lines[n].replace("yes", "no")
+    Path(source).write_text("\n".join(lines))
+    with pytest.raises(RunFailed, match="interrupted"):
+        run(source, output, {"executor": Stopping(1)})
+    assert len(results(output)) == ROWS
+    result = run(source, output)
+    found = results(output)
+    assert len(found) == result.counts.ok == ROWS
+    assert {name for name in found if found[name] != before[name]} == {"r1", "r4", "r6"}
+    assert verify(str(output)) == []
+
+
+def test_a_retry_holds_rows_against_the_rule(
+    tmp_path: Path, make_audio: Callable[..., Path]
+) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out"
+    rows = [{"id": f"a{n}", "audio": f"in/a{n}.wav"} for n in range(4)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    make_audio("in/a0.wav", 0.3)
+    rule = {"rule": "duration_s < 0.2", "attempts": 2}
+    result = run(str(source), output, task="reconstruct", verify=rule)
+    assert (result.counts.ok, result.counts.errors) == (1, 3)
+    for n in (1, 2):
+        make_audio(f"in/a{n}.wav", 0.1 * n + 0.05)
+    again = retry_job(recorded_job(str(output), executor="inline"))
+    assert (again.counts.ok, again.counts.errors, again.mended) == (3, 1, 2)
+    found = {name: (row["verified"], row["attempts"]) for name, row in results(output).items()}
+    assert found == {"a0": (False, 2), "a1": (True, 1), "a2": (False, 2)}
+    assert verify(str(output)) == []
+
+
+@pytest.mark.parametrize(
+    ("verify", "told"),
+    [
+        ({"rule": "peak_dbsf < 2"}, "names 'peak_dbsf', .* did you mean 'peak_dbfs'"),
+        ({"rule": "txt = 'yes' and peak_dbfs < 2"}, "'txt', .* did you mean 'text'"),
+        ({"rule": "finish_reason = 3"}, "a number and a text are compared"),
+        ({"rule": "peak_dbfs <"}, "verify.rule: 'peak_dbfs <': its end"),
+        ({"rule": "peak_dbfs < 2", "best": "text"}, "'text' is a text; rows are ranked by numbers"),
+        ({"attempts": 4}, "give verify.rule"),
+        ({"rule": "peak_dbfs < 2", "attempts": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_rule_costs_nothing(tmp_path: Path, verify: dict[str, Any], told: str) -> None:
+    given = {"input": texts(tmp_path), "output": str(tmp_path / "out")}
+    with pytest.raises(UsageError, match=told):
+        run_job(make_job({**settings(), **given, "verify": verify}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_attempts_that_would_all_be_the_first_are_refused(tmp_path: Path) -> None:
+    rule = {"rule": "wer < 0.1", "attempts": 2}
+    for task, told in (
+        ("score", "draws nothing"),
+        ("asr", "most probable text"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            run(str(EXAMPLES / "speech.jsonl"), tmp_path / "out", task=task, verify=rule)
+    with pytest.raises(UsageError, match=r"audio\.channel=each"):
+        run(
+            str(EXAMPLES / "speech.jsonl"), tmp_path / "out", task="reconstruct",
+            verify={"rule": "peak_dbfs < 2"}, audio={"channel": "each"},
+        )  # fmt: skip
+
+
+def test_a_name_that_is_a_score_and_a_column_of_input_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": "a", "text": "yes", "peak_dbfs": 1.0}\n')
+    with pytest.raises(UsageError, match="write score_peak_dbfs"):
+        run(str(source), tmp_path / "out")
+
+
+def test_recordings_that_are_there_are_judged_once(tmp_path: Path) -> None:
+    """A score that is null breaks the rule, and why is told."""
+    source = tmp_path / "in.jsonl"
+    rows = json.loads((EXAMPLES / "speech.jsonl").read_text().splitlines()[0])
+    rows = [{"id": "a", "audio": str(EXAMPLES / rows["audio"]), "text": "yes"}]
+    rows.append({**rows[0], "id": "b", "text": ""})
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rule = {"rule": "duration_s > 0 or input_duration_s > 0 and repetition = 0"}
+    with pytest.raises(UsageError, match="'duration_s'"):
+        run(str(source), tmp_path / "out", task="score", verify=rule)
+    rule = {"rule": "input_duration_s > 0 and repetition = 0"}
+    run(str(source), tmp_path / "out", task="score", verify=rule)
+    found = {row["id"]: row for row in read_results(str(tmp_path / "out"))}
+    assert [found[name]["verified"] for name in "ab"] == [True, False]
+    assert found["b"]["verify_reason"].startswith("repetition = 0: repetition is null (the text")
