@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.batch.error_rows import ERRORS_SCHEMA
+from actors.batch.names import UNVERIFIED
 from actors.batch.stage_times import StageTime
 from actors.stages.write import result_fields
 from actors.storage.object_store import Storage
+from actors.verify.sifting import VERIFY_FIELDS
 from pipelines import JobConfig, run_job
 from pipelines.config.job import truncated_task
 from pipelines.config.settings import PoolName
@@ -102,6 +104,12 @@ def test_data_columns_stand_in_this_order() -> None:
         assert [*dict.fromkeys(names)] == [name for name in told if name in names], task.name
 
 
+def test_columns_of_a_rule() -> None:
+    page = sections(ROOT / "docs/verify.md")["What a row says of it"]
+    told = {row[0].strip("`"): row[1].strip("`") for row in table_rows(page)}
+    assert [(field.name, shown_type(field)) for field in VERIFY_FIELDS] == [*told.items()]
+
+
 def test_errors_columns() -> None:
     told = columns_of("`errors/part-*.parquet`")
     assert [(field.name, str(field.type)) for field in ERRORS_SCHEMA] == [*told.items()]
@@ -112,6 +120,7 @@ def test_kinds_of_error() -> None:
     told = {kind for row in table_rows(PAGE["Kinds of error"]) for kind in re.findall(r"`(\w+)`",
             row[0])}  # fmt: skip
     raised = {"crash", "fault", "out_of_memory"}  # given to rows by the driver, as `store_crash`
+    raised.add(UNVERIFIED)  # by `Sifter`
     raised |= {
         "too_many_requests",
         "unavailable",

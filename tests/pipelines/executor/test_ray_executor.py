@@ -16,6 +16,7 @@ from actors.batch.unit import UnitSpec
 from actors.stages.merge import PartChanged
 from pipelines.causes import NODE
 from pipelines.errors import RunFailed
+from pipelines.executor import unit_blocks
 from pipelines.executor.nodes.compare import Needs, Probed
 from pipelines.executor.nodes.roster import Roster
 from pipelines.executor.pools.steps import BLOCKS_WAITING, CALLS_AT_ONCE
@@ -24,6 +25,7 @@ from pipelines.executor.ray_internals import leave_out
 from pipelines.executor.ray_settings import own_data_context
 from pipelines.executor.stages import Stages
 from pipelines.planning.pool_sizing import Allocation, Pool
+from pipelines.planning.units.feed import UnitFeed
 
 ACTORS, UNITS = 3, 12
 LONGEST_S = 60.0
@@ -69,6 +71,47 @@ def test_a_pool_grows_while_units_wait_for_it(tmp_path: Path) -> None:
         outcomes = list(executor.stream(units, stages, Allocation((pool,), 0.1, ())))
     assert len(outcomes) == UNITS
     assert len(list(tmp_path.iterdir())) == ACTORS
+
+
+@dataclass
+class OneActor:
+    """Says in which process it is."""
+
+    folder: Path
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        (self.folder / str(os.getpid())).touch()
+        if table["unit"][0].as_py() == LOST:
+            os._exit(9)
+        return table
+
+
+LOST = 77
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("lost", [False, True])
+def test_units_that_follow_from_others_ride_in_the_same_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """One actor does those that were planned and what is added; where a unit is lost, the stream
+    ends all the same."""
+    monkeypatch.setattr(unit_blocks, "_LOST_AFTER_S", 1.0)
+    feed = UnitFeed([UnitSpec(number, "", 0, 1, "", "f", b"x") for number in range(5)])
+    pool = Pool("encode", min_size=1, max_size=1, num_cpus=0.1, num_gpus=0.0, resources={})
+    stages = Stages(load, write, {"encode": (OneActor, {"folder": tmp_path})}, 300.0, "/nowhere")
+    executor = RayExecutor()
+    executor.start()
+    found = []
+    with executor.session(300.0):
+        for outcome in executor.stream(feed, stages, Allocation((pool,), 0.1, ())):
+            found.append(outcome.unit)
+            if outcome.unit in (0, 10, 20):  # each from the one before
+                feed.add([UnitSpec(outcome.unit + 10, "", 0, 1, "", "f", b"x")])
+            if lost and outcome.unit == 30:
+                feed.add([UnitSpec(LOST, "", 0, 1, "", "f", b"x")])
+    assert sorted(found) == [0, 1, 2, 3, 4, 10, 20, 30]
+    assert lost or len(list(tmp_path.iterdir())) == 1
 
 
 @dataclass
