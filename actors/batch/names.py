@@ -4,6 +4,7 @@ from __future__ import annotations
 
 FOLDER = "_tokens"  # of OUTPUT, where what stages made of a unit is kept
 ATTEMPTS_FOLDER = "_attempts"  # and where rows wait that are to be made again
+ATTEMPT_NAME = rf"{ATTEMPTS_FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow"  # a path there
 
 # ---- columns of manifests ---------------------------------------------------------------------
 

@@ -15,12 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from actors.batch.names import ATTEMPTS_FOLDER
+from actors.batch.names import ATTEMPT_NAME, ATTEMPTS_FOLDER
 from actors.batch.schema import FAILED_TYPE
 from actors.batch.unit import KEY_BYTES, to_stream
 from actors.storage.object_store import Storage
 
-ATTEMPT_NAME = rf"{ATTEMPTS_FOLDER}/\d{{8}}-[0-9a-f]{{16}}\.arrow"
 _NAME = re.compile(ATTEMPT_NAME, re.ASCII)
 _KEY, _ATTEMPTS, _KEPT, _RANK = "key", "attempts", "kept", "rank"
 _FAILED, _SOUNDS, _RESULT = "failed", "sounds", "result"

@@ -14,10 +14,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from actors.batch.names import FOLDER
+from actors.batch.names import ATTEMPT_NAME, FOLDER
 from actors.batch.receipt import Receipt
 from actors.batch.stage_times import StageTime
-from actors.verify.attempt_file import ATTEMPT_NAME
 from pipelines.errors import RunFailed
 from uniaudio2.shown import shown
 
