@@ -84,6 +84,8 @@ MARK_TYPES: dict[str, pa.DataType] = {
 }
 MARKS = tuple(MARK_TYPES)
 CUT_SHORT = "cut_short"
+# counted where a job has a rule: rows that keep it, those that do not, and what was made again
+VERDICTS = (VERIFIED, UNVERIFIED, MADE_AGAIN)
 # what is counted as marks are, though `finish_reason` says it: how an answer ended
 ENDINGS = {CUT_SHORT: CUT_BY_LIMIT, NO_SPEECH: NO_SPEECH}
 SCORE_TYPE = pa.float64()
@@ -206,14 +208,14 @@ def check_table(table: pa.Table, stage: str, columns: StageColumns) -> None:
 
 
 def count_marks(
-    table: pa.Table, names: Iterable[str] = (*MARKS, *ENDINGS, UNVERIFIED, MADE_AGAIN)
+    table: pa.Table, names: Iterable[str] = (*MARKS, *ENDINGS, *VERDICTS)
 ) -> dict[str, int]:
     """How many rows of results bear each of some marks; those that none bears are left out."""
     counts = {}
     for name in names:
         if name in ENDINGS:
             counts[name] = _count_ended(table, ENDINGS[name])
-        elif name in (UNVERIFIED, MADE_AGAIN):
+        elif name in VERDICTS:
             counts[name] = _count_verified(table, name)
         elif name in table.column_names:
             counts[name] = table.num_rows - table[name].null_count
@@ -233,6 +235,5 @@ def _count_verified(table: pa.Table, name: str) -> int:
     columns of these names."""
     if pa.field(FAILED_ATTEMPTS, FAILED_TYPE) not in list(table.schema):
         return 0
-    if name == UNVERIFIED:
-        return pc.sum(pc.invert(table[VERIFIED])).as_py() or 0
-    return pc.sum(pc.greater(table[ATTEMPTS], 1)).as_py() or 0
+    wanted = pc.greater(table[ATTEMPTS], 1) if name == MADE_AGAIN else table[VERIFIED]
+    return pc.sum(pc.invert(wanted) if name == UNVERIFIED else wanted).as_py() or 0

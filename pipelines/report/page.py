@@ -20,7 +20,10 @@ from actors.batch.names import (
     INPUT_MIX,
     INPUT_SHORT_BY_S,
     INPUT_UNFINISHED,
+    MADE_AGAIN,
     NO_SPEECH,
+    UNVERIFIED,
+    VERIFIED,
 )
 from actors.batch.schema import CUT_SHORT
 from actors.storage.object_store import Storage
@@ -35,6 +38,7 @@ from pipelines.report.rows import RowFacts, read_errors, read_rows
 from pipelines.report.samples import Gallery
 from pipelines.report.stages import Timeline
 from pipelines.report.totals import Totals, read_log
+from pipelines.report.verified import VerifyFacts, verification
 from pipelines.run_state.commit_log import REPORT, open_output
 from pipelines.run_state.run_facts import require, rows_of
 from pipelines.run_state.run_record import recorded_allow, recorded_base, recorded_task
@@ -105,6 +109,9 @@ _MEANINGS = {
     INPUT_SHORT_BY_S: "seconds that manifest or header announce and the file does not hold",
     INPUT_DAMAGED_S: "seconds of silence in the place of what could not be decoded",
     NO_SPEECH: "nobody speaks, as `finish_reason` says of these rows: what they say is made up",
+    VERIFIED: "the row keeps the rule of the job, `verify.rule`",
+    UNVERIFIED: "no attempt keeps the rule; `verify_reason` says why the one that is kept does not",
+    MADE_AGAIN: "a first draw broke the rule; `failed_attempts` tells of those that failed",
     INPUT_UNFINISHED: "the header was never completed, as when a recorder dies; read to the end",
     CUT_SHORT: "the answer ended at a limit, not by itself: speech or text may be missing; raise "
     "sampling.max_frames, or ask for less (these rows have finish_reason `length`)",
@@ -211,6 +218,7 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
         totals.trusted if own else None,
         totals.sizes,
         totals.ok,
+        VerifyFacts.of(run),
     )
     bottleneck = find_bottleneck(timeline, setup) if timeline else None
     base = recorded_base(run)
@@ -232,6 +240,7 @@ def write_report(output: str, with_input_audio: bool = False) -> Report:
             "bottleneck": bottleneck,
             "histograms": histograms(facts, log),
             "facts": facts,
+            "verification": verification(facts.verify, totals.kinds, timeline),
             "errors": _error_groups(storage, totals, output),
             "marks": _marks(totals),
             "retry": f"uniaudio2 retry {shlex.quote(output)}",

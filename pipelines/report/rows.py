@@ -24,6 +24,7 @@ from actors.batch.names import (
 )
 from actors.batch.receipt import file_mark
 from actors.storage.object_store import Storage
+from pipelines.report.verified import VerifyFacts
 from pipelines.run_state.parts import errors_tables_of, part_bytes, plain_rows, some_tables_of
 from uniaudio2.scores.table import SCORERS, score_columns
 from uniaudio2.scores.words import words_of
@@ -83,6 +84,7 @@ class RowFacts:
         numbers: values by column, durations in seconds and lengths in frames.
         finish: rows by finish reason.
         errors: of words, where texts have references.
+        verify: what they say of the job's rule, where it has one.
     """
 
     reference: str | None = None
@@ -90,12 +92,14 @@ class RowFacts:
     numbers: dict[str, array[float]] = field(default_factory=dict)
     finish: Counter[str] = field(default_factory=Counter)
     errors: WordErrors = field(default_factory=WordErrors)
+    verify: VerifyFacts | None = None
     _picked: list[Pick] = field(default_factory=list)
     _worst: list[Pick] = field(default_factory=list)
 
     @property
     def samples(self) -> list[Pick]:
-        """Rows to show: some at random, the same ones each time, then the worst texts."""
+        """Rows to show: some at random, the same ones each time, then the worst texts, or those
+        that are furthest from keeping the rule."""
         picked = sorted(self._picked)
         known = {(pick.part, pick.row) for pick in picked}
         worst = [pick for pick in sorted(self._worst) if (pick.part, pick.row) not in known]
@@ -132,6 +136,10 @@ class RowFacts:
         self._keep(
             self._picked, SAMPLES, (Pick(r, part, row) for row, r in enumerate(ranks, first))
         )
+        if self.verify is not None:
+            failing = self.verify.add(table)
+            more = (Pick(rank, part, first + row) for rank, row in failing)
+            self._keep(self._worst, SAMPLES + WORST_SAMPLES, more)
         if self.reference in names:
             self._judge(part, table, str(self.reference), first)
 
@@ -148,7 +156,8 @@ class RowFacts:
             self.errors.rows += 1
             if wrong:
                 worst.append(Pick(-wrong / words, part, row))
-        self._keep(self._worst, SAMPLES + WORST_SAMPLES, worst)
+        if self.verify is None:
+            self._keep(self._worst, SAMPLES + WORST_SAMPLES, worst)
 
     @staticmethod
     def _keep(kept: list[Pick], count: int, more: Iterable[Pick]) -> None:
@@ -212,6 +221,7 @@ def read_rows(
     trusted: Mapping[str, Sequence[int | str]] | None = None,
     sizes: Mapping[str, int] | None = None,
     rows: int = 0,
+    verify: VerifyFacts | None = None,
 ) -> RowFacts:
     """Read data parts, few in memory at a time, see `_each_part`.
 
@@ -222,10 +232,12 @@ def read_rows(
         trusted: size and hash of parts that a run of this user wrote, by their paths.
         sizes: bytes of parts by their paths.
         rows: how many there are in all; of many, only some groups of each part are read.
+        verify: takes in what they say of the job's rule; None where it has none.
     """
-    facts = RowFacts(REFERENCES.get(task))
+    facts = RowFacts(REFERENCES.get(task), verify=verify)
     text = ("text", facts.reference) if facts.reference else ()
-    columns = ("id", FINISH_REASON, *_NUMBERS, *_LENGTHS, *text)
+    ruled = verify.columns if verify else ()
+    columns = ("id", FINISH_REASON, *_NUMBERS, *_LENGTHS, *text, *ruled)
     every = max(rows // MOST_ROWS, 1)
     for path, data in _each_part(storage, parts, sizes or {}):
         own = list((trusted or {}).get(path, ())) == file_mark(data)

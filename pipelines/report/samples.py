@@ -20,6 +20,7 @@ from actors.batch.names import (
     REASON_CODES,
     RECON_CODES,
     SPAN_COLUMNS,
+    VERIFY_REASON,
 )
 from actors.batch.receipt import file_mark
 from actors.batch.sample_arrays import cell_value
@@ -53,7 +54,8 @@ _TEXT_CHARACTERS = 600
 _SOUND_COLUMNS = (*AUDIO_COLUMNS, *RATE_COLUMNS, *SPAN_COLUMNS)
 _INPUT_TEXTS = ("input_text", "caption", "question", "lyric", "instruction")
 _SHOWN = {
-    "id", "text", FINISH_REASON, REASON_CODES, RECON_CODES, *_SOUND_COLUMNS, *_INPUT_TEXTS,
+    "id", "text", VERIFY_REASON, FINISH_REASON, REASON_CODES, RECON_CODES,
+    *_SOUND_COLUMNS, *_INPUT_TEXTS,
 }  # fmt: skip
 
 
@@ -187,6 +189,8 @@ class Gallery:
         ]
         if heard:
             texts.append(("result", str(row.get("text") or "")))
+        if isinstance(row.get(VERIFY_REASON), str):
+            texts.append(("fails", row[VERIFY_REASON]))
         return tuple((label, truncate(text, _TEXT_CHARACTERS)) for label, text in texts)
 
     def _sound_in(self, row: Mapping[str, Any], unit: int) -> Sound:

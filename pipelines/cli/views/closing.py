@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from actors.batch.schema import CUT_SHORT
+from actors.batch.names import MADE_AGAIN, UNVERIFIED, VERIFIED
+from actors.batch.schema import CUT_SHORT, VERDICTS
 from pipelines.executor.process.early import FEW_ROWS
 from pipelines.jobs.result import RunResult
 from pipelines.progress.live_view import format_duration
+from pipelines.run_state.counts import Counts
 from uniaudio2.shown import MESSAGE_CHARACTERS, counted, shown
 
 
@@ -66,7 +68,10 @@ def closing_lines(result: RunResult, waited_s: float | None = None) -> str:
     if cut := counts.marks[CUT_SHORT]:
         ended = f"{counted(cut, 'answer')} ended at a limit, speech or text may be missing"
         lines.append(f"cut:     {ended} (finish_reason is length); raise sampling.max_frames")
-    if columns := [one for one in counts.marks.most_common() if one[0] != CUT_SHORT]:
+    told = {CUT_SHORT, *VERDICTS}
+    if line := _verified(counts):
+        lines.append(line)
+    if columns := [one for one in counts.marks.most_common() if one[0] not in told]:
         marks = ", ".join(f"{count} {mark}" for mark, count in columns)
         lines.append(f"marked:  {marks} (columns of the results)")
     if counts.errors:
@@ -76,6 +81,15 @@ def closing_lines(result: RunResult, waited_s: float | None = None) -> str:
     elif is_small(result):
         lines.append(f"next:    uniaudio2 show {shlex.quote(result.output)} [ID]")
     return "\n".join(shown(line, MESSAGE_CHARACTERS) for line in lines)
+
+
+def _verified(counts: Counts) -> str:
+    """How many rows keep the rule of the job; "" where it has none."""
+    kept, left = counts.marks[VERIFIED], counts.marks[UNVERIFIED] + counts.kinds[UNVERIFIED]
+    if not kept + left:
+        return ""
+    kept_of = f"{kept} of {counted(kept + left, 'row')} keep it ({kept / (kept + left):.1%})"
+    return f"rule:    {kept_of}; made again: {counts.marks[MADE_AGAIN] + counts.kinds[UNVERIFIED]}"
 
 
 def is_small(result: RunResult) -> bool:

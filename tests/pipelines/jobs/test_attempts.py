@@ -24,6 +24,7 @@ from actors.storage.object_store import Storage
 from actors.verify.attempt_file import attempts_made
 from pipelines import JobConfig, RunFailed, RunResult, UsageError, run_job
 from pipelines.cli.demo import EXAMPLES, read_results
+from pipelines.cli.views.closing import closing_lines
 from pipelines.config.make_job import make_job
 from pipelines.executor.inline_executor import InlineExecutor
 from pipelines.executor.stages import Stages, make_stages
@@ -115,6 +116,25 @@ def test_marks_count_rows_that_were_made_again(whole: Path) -> None:
     marks = read_status(str(whole)).marks
     assert marks["made_again"] == sum(row["attempts"] > 1 for row in found)
     assert marks["unverified"] == sum(not row["verified"] for row in found)
+    assert marks["verified"] == sum(row["verified"] for row in found)
+
+
+def test_people_are_told_how_many_keep_the_rule(whole: Path) -> None:
+    result = run(str(whole.parent / "texts.jsonl"), whole)  # nothing is left to do
+    found = results(whole).values()
+    kept, again = sum(row["verified"] for row in found), sum(row["attempts"] > 1 for row in found)
+    told = f"rule:    {kept} of {ROWS} rows keep it ({kept / ROWS:.1%}); made again: {again}"
+    assert told in closing_lines(result)
+    page = (whole / "report.html").read_text()
+    assert f"{100 * kept / ROWS:.1f} % of the rows keep <code>peak_dbfs &lt; 2.0</code>" in page
+    extra = sum(row["attempts"] - 1 for row in found)
+    assert f"{extra} further draws" in page
+    first = sum(row["attempts"] == 1 for row in found)
+    assert f'<td class="n">1</td><td class="n">{ROWS}</td><td class="n">{first}</td>' in page
+    assert "loudness: the highest sample" in page
+    failing = (row for row in found if not row["verified"])
+    worst = max(failing, key=lambda row: row["score_peak_dbfs"])
+    assert worst["verify_reason"].replace("<", "&lt;") in page
 
 
 def test_first_draws_are_those_of_a_job_without_a_rule(whole: Path, tmp_path: Path) -> None:
