@@ -27,6 +27,7 @@ from benchmarks import (
     scale,
     start,
     trust,
+    verify,
     waves,
 )
 from benchmarks.peers import bench as peers
@@ -51,6 +52,7 @@ BENCHMARKS = {
     "scale": scale.run,
     "start": start.run,
     "trust": trust.run,
+    "verify": verify.run,
     "waves": waves.run,
 }
 
@@ -72,6 +74,9 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, metavar="N", help="of start: what a cluster costs")
     parser.add_argument("--rows", type=int, metavar="N", help="of peers: clips to transcribe")
     parser.add_argument(
+        "--recogniser", type=Path, metavar="DIR", help="of verify: where it is kept, once trained"
+    )
+    parser.add_argument(
         "--part", action="append", choices=gpu.PARTS, help="of gpu: this alone (repeatable)"
     )
     arguments = parser.parse_args()
@@ -81,6 +86,8 @@ def main() -> None:
         more["nodes"] = arguments.nodes
     if arguments.name == "peers":
         more["rows"] = arguments.rows
+    if arguments.name == "verify":
+        more["recogniser"] = arguments.recogniser
     if arguments.name == "gpu" and arguments.part:
         more["parts"] = arguments.part
     figures = BENCHMARKS[arguments.name](arguments.quick, **more)
