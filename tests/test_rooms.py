@@ -42,6 +42,7 @@ ORDER = (
     "actors.batch",
     "actors.inputs",
     "actors.verify",
+    "actors.speech",
     "actors.stages",
     "pipelines",
     "pipelines.manifest.tables",

@@ -273,6 +273,20 @@ class GenerationConfig(Frozen):
     max_frames: int | None = Field(None, gt=0)
 
 
+class SpeechConfig(Frozen):
+    """How much a model says at once, where that is less than its answers have room for.
+
+    Attributes:
+        letters_per_s: how fast it speaks; pauses between words count.
+        longest_s: a text that takes longer to say is spoken in passages.
+        passage_s: most of one of these; None takes `longest_s`.
+    """
+
+    letters_per_s: float = Field(13.0, gt=0)
+    longest_s: float | None = Field(None, gt=0)
+    passage_s: float | None = Field(None, gt=0)
+
+
 class ModelConfig(Frozen):
     """The whole model. `trained` is false for weights drawn from a seed; a `codec_only` model has
     no language model, and `lm` describes nothing."""
@@ -286,6 +300,7 @@ class ModelConfig(Frozen):
     generation_by_task: dict[str, GenerationConfig] = Field(
         {}, description="in the place of `generation`, for the tasks that are named"
     )
+    speech: SpeechConfig = SpeechConfig()
     lm: LmConfig = LmConfig()
     codec: CodecConfig = CodecConfig()
     flow: FlowConfig = FlowConfig()

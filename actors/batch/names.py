@@ -36,6 +36,7 @@ ERROR_STAGE, ERROR_KIND, ERROR_MESSAGE = "error_stage", "error_kind", "error_mes
 ERROR_COLUMNS = (ERROR_STAGE, ERROR_KIND, ERROR_MESSAGE)
 WAVE, SOURCE, CUTS, INPUT_SAMPLES = "wave", "source", "cuts", "input_samples"
 TEXT, SPANS, FINISH_REASON = "text", "spans", "finish_reason"
+PASSAGES = "passages"  # of a long text, as it was spoken
 NO_SPEECH = "no_speech"  # reason to finish where nobody speaks, and the mark that counts it
 SPOKEN = "spoken"
 CUT_BY_LIMIT = "length"  # the finish reason of an answer that a limit ended

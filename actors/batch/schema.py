@@ -36,6 +36,7 @@ from actors.batch.names import (
     MADE_AGAIN,
     NO_SPEECH,
     OUTPUT_WAVE,
+    PASSAGES,
     PLACE,
     REASON_CODES,
     RECON_CODES,
@@ -59,6 +60,17 @@ CODES_TYPE = pa.list_(pa.list_(pa.uint16(), CODEBOOKS))  # [T][8]
 WAVE_TYPE = pa.large_binary()  # [N] float32, mono, 24 kHz
 SPAN_TEXTS_TYPE = pa.list_(
     pa.struct([("start_s", pa.float64()), ("end_s", pa.float64()), ("text", pa.string())])
+)
+PASSAGES_TYPE = pa.list_(
+    pa.struct(
+        [
+            ("text", pa.string()),
+            ("start_s", pa.float64()),
+            ("end_s", pa.float64()),
+            ("pause_s", pa.float64()),
+            ("finish_reason", pa.string()),
+        ]
+    )
 )
 SPANS_TYPE = pa.list_(pa.list_(pa.int64(), 2))  # first sample and the one after the last
 POLICY_TYPE = pa.struct(
@@ -123,6 +135,7 @@ TRAVELLING: dict[str, pa.DataType] = {
     TEXT: pa.string(),
     SPANS: SPAN_TEXTS_TYPE,
     FINISH_REASON: pa.string(),
+    PASSAGES: PASSAGES_TYPE,
     OUTPUT_WAVE: WAVE_TYPE,
     PREFIX: SCORE_TYPE,
     SCORE_REASONS: REASONS_TYPE,

@@ -29,6 +29,8 @@ class PromptSpan:
         end_s: where it ends.
         seed: of its draws.
         row_id: of the row that it is of.
+        text: what is said in the place of the row's whole text.
+        pause_s: silence behind it.
     """
 
     codes: Codes
@@ -36,6 +38,8 @@ class PromptSpan:
     end_s: float
     seed: int
     row_id: str
+    text: str | None = None
+    pause_s: float = 0.0
 
 
 def prompt_spans(table: pa.Table, row: int, codec: CodecConfig, job_seed: int) -> list[PromptSpan]:

@@ -11,17 +11,27 @@ from actors.batch.names import (
     ID,
     INPUT_SAMPLES,
     OUTPUT_WAVE,
+    PASSAGES,
     RECON_CODES,
 )
+from actors.batch.schema import PASSAGES_TYPE
 from actors.batch.table import (
     alive,
     each_row,
     job_seeds,
     mark_errors,
     read_codes,
+    scatter,
     set_column,
     sound_suffixes,
     wave_column,
+)
+from actors.speech.passages import (
+    Cells,
+    joined_passages,
+    purpose_of,
+    read_passages,
+    split_codes,
 )
 from actors.stages.calibration import calibrated
 from actors.storage.model_source import local_model
@@ -90,27 +100,52 @@ class Decoder:
         """Decode the rows that are still good; a reconstruction is cut to its input's length."""
         suffixes = [one for one in sound_suffixes(MOST_SOUNDS) if _has_sound(table, one)]
 
-        def read(row: int) -> list[Codes]:
-            return [self._checked(table, row, suffix) for suffix in suffixes]
+        passages = {row: read_passages(table, row) for row in alive(table)}
 
-        codes, errors = each_row(alive(table), read)
+        def read(row: int) -> list[Codes]:
+            whole = [self._checked(table, row, suffix) for suffix in suffixes]
+            return split_codes(whole[0], passages[row]) if passages[row] else whole
+
+        codes, errors = each_row(passages, read)
         ids, job = table.column(ID).to_pylist(), job_seeds(table, self.seed)
-        waves = self.model.decode(
-            [one for sounds in codes.values() for one in sounds],
-            # the first sound's noise does not depend on whether there are others
-            seeds=[row_seed(job[row], ids[row], one) for row in codes for one in suffixes],
-            steps=self.steps,
-            guidance=self.guidance,
-            compat=self.compat,
-            windows=self.windows,
-            windows_per_batch=self.budget,
+        waves = iter(
+            self.model.decode(
+                [one for sounds in codes.values() for one in sounds],
+                # the first sound's noise does not depend on whether there are others
+                seeds=[
+                    row_seed(job[row], ids[row], one)
+                    for row, own in codes.items()
+                    for one in ([*map(purpose_of, range(len(own)))] if passages[row] else suffixes)
+                ],
+                steps=self.steps,
+                guidance=self.guidance,
+                compat=self.compat,
+                windows=self.windows,
+                windows_per_batch=self.budget,
+            )
         )
+        decoded = {row: [next(waves) for _ in own] for row, own in codes.items()}
         table = mark_errors(table, "decode", errors)
+        table = self._joined(table, decoded, passages)
         for place, suffix in enumerate(suffixes):
-            own = dict(zip(codes, waves[place :: len(suffixes)], strict=True))
-            column = wave_column(self._cut(table, own), table.num_rows)
+            sounds = {row: own[place] for row, own in decoded.items()}
+            column = wave_column(self._cut(table, sounds), table.num_rows)
             table = set_column(table, f"{OUTPUT_WAVE}{suffix}", column)
         return table
+
+    @staticmethod
+    def _joined(
+        table: pa.Table, decoded: dict[int, list[Tensor]], passages: dict[int, Cells | None]
+    ) -> pa.Table:
+        """Put one wave in the place of those of passages, and where they lie in it in the table."""
+        told = dict(passages)
+        for row, waves in decoded.items():
+            if cells := passages[row]:
+                wave, told[row] = joined_passages(waves, cells)
+                decoded[row] = [wave]
+        if not any(told.values()):
+            return table
+        return set_column(table, PASSAGES, scatter(told, table.num_rows, PASSAGES_TYPE))
 
     def _decode_hum(self, windows: int) -> None:
         hum = torch.zeros(self.model.config.flow.window_codes, CODEBOOKS, dtype=torch.int64)

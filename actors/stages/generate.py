@@ -12,11 +12,12 @@ from actors.batch.names import (
     FINISH_REASON,
     INPUT,
     NO_SPEECH,
+    PASSAGES,
     SPANS,
     SPOKEN,
     TEXT,
 )
-from actors.batch.schema import SPAN_TEXTS_TYPE
+from actors.batch.schema import PASSAGES_TYPE, SPAN_TEXTS_TYPE
 from actors.batch.table import (
     alive,
     each_row,
@@ -40,6 +41,7 @@ from actors.inputs.prompt_spans import (
     span_texts,
 )
 from actors.inputs.text import read_text
+from actors.speech.passages import named_passage, passage_cells, with_passages
 from actors.stages.shared_engine import SharedEngine
 from actors.storage.model_source import local_model
 from uniaudio2.config import Padding
@@ -48,6 +50,7 @@ from uniaudio2.errors import BadRow
 from uniaudio2.lm.engine.limits import PromptTooLong
 from uniaudio2.lm.engine.request import Request, RequestOutput
 from uniaudio2.lm.sampling.sampling import Sampling
+from uniaudio2.tasks.passages import PassageRule
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 from uniaudio2.tokens.codes import Codes
 from uniaudio2.tokens.grid import Prompt
@@ -67,6 +70,7 @@ class Generator:
         padding: of the codec, for that audio; see `Encoder`.
         slots: requests decoded together; the next one takes the slot of one that is finished.
         threads: CPU threads of this actor; None leaves torch's choice.
+        passages: how long texts are cut; None says all of a text at once.
     """
 
     def __init__(
@@ -80,7 +84,9 @@ class Generator:
         padding: Padding = "periodic",
         slots: int = 16,
         threads: int | None = None,
+        passages: PassageRule | None = None,
     ) -> None:
+        self.passages = passages
         self.model = UniAudio2.load(local_model(model), parts=("lm",), threads=threads)
         self.task = task
         self.sampling = sampling
@@ -100,22 +106,39 @@ class Generator:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Generate for the rows that are still good."""
-        codec = self.model.config.codec
         seeds = job_seeds(table, self.seed)
-        spans = {row: prompt_spans(table, row, codec, seeds[row]) for row in alive(table)}
+        spans, unread = each_row(alive(table), lambda row: self._spans(table, row, seeds[row]))
         silent = _silent(table)
         if self.task.no_speech == "empty":
             spans |= {row: [] for row in silent & spans.keys()}
 
         def requests_of(row: int) -> list[Request]:
-            inputs, others = self._inputs(table, row), self._others(table, row)
-            return [self._request(inputs, others, span) for span in spans[row]]
+            inputs, others, own = self._inputs(table, row), self._others(table, row), spans[row]
+            found = []
+            for number, span in enumerate(own):
+                try:
+                    found.append(self._request(inputs, others, span))
+                except BadRow as error:
+                    raise named_passage(error, number, len(own)) from error
+            return found
 
         requests, errors = each_row(spans, requests_of)
         outputs = iter(self.engine.generate([one for own in requests.values() for one in own]))
         generated = {row: [next(outputs) for _ in own] for row, own in requests.items()}
         whole, empty = each_row(generated, lambda row: self._checked(generated[row]))
-        return self._with_results(mark_errors(table, "generate", errors | empty), spans, whole)
+        return self._with_results(
+            mark_errors(table, "generate", unread | errors | empty), spans, whole
+        )
+
+    def _spans(self, table: pa.Table, row: int, seed: int) -> list[PromptSpan]:
+        """What is asked for a row: one prompt each for spans of its audio, or passages of its
+        text."""
+        spans = prompt_spans(table, row, self.model.config.codec, seed)
+        column = self.task.spoken_column
+        if self.passages is None or column is None:
+            return spans
+        text = read_text(self._inputs(table, row), column, self.task)
+        return with_passages(spans[0], text, self.passages, seed)
 
     def _others(self, table: pa.Table, row: int) -> dict[str, Codes]:
         """Read the codes of the row's audio columns beside `AUDIO`."""
@@ -130,6 +153,8 @@ class Generator:
     def _request(self, row: dict[str, Any], others: dict[str, Codes], span: PromptSpan) -> Request:
         self._check_codes(span.codes)
         texts = {column: read_text(row, column, self.task) for column in self.task.text_columns}
+        if span.text is not None and self.task.spoken_column:
+            texts[self.task.spoken_column] = span.text
         heard = {AUDIO: span.codes, **others} if self.task.audio_columns else {}
         instruction = choose_instruction(
             row.get("instruction"), self.instructions, self.seed, span.row_id
@@ -151,14 +176,15 @@ class Generator:
     def _checked(self, outputs: list[RequestOutput]) -> list[RequestOutput]:
         """Refuse sounds without their last stream; an empty text is an answer."""
         last = self.task.answer[-1]
-        for output in outputs:
+        for number, output in enumerate(outputs):
             whole = [sound for sound in output.sounds if len(getattr(sound, last))]
             if len(whole) < self.task.sounds:
-                raise BadRow(
+                fault = BadRow(
                     "nothing_generated",
                     f"{len(whole)} of {self.task.sounds} sounds came out in {output.steps} "
                     "steps; raise sampling.max_frames or change the seed",
                 )
+                raise named_passage(fault, number, len(outputs))
         return outputs
 
     def _check_codes(self, codes: Codes) -> None:
@@ -181,9 +207,15 @@ class Generator:
         table = set_column(table, FINISH_REASON, scatter(reasons, count, pa.string()))
         if self.task.output != "text":
             for place, suffix in enumerate(sound_suffixes(self.task.sounds)):
-                codes = {row: own[0].sounds[place] for row, own in generated.items()}
+                codes = {
+                    row: Codes.join([one.sounds[place] for one in own])
+                    for row, own in generated.items()
+                }
                 table = write_codes(table, codes, suffix)
-            return table
+            if self.task.spoken_column is None:
+                return table
+            told = {row: passage_cells(spans[row], own) for row, own in generated.items()}
+            return set_column(table, PASSAGES, scatter(told, count, PASSAGES_TYPE))
         texts = {
             row: [self.model.text_of(output.text_ids) for output in own]
             for row, own in generated.items()

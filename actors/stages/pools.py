@@ -17,6 +17,7 @@ from actors.batch.names import (
     INPUT,
     INPUT_SAMPLES,
     OUTPUT_WAVE,
+    PASSAGES,
     REFERENCE_FAULT,
     SCORE_REASONS,
     SOURCE,
@@ -83,7 +84,8 @@ def generator_columns(task: TaskSpec) -> StageColumns:
         return StageColumns(tuple(reads), (FINISH_REASON, TEXT, SPANS))
     suffixes = tuple(sound_suffixes(task.sounds))
     codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
-    return StageColumns(tuple(reads), (FINISH_REASON, *codes))
+    passages = (PASSAGES,) if task.spoken_column else ()
+    return StageColumns(tuple(reads), (FINISH_REASON, *codes, *passages))
 
 
 def decoder_columns(task: TaskSpec) -> StageColumns:
@@ -91,7 +93,8 @@ def decoder_columns(task: TaskSpec) -> StageColumns:
     suffixes = sound_suffixes(task.sounds)
     codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
     waves = tuple(f"{OUTPUT_WAVE}{suffix}" for suffix in suffixes)
-    return StageColumns((ERROR_KIND, ID, *codes), waves)
+    passages = (PASSAGES,) if task.spoken_column else ()
+    return StageColumns((ERROR_KIND, ID, *codes, *passages), waves)
 
 
 def scorer_columns(task: TaskSpec) -> StageColumns:

@@ -27,6 +27,7 @@ from actors.batch.names import (
     INPUT_SAMPLES,
     MODEL,
     OUTPUT_WAVE,
+    PASSAGES,
     ROW,
     SCORE_REASONS,
     SEED,
@@ -39,6 +40,7 @@ from actors.batch.receipt import FileMark, Receipt
 from actors.batch.schema import (
     CODES_TYPE,
     MARK_TYPES,
+    PASSAGES_TYPE,
     REASONS_TYPE,
     SCORE_TYPE,
     SPAN_TEXTS_TYPE,
@@ -101,6 +103,8 @@ def result_fields(task: TaskSpec, keep_codes: bool, verifies: bool = False) -> l
         fields += [(INPUT_DURATION_S, pa.float64()), *MARK_TYPES.items()]
     if generates:
         fields.append((FINISH_REASON, pa.string()))
+    if task.spoken_column:
+        fields.append((PASSAGES, PASSAGES_TYPE))
     if generates or decodes:
         fields.append((SEED, pa.int64()))
     fields.append((MODEL, pa.string()))
@@ -271,6 +275,8 @@ class Writer:
             SEED: pa.array(map(row_seed, seeds, ids), pa.int64()),
             MODEL: pa.array([self.model] * len(ids), pa.string()),
         }
+        if PASSAGES not in good_rows.column_names:  # tokens that an earlier build kept
+            made[PASSAGES] = pa.nulls(len(ids), PASSAGES_TYPE)
         if INPUT_SAMPLES in good_rows.column_names:
             samples = good_rows.column(INPUT_SAMPLES).to_pylist()
             durations = [None if n is None else seconds(n) for n in samples]

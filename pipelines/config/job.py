@@ -26,6 +26,7 @@ from pipelines.config.settings import (
     SamplingOptions,
     ScoreConfig,
     SpanOptions,
+    TtsOptions,
 )
 from pipelines.config.verified import VerifyConfig
 from uniaudio2.audio.limits import LONGEST_STREAM_S, MAX_DURATION_S
@@ -93,6 +94,7 @@ class JobConfig(Frozen):
         score: actor pool of what judges results.
         verify: a rule that results are held against; rows that break it are made again.
         asr: what becomes of recordings in which nobody speaks.
+        tts: how long texts are spoken.
         spans: how long audio is cut.
         flow: how codes become audio.
         sampling: how tokens are chosen.
@@ -148,6 +150,7 @@ class JobConfig(Frozen):
     score: ScoreConfig = ScoreConfig()
     verify: VerifyConfig = VerifyConfig()
     asr: AsrOptions = AsrOptions()
+    tts: TtsOptions = TtsOptions()
     spans: SpanOptions = SpanOptions()
     flow: FlowOptions = FlowOptions()
     sampling: SamplingOptions = SamplingOptions()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from uniaudio2.scores.table import DEFAULT, SCORERS, compares, get_scorers
-from uniaudio2.tasks.spec import AUDIO, REFERENCE, NoSpeech, TaskSpec
+from uniaudio2.tasks.spec import AUDIO, REFERENCE, SPOKEN_TAG, NoSpeech, TaskSpec
 
-_SPOKEN = "transcription"  # the tag of what is spoken
 EXTRA = "pip install 'uniaudio2-batch[score]'"
 BY_ITSELF = {"resemblyzer": "pip install --no-deps resemblyzer"}
 """Packages that the extra cannot bring: this one asks for `webrtcvad`, which has to be compiled."""
@@ -74,7 +73,7 @@ def gated_task(task: TaskSpec, asked: NoSpeech | None) -> TaskSpec:
         task: any; of others nothing changes.
         asked: None marks them where the packages are installed.
     """
-    writes_down = task.output_tag == _SPOKEN and task.columns == (AUDIO,)
+    writes_down = task.output_tag == SPOKEN_TAG and task.columns == (AUDIO,)
     if not writes_down or "generate" not in task.stages:
         return task
     if asked is None:

@@ -196,6 +196,32 @@ class AsrOptions(Frozen):
     no_speech: NoSpeech | None = None
 
 
+class TtsOptions(Frozen):
+    """Settings of tasks that speak a text, see docs/voices.md.
+
+    Attributes:
+        long_text: a text that is too long for one answer is spoken in `passages`, or `whole`,
+            which loses what the model does not come to.
+        longest_s: a text that takes longer to say, by `letters_per_s`, is cut; None takes what the
+            model's card says, and no more than its answers have room for.
+        passage_s: most of a passage of it; None takes the model's.
+        letters_per_s: how fast the model speaks; None takes the model's.
+        sentence_pause_s: silence between passages where a sentence ends.
+        clause_pause_s: at a comma, colon or the like.
+        word_pause_s: between words.
+        max_row_s: a row whose text takes longer is an error; its sound is in memory as a whole.
+    """
+
+    long_text: Literal["passages", "whole"] = "passages"
+    longest_s: float | None = Field(None, gt=0)
+    passage_s: float | None = Field(None, gt=0)
+    letters_per_s: float | None = Field(None, gt=0)
+    sentence_pause_s: float = Field(0.4, ge=0, le=10)
+    clause_pause_s: float = Field(0.2, ge=0, le=10)
+    word_pause_s: float = Field(0.06, ge=0, le=10)
+    max_row_s: float = Field(600.0, gt=0, le=7200)
+
+
 class SpanOptions(Frozen):
     """Settings of how long audio is cut into spans; None follows from the model.
 

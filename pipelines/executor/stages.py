@@ -32,7 +32,7 @@ from pipelines.config.scored import transcribes
 from pipelines.config.settings import PoolName
 from pipelines.errors import UsageError
 from pipelines.planning.pool_sizing import Allocation
-from pipelines.planning.span_policy import prompt_seconds, span_rule, transcript_rule
+from pipelines.planning.span_policy import passage_rule, prompt_seconds, span_rule, transcript_rule
 from uniaudio2.checkpoint.folders import model_fingerprint
 from uniaudio2.config import ModelConfig
 from uniaudio2.scores.table import compares
@@ -187,6 +187,7 @@ def _pools(job: JobConfig, model: ModelConfig) -> dict[PoolName, tuple[MakeStage
                 "examples": job.few_shot_examples,
                 "padding": job.encode.padding,
                 "slots": job.generate.batch,
+                "passages": passage_rule(job, model),
             },
         ),
         "decode": (

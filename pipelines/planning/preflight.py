@@ -15,7 +15,7 @@ from pipelines.config.prompts import check_prompting
 from pipelines.config.scored import check_scorers, transcribes
 from pipelines.errors import UsageError
 from pipelines.planning.plan import Plan
-from pipelines.planning.span_policy import span_rule
+from pipelines.planning.span_policy import passage_rule, span_rule
 from uniaudio2.checkpoint.folders import load_config, model_folder
 from uniaudio2.config import ModelConfig
 from uniaudio2.rules.rule import SHORT, Rank, Rule
@@ -61,6 +61,7 @@ def checked_model(job: JobConfig) -> ModelConfig:
             tokenizer = folder / "tokenizer/tokenizer.json"
             check_prompting(job.spec, instructions, examples, sampling, job.seed, config, tokenizer)
             span_rule(job, config)
+            passage_rule(job, config)
         check_draws(job, config)
     except ValueError as fault:
         raise UsageError(str(fault)) from fault

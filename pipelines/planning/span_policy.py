@@ -1,4 +1,4 @@
-"""Derive how much audio goes into one prompt from the job and the model."""
+"""Derive how much audio goes into one prompt, and text into one answer, from job and model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from uniaudio2.audio.spans import FRAME_HZ, SpanRule
 from uniaudio2.config import LATENT_RATE_HZ, REASON_RATE_HZ, RECON_RATE_HZ, ModelConfig
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.scores.spec import TRANSCRIPTION
+from uniaudio2.tasks.passages import PassageRule
 from uniaudio2.tasks.table import TASKS, TaskSpec
 
 _POSITIONS_PER_S = {
@@ -21,6 +22,7 @@ _POSITIONS_PER_S = {
 _OTHER_POSITIONS = 128  # instruction and markers
 _SHORTEST_SPAN_S = 1.0
 _PAUSE_SHARE = 8
+_ROOM_USED = 0.7  # of an answer, by the model's usual speed
 
 
 def _positions_per_s(task: TaskSpec) -> float:
@@ -65,6 +67,38 @@ def _rule(task: TaskSpec, answer: int, job: JobConfig, model: ModelConfig) -> Sp
             f"{fits_s:.1f} s beside {answer} of its answer; lower it, or sampling.max_frames"
         )
     return SpanRule(max_s=max_s, pause_s=job.spans.pause_s or max(max_s / _PAUSE_SHARE, 0.25))
+
+
+def passage_rule(job: JobConfig, model: ModelConfig) -> PassageRule | None:
+    """The rule by which long texts are cut; None where the task speaks none, or all at once.
+
+    Where neither job nor model's card says how much is said at once, it is a part of what an
+    answer has room for: some speak slower than others.
+
+    Raises:
+        UsageError: passages are to be longer than texts that are not cut.
+    """
+    task, asked, speech = job.spec, job.tts, model.speech
+    if task.spoken_column is None or asked.long_text == "whole":
+        return None
+    frames = job.sampling.for_task(task, model).max_frames
+    fits_s = _ROOM_USED * frames / (REASON_RATE_HZ + RECON_RATE_HZ)
+    longest_s = asked.longest_s or min(speech.longest_s or fits_s, fits_s)
+    passage_s = asked.passage_s or min(speech.passage_s or longest_s, longest_s)
+    if passage_s > longest_s:
+        raise UsageError(
+            f"tts.passage_s {passage_s:g} is above tts.longest_s {longest_s:g}; texts are cut from "
+            "there on: lower the one or raise the other"
+        )
+    rate = asked.letters_per_s or speech.letters_per_s
+    return PassageRule(
+        longest=longest_s * rate,
+        wanted=passage_s * rate,
+        most=asked.max_row_s * rate,
+        sentence_pause_s=asked.sentence_pause_s,
+        clause_pause_s=asked.clause_pause_s,
+        word_pause_s=asked.word_pause_s,
+    )
 
 
 def prompt_seconds(job: JobConfig, model: ModelConfig) -> float:

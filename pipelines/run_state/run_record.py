@@ -14,6 +14,7 @@ from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
 from pipelines.planning.plan import Plan
 from pipelines.planning.pool_sizing import Allocation
+from pipelines.planning.span_policy import passage_rule
 from pipelines.run_state.counts import Counts
 from uniaudio2.checkpoint.folders import model_fingerprint
 from uniaudio2.config import ModelConfig
@@ -31,7 +32,10 @@ _NOT_ANOTHER_JOB = ("limit", "unit_rows")
 
 def identity(job: JobConfig, model: ModelConfig) -> dict[str, Any]:
     """What makes a job this one: settings that change results, and the model."""
-    return {**job.identity(), "model": model_fingerprint(model)}
+    facts = {**job.identity(), "model": model_fingerprint(model)}
+    if rule := passage_rule(job, model):
+        facts["passages"] = rule.model_dump(mode="json")
+    return facts
 
 
 def check_same_job(recorded: dict[str, Any], wanted: dict[str, Any], output: str) -> None:
@@ -43,6 +47,8 @@ def check_same_job(recorded: dict[str, Any], wanted: dict[str, Any], output: str
     old, new = (_flat(dict(facts)) for facts in (recorded["job"], wanted))
     for key in _NOT_ANOTHER_JOB:
         old.pop(key, None)
+    if "passages" not in recorded["job"]:  # builds that cut no texts; what is left of them is
+        new = {key: value for key, value in new.items() if not key.startswith("passages.")}
     differing = [
         f"{key} {_short(old.get(key))} there, {_short(new.get(key))} now"
         for key in sorted({*old, *new})

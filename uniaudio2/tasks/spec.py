@@ -20,6 +20,8 @@ AUDIO = "audio"
 """The column that every task with audio in its prompt reads; others may come beside it."""
 REFERENCE = "reference"
 """The column that task `score` may compare the voice of `AUDIO` with."""
+SPOKEN_TAG = "transcription"
+"""What the model puts around text that is spoken."""
 MOST_SOUNDS = 4
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SHOWN = {
@@ -223,6 +225,15 @@ class TaskSpec(Frozen):
     def text_columns(self) -> tuple[str, ...]:
         """Columns that are read as text."""
         return _unique(s.column for s in self.prompt if s.column and s.kind == "text")
+
+    @property
+    def spoken_column(self) -> str | None:
+        """The column of the text that the task says, if it makes one sound of it: a long one is
+        spoken in passages."""
+        if self.output == "text" or self.sounds != 1 or "generate" not in self.stages:
+            return None
+        said = (one.column for one in self.prompt if one.tag == SPOKEN_TAG and not one.open)
+        return next(filter(None, said), None)
 
     @property
     def sounds(self) -> int:
