@@ -81,6 +81,8 @@ def passage_rule(job: JobConfig, model: ModelConfig) -> PassageRule | None:
     task, asked, speech = job.spec, job.tts, model.speech
     if task.spoken_column is None or asked.long_text == "whole":
         return None
+    if not (model.trained or asked.longest_s):  # it says nothing, however much it is asked to
+        return None
     frames = job.sampling.for_task(task, model).max_frames
     fits_s = _ROOM_USED * frames / (REASON_RATE_HZ + RECON_RATE_HZ)
     longest_s = asked.longest_s or min(speech.longest_s or fits_s, fits_s)

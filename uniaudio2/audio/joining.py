@@ -68,19 +68,19 @@ def join_speech(waves: Sequence[Tensor], pauses_s: Sequence[float]) -> Joined:
         pauses_s: silence behind each, measured from the end of its sound to the beginning of the
             next one; the last is not looked at.
     """
-    trimmed, behind = [], []
+    trimmed, around = [], []  # what is left of each wave, and of that what lies around its sound
     for place, wave in enumerate(waves):
+        is_first, is_last = place == 0, place == len(waves) - 1
         start, stop = sounding(wave)
-        start = 0 if place == 0 else start
-        stop = len(wave) if place == len(waves) - 1 else stop
-        before, after = min(start, FADE_SAMPLES), min(len(wave) - stop, FADE_SAMPLES)
-        rise = 0 if place == 0 else before or _WITHIN
-        fall = 0 if place == len(waves) - 1 else after or _WITHIN
+        before = start if is_first else min(start, FADE_SAMPLES)
+        after = len(wave) - stop if is_last else min(len(wave) - stop, FADE_SAMPLES)
+        rise = 0 if is_first else before or _WITHIN
+        fall = 0 if is_last else after or _WITHIN
         trimmed.append(_faded(wave[start - before : stop + after], rise, fall))
-        behind.append((before, after))
+        around.append((before, after))
     at, starts = 0, []
     for place, wave in enumerate(trimmed):
-        before, after = behind[place]
+        before, after = around[place]
         starts.append(max(at - before, 0))
         pause = round(pauses_s[place] * SAMPLE_RATE)
         at = starts[-1] + len(wave) - after + pause
@@ -89,7 +89,7 @@ def join_speech(waves: Sequence[Tensor], pauses_s: Sequence[float]) -> Joined:
         whole[start : start + len(wave)] += wave
     places = [
         (start + before, start + len(wave) - after)
-        for start, wave, (before, after) in zip(starts, trimmed, behind, strict=True)
+        for start, wave, (before, after) in zip(starts, trimmed, around, strict=True)
     ]
     return Joined(whole, places)
 
