@@ -287,6 +287,20 @@ class SpeechConfig(Frozen):
     passage_s: float | None = Field(None, gt=0)
 
 
+class AlignmentConfig(Frozen):
+    """How times of words are told, see `uniaudio2.timing`.
+
+    Attributes:
+        heads: layer and head of the backbone's attention that follows a recording while its words
+            are written down, chosen by measurement (``python -m benchmarks times``); none takes
+            the mean of all heads of the upper half of the layers.
+        lead_s: how much earlier than the middle of a word they attend to it.
+    """
+
+    heads: tuple[tuple[int, int], ...] = ()
+    lead_s: float = 0.0
+
+
 class ModelConfig(Frozen):
     """The whole model. `trained` is false for weights drawn from a seed; a `codec_only` model has
     no language model, and `lm` describes nothing."""
@@ -305,6 +319,18 @@ class ModelConfig(Frozen):
     codec: CodecConfig = CodecConfig()
     flow: FlowConfig = FlowConfig()
     scalar: ScalarConfig = ScalarConfig()
+    alignment: AlignmentConfig = AlignmentConfig()
+
+    @model_validator(mode="after")
+    def _heads_are_there(self) -> ModelConfig:
+        layers, heads = self.lm.backbone.layers, self.lm.backbone.heads
+        for layer, head in self.alignment.heads:
+            if not (0 <= layer < layers and 0 <= head < heads):
+                raise ValueError(
+                    f"alignment.heads [{layer}, {head}] must be a layer of 0..{layers - 1} and a "
+                    f"head of 0..{heads - 1} of the backbone"
+                )
+        return self
 
     @model_validator(mode="after")
     def _rates_agree(self) -> ModelConfig:

@@ -33,6 +33,7 @@ from actors.batch.names import (
     INPUT_SAMPLES,
     INPUT_SHORT_BY_S,
     INPUT_UNFINISHED,
+    LEVELS,
     MADE_AGAIN,
     NO_SPEECH,
     OUTPUT_WAVE,
@@ -43,6 +44,7 @@ from actors.batch.names import (
     REFERENCE_FAULT,
     ROW,
     SCORE_REASONS,
+    SEGMENTS,
     SOURCE,
     SPANS,
     SPOKEN,
@@ -52,6 +54,7 @@ from actors.batch.names import (
     UNVERIFIED,
     VERIFIED,
     WAVE,
+    WORDS,
 )
 from uniaudio2.config import CODEBOOKS
 from uniaudio2.scores.spec import PREFIX
@@ -72,6 +75,17 @@ PASSAGES_TYPE = pa.list_(
         ]
     )
 )
+WORDS_TYPE = pa.list_(
+    pa.struct(
+        [
+            ("start_s", pa.float64()),
+            ("end_s", pa.float64()),
+            ("word", pa.string()),
+            ("confidence", pa.float64()),
+        ]
+    )
+)
+LEVELS_TYPE = pa.binary()  # [F] uint8, half decibels above -100 dB
 SPANS_TYPE = pa.list_(pa.list_(pa.int64(), 2))  # first sample and the one after the last
 POLICY_TYPE = pa.struct(
     [("base", pa.string()), ("allow", pa.list_(pa.string())), ("tar", pa.string())]
@@ -129,11 +143,14 @@ TRAVELLING: dict[str, pa.DataType] = {
     CUTS: SPANS_TYPE,
     INPUT_SAMPLES: pa.int64(),
     SPOKEN: pa.bool_(),
+    LEVELS: LEVELS_TYPE,
     **MARK_TYPES,
     REASON_CODES: CODES_TYPE,
     RECON_CODES: CODES_TYPE,
     TEXT: pa.string(),
     SPANS: SPAN_TEXTS_TYPE,
+    SEGMENTS: SPAN_TEXTS_TYPE,
+    WORDS: WORDS_TYPE,
     FINISH_REASON: pa.string(),
     PASSAGES: PASSAGES_TYPE,
     OUTPUT_WAVE: WAVE_TYPE,

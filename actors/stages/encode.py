@@ -15,6 +15,7 @@ from actors.inputs.extra_audio import encode_extra_audio
 from actors.inputs.prefetch import prefetched
 from actors.stages.calibration import calibrated
 from actors.storage.model_source import local_model
+from actors.timing.heard_levels import HeardLevels
 from uniaudio2.audio.spans import cut_spans
 from uniaudio2.checkpoint.folders import model_fingerprint
 from uniaudio2.codec.segments import reason_frames, recon_frames
@@ -36,6 +37,7 @@ class Encoder:
             once; None measures what serves this machine best.
         padding: "periodic" as published, or "tight".
         precision: what the encoders multiply.
+        levels: tell how loud the audio is, too, for times of words.
         threads: CPU threads of this actor; None leaves torch's choice.
         keep_waves: leave the loaded audio in the table, for what compares it with the result.
 
@@ -49,6 +51,7 @@ class Encoder:
         batch: int | None = 6,
         padding: Padding = "periodic",
         precision: Precision = EXACT,
+        levels: bool = False,
         threads: int | None = None,
         keep_waves: bool = False,
     ) -> None:
@@ -57,6 +60,7 @@ class Encoder:
             local_model(model), parts=("encoder",), threads=threads, precision=precision
         )
         self.padding = padding
+        self.levels = levels
         fingerprint = f"{model_fingerprint(self.model.config)}:{precision}"
         self.budget = Budget(
             batch or calibrated("encode", fingerprint, self._encode_silence, _MOST_SEGMENTS)
@@ -67,22 +71,26 @@ class Encoder:
         brought = {row: read_codes(table, row) for row in alive(table)}
         codes = {row: own for row, own in brought.items() if len(own.recon)}
         loaded = {row: read_loaded(table, row) for row in brought if row not in codes}
-        codes |= self._encode_waves(loaded)
+        heard = HeardLevels(self.levels)
+        codes |= self._encode_waves(loaded, heard)
         long = {row: one for row, one in loaded.items() if one.wave is None}
-        streamed, errors = each_row(long, lambda row: self._encode_stream(long[row]))
+        streamed, errors = each_row(long, lambda row: self._encode_stream(row, long[row], heard))
         table = write_codes(mark_errors(table, "encode", errors), codes | streamed)
+        table = heard.write(table)
         table = encode_extra_audio(
             table, lambda waves: self.model.encode(waves, self.budget, self.padding)
         )
         return table if self.keep_waves else table.drop_columns([WAVE, SOURCE])
 
-    def _encode_waves(self, loaded: dict[int, LoadedAudio]) -> dict[int, Codes]:
+    def _encode_waves(self, loaded: dict[int, LoadedAudio], heard: HeardLevels) -> dict[int, Codes]:
         """Encode what is in memory, the spans of all rows together."""
         clips = [
             (row, clip)
             for row, one in loaded.items()
             if one.wave is not None
-            for clip in ([one.wave] if one.spans is None else cut_spans([one.wave], one.spans))
+            for clip in heard.listen(
+                row, [one.wave] if one.spans is None else cut_spans([one.wave], one.spans)
+            )
         ]
         made = self.model.encode([clip for _, clip in clips], self.budget, self.padding)
         by_row: dict[int, list[Codes]] = {row: [] for row in loaded if loaded[row].wave is not None}
@@ -90,13 +98,13 @@ class Encoder:
             by_row[row].append(codes)
         return {row: Codes.join(own) for row, own in by_row.items()}
 
-    def _encode_stream(self, one: LoadedAudio) -> Codes:
+    def _encode_stream(self, row: int, one: LoadedAudio, heard: HeardLevels) -> Codes:
         """Encode long audio while it is read; memory does not grow with its length."""
         assert one.source is not None  # noqa: S101 - long audio has one
         with one.source.open() as stream, prefetched(stream.blocks()) as blocks:
             if one.spans is None:
                 return self.model.encode_stream(blocks, one.samples, self.budget, self.padding)
-            clips = cut_spans(blocks, one.spans)
+            clips = heard.listen(row, cut_spans(blocks, one.spans))
             batches = iter(lambda: list(islice(clips, self.budget.fits(1.0))), [])
             made = (
                 codes

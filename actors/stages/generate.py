@@ -13,11 +13,13 @@ from actors.batch.names import (
     INPUT,
     NO_SPEECH,
     PASSAGES,
+    SEGMENTS,
     SPANS,
     SPOKEN,
     TEXT,
+    WORDS,
 )
-from actors.batch.schema import PASSAGES_TYPE, SPAN_TEXTS_TYPE
+from actors.batch.schema import PASSAGES_TYPE, SPAN_TEXTS_TYPE, WORDS_TYPE
 from actors.batch.table import (
     alive,
     each_row,
@@ -44,6 +46,8 @@ from actors.inputs.text import read_text
 from actors.speech.passages import named_passage, passage_cells, with_passages
 from actors.stages.shared_engine import SharedEngine
 from actors.storage.model_source import local_model
+from actors.timing.heard_levels import read_levels
+from actors.timing.span_times import HeardSpan, span_levels, time_rows
 from uniaudio2.config import Padding
 from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.errors import BadRow
@@ -57,7 +61,8 @@ from uniaudio2.tokens.grid import Prompt
 
 
 class Generator:
-    """Add `text` or both codes columns, and `finish_reason`; units may come from many threads.
+    """Add `text` and its times, or both codes columns, and `finish_reason`; units may come from
+    many threads.
 
     Args:
         model: what `local_model` takes.
@@ -126,9 +131,33 @@ class Generator:
         outputs = iter(self.engine.generate([one for own in requests.values() for one in own]))
         generated = {row: [next(outputs) for _ in own] for row, own in requests.items()}
         whole, empty = each_row(generated, lambda row: self._checked(generated[row]))
-        return self._with_results(
-            mark_errors(table, "generate", unread | errors | empty), spans, whole
-        )
+        table = mark_errors(table, "generate", unread | errors | empty)
+        table = self._with_results(table, spans, whole)
+        return self._with_times(table, spans, requests, whole)
+
+    def _with_times(
+        self,
+        table: pa.Table,
+        spans: dict[int, list[PromptSpan]],
+        requests: dict[int, list[Request]],
+        generated: dict[int, list[RequestOutput]],
+    ) -> pa.Table:
+        """Set `words` and `segments`, where they are asked for."""
+        if self.task.times == "none":
+            return table
+        rows = {}
+        for row, outputs in generated.items():
+            levels = span_levels(read_levels(table, row), spans[row])
+            texts = [self.model.text_of(output.text_ids) for output in outputs]
+            parts = zip(spans[row], requests[row], outputs, texts, levels, strict=True)
+            rows[row] = [HeardSpan(*part) for part in parts]
+        timed = time_rows(self.model, self.task, rows, self.engine.run)
+        segments = {row: own.segments for row, own in timed.items()}
+        table = set_column(table, SEGMENTS, scatter(segments, table.num_rows, SPAN_TEXTS_TYPE))
+        if self.task.times == "segment":
+            return table
+        words = {row: own.words for row, own in timed.items()}
+        return set_column(table, WORDS, scatter(words, table.num_rows, WORDS_TYPE))
 
     def _spans(self, table: pa.Table, row: int, seed: int) -> list[PromptSpan]:
         """What is asked for a row: one prompt each for spans of its audio, or passages of its

@@ -16,15 +16,18 @@ from actors.batch.names import (
     ID,
     INPUT,
     INPUT_SAMPLES,
+    LEVELS,
     OUTPUT_WAVE,
     PASSAGES,
     REFERENCE_FAULT,
     SCORE_REASONS,
+    SEGMENTS,
     SOURCE,
     SPANS,
     SPOKEN,
     TEXT,
     WAVE,
+    WORDS,
 )
 from actors.batch.schema import StageColumns
 from actors.batch.table import Stage, sound_suffixes
@@ -66,7 +69,7 @@ def encoder_columns(task: TaskSpec) -> StageColumns:
     waves = tuple(wave_of(name) for name in task.other_audio)
     return StageColumns(
         reads=(ERROR_KIND, WAVE, SOURCE, *waves, *CODE_COLUMNS, INPUT_SAMPLES, CUTS),
-        writes=(*CODE_COLUMNS, *codes),
+        writes=(*CODE_COLUMNS, *codes, *((LEVELS,) if task.times != "none" else ())),
         drops=(*waves, *(() if compares(task.scorers) else (WAVE, SOURCE))),
     )
 
@@ -81,11 +84,16 @@ def generator_columns(task: TaskSpec) -> StageColumns:
     if task.no_speech != "keep":
         reads.append(SPOKEN)
     if task.output == "text":
-        return StageColumns(tuple(reads), (FINISH_REASON, TEXT, SPANS))
+        return StageColumns(tuple(reads), (FINISH_REASON, TEXT, SPANS, *timed_columns(task)))
     suffixes = tuple(sound_suffixes(task.sounds))
     codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
     passages = (PASSAGES,) if task.spoken_column else ()
     return StageColumns(tuple(reads), (FINISH_REASON, *codes, *passages))
+
+
+def timed_columns(task: TaskSpec) -> tuple[str, ...]:
+    """Columns that tell when a transcript is spoken."""
+    return {"none": (), "segment": (SEGMENTS,), "word": (SEGMENTS, WORDS)}[task.times]
 
 
 def decoder_columns(task: TaskSpec) -> StageColumns:

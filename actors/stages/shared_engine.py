@@ -9,11 +9,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from uniaudio2.lm.engine.engine import Engine
 from uniaudio2.lm.engine.request import Request, RequestOutput
 from uniaudio2.runtime.memory_budget import release_traceback
 
+_T = TypeVar("_T")
 _STEP_S = 30.0  # more than a step takes
 
 
@@ -24,6 +26,21 @@ class _Call:
     requests: Sequence[Request]
     future: Future[list[RequestOutput]]
     request_ids: list[int] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Work(Generic[_T]):
+    """Other work on the model, which waits for the end of a step."""
+
+    call: Callable[[], _T]
+    future: Future[_T]
+
+    def do(self) -> None:
+        try:
+            self.future.set_result(self.call())
+        except Exception as fault:
+            release_traceback(fault)
+            self.future.set_exception(fault)
 
 
 class SharedEngine:
@@ -42,7 +59,7 @@ class SharedEngine:
 
     def __init__(self, make_engine: Callable[[], Engine]) -> None:
         self._make_engine = make_engine
-        self._inbox: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Call | _Work[Any]] = queue.SimpleQueue()
         self._ended = False
         self._busy = threading.Event()
         self._driver: threading.Thread | None = None
@@ -61,14 +78,28 @@ class SharedEngine:
         """
         if not requests:
             return []
+        call = _Call(requests, Future())
+        self._put(call)
+        return call.future.result()
+
+    def run(self, call: Callable[[], _T]) -> _T:
+        """Do other work on the engine's model between two steps, in the engine's thread: nothing
+        else runs on the device meanwhile, which a step that is being captured would not bear.
+
+        Raises:
+            Exception: whatever it raised; requests that are under way are not touched.
+        """
+        work = _Work(call, Future())
+        self._put(work)
+        return work.future.result()
+
+    def _put(self, asked: _Call | _Work[Any]) -> None:
         with self._starting:
             if self._driver is None:
                 self._driver = threading.Thread(target=self._drive, name="engine", daemon=True)
                 self._driver.start()
                 _DRIVEN.add(self)
-        call = _Call(requests, Future())
-        self._inbox.put(call)
-        return call.future.result()
+        self._inbox.put(asked)
 
     def end(self) -> None:
         """Give up what is under way after the step that is being made; nothing is answered from
@@ -84,6 +115,8 @@ class SharedEngine:
         while not self._ended:
             try:
                 self._receive(waiting)
+                if not waiting:  # it was other work
+                    continue
                 outputs |= self._step()
                 waiting = [call for call in waiting if not self._finish(call, outputs)]
             except Exception as fault:
@@ -109,12 +142,16 @@ class SharedEngine:
         """Add calls that have come to those that wait; if none does, wait for one to come."""
         if not waiting:
             self._busy.clear()
-        come = [] if waiting else [self._inbox.get()]
+        asked = [] if waiting else [self._inbox.get()]
         self._busy.set()
         if self._ended:
             return
         while not self._inbox.empty():
-            come.append(self._inbox.get())
+            asked.append(self._inbox.get())
+        for one in asked:
+            if isinstance(one, _Work):
+                one.do()
+        come = [one for one in asked if isinstance(one, _Call)]
         waiting += come  # at once: whatever fails from here on, they are told
         engine = self._ready()
         for call in come:

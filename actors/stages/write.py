@@ -60,6 +60,7 @@ from actors.batch.table import (
     sound_suffixes,
 )
 from actors.stages.part_file import parquet_bytes, store
+from actors.stages.pools import timed_columns
 from actors.storage.audio_files import AudioLayout, audio_objects
 from actors.storage.object_store import Storage
 from actors.verify.sifting import VERIFY_FIELDS, Sifted, Sifter, Sounds, Verifying
@@ -89,6 +90,8 @@ def result_fields(task: TaskSpec, keep_codes: bool, verifies: bool = False) -> l
         fields.append((TEXT, pa.string()))
         if task.long_audio == "spans":
             fields.append((SPANS, SPAN_TEXTS_TYPE))
+        if generates:
+            fields += [(name, TRAVELLING[name]) for name in timed_columns(task)]
     streams = task.answer if generates and task.makes_codes else PAIR
     if task.makes_codes or (keep_codes and "encode" in task.stages):
         for suffix in sound_suffixes(max(task.sounds, 1)):

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.config.asked import find_task, read_prompts
 from pipelines.config.input_settings import UNIT_BYTES, InputRules, ManifestConfig
 from pipelines.config.renamed import current_names
-from pipelines.config.scored import gated_task, scored_task
+from pipelines.config.scored import gated_task, scored_task, timed_task
 from pipelines.config.settings import (
     AsrOptions,
     AudioConfig,
@@ -93,7 +93,7 @@ class JobConfig(Frozen):
         decode: actor pool of the flow decoder.
         score: actor pool of what judges results.
         verify: a rule that results are held against; rows that break it are made again.
-        asr: what becomes of recordings in which nobody speaks.
+        asr: times of transcripts, and what becomes of recordings in which nobody speaks.
         tts: how long texts are spoken.
         spans: how long audio is cut.
         flow: how codes become audio.
@@ -211,7 +211,7 @@ class JobConfig(Frozen):
         task = find_task(self.task)
         task = task if self.until is None else truncated_task(task, self.until)
         task = scored_task(task, self.score.scorers, self.verify.scorers)
-        return gated_task(task, self.asr.no_speech)
+        return timed_task(gated_task(task, self.asr.no_speech), self.asr.times)
 
     @property
     def max_duration_s(self) -> float:
@@ -262,7 +262,7 @@ class JobConfig(Frozen):
             },
         )  # fmt: skip
         facts["task"] = self.spec.name
-        hidden = {"summary", "aliases", *(() if self.spec.scorers else ("scorers",))}
+        hidden = {"summary", "aliases", "times", *(() if self.spec.scorers else ("scorers",))}
         if self.spec.no_speech != "empty":  # a mark changes no text
             hidden.add("no_speech")
         facts["definition"] = self.spec.model_dump(mode="json", exclude=hidden)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from uniaudio2.scores.table import DEFAULT, SCORERS, compares, get_scorers
-from uniaudio2.tasks.spec import AUDIO, REFERENCE, SPOKEN_TAG, NoSpeech, TaskSpec
+from uniaudio2.tasks.spec import AUDIO, REFERENCE, SPOKEN_TAG, NoSpeech, TaskSpec, Times
 
+_HEARD = (SPOKEN_TAG, "lyric")  # what is spoken, and what is sung
 EXTRA = "pip install 'uniaudio2-batch[score]'"
 BY_ITSELF = {"resemblyzer": "pip install --no-deps resemblyzer"}
 """Packages that the extra cannot bring: this one asks for `webrtcvad`, which has to be compiled."""
@@ -79,6 +80,19 @@ def gated_task(task: TaskSpec, asked: NoSpeech | None) -> TaskSpec:
     if asked is None:
         asked = "mark" if not SCORERS["speech"].missing else "keep"
     return task.model_copy(update={"no_speech": asked})
+
+
+def timed_task(task: TaskSpec, asked: Times | None) -> TaskSpec:
+    """A task that writes down what is spoken or sung, with the times that are told of it.
+
+    Args:
+        task: any; of others nothing changes.
+        asked: None takes words.
+    """
+    writes_down = task.output_tag in _HEARD and task.audio_columns == (AUDIO,)
+    if not writes_down or task.long_audio != "spans" or "generate" not in task.stages:
+        return task
+    return task.model_copy(update={"times": asked or "word"})
 
 
 def transcribes(task: TaskSpec) -> bool:

@@ -13,7 +13,7 @@ from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.scores.table import ALL, get_scorers
-from uniaudio2.tasks.spec import NoSpeech, TaskSpec
+from uniaudio2.tasks.spec import NoSpeech, TaskSpec, Times
 
 if TYPE_CHECKING:  # settings are checked before torch is there
     from uniaudio2.lm.sampling.sampling import Sampling
@@ -191,9 +191,12 @@ class AsrOptions(Frozen):
         no_speech: where nobody speaks, by Silero VAD: `mark` says so in `finish_reason`, `empty`
             leaves the text empty as well, `keep` does not look; None marks where the extra
             [score] is installed.
+        times: when it is spoken: of each `word` and segment, of each `segment` alone, or of
+            `none`; None takes words. See docs/times.md.
     """
 
     no_speech: NoSpeech | None = None
+    times: Times | None = None
 
 
 class TtsOptions(Frozen):

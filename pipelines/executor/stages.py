@@ -175,6 +175,7 @@ def _pools(job: JobConfig, model: ModelConfig) -> dict[PoolName, tuple[MakeStage
                 "padding": job.encode.padding,
                 "precision": job.encode.precision,
                 **({"keep_waves": True} if compares(job.spec.scorers) else {}),
+                "levels": job.spec.times != "none",
             },
         ),
         "generate": (

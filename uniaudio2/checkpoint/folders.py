@@ -89,7 +89,8 @@ def fingerprint(config: ModelConfig, digests: Mapping[str, str]) -> str:
     """
     # left out where it says nothing, as older models were hashed without it
     silent = {"fingerprint"} if config.codec_only else {"fingerprint", "codec_only"}
-    silent |= {"speech"}  # how texts are cut is no property of the weights
+    # how texts are cut, and times of texts are told, is no property of the weights
+    silent |= {"speech", "alignment"}
     facts = config.model_dump(mode="json", exclude=silent)
     whole = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=6)
     for file in sorted(digests):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from uniaudio2.codec.encoder import CodecEncoder
     from uniaudio2.flow.decoder import FlowDecoder
+    from uniaudio2.lm.answers import ReadAnswer
     from uniaudio2.lm.engine.engine import Engine
     from uniaudio2.lm.engine.request import Request, RequestOutput
     from uniaudio2.lm.model import UniAudioLM
@@ -256,6 +257,28 @@ class UniAudio2:
         from uniaudio2.lm.engine.generate import make_engine
 
         return make_engine(_need(self._lm, "lm"), sampling, slots, prefix)
+
+    @property
+    def language_model(self) -> UniAudioLM:
+        """The language model itself."""
+        return _need(self._lm, "lm")
+
+    def read_answers(
+        self, requests: Sequence[Request], answers: Sequence[Sequence[int]]
+    ) -> list[ReadAnswer]:
+        """Read answers of text again behind their prompts: what their ids attended to, by the heads
+        that the model's configuration chooses, and how probable they were.
+
+        Args:
+            requests: of `request`.
+            answers: text ids of each, at least one.
+        """
+        from uniaudio2.lm.answers import read_answers, upper_heads
+
+        lm = _need(self._lm, "lm")
+        prompts = [request.prompt for request in requests]
+        heads = self.config.alignment.heads or upper_heads(lm)
+        return read_answers(lm, prompts, answers, heads)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Decode generated ids to text, without tags and other special tokens."""

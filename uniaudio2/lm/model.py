@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from uniaudio2.config import CODEBOOKS, LmConfig, StackConfig
 from uniaudio2.lm.kv_cache import AttentionMetadata, KvCache, LmCache
-from uniaudio2.lm.transformer import Transformer
+from uniaudio2.lm.transformer import Look, Transformer
 from uniaudio2.runtime.packed_linear import PackedColumns, is_packable, pack_linears
 from uniaudio2.runtime.transfers import to_device
 from uniaudio2.tokens.grid import AUDIO, TEXT, TEXT_COLUMN
@@ -93,7 +93,12 @@ class UniAudioLM(nn.Module):
     # ---- whole sequences -----------------------------------------------------------------
 
     def hidden(
-        self, tokens: Tensor, kind: Tensor, cache: LmCache | None = None, start: int = 0
+        self,
+        tokens: Tensor,
+        kind: Tensor,
+        cache: LmCache | None = None,
+        start: int = 0,
+        look: Look | None = None,
     ) -> Tensor:
         """Run whole sequences, or a chunk of them.
 
@@ -102,6 +107,7 @@ class UniAudioLM(nn.Module):
             kind: ``[B, S]`` uint8, padding at the right end.
             cache: filled with keys and values when given.
             start: the first position; the cache holds those before it.
+            look: is shown what every layer of the backbone attends with.
 
         Returns:
             ``[B, S, D]``: what text head and local decoder read.
@@ -112,7 +118,7 @@ class UniAudioLM(nn.Module):
         audio = self.understanding_expert(audio, cache and cache.understanding_expert, start)
         text = self.text_embedding(tokens[..., TEXT_COLUMN])
         inputs = audio * is_audio + text * is_text
-        outputs = self.backbone(inputs, cache and cache.backbone, start)
+        outputs = self.backbone(inputs, cache and cache.backbone, start, look)
         expert_cache = cache and cache.generation_expert
         audio_outputs = self.generation_expert(outputs * is_audio, expert_cache, start)
         hidden: Tensor = audio_outputs * is_audio + outputs * is_text

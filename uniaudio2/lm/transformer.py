@@ -16,6 +16,10 @@ from uniaudio2.lm.rope import Rope, rotate
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Mixes values: queries ``[B, heads, T, head]``, keys and values ``[B, groups, T, head]``."""
 
+Look = Callable[[int, Tensor, Tensor], None]
+"""Is shown a layer's number, its queries ``[B, heads, T, head]`` and keys ``[B, groups, T, head]``,
+rotated."""
+
 
 class RmsNorm(nn.Module):
     """Root-mean-square norm, computed in float32 and returned in the input's dtype."""
@@ -38,9 +42,12 @@ def _attend_whole(
     cache: KvCache | None,
     start: int,
     mask: Tensor | None,
+    look: Look | None,
 ) -> Tensor:
     """Attend from each of T positions to itself and those before it; query head h reads group
     h // share."""
+    if look is not None:
+        look(layer, queries, keys)
     if cache is not None:
         keys, values = cache.write_chunk(layer, keys, values, start)
     return F.scaled_dot_product_attention(
@@ -127,13 +134,20 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, norm_eps) for _ in range(config.layers))
         self.norm = RmsNorm(config.dim, norm_eps)
 
-    def forward(self, x: Tensor, cache: KvCache | None = None, start: int = 0) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        cache: KvCache | None = None,
+        start: int = 0,
+        look: Look | None = None,
+    ) -> Tensor:
         """Run T positions of every sequence, each attending to those before it.
 
         Args:
             x: ``[B, T, D]``; padding at the right end disturbs nothing before it.
             cache: filled with these positions when given; holds those before `start`.
             start: the first position; 0 without a cache.
+            look: is shown what every layer attends with, where it is asked for.
 
         Returns:
             ``[B, T, D]`` after the final norm.
@@ -150,7 +164,7 @@ class Transformer(nn.Module):
         mask = None
         if start:
             mask = x.new_ones((x.shape[1], stop), dtype=torch.bool).tril(start)  # [T, stop]
-        attend = partial(_attend_whole, cache=cache, start=start, mask=mask)
+        attend = partial(_attend_whole, cache=cache, start=start, mask=mask, look=look)
         for layer, block in enumerate(self.blocks):
             x = block(x, cos, sin, partial(attend, layer=layer))
         normed: Tensor = self.norm(x)

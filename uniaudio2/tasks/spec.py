@@ -14,6 +14,7 @@ from uniaudio2.tokens.streams import PAIR, Stream
 Stage = Literal["load", "encode", "generate", "decode", "score"]
 Output = Literal["codes", "text", "audio", "scores"]
 NoSpeech = Literal["mark", "empty", "keep"]
+Times = Literal["word", "segment", "none"]
 ItemKind = Literal["text", "audio", "reason", "recon", "audio_prompt"]
 
 AUDIO = "audio"
@@ -109,6 +110,8 @@ class TaskSpec(Frozen):
         max_frames: most frames or text tokens generated for a row.
         no_speech: what becomes of a recording in which nobody speaks: nothing is looked for, its
             `finish_reason` says so, or its text is empty as well.
+        times: what of a transcript is told when it is spoken: words and segments, segments alone,
+            or nothing.
         scorers: what judges the result, by name, see `uniaudio2.scores.table`.
     """
 
@@ -128,6 +131,7 @@ class TaskSpec(Frozen):
     long_audio: Literal["refuse", "spans"] = "refuse"
     max_frames: int = Field(500, gt=0)
     no_speech: NoSpeech = "keep"
+    times: Times = "none"
     scorers: tuple[str, ...] = ()
 
     @field_validator("output", mode="before")

@@ -48,6 +48,22 @@ def test_calls_of_many_threads_share_the_slots_and_keep_their_answers() -> None:
     assert most > 1, "no two calls were ever in the slots together"
 
 
+def test_other_work_is_done_between_steps_and_fails_alone() -> None:
+    shared = SharedEngine(lambda: Engine(small_lm(), SAMPLING, slots=2))
+
+    def fail() -> None:
+        raise ValueError("of its own")
+
+    with ThreadPoolExecutor(3) as pool:
+        answers = pool.submit(shared.generate, requests(0, 4))
+        failed, done = pool.submit(shared.run, fail), pool.submit(shared.run, threading.get_ident)
+        assert done.result(60) not in (threading.get_ident(), None)
+        with pytest.raises(ValueError, match="of its own"):
+            failed.result(60)
+        assert len(answers.result(60)) == 4
+    assert shared.run(lambda: 3) == 3, "also where no request is under way"
+
+
 def test_the_end_of_the_process_waits_for_the_step_that_is_being_made() -> None:
     """A thread that is ended within torch ends the process with SIGABRT, whatever its code was."""
     shared = SharedEngine(lambda: Engine(small_lm(), SAMPLING, slots=2))
