@@ -53,6 +53,7 @@ ORDER = (
     "pipelines.manifest.formats",
     "pipelines.manifest.corpora",
     "pipelines.manifest",
+    "pipelines.config.beside",
     "pipelines.config",
     "pipelines.planning.keys",
     "pipelines.planning.units",

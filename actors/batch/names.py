@@ -39,6 +39,7 @@ TEXT, SPANS, FINISH_REASON = "text", "spans", "finish_reason"
 PASSAGES = "passages"  # of a long text, as it was spoken
 LEVELS = "levels"  # how loud every 10 ms of a row's audio are, or of its spans one after the other
 WORDS, SEGMENTS = "words", "segments"  # of a transcript, with their times
+VOICE = "voice"  # that a row names, or drew
 NO_SPEECH = "no_speech"  # reason to finish where nobody speaks, and the mark that counts it
 SPOKEN = "spoken"
 CUT_BY_LIMIT = "length"  # the finish reason of an answer that a limit ended

@@ -53,6 +53,7 @@ from actors.batch.names import (
     UNIT,
     UNVERIFIED,
     VERIFIED,
+    VOICE,
     WAVE,
     WORDS,
 )
@@ -153,6 +154,7 @@ TRAVELLING: dict[str, pa.DataType] = {
     WORDS: WORDS_TYPE,
     FINISH_REASON: pa.string(),
     PASSAGES: PASSAGES_TYPE,
+    VOICE: pa.string(),
     OUTPUT_WAVE: WAVE_TYPE,
     PREFIX: SCORE_TYPE,
     SCORE_REASONS: REASONS_TYPE,

@@ -6,13 +6,15 @@ from itertools import islice
 
 import pyarrow as pa
 import torch
+from torch import Tensor
 
-from actors.batch.names import SOURCE, WAVE
+from actors.batch.names import SOURCE, VOICE, WAVE
 from actors.batch.table import alive, each_row, mark_errors, read_codes, write_codes
 from actors.inputs.audio import LoadedAudio
 from actors.inputs.audio_columns import read_loaded
 from actors.inputs.extra_audio import encode_extra_audio
 from actors.inputs.prefetch import prefetched
+from actors.speech.voices import PerVoice, Voices
 from actors.stages.calibration import calibrated
 from actors.storage.model_source import local_model
 from actors.timing.heard_levels import HeardLevels
@@ -21,11 +23,13 @@ from uniaudio2.checkpoint.folders import model_fingerprint
 from uniaudio2.codec.segments import reason_frames, recon_frames
 from uniaudio2.config import Padding
 from uniaudio2.entrypoints.model import UniAudio2
+from uniaudio2.errors import BadRow
 from uniaudio2.runtime.memory_budget import Budget
 from uniaudio2.runtime.precision import EXACT, Precision
 from uniaudio2.tokens.codes import Codes
 
 _MOST_SEGMENTS = 256
+_MOST_VOICES = 1024  # kept as codes, a few kB each
 
 
 class Encoder:
@@ -40,6 +44,7 @@ class Encoder:
         levels: tell how loud the audio is, too, for times of words.
         threads: CPU threads of this actor; None leaves torch's choice.
         keep_waves: leave the loaded audio in the table, for what compares it with the result.
+        voices: of the job, in the place of audio of rows; each is fetched and encoded once.
 
     Attributes:
         budget: `batch`, less where memory ran out.
@@ -54,7 +59,9 @@ class Encoder:
         levels: bool = False,
         threads: int | None = None,
         keep_waves: bool = False,
+        voices: Voices | None = None,
     ) -> None:
+        self.voices = PerVoice(voices, self._encode_all, _MOST_VOICES) if voices else None
         self.keep_waves = keep_waves
         self.model = UniAudio2.load(
             local_model(model), parts=("encoder",), threads=threads, precision=precision
@@ -68,6 +75,8 @@ class Encoder:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Encode the rows that are still good and bring no codes of their own."""
+        if self.voices is not None:
+            return self._with_voices(table, self.voices)
         brought = {row: read_codes(table, row) for row in alive(table)}
         codes = {row: own for row, own in brought.items() if len(own.recon)}
         loaded = {row: read_loaded(table, row) for row in brought if row not in codes}
@@ -81,6 +90,23 @@ class Encoder:
             table, lambda waves: self.model.encode(waves, self.budget, self.padding)
         )
         return table if self.keep_waves else table.drop_columns([WAVE, SOURCE])
+
+    def _with_voices(self, table: pa.Table, voices: PerVoice[Codes]) -> pa.Table:
+        """Give each row the codes of its voice."""
+        names = table.column(VOICE).to_pylist()
+        made = voices.of(names[row] for row in alive(table))
+
+        def codes_of(row: int) -> Codes:
+            found = made[names[row]]
+            if isinstance(found, BadRow):
+                raise found
+            return found
+
+        codes, errors = each_row(alive(table), codes_of)
+        return write_codes(mark_errors(table, "encode", errors), codes)
+
+    def _encode_all(self, waves: list[Tensor]) -> list[Codes]:
+        return self.model.encode(waves, self.budget, self.padding)
 
     def _encode_waves(self, loaded: dict[int, LoadedAudio], heard: HeardLevels) -> dict[int, Codes]:
         """Encode what is in memory, the spans of all rows together."""

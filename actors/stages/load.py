@@ -21,17 +21,22 @@ from actors.batch.names import (
     CODE_COLUMNS,
     CUTS,
     FAULT_COLUMN,
+    ID,
     INPUT_SAMPLES,
     PLACE,
     RECON_CODES,
     REFERENCE_FAULT,
     SOURCE,
     SPOKEN,
+    VOICE,
     WAVE,
 )
+from actors.batch.sample_arrays import cell_value
 from actors.batch.schema import ALWAYS, MARKS, StageColumns
 from actors.batch.table import (
+    alive,
     attempt_column,
+    each_row,
     mark_errors,
     scatter,
     set_column,
@@ -47,6 +52,7 @@ from actors.inputs.channels import holds_channels
 from actors.inputs.extra_audio import load_extra_audio, wave_of
 from actors.inputs.row_loader import LoadedRow, RowLoader
 from actors.prefetch.member_ranges import MemberRanges, members_together
+from actors.speech.voices import VoiceDraw
 from actors.storage.addresses import AddressPolicy
 from actors.storage.fetch import Limits
 from uniaudio2.audio.embedded import is_embedded
@@ -74,6 +80,7 @@ class Loader:
         prompt_s: longest audio that any prompt can hold, where audio is not cut.
         allow: what rows may name besides what their manifest's place allows, see `AddressPolicy`.
         channel: what is heard of rows that choose no channel, see `RowLoader`.
+        voices: which voice rows have, of a task that speaks with one.
     """
 
     def __init__(
@@ -86,7 +93,9 @@ class Loader:
         prompt_s: float = inf,
         allow: tuple[str, ...] = (),
         channel: int | Literal["each"] | None = None,
+        voices: VoiceDraw | None = None,
     ) -> None:
+        self.voices = voices
         self.allow = allow
         self.task = task
         self.schema = schema
@@ -101,7 +110,8 @@ class Loader:
         codes = CODE_COLUMNS if _has_codes(task) else ()
         spoken = (SPOKEN,) if task.no_speech != "keep" else ()
         compared = (REFERENCE_FAULT,) if REFERENCE in task.other_audio else ()
-        return StageColumns(writes=(*ALWAYS, *audio, *others, *codes, *spoken, *compared))
+        voice = (VOICE,) if task.voiced else ()
+        return StageColumns(writes=(*ALWAYS, *audio, *others, *codes, *spoken, *compared, *voice))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Read, check and decode; a bad row gets its error columns and stays."""
@@ -141,12 +151,27 @@ class Loader:
             if self.task.no_speech != "keep":
                 column = scatter(self._spoken(audio), result.num_rows, pa.bool_())
                 result = set_column(result, SPOKEN, column)
+        if self.voices is not None:
+            result = self._with_voices(result, _taken(raw, (VOICE,), places), self.voices)
         others = self.task.other_audio
         result = load_extra_audio(
             result, _taken(raw, others, places), others, lambda value: self._other(value, policy)
         )
         codes = {row: value for row, value in values.items() if isinstance(value, Codes)}
         return write_codes(result, codes) if _has_codes(self.task) else result
+
+    @staticmethod
+    def _with_voices(table: pa.Table, raw: pa.Table, draw: VoiceDraw) -> pa.Table:
+        """Add the voice of each row; one that names none of them gets its error."""
+        ids = table.column(ID).to_pylist()
+
+        def voice(row: int) -> str:
+            asked = cell_value(VOICE, raw[VOICE][row]) if VOICE in raw.column_names else None
+            return draw.voice_of(ids[row], asked)
+
+        voices, errors = each_row(alive(table), voice)
+        table = mark_errors(table, "load", errors)
+        return set_column(table, VOICE, scatter(voices, table.num_rows, pa.string()))
 
     def _spoken(self, audio: Mapping[int, LoadedAudio]) -> dict[int, bool | None]:
         """Whether anybody speaks; None where that is only to be marked and cannot be told."""

@@ -26,6 +26,7 @@ from actors.batch.names import (
     SPANS,
     SPOKEN,
     TEXT,
+    VOICE,
     WAVE,
     WORDS,
 )
@@ -64,6 +65,8 @@ SCORER = StageClass("actors.stages.score", "RowScorer")
 
 def encoder_columns(task: TaskSpec) -> StageColumns:
     """What `Encoder` reads and writes; codes that rows bring are read, and stay."""
+    if task.voiced:
+        return StageColumns(reads=(ERROR_KIND, VOICE), writes=CODE_COLUMNS)
     suffixes = [extra_suffix(name) for name in task.other_audio]
     codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
     waves = tuple(wave_of(name) for name in task.other_audio)
@@ -80,7 +83,7 @@ def generator_columns(task: TaskSpec) -> StageColumns:
     if task.audio_columns:
         suffixes = ("", *(extra_suffix(name) for name in task.other_audio))
         reads += [f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS]
-        reads += [INPUT_SAMPLES, CUTS]
+        reads += [] if task.voiced else [INPUT_SAMPLES, CUTS]
     if task.no_speech != "keep":
         reads.append(SPOKEN)
     if task.output == "text":
@@ -113,7 +116,8 @@ def scorer_columns(task: TaskSpec) -> StageColumns:
     if task.output == "audio":
         heard = (OUTPUT_WAVE,)
         if compares(task.scorers):
-            heard, drops = (*heard, *loaded), (WAVE, SOURCE)
+            more = (VOICE,) if task.voiced else loaded
+            heard, drops = (*heard, *more), () if task.voiced else (WAVE, SOURCE)
     elif task.output == "scores":
         heard, drops = loaded, (WAVE, SOURCE)
         if compares(task.scorers):

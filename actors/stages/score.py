@@ -16,6 +16,7 @@ from actors.batch.names import (
     SCORE_REASONS,
     SOURCE,
     TEXT,
+    VOICE,
     WAVE,
 )
 from actors.batch.schema import REASONS_TYPE, SCORE_TYPE
@@ -24,6 +25,7 @@ from actors.columnar.cells import plain_value
 from actors.inputs.audio import LoadedAudio
 from actors.inputs.audio_columns import read_loaded
 from actors.inputs.extra_audio import wave_of
+from actors.speech.voices import PerVoice, Voices
 from actors.stages.pools import scorer_columns
 from actors.storage.model_source import local_model
 from uniaudio2.audio.files import whole
@@ -33,11 +35,13 @@ from uniaudio2.entrypoints.model import UniAudio2
 from uniaudio2.errors import BadRow
 from uniaudio2.scores.heard import Heard
 from uniaudio2.scores.scoring import RowScores, Scoring
+from uniaudio2.scores.speaker import known_voices
 from uniaudio2.scores.table import compares, get_scorers, score_columns
 from uniaudio2.scores.transcriber import Transcriber
 from uniaudio2.tasks.spec import REFERENCE, TaskSpec
 
 _TRANSCRIBED_AT_ONCE = 600 * SAMPLE_RATE
+_MOST_VOICES = 4096  # kept as vectors, a kB each
 _TEXTS = ("text", "lyric")  # what is, or should be, said
 
 
@@ -52,6 +56,7 @@ class RowScorer:
         rule: cuts what the model listens to; None where it does not.
         slots: spans that it transcribes together.
         threads: CPU threads of this actor; so many rows are scored side by side.
+        voices: of the job, where sounds are compared with them.
 
     Raises:
         FileNotFoundError: a package of a scorer, or a file of it, is not installed here.
@@ -64,7 +69,9 @@ class RowScorer:
         rule: SpanRule | None = None,
         slots: int = 16,
         threads: int | None = None,
+        voices: Voices | None = None,
     ) -> None:
+        self.voices = PerVoice(voices, known_voices, _MOST_VOICES) if voices else None
         if threads is not None:
             torch.set_num_threads(threads)
         self.task = task
@@ -119,6 +126,10 @@ class RowScorer:
 
     def _reference(self, table: pa.Table, row: int) -> Heard | str | None:
         """The recording that a row's sound is compared with, or why it has none."""
+        if self.voices is not None:
+            name = table.column(VOICE)[row].as_py()
+            found = self.voices.of([name])[name]
+            return found.message if isinstance(found, BadRow) else found
         if self.task.output == "scores":
             if table.column(wave_of(REFERENCE))[row].is_valid:
                 return Heard(read_wave(table, wave_of(REFERENCE), row))

@@ -35,6 +35,7 @@ from actors.batch.names import (
     TASK,
     TEXT,
     UNIT,
+    VOICE,
 )
 from actors.batch.receipt import FileMark, Receipt
 from actors.batch.schema import (
@@ -108,6 +109,8 @@ def result_fields(task: TaskSpec, keep_codes: bool, verifies: bool = False) -> l
         fields.append((FINISH_REASON, pa.string()))
     if task.spoken_column:
         fields.append((PASSAGES, PASSAGES_TYPE))
+    if task.voiced:
+        fields.append((VOICE, pa.string()))
     if generates or decodes:
         fields.append((SEED, pa.int64()))
     fields.append((MODEL, pa.string()))

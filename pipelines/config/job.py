@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.config.asked import find_task, read_prompts
 from pipelines.config.input_settings import UNIT_BYTES, InputRules, ManifestConfig
 from pipelines.config.renamed import current_names
-from pipelines.config.scored import gated_task, scored_task, timed_task
+from pipelines.config.scored import gated_task, scored_task, timed_task, voiced_task
 from pipelines.config.settings import (
     AsrOptions,
     AudioConfig,
@@ -38,6 +38,7 @@ from uniaudio2.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:  # settings are checked before torch and Arrow are there
     from actors.inputs.few_shot import Example
+    from actors.speech.voices import Voices
 
 SHARE_FROM_ROWS = 100
 
@@ -210,6 +211,7 @@ class JobConfig(Frozen):
         that are asked for; read once."""
         task = find_task(self.task)
         task = task if self.until is None else truncated_task(task, self.until)
+        task = voiced_task(task, self.tts.voices)
         task = scored_task(task, self.score.scorers, self.verify.scorers)
         return timed_task(gated_task(task, self.asr.no_speech), self.asr.times)
 
@@ -239,6 +241,15 @@ class JobConfig(Frozen):
         allow = self.input_rules.allow
         return read_examples(asked.input, asked.count, self.spec, self.max_duration_s, allow)
 
+    @cached_property
+    def voices(self) -> Voices | None:
+        """The voices, each heard once; read once."""
+        if self.tts.voices is None:
+            return None
+        from pipelines.config.beside.voices import read_voices
+
+        return read_voices(self.tts.voices, self.load.limits, self.input_rules.allow)
+
     @property
     def precisions(self) -> dict[str, Precision]:
         """Precision of the stages that are not exact."""
@@ -263,6 +274,10 @@ class JobConfig(Frozen):
         )  # fmt: skip
         facts["task"] = self.spec.name
         hidden = {"summary", "aliases", "times", *(() if self.spec.scorers else ("scorers",))}
+        if not self.spec.voiced:
+            hidden.add("voiced")
+        if self.voices is not None:
+            facts["voices"] = self.voices.fingerprint
         if self.spec.no_speech != "empty":  # a mark changes no text
             hidden.add("no_speech")
         facts["definition"] = self.spec.model_dump(mode="json", exclude=hidden)

@@ -63,7 +63,8 @@ def check_addresses(job: JobConfig) -> None:
     examples = job.examples.input if job.examples else None
     given = {
         "TASK": job.task, "--address": job.address, "prompts": job.prompts,
-        "examples.input": examples, "manifest.base": job.manifest.base,
+        "examples.input": examples, "tts.voices": job.tts.voices,
+        "manifest.base": job.manifest.base,
     }  # fmt: skip
     for what, named in given.items():
         check_no_secret(what, named or "")

@@ -67,6 +67,29 @@ def scored_task(
     return task.model_copy(update=changed)
 
 
+def voiced_task(task: TaskSpec, voices: str | None) -> TaskSpec:
+    """A task whose audio prompt is a voice of the job.
+
+    Args:
+        task: as it stands in the table, or in a file.
+        voices: their manifest; None leaves the task as it is.
+
+    Raises:
+        ValueError: it hears a row's audio in another way, or not at all.
+    """
+    if voices is None:
+        return task
+    kinds = {item.kind for item in task.prompt if item.column == AUDIO}
+    if kinds != {"audio_prompt"} or "generate" not in task.stages:
+        raise ValueError(
+            f"tts.voices: task {task.name} has no audio prompt that a voice could be; use "
+            "prompt_instruct_tts, or a task of your own whose prompt has an item of kind "
+            "audio_prompt and column audio"
+        )
+    columns = tuple(name for name in task.columns if name != AUDIO)
+    return task.model_copy(update={"columns": columns, "voiced": True})
+
+
 def gated_task(task: TaskSpec, asked: NoSpeech | None) -> TaskSpec:
     """A task that writes down what is spoken, with what becomes of recordings without speech.
 

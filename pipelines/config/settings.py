@@ -213,6 +213,8 @@ class TtsOptions(Frozen):
         clause_pause_s: at a comma, colon or the like.
         word_pause_s: between words.
         max_row_s: a row whose text takes longer is an error; its sound is in memory as a whole.
+        voices: a manifest of reference recordings, for tasks with an audio prompt: each row draws
+            one of them, or names it in its column `voice`.
     """
 
     long_text: Literal["passages", "whole"] = "passages"
@@ -223,6 +225,7 @@ class TtsOptions(Frozen):
     clause_pause_s: float = Field(0.2, ge=0, le=10)
     word_pause_s: float = Field(0.06, ge=0, le=10)
     max_row_s: float = Field(600.0, gt=0, le=7200)
+    voices: str | None = None
 
 
 class SpanOptions(Frozen):

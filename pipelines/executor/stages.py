@@ -12,6 +12,7 @@ from actors.batch.intermediate_store import IntermediateStore
 from actors.batch.schema import StageColumns, check_stages
 from actors.batch.table import Stage
 from actors.inputs.channels import with_channels
+from actors.speech.voices import VoiceDraw
 from actors.stages.fault_boundary import FaultBoundary
 from actors.stages.load import Loader
 from actors.stages.pools import (
@@ -143,7 +144,7 @@ def make_stages(
     rule, prompt_s = span_rule(job, model), prompt_seconds(job, model)
     loader = Loader(
         task, schema, job.max_duration_s, job.load.limits, rule, prompt_s, job.input_rules.allow,
-        channel,
+        channel, VoiceDraw(job.voices.names, job.seed) if job.voices else None,
     )  # fmt: skip
     # tokens are small; waves, which later stages add, are not
     kept = [pool.name for pool in allocation.pools[:-1] if pool.name in _TOKEN_STAGES]
@@ -165,6 +166,11 @@ def make_pools(
     }
 
 
+def _voices(job: JobConfig) -> dict[str, Any]:
+    """What stages need of a job's voices, if it has any."""
+    return {"voices": job.voices} if job.voices else {}
+
+
 def _pools(job: JobConfig, model: ModelConfig) -> dict[PoolName, tuple[MakeStage, dict[str, Any]]]:
     """Class and arguments of the stages that an actor pool runs."""
     return {
@@ -176,6 +182,7 @@ def _pools(job: JobConfig, model: ModelConfig) -> dict[PoolName, tuple[MakeStage
                 "precision": job.encode.precision,
                 **({"keep_waves": True} if compares(job.spec.scorers) else {}),
                 "levels": job.spec.times != "none",
+                **_voices(job),
             },
         ),
         "generate": (
@@ -206,6 +213,7 @@ def _pools(job: JobConfig, model: ModelConfig) -> dict[PoolName, tuple[MakeStage
                 "task": job.spec,
                 "rule": transcript_rule(job, model) if transcribes(job.spec) else None,
                 "slots": job.score.batch,
+                **(_voices(job) if compares(job.spec.scorers) else {}),
             },
         ),
     }

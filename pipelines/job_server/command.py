@@ -66,6 +66,7 @@ def check_places(job: JobConfig, config: str | None, working_dir: str | None) ->
         "--config": config,
         "prompts": job.prompts,
         "examples.input": job.examples.input if job.examples else None,
+        "tts.voices": job.tts.voices,
     }
     for what, place in read.items():
         if place and _is_relative(place):

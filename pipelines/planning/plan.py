@@ -98,6 +98,8 @@ def check_columns(
 
 def idle_stages(task: TaskSpec, schema: pa.Schema) -> tuple[str, ...]:
     """Stages that have nothing to do: where no row can name audio, none is encoded."""
+    if task.voiced:
+        return ()
     heard = {*AUDIO_COLUMNS, *task.other_audio}
     return () if heard & set(schema.names) else ("encode",)
 

@@ -48,6 +48,7 @@ def checked_model(job: JobConfig) -> ModelConfig:
         folder = model_folder(local_model(job.model, weights=False))
         config = load_config(folder)
         instructions, examples = job.instructions, job.few_shot_examples  # bad files end it here
+        _ = job.voices
         check_scorers(job.spec)
         if ("generate" in job.spec.stages or transcribes(job.spec)) and config.codec_only:
             raise UsageError(

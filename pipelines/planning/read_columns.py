@@ -19,7 +19,7 @@ from actors.batch.names import (
     SPAN_COLUMNS,
 )
 from uniaudio2.shown import listed, quoted
-from uniaudio2.tasks.spec import AUDIO, TaskSpec
+from uniaudio2.tasks.spec import AUDIO, VOICE, TaskSpec
 
 _INSTRUCTION = "instruction"
 _LOOSE_CHANNEL = "channel"  # the name of anything, which need not be one
@@ -34,7 +34,9 @@ def columns_read(names: Iterable[str], task: TaskSpec) -> tuple[str, ...]:
         reads.add(_INSTRUCTION)
     if AUDIO in task.columns:
         reads.update(AUDIO_COLUMNS, SPAN_COLUMNS)
-    if task.audio_columns or set(CODE_SOURCES) & reads:
+    if task.voiced:
+        reads.add(VOICE)
+    if (task.audio_columns and not task.voiced) or set(CODE_SOURCES) & reads:
         reads.update(CODE_SOURCES)
     return tuple(name for name in names if name in reads)
 

@@ -6,7 +6,10 @@ vector of silence and noise too, and of little speech one that is like nobody's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+from torch import Tensor
 
 from uniaudio2.scores.dnsmos import at_level
 from uniaudio2.scores.heard import Heard
@@ -47,6 +50,26 @@ def _voice(heard: Heard, name: str) -> Array:
     if heard.voice is None:
         heard.voice = voice_encoder().embed(speech_at_level(heard, name))
     return heard.voice
+
+
+def known_voices(waves: Iterable[Tensor]) -> list[Heard | str]:
+    """References of which the voice alone is kept, for many rows to be compared with.
+
+    Args:
+        waves: recordings, each ``[N]`` float32 at 24 kHz.
+
+    Returns:
+        of each a reference for `Heard`, or why it has no voice.
+    """
+    found: list[Heard | str] = []
+    for wave in waves:
+        known = Heard(None)
+        try:
+            known.voice = _voice(Heard(wave), "the reference")
+            found.append(known)
+        except Absent as absent:
+            found.append(absent.reason)
+    return found
 
 
 def speech_at_level(heard: Heard, name: str = "the recording") -> Array:

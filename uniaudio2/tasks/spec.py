@@ -19,6 +19,8 @@ ItemKind = Literal["text", "audio", "reason", "recon", "audio_prompt"]
 
 AUDIO = "audio"
 """The column that every task with audio in its prompt reads; others may come beside it."""
+VOICE = "voice"
+"""The column by which a row may choose its voice."""
 REFERENCE = "reference"
 """The column that task `score` may compare the voice of `AUDIO` with."""
 SPOKEN_TAG = "transcription"
@@ -113,6 +115,8 @@ class TaskSpec(Frozen):
         times: what of a transcript is told when it is spoken: words and segments, segments alone,
             or nothing.
         scorers: what judges the result, by name, see `uniaudio2.scores.table`.
+        voiced: `AUDIO` is none of a row's columns: it is the recording of the voice that the row
+            has of those that the job names.
     """
 
     name: str
@@ -133,6 +137,7 @@ class TaskSpec(Frozen):
     no_speech: NoSpeech = "keep"
     times: Times = "none"
     scorers: tuple[str, ...] = ()
+    voiced: bool = False
 
     @field_validator("output", mode="before")
     @classmethod
@@ -161,6 +166,8 @@ class TaskSpec(Frozen):
     def _complete(self) -> TaskSpec:
         """Check the task as a whole, and fill in what follows from the prompt."""
         read = _unique(item.column for item in self.prompt if item.column)
+        if self.voiced:
+            read = tuple(name for name in read if name != AUDIO)
         audio_columns = self.audio_columns
         if self.prompt and self.columns and set(self.columns) != set(read):
             raise ValueError(
@@ -223,6 +230,8 @@ class TaskSpec(Frozen):
         absent where sounds alone are judged."""
         if self.output == "scores":
             return REFERENCE
+        if self.voiced:
+            return VOICE
         return AUDIO if self.output == "audio" and AUDIO in self.columns else None
 
     @property
