@@ -22,7 +22,7 @@ from actors.storage.object_store import Storage
 from actors.verify.sifting import VERIFY_FIELDS
 from pipelines import JobConfig, run_job
 from pipelines.config.job import truncated_task
-from pipelines.config.scored import timed_task
+from pipelines.config.scored import timed_task, voiced_task
 from pipelines.config.settings import PoolName
 from pipelines.run_state.commit_log import DRIVER, REPORT, RUN, CommitLog
 from pipelines.run_state.commit_record import FORMAT_VERSION, OWN, Commit
@@ -70,6 +70,7 @@ def check(record: dict[str, Any], told: dict[str, str]) -> None:
 
 def all_tasks() -> Iterator[TaskSpec]:
     """Every task, whole and cut behind each of its stages."""
+    yield voiced_task(TASKS["prompt_instruct_tts"], "voices.jsonl")
     for task in TASKS.values():
         yield timed_task(task, "word")
         for stage in get_args(PoolName):

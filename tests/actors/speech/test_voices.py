@@ -47,7 +47,7 @@ def test_a_named_voice_is_taken_and_an_unknown_one_told_with_the_nearest() -> No
     with pytest.raises(BadRow, match="voice 'ana' is unknown; did you mean 'anna'") as raised:
         draw.voice_of("a", "ana")
     assert raised.value.kind == "unknown_voice"
-    with pytest.raises(BadRow, match="valid names: 'anna'"):
+    with pytest.raises(BadRow, match="valid names: anna"):
         draw.voice_of("a", 17)
 
 
@@ -113,13 +113,13 @@ def spoken(folder: Path, voices: Path, rows: list[dict[str, Any]], *sets: str, *
     (folder / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
     task = folder / "say_as.yaml"
     task.write_text(
-        "instruction: Say it with this voice.\noutput: audio\nmax_frames: 60\nprompt:\n"
+        "instruction: Say it with this voice.\noutput: audio\nprompt:\n"
         "  - {kind: audio_prompt, column: audio}\n"
         "  - {kind: text, column: text, tag: transcription}\n"
     )
     names = {"task": str(task), "input": str(folder / "in.jsonl"), "output": str(folder / "out")}
     job = {"executor": "inline", **names, **given}
-    run_job(make_job(job, sets=(f"tts.voices={voices}", *sets)))
+    run_job(make_job(job, sets=(f"tts.voices={voices}", "sampling.max_frames=20", *sets)))
     found = {row["id"]: row for row in read_results(names["output"])}
     for row in found.values():
         row["sound"] = (folder / "out" / row.pop("audio_path")).read_bytes()
@@ -147,7 +147,8 @@ def test_rows_draw_voices_or_name_them_whatever_the_batch(tmp_path: Path) -> Non
     (error,) = pq.read_table(errors).to_pylist()
     assert (error["id"], error["kind"], error["stage"]) == ("nobody's", "unknown_voice", "load")
     # what is added changes nothing
-    assert spoken(tmp_path / "3", voices, rows[:3])["r1"] == one["r1"]
+    few = spoken(tmp_path / "3", voices, rows[:3])["r1"]
+    assert few == {name: one["r1"][name] for name in few}
 
 
 def test_other_recordings_are_another_job(tmp_path: Path) -> None:

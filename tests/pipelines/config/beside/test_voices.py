@@ -73,5 +73,5 @@ def test_addresses_hold_no_secret(tmp_path: Path) -> None:
     job = make_job(
         {**given, "output": str(tmp_path / "out")}, sets=("tts.voices=s3://me:pass@store/v.jsonl",)
     )
-    with pytest.raises(UsageError, match="tts.voices .* holds a login"):
+    with pytest.raises(UsageError, match=r"tts.voices .* holds a login"):
         run_job(job)
