@@ -67,6 +67,7 @@ ORDER = (
     "pipelines.run_state",
     "pipelines.progress",
     "pipelines.report",
+    "pipelines.export.timed",
     "pipelines.export",
     "pipelines.dedup",
     "pipelines.jobs.commits",

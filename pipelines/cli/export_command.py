@@ -18,7 +18,20 @@ def export(
     output: Annotated[str, typer.Argument(metavar="OUTPUT", help="of a run, local or URL")],
     target: Annotated[str, typer.Argument(metavar="DST", help="folder to make, local or URL")],
     kind: Annotated[
-        Literal["pt", "huggingface", "webdataset", "lhotse", "shar", "nemo", "kaldi", "jsonl"],
+        Literal[
+            "pt",
+            "huggingface",
+            "webdataset",
+            "lhotse",
+            "shar",
+            "nemo",
+            "kaldi",
+            "jsonl",
+            "srt",
+            "vtt",
+            "ctm",
+            "textgrid",
+        ],
         typer.Option("--format", help="what to write"),
     ],
     copy_audio: Annotated[
@@ -74,6 +87,9 @@ def export(
         raise RunFailed(f"storage: {fault}; run the same command to export again") from fault
     others = f"; {counted(result.left_out, 'row')} left out" if where or without else ""
     say(f"{counted(result.rows, 'row')}: {target} ({kind}){others}")
+    if result.altered:
+        ids = ", ".join(shown(one, 80) for one in result.altered_ids)
+        say(f"{counted(result.altered, 'row')} whose texts some readers of {kind} change: {ids}")
     for reason, count in sorted(result.skipped.items()):
         say(f"skipped {reason}: {count}")
     for example in result.examples:

@@ -18,6 +18,8 @@ from actors.batch.names import (
     REASON_CODES,
     RECON_CODES,
     SCORE_REASONS,
+    SEGMENTS,
+    WORDS,
 )
 from uniaudio2.scores.table import SCORERS
 from uniaudio2.shown import shown
@@ -46,6 +48,8 @@ _KNOWN = {
     INPUT_SHORT_BY_S: "seconds of input that were announced and are not there",
     INPUT_DAMAGED_S: "seconds of silence where the input could not be decoded",
     INPUT_UNFINISHED: "the input's header was never completed; it was read to its end",
+    WORDS: "words with their times in seconds, and how probable each is",
+    SEGMENTS: "pieces of the text with their times in seconds",
     FINISH_REASON: "`stop`: it ended by itself; `length`: it was cut; `no_speech`: nobody speaks",
     **{
         column.name: f"{column.meaning} ({column.unit})"

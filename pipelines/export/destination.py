@@ -13,8 +13,8 @@ RECORD = "export.json"
 _FOLDERS = ("audio", "data", "shards")
 _OWN = re.compile(
     r"(audio/[\w-]+\.(flac|wav)|data/part-\d{5}\.parquet|shard-\d{6}\.tar|[\w-]+_(reason|semantic)"
-    r"\.pt|manifest\.jsonl|cuts\.jsonl\.gz|README\.md|wav\.scp|segments|text|utt2spk|spk2utt"
-    r"|utt2dur|shards/(cuts\.\d{6}\.jsonl\.gz|(recording|reason_codes|recon_codes)\.\d{6}\.tar))"
+    r"\.pt|[\w-]+\.(srt|vtt|TextGrid)|words\.ctm|manifest\.jsonl|cuts\.jsonl\.gz"
+    r"|README\.md|wav\.scp|segments|text|utt2spk|spk2utt|utt2dur|shards/(cuts\.\d{6}\.jsonl\.gz|(recording|reason_codes|recon_codes)\.\d{6}\.tar))"
     r"(\.[0-9a-f]{32}\.tmp)?"
 )
 

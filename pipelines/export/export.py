@@ -12,23 +12,34 @@ from typing import Any, Literal, Protocol, get_args
 
 import pyarrow as pa
 
-from actors.batch.names import RECON_CODES
+from actors.batch.names import RECON_CODES, SEGMENTS, SPANS, WORDS
 from actors.storage.object_store import Storage
 from pipelines.errors import RunFailed, UsageError
 from pipelines.export.destination import clear_destination, put_record
 from pipelines.export.kaldi import KaldiExporter
-from pipelines.export.lines import LineExporter, jsonl_line, lhotse_line, nemo_line, pt_line
+from pipelines.export.lines import (
+    LineExporter,
+    TimedExporter,
+    jsonl_line,
+    lhotse_line,
+    nemo_line,
+    pt_line,
+)
 from pipelines.export.results import ExportResult, Results
 from pipelines.export.row import ExportRow, Sounds
 from pipelines.export.shar import SharExporter
 from pipelines.export.shards import HuggingFaceExporter, WebDatasetExporter
+from pipelines.export.timed.files import TIMED_FORMATS
 from pipelines.export.where import Where, ids_in
 from pipelines.run_state.commit_log import open_output
 from pipelines.run_state.run_facts import require
 from pipelines.run_state.run_record import recorded_allow, recorded_base, recorded_task
 from uniaudio2.errors import BadRow
 
-Format = Literal["pt", "huggingface", "webdataset", "lhotse", "shar", "nemo", "kaldi", "jsonl"]
+Format = Literal[
+    "pt", "huggingface", "webdataset", "lhotse", "shar", "nemo", "kaldi", "jsonl", "srt", "vtt",
+    "ctm", "textgrid",
+]  # fmt: skip
 FORMATS: tuple[Format, ...] = get_args(Format)
 _NEEDS = {
     "huggingface": "datasets",
@@ -110,6 +121,8 @@ def export_run(
             f"{output} has no codes, which format pt is made of; run the task with "
             "`--set keep=tokens`, or run tokenize"
         )
+    if kind in TIMED_FORMATS:
+        _check_times(kind, schema, output)
     if where is not None:
         results = replace(results, where=Where(where, schema))
     if without is not None:
@@ -123,7 +136,7 @@ def export_run(
     copy = copy_audio or kind == "shar"
     sounds = Sounds(output, generated, _base(run), copy, recorded_allow(run) if own else ())
     result = ExportResult()
-    exporter = _exporter(kind, storage, run, schema, sounds)
+    exporter = _exporter(kind, storage, run, schema, sounds, result)
     try:
         _write(results.rows(sounds, result), exporter, result)
     except OSError:
@@ -135,12 +148,33 @@ def export_run(
     if where is not None or without is not None:
         facts["left_out"] = result.left_out
     counts = {"rows": result.rows, "skipped": result.skipped, "examples": result.examples}
+    if result.altered:
+        counts |= {"altered": result.altered, "altered_ids": result.altered_ids}
     put_record(storage, {**facts, "state": "complete", **counts})
     return result
 
 
+def _check_times(kind: Format, schema: pa.Schema, output: str) -> None:
+    """Refuse results in which no column tells times.
+
+    Raises:
+        UsageError: there is none of those that the format is made of.
+    """
+    made_of = (WORDS,) if kind == "ctm" else (SEGMENTS, SPANS)
+    if not set(made_of) & set(schema.names):
+        raise UsageError(
+            f"{output} has no column {' or '.join(made_of)}, which format {kind} is made of; "
+            "transcribe with `--set asr.times=word`"
+        )
+
+
 def _exporter(
-    kind: Format, storage: Storage, run: dict[str, Any], schema: pa.Schema, sounds: Sounds
+    kind: Format,
+    storage: Storage,
+    run: dict[str, Any],
+    schema: pa.Schema,
+    sounds: Sounds,
+    result: ExportResult,
 ) -> Exporter:
     with_audio = sounds.generated or sounds.copy
     makers: dict[str, Callable[[], Exporter]] = {
@@ -153,6 +187,8 @@ def _exporter(
         "shar": lambda: SharExporter(storage, schema),
         "huggingface": lambda: HuggingFaceExporter(storage, run, schema, with_audio),
     }
+    if kind in TIMED_FORMATS:
+        return TimedExporter(storage, kind, result)
     return makers[kind]()
 
 

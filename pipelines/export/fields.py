@@ -15,6 +15,7 @@ from typing import Any
 
 from actors.batch.error_rows import json_value
 from pipelines.export.row import Sound
+from pipelines.export.timed.one_line import is_control
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import quoted
 
@@ -29,16 +30,6 @@ _SCHEMES = ("http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "h
 # readers of these two start a program through a shell: one writes the name between quotes
 _SHELL = {".opus": re.compile("'"), ".sph": re.compile(r"[^\w@%+=:,./-]")}
 _REMEDY = "rename it, or let --copy-audio take its audio along"
-
-
-def is_control(letter: str) -> bool:
-    """Tell whether a character is a control character, or ends a line for some reader."""
-    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
-
-
-def one_line(text: str) -> str:
-    """A text as one line for every reader: words with single blanks between them."""
-    return " ".join("".join(" " if is_control(letter) else letter for letter in text).split())
 
 
 def checked_address(uri: str) -> str:

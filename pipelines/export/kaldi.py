@@ -14,10 +14,11 @@ import soundfile
 from actors.stages.write import file_stem
 from actors.storage.object_store import Storage
 from pipelines.errors import UsageError
-from pipelines.export.fields import checked_address, is_control, one_line
+from pipelines.export.fields import checked_address
 from pipelines.export.lines import store_sound
 from pipelines.export.row import ExportRow, Sound
 from pipelines.export.spool import SortedSpool
+from pipelines.export.timed.one_line import is_control, one_line
 from uniaudio2.errors import BadRow
 from uniaudio2.shown import quoted
 

@@ -1,4 +1,4 @@
-"""Formats that are one line a row beside files: JSONL, NeMo, Lhotse cuts, `.pt` pairs."""
+"""Formats that are one line a row beside files: JSONL, NeMo, Lhotse cuts, `.pt` pairs, times."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from pipelines.export.fields import (
     flat_facts,
     json_text,
 )
+from pipelines.export.results import ExportResult
 from pipelines.export.row import ExportRow, Sound
 from pipelines.export.spool import Spool
+from pipelines.export.timed.cues import words_of
+from pipelines.export.timed.files import ENDINGS, TimedFormat, timed_text
 from uniaudio2.errors import BadRow
 from uniaudio2.lazily import torch
 
@@ -62,6 +65,28 @@ def nemo_line(row: ExportRow, storage: Storage) -> dict[str, Any]:
     return line if path else {**line, "offset": sound.start_s}
 
 
+def lhotse_alignment(row: ExportRow) -> dict[str, Any] | None:
+    """The words of a row with their times, as a supervision has them; None without times.
+
+    Raises:
+        BadRow: what the row has in their place are no times.
+    """
+    from lhotse.supervision import AlignmentItem
+
+    words = words_of(row.facts)
+    if words is None:
+        return None
+    return {
+        "word": [
+            AlignmentItem(
+                word.text, word.start_ms / 1000, (word.end_ms - word.start_ms) / 1000,
+                word.confidence,
+            )
+            for word in words
+        ]
+    }  # fmt: skip
+
+
 def lhotse_line(row: ExportRow, storage: Storage) -> dict[str, Any]:
     """A MonoCut with its recording and, where there is a text, one supervision."""
     from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
@@ -81,8 +106,13 @@ def lhotse_line(row: ExportRow, storage: Storage) -> dict[str, Any]:
     spoken = (
         []
         if row.text is None
-        else [SupervisionSegment(row.stem, recording.id, 0.0, duration_s, text=row.text)]
-    )
+        else [
+            SupervisionSegment(
+                row.stem, recording.id, 0.0, duration_s, text=row.text,
+                alignment=lhotse_alignment(row),
+            )
+        ]
+    )  # fmt: skip
     cut = MonoCut(
         id=row.stem, start=sound.start_s, duration=duration_s, channel=0, supervisions=spoken,
         recording=recording, custom=flat_facts(row.facts),
@@ -131,3 +161,49 @@ class LineExporter:
     def finish(self) -> None:
         """Store the file of lines."""
         self._spool.close()
+
+
+class TimedExporter:
+    """Write what is said when: a file a row, or for CTM one of all rows, and a line a row that
+    names it.
+
+    Args:
+        storage: the export.
+        kind: the format.
+        result: is told of rows whose texts some reader changes.
+    """
+
+    def __init__(self, storage: Storage, kind: TimedFormat, result: ExportResult) -> None:
+        self.storage = storage
+        self.kind = kind
+        self._result = result
+        self._lines = Spool(storage, "manifest.jsonl")
+        self._words = Spool(storage, "words.ctm") if kind == "ctm" else None
+
+    def prepare(self, row: ExportRow) -> tuple[str, bool]:
+        """Make the row's file, and store it; may run in many threads."""
+        text, is_kept = timed_text(self.kind, row.facts, row.stem)
+        if self._words is None:
+            self.storage.put(self._path(row), text.encode())
+        return text, is_kept
+
+    def _path(self, row: ExportRow) -> str:
+        return f"{row.stem}.{ENDINGS[self.kind]}"
+
+    def add(self, row: ExportRow, prepared: tuple[str, bool]) -> None:
+        """Write the row's lines."""
+        text, is_kept = prepared
+        if not is_kept:
+            self._result.alter(row)
+        if self._words is None:
+            self._lines.write(json_text({"id": row.id, self.kind: self._path(row)}))
+            return
+        self._lines.write(json_text({"id": row.id, "recording": row.stem}))
+        for line in text.splitlines():
+            self._words.write(line)
+
+    def finish(self) -> None:
+        """Store the files that hold all rows."""
+        self._lines.close()
+        if self._words:
+            self._words.close()

@@ -34,12 +34,22 @@ class ExportResult:
         left_out: rows that were not asked for.
         skipped: rows that the format cannot hold, by kind.
         examples: id and message of the first of them.
+        altered: rows that were written, but whose texts some reader of the format changes.
+        altered_ids: ids of the first of them.
     """
 
     rows: int = 0
     left_out: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
+    altered: int = 0
+    altered_ids: list[str] = field(default_factory=list)
+
+    def alter(self, row: ExportRow) -> None:
+        """Count a row whose texts some reader changes."""
+        self.altered += 1
+        if len(self.altered_ids) < _EXAMPLES:
+            self.altered_ids.append(row.id)
 
     def skip(self, row: ExportRow, error: BadRow) -> None:
         """Count a row that could not be written."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 from actors.batch.names import REASON_CODES, RECON_CODES
 from actors.storage.object_store import Storage
 from pipelines.export.fields import checked_suffix, flat_facts
+from pipelines.export.lines import lhotse_alignment
 from pipelines.export.row import ExportRow
 from pipelines.export.shards import Shards, uint16
 
@@ -60,8 +61,11 @@ def _cut(row: ExportRow, data: bytes) -> Any:
     cut.id = row.stem
     if row.text is not None:
         cut.supervisions = [
-            SupervisionSegment(row.stem, row.stem, 0.0, cut.duration, text=row.text)
-        ]
+            SupervisionSegment(
+                row.stem, row.stem, 0.0, cut.duration, text=row.text,
+                alignment=lhotse_alignment(row),
+            )
+        ]  # fmt: skip
     cut.custom = flat_facts(row.facts)
     for name, stream in _CODES.items():
         if len(codes := getattr(row.codes, stream)):

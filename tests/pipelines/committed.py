@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from actors.batch.receipt import Receipt, outcomes
-from actors.batch.schema import SPAN_TEXTS_TYPE
+from actors.batch.schema import SPAN_TEXTS_TYPE, WORDS_TYPE
 from actors.batch.table import start_table, wave_column, write_codes
 from actors.stages.write import Writer
 from actors.storage.object_store import Storage
+from pipelines.config.scored import timed_task
 from pipelines.run_state.commit_log import CommitLog
 from pipelines.run_state.commit_record import merge_receipts
 from uniaudio2.tasks.table import get_task
@@ -40,6 +41,7 @@ def make_output(
     unit_rows: int = 3,
     audio_layout: Any = "files",
     codes: Sequence[Codes] = (),
+    words: Sequence[Sequence[Mapping[str, Any]]] = (),
 ) -> str:
     """Commit `rows` as the results of a run of `task`.
 
@@ -50,8 +52,9 @@ def make_output(
         texts: generated texts.
         sources: files of the manifest.
         codes: of each row; none are those of `codes_of`.
+        words: of each row, with their times; each row is one segment.
     """
-    spec = get_task(task)
+    spec = timed_task(get_task(task), "word" if words else "none")
     commit_log = CommitLog(Storage(output))
     commit_log.write_run(
         {
@@ -87,6 +90,14 @@ def make_output(
             table = table.append_column("text", pa.array(group_texts))
             spans = [[{"start_s": 0.0, "end_s": 1.0, "text": text}] for text in group_texts]
             table = table.append_column("spans", pa.array(spans, SPAN_TEXTS_TYPE))
+        if words:
+            own = [list(some) for some in words[first : first + unit_rows]]
+            segments = [
+                [{"start_s": some[0]["start_s"], "end_s": some[-1]["end_s"], "text": text}]
+                if some else [] for some, text in zip(own, group_texts, strict=True)
+            ]  # fmt: skip
+            table = table.append_column("segments", pa.array(segments, SPAN_TEXTS_TYPE))
+            table = table.append_column("words", pa.array(own, WORDS_TYPE))
         if "generate" in spec.stages:
             table = table.append_column("finish_reason", pa.array(["stop"] * len(ids)))
         if spec.output != "text":

@@ -28,6 +28,7 @@ from actors.storage.object_store import Storage
 from pipelines.cli.commands import main
 from pipelines.errors import UsageError
 from pipelines.export.export import FORMATS, Format, export_run
+from pipelines.export.timed.files import TIMED_FORMATS
 from pipelines.manifest.discovery import find_sources
 from pipelines.planning.plan import make_plan
 from tests.conftest import tone
@@ -61,6 +62,15 @@ def _heard(folder: Path) -> str:
     texts = [f"heard {n}" for n in range(4)]
     sources = [str(folder / "m.jsonl")]
     return make_output(str(folder / "asr"), "asr", rows, waves, texts, sources)
+
+
+def _timed(folder: Path) -> str:
+    rows = [{"id": name, "audio": "long.wav"} for name in IDS]
+    words = [
+        [{"start_s": 0.1 * n, "end_s": 0.1 * n + 0.05, "word": word, "confidence": 0.5}
+         for n, word in enumerate(text.split())] for text in TEXTS
+    ]  # fmt: skip
+    return make_output(str(folder / "out"), "asr", rows, _waves(), TEXTS, words=words)
 
 
 def _frames(data: bytes) -> int:
@@ -253,7 +263,7 @@ def test_jsonl_twice_into_the_same_place(
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_no_id_leaves_the_folder(tmp_path: Path, kind: Format) -> None:
-    out = _spoken(str(tmp_path / "out"))
+    out = _timed(tmp_path) if kind in TIMED_FORMATS else _spoken(str(tmp_path / "out"))
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     export_run(out, str(tmp_path / "a/b/dst"), kind)
     new = {path for path in tmp_path.rglob("*") if path.is_file()} - before
@@ -323,6 +333,7 @@ def test_wrong_use(tmp_path: Path) -> None:
         ("dst", "pt", "keep=tokens"),
         ("mine", "jsonl", "thesis.txt"),
         ("asr/dst", "jsonl", "inside OUTPUT"),
+        ("dst", "ctm", "no column words, .* asr.times=word"),
     ):
         with pytest.raises(UsageError, match=words):
             export_run(out, str(tmp_path / target), kind)  # type: ignore[arg-type]
