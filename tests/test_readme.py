@@ -13,6 +13,7 @@ import typer.main
 
 from pipelines.cli.commands import app, main
 from pipelines.config.make_job import make_job
+from pipelines.export.timed.files import TIMED_FORMATS
 from tests.pipelines.committed import make_output
 from tests.support.commands import check_parses, joined_lines, of_uniaudio2
 from tests.support.documents import PAGES, anchor, headings
@@ -79,8 +80,13 @@ def test_the_cheap_ones_run(command: str, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("command", [c for c in UNIAUDIO2 if c.split()[1] == "export"])
 def test_exports_run(command: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [word.replace("s3://bucket", bucket) for word in shlex.split(command)]
-    # its results have codes, text and audio, so every format can hold them
-    make_output(words[2], "detokenize", [{"id": "a", "text": "x"}], [torch.zeros(2400)])
+    # its results have codes, text and audio, or times, so every format can hold them
+    rows, waves = [{"id": "a", "text": "x"}], [torch.zeros(2400)]
+    if words[words.index("--format") + 1] in TIMED_FORMATS:
+        said = [{"start_s": 0.0, "end_s": 0.1, "word": "x", "confidence": 0.5}]
+        make_output(words[2], "asr", rows, waves, ["x"], words=[said])
+    else:
+        make_output(words[2], "detokenize", rows, waves)
     before = [["uniaudio2", "dedup", words[2], words[-1]]] if "--without" in words else []
     for arguments in (*before, words):
         monkeypatch.setattr(sys, "argv", arguments)
