@@ -125,6 +125,7 @@ class Decoder:
             )
         )
         decoded = {row: [next(waves) for _ in own] for row, own in codes.items()}
+        del waves  # it holds them all, also those of passages that are joined
         table = mark_errors(table, "decode", errors)
         table = self._joined(table, decoded, passages)
         for place, suffix in enumerate(suffixes):

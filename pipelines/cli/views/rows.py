@@ -12,6 +12,7 @@ from actors.batch.names import (
     CODE_COLUMNS,
     DURATION_S,
     FINISH_REASON,
+    PASSAGES,
     SPANS,
 )
 from actors.batch.table import read_codes
@@ -34,6 +35,7 @@ _PICTURE_COLUMNS = 90
 _SHADES = " ░▒▓█"
 _ID_CHARACTERS = 60
 _SCORES_SHOWN = 4
+_STRETCHES = (SPANS, PASSAGES)  # each with its times and its text
 
 
 @dataclass(frozen=True)
@@ -150,18 +152,20 @@ def find_row(output: str, row_id: str) -> Row | None:
 
 
 def show_row(output: str, row: Row, terminal: Terminal | None = None) -> None:
-    """Print one row in full: its columns, its spans, its sounds' paths, its tokens as pictures."""
+    """Print one row in full: its columns, its spans or passages, its sounds' paths, its tokens as
+    pictures."""
     terminal = terminal or Terminal()
     storage = Storage(output)
     told = {**row.cells, **(row.error or {})}
     width = max(len(name) for name in told)
     for name, value in told.items():
-        if value is None or name == SPANS:
+        if value is None or (name in _STRETCHES and isinstance(value, list)):
             continue
         value = storage.uri(value) if name.startswith(AUDIO_PATH) else value
         terminal.show(cell(f"{name:<{width}}  {value}"))
-    for span in row.cells.get(SPANS) or ():
-        terminal.show(cell(f"{_span(span)}"))
+    for listed in map(row.cells.get, _STRETCHES):
+        for stretch in listed if isinstance(listed, list) else ():
+            terminal.show(cell(_stretch(stretch)))
     for name, stream in (("reasoning", row.codes.reason), ("reconstruction", row.codes.recon)):
         if len(stream):
             terminal.show(
@@ -171,7 +175,7 @@ def show_row(output: str, row: Row, terminal: Terminal | None = None) -> None:
                 terminal.show(cell(f"  {line}"))
 
 
-def _span(span: Any) -> str:
+def _stretch(span: Any) -> str:
     try:
         return f"  {span['start_s']:>8.2f} to {span['end_s']:.2f} s  {span['text']}"
     except (KeyError, TypeError, ValueError):  # of a column of that name, but of other values

@@ -15,6 +15,7 @@ import soundfile
 from benchmarks.passages import errors_of_passages
 from pipelines import UsageError, run_job
 from pipelines.cli.demo import read_results
+from pipelines.cli.views.rows import find_row, show_row
 from pipelines.config.make_job import make_job
 from pipelines.run_state.status import read_status
 from uniaudio2.scores.words import words_of
@@ -69,9 +70,11 @@ def test_all_of_a_long_text_is_spoken_and_told(tmp_path: Path) -> None:
 
 
 def test_passages_do_not_depend_on_neighbours_or_order(tmp_path: Path) -> None:
-    texts = {"a": LONG[:60], "b": "six seven. " * 5, "c": SHORT}
-    one = spoken(tmp_path / "1", texts, unit_rows=3)
-    two = spoken(tmp_path / "2", dict(reversed(texts.items())), "generate.batch=2", unit_rows=1)
+    texts = {"a": LONG[:52], "b": "six seven. " * 5, "c": SHORT}
+    quick = ("flow.steps=2",)
+    one = spoken(tmp_path / "1", texts, *quick, unit_rows=3)
+    other = (*quick, "generate.batch=2")
+    two = spoken(tmp_path / "2", dict(reversed(texts.items())), *other, unit_rows=1)
     assert {name: facts(row) for name, row in one.items()} == {
         name: facts(row) for name, row in two.items()
     }
@@ -88,12 +91,32 @@ def test_a_text_beyond_the_longest_row_is_an_error_of_that_row(tmp_path: Path) -
     assert [row["id"] for row in read_results(str(tmp_path / "out"))] == ["short"]
 
 
-def test_an_answer_cut_by_a_limit_is_counted_with_its_passage(tmp_path: Path) -> None:
+def test_an_answer_cut_by_a_limit_is_counted_with_its_passage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sets = ("sampling.max_frames=20", "tts.longest_s=3", "tts.passage_s=3")
     (row,) = spoken(tmp_path, {"long": LONG}, *sets).values()
     assert row["finish_reason"] == "length"
     assert "length" in {one["finish_reason"] for one in row["passages"]}
     assert read_status(str(tmp_path / "out")).marks["cut_short"] == 1
+    found = find_row(str(tmp_path / "out"), "long")
+    assert found is not None
+    show_row(str(tmp_path / "out"), found)
+    assert f" s  {row['passages'][1]['text']}" in capsys.readouterr().out
+
+
+def test_a_passage_that_fails_costs_its_row_one_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(
+        json.dumps({"id": "long", "text": LONG, "instruction": "say " * 3000})
+        + "\n"
+        + json.dumps({"id": "short", "text": SHORT})
+    )
+    names = {"task": "tts", "input": str(tmp_path / "in.jsonl"), "output": str(tmp_path / "out")}
+    run_job(make_job({"executor": "inline", **names}))
+    (error,) = pq.read_table(next((tmp_path / "out/errors").glob("*.parquet"))).to_pylist()
+    assert (error["id"], error["kind"]) == ("long", "too_long")
+    assert error["message"].startswith("passage 1 of ")
+    assert [row["id"] for row in read_results(names["output"])] == ["short"]
 
 
 def test_codes_are_told_by_passage_too(tmp_path: Path) -> None:

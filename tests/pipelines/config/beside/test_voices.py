@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from actors.storage.fetch import Limits
+from actors.storage.object_store import Storage
 from pipelines import UsageError, run_job
 from pipelines.config.beside.voices import read_voices
 from pipelines.config.make_job import make_job
@@ -75,3 +76,18 @@ def test_addresses_hold_no_secret(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match=r"tts.voices .* holds a login"):
         run_job(job)
+
+
+def test_voices_of_a_stranger_lead_to_nothing_of_this_machine(tmp_path: Path, bucket: str) -> None:
+    written(tmp_path, [])
+    store = Storage(f"{bucket}/voices")
+    store.put("good.wav", (tmp_path / "good.wav").read_bytes())
+    store.put("ours.jsonl", b'{"id": "a", "audio": "good.wav"}')
+    assert read_voices(f"{bucket}/voices/ours.jsonl", Limits()).names == ("a",)
+    for named in (str(tmp_path / "good.wav"), "s3://other/good.wav", "http://127.0.0.1:9/x.wav"):
+        store.put("theirs.jsonl", json.dumps({"id": "a", "audio": named}).encode())
+        with pytest.raises(UsageError, match=r"voice 'a' of .*input\.allow"):
+            read_voices(f"{bucket}/voices/theirs.jsonl", Limits())
+    allowed = (f"{tmp_path}/",)
+    store.put("theirs.jsonl", json.dumps({"id": "a", "audio": f"{tmp_path}/good.wav"}).encode())
+    assert read_voices(f"{bucket}/voices/theirs.jsonl", Limits(), allowed).names == ("a",)
