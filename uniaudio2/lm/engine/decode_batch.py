@@ -173,15 +173,17 @@ class DecodeBatch:
 
     # ---- requests leave ------------------------------------------------------------------
 
-    def results(self, slots: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def results(self, slots: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Read what was generated in some slots, on the device.
 
         Returns:
-            tokens ``[N, S, 9]``, how many steps of them each request has ``[N]``, and whether a
-            limit cut it or switched its phase ``[N]``.
+            tokens ``[N, S, 9]``, how many steps of them each request has ``[N]``, whether a limit
+            cut it or switched its phase ``[N]``, and the mean log-probability of what was chosen
+            ``[N]``, NaN where nobody asked for it.
         """
         at, buffers = self._index(slots), self.buffers
-        return buffers.generated[at], buffers.state.steps[at], buffers.state.hit_limit[at]
+        state = buffers.state.select(at)
+        return buffers.generated[at], state.steps, state.hit_limit, state.logprob / state.drawn
 
     def remove(self, slots: set[int]) -> list[int]:
         """Free some slots; the requests of the last ones move there.

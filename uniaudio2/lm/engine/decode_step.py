@@ -20,7 +20,7 @@ from uniaudio2.lm.model import LogitsFn, SampleFn, UniAudioLM
 from uniaudio2.lm.sampling.decode_state import DecodeState
 from uniaudio2.lm.sampling.grammar import Grammar
 from uniaudio2.lm.sampling.logits_processors import logits_processors
-from uniaudio2.lm.sampling.sampler import apply_cfg, sample_ids
+from uniaudio2.lm.sampling.sampler import apply_cfg, logprobs_of, sample_ids
 from uniaudio2.lm.sampling.sampling import Sampling
 from uniaudio2.runtime.transfers import to_device
 from uniaudio2.tokens.grid import AUDIO, COLUMNS, TEXT, TEXT_COLUMN
@@ -100,6 +100,8 @@ class DecodeStep:
             own = self._state_of(state, text_slots)
             history = buffers.text_history()
             ids = self._choose_text(own, self._select(hidden, text_slots), history, slots)
+            if text_slots is not None:
+                state.update(text_slots, own)
             tokens[slots, TEXT_COLUMN] = ids
             stopped[slots] = ids == self.lm.config.ids.text_eos
         buffers.write_step(state, tokens, kind, stopped)
@@ -118,15 +120,26 @@ class DecodeStep:
         logits = self._guided(self.lm.text_head(hidden))  # [N, V]
         for process in self.processors:
             logits = process(logits, history[slots], state.steps)
-        return sample_ids(logits, self.sampling, state.seed, state.steps, TEXT_COLUMN)
+        ids = sample_ids(logits, self.sampling, state.seed, state.steps, TEXT_COLUMN)
+        if self.sampling.logprobs:
+            logprobs = logprobs_of(logits, ids)[:, None]
+            state.count_drawn(logprobs, torch.ones_like(logprobs, dtype=torch.bool))
+        return ids
 
     def _choose_frame(self, state: DecodeState, hidden: Tensor, depth_cache: KvCache) -> Tensor:
         """Choose audio frames ``[N, 8]``; arguments as of `_choose_text`."""
-        frames = self.lm.generate_frame(hidden, self._sample_fn(state), depth_cache)  # [M, 8]
-        return self.grammar.force_markers(frames[:: self.sequences_per_request], state)
+        logprobs: list[Tensor] = []
+        sample = self._sample_fn(state, logprobs)
+        frames = self.lm.generate_frame(hidden, sample, depth_cache)  # [M, 8]
+        frames = frames[:: self.sequences_per_request]
+        forced = self.grammar.force_markers(frames, state)
+        if logprobs:
+            state.count_drawn(torch.stack(logprobs, dim=1), forced == frames)
+        return forced
 
-    def _sample_fn(self, state: DecodeState) -> SampleFn:
-        """What chooses the ids of requests at a depth, vocabulary range by vocabulary range."""
+    def _sample_fn(self, state: DecodeState, logprobs: list[Tensor]) -> SampleFn:
+        """What chooses the ids of requests at a depth, vocabulary range by vocabulary range, and
+        adds to `logprobs` theirs ``[B]``, depth by depth, where that is asked for."""
         ranges = [
             (one, self._state_of(state, one.slots), self._sequences_of(one.slots))
             for one in self.grammar.vocab_ranges(state)
@@ -134,13 +147,19 @@ class DecodeStep:
 
         def sample(depth: int, logits_of: LogitsFn) -> Tensor:
             ids = torch.empty_like(state.seed)  # [B]
+            own_logprobs = torch.empty_like(state.seed, dtype=torch.float32)  # [B]
             for one, own, sequences in ranges:
                 logits = self._guided(logits_of(sequences, one.first, one.stop))
                 allowed = self.grammar.allowed(depth, own, one)
                 chosen = sample_ids(
                     logits, self.sampling, own.seed, own.steps, depth, allowed, one.first
                 )
-                ids[slice(None) if one.slots is None else one.slots] = chosen
+                slots = slice(None) if one.slots is None else one.slots
+                ids[slots] = chosen
+                if self.sampling.logprobs:
+                    own_logprobs[slots] = logprobs_of(logits, chosen, one.first)
+            if self.sampling.logprobs:
+                logprobs.append(own_logprobs)
             return ids[:, None].expand(-1, self.sequences_per_request).flatten()  # [M]
 
         return sample

@@ -245,7 +245,7 @@ class Engine:
     def _read_results(self) -> None:
         """Make outputs of what was generated, once it has come from the device."""
         for requests, tensors in self._results.completed(flush=not self.running):
-            for one, tokens, steps, hit_limit in zip(requests, *tensors, strict=True):
+            for one, tokens, steps, hit_limit, logprob in zip(requests, *tensors, strict=True):
                 self._admitted.remove(one.request_id)
                 if one.request_id in self._aborted:
                     self._aborted.remove(one.request_id)
@@ -256,4 +256,5 @@ class Engine:
                     bool(hit_limit),
                     self.lm.config,
                     one.request.answer,
+                    float(logprob),
                 )

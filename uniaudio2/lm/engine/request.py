@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan, nan
 from typing import Literal
 
 import torch
@@ -45,12 +46,15 @@ class RequestOutput:
             reasoning.
         steps: steps that were run for it; each chose an audio frame or a text id, markers
             included.
+        mean_logprob: mean log-probability of the tokens that were chosen, markers that a rule gave
+            left out; None without `Sampling.logprobs`.
     """
 
     text_ids: list[int]
     sounds: tuple[Codes, ...]
     finish_reason: Literal["stop", "length"]
     steps: int
+    mean_logprob: float | None = None
 
     @property
     def codes(self) -> Codes:
@@ -64,6 +68,7 @@ class RequestOutput:
         hit_limit: bool,
         config: LmConfig,
         answer: tuple[Stream, ...] = PAIR,
+        mean_logprob: float = nan,
     ) -> RequestOutput:
         """Read an answer from the tokens ``[S, 9]`` that S steps chose.
 
@@ -73,6 +78,7 @@ class RequestOutput:
             hit_limit: a limit cut the answer or switched its phase.
             config: markers and cards.
             answer: as requested.
+            mean_logprob: of what was chosen; NaN where that is not known.
         """
         tokens = tokens.cpu()
         is_text = output == "text"
@@ -82,6 +88,7 @@ class RequestOutput:
             sounds=() if is_text else parse_answer(frames, config, answer),
             finish_reason="length" if hit_limit else "stop",
             steps=len(tokens),
+            mean_logprob=None if isnan(mean_logprob) else mean_logprob,
         )
 
 

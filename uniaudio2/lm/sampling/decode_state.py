@@ -44,6 +44,9 @@ class DecodeState:
         recon_limit: int64, see `Phases`; audio only.
         hit_limit: bool, a limit cut the answer or switched its phase.
         finished: bool, no further step is needed.
+        logprob: float64, sum of the log-probabilities of the tokens that were chosen; 0 where
+            nobody asked for them.
+        drawn: int64, how many tokens these are.
     """
 
     seed: Tensor
@@ -56,6 +59,8 @@ class DecodeState:
     recon_limit: Tensor
     hit_limit: Tensor
     finished: Tensor
+    logprob: Tensor
+    drawn: Tensor
 
     @staticmethod
     def start(
@@ -87,6 +92,7 @@ class DecodeState:
             name: torch.full((count,), name == "finished", device=device)
             for name in ("hit_limit", "finished")
         }
+        numbers["logprob"] = numbers["logprob"].double()
         return DecodeState(**(numbers | flags))
 
     def count_step(self, stopped: Tensor) -> None:
@@ -100,6 +106,17 @@ class DecodeState:
         cut = running & ~stopped & (self.steps >= self.max_steps)
         self.hit_limit = self.hit_limit | cut
         self.finished = self.finished | stopped | cut
+
+    def count_drawn(self, logprobs: Tensor, drawn: Tensor) -> None:
+        """Add the log-probabilities of what the present step chose.
+
+        Args:
+            logprobs: ``[B, K]`` of K tokens.
+            drawn: ``[B, K]`` bool, which of them were chosen, and not given by a rule.
+        """
+        drawn = drawn & ~self.finished[:, None]
+        self.logprob = self.logprob + logprobs.double().masked_fill(~drawn, 0.0).sum(dim=1)
+        self.drawn = self.drawn + drawn.sum(dim=1)
 
     def select(self, slots: Tensor) -> DecodeState:
         """Copy the state in `slots` ``[B']`` int64, in that order."""

@@ -64,6 +64,22 @@ def _mask_disallowed(logits: Tensor, allowed: Tensor | None) -> Tensor:
     return logits if allowed is None else logits.masked_fill_(~allowed, -math.inf)
 
 
+def logprobs_of(logits: Tensor, ids: Tensor, first_id: int = 0) -> Tensor:
+    """Log-probabilities of ids that were chosen, at temperature 1 and among all that are allowed.
+
+    Args:
+        logits: ``[B, V]`` of the ids from `first_id` on, those not allowed overwritten, as
+            `sample_ids` leaves them.
+        ids: ``[B]`` int64.
+        first_id: as of `sample_ids`.
+
+    Returns:
+        ``[B]`` float32.
+    """
+    own = (ids - first_id)[:, None]
+    return logits.float().log_softmax(dim=-1).gather(1, own)[:, 0]
+
+
 def sample_ids(
     logits: Tensor,
     sampling: Sampling,

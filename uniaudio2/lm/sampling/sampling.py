@@ -30,6 +30,7 @@ class Sampling(Frozen):
         no_repeat_ngram_size: texts only: no sequence of so many ids occurs twice in an answer.
         repetition_penalty: texts only: above 1 it makes ids that an answer holds already less
             probable; 1 is off.
+        logprobs: tell how probable the tokens of an answer were; what is chosen is the same.
     """
 
     greedy: bool = False
@@ -41,6 +42,7 @@ class Sampling(Frozen):
     constrained: bool = True
     no_repeat_ngram_size: int | None = None
     repetition_penalty: float = 1.0
+    logprobs: bool = False
 
     @model_validator(mode="after")
     def _in_range(self) -> Sampling:
