@@ -42,6 +42,7 @@ WORDS, SEGMENTS = "words", "segments"  # of a transcript, with their times
 VOICE = "voice"  # that a row names, or drew
 NO_SPEECH = "no_speech"  # reason to finish where nobody speaks, and the mark that counts it
 SPOKEN = "spoken"
+MEAN_LOGPROB = "mean_logprob"
 CUT_BY_LIMIT = "length"  # the finish reason of an answer that a limit ended
 # what is to be known about how a row's audio was read, see docs/audio-formats.md
 INPUT_MIX, INPUT_SHORT_BY_S = "input_mix", "input_short_by_s"

@@ -84,6 +84,13 @@ def joined_reason(answers: Sequence[RequestOutput]) -> str:
     return "length" if any(answer.finish_reason == "length" for answer in answers) else "stop"
 
 
+def mean_logprob(answers: Sequence[RequestOutput]) -> float | None:
+    """Mean log-probability of the tokens of a row's answers, each by its length; None of none."""
+    known = [(one.mean_logprob, one.steps) for one in answers if one.mean_logprob is not None]
+    steps = sum(count for _, count in known)
+    return sum(mean * count for mean, count in known) / steps if steps else None
+
+
 def span_texts(spans: Sequence[PromptSpan], texts: Sequence[str]) -> list[dict[str, Any]]:
     """The value of the `spans` result column."""
     return [

@@ -11,6 +11,7 @@ from torch import Tensor
 from actors.batch.names import (
     FINISH_REASON,
     INPUT,
+    MEAN_LOGPROB,
     NO_SPEECH,
     PASSAGES,
     SEGMENTS,
@@ -39,6 +40,7 @@ from actors.inputs.prompt_spans import (
     PromptSpan,
     joined_reason,
     joined_text,
+    mean_logprob,
     prompt_spans,
     span_texts,
 )
@@ -234,6 +236,9 @@ class Generator:
         reasons = {row: joined_reason(own) for row, own in generated.items()}
         reasons |= dict.fromkeys(_silent(table) & generated.keys(), NO_SPEECH)
         table = set_column(table, FINISH_REASON, scatter(reasons, count, pa.string()))
+        if self.sampling.logprobs:
+            means = {row: mean_logprob(own) for row, own in generated.items()}
+            table = set_column(table, MEAN_LOGPROB, scatter(means, count, pa.float64()))
         if self.task.output != "text":
             for place, suffix in enumerate(sound_suffixes(self.task.sounds)):
                 codes = {

@@ -17,6 +17,7 @@ from actors.batch.names import (
     INPUT,
     INPUT_SAMPLES,
     LEVELS,
+    MEAN_LOGPROB,
     OUTPUT_WAVE,
     PASSAGES,
     REFERENCE_FAULT,
@@ -33,7 +34,7 @@ from actors.batch.names import (
 from actors.batch.schema import StageColumns
 from actors.batch.table import Stage, sound_suffixes
 from actors.inputs.extra_audio import extra_suffix, wave_of
-from uniaudio2.scores.table import compares, score_columns
+from uniaudio2.scores.table import compares, counts_tokens, score_columns
 from uniaudio2.tasks.spec import REFERENCE, TaskSpec
 
 MakeStage = Callable[..., Stage]
@@ -87,11 +88,17 @@ def generator_columns(task: TaskSpec) -> StageColumns:
     if task.no_speech != "keep":
         reads.append(SPOKEN)
     if task.output == "text":
-        return StageColumns(tuple(reads), (FINISH_REASON, TEXT, SPANS, *timed_columns(task)))
+        texts = (FINISH_REASON, TEXT, SPANS, *timed_columns(task), *_counted(task))
+        return StageColumns(tuple(reads), texts)
     suffixes = tuple(sound_suffixes(task.sounds))
     codes = tuple(f"{name}{suffix}" for suffix in suffixes for name in CODE_COLUMNS)
     passages = (PASSAGES,) if task.spoken_column else ()
-    return StageColumns(tuple(reads), (FINISH_REASON, *codes, *passages))
+    return StageColumns(tuple(reads), (FINISH_REASON, *codes, *passages, *_counted(task)))
+
+
+def _counted(task: TaskSpec) -> tuple[str, ...]:
+    """The column that tells how probable tokens were, where some scorer asks."""
+    return (MEAN_LOGPROB,) if counts_tokens(task.scorers) else ()
 
 
 def timed_columns(task: TaskSpec) -> tuple[str, ...]:
@@ -124,4 +131,5 @@ def scorer_columns(task: TaskSpec) -> StageColumns:
             heard = (*heard, wave_of(REFERENCE), REFERENCE_FAULT)
             drops = (*drops, wave_of(REFERENCE), REFERENCE_FAULT)
     names = tuple(score_columns(task.scorers))
-    return StageColumns((ERROR_KIND, INPUT, *heard), (*names, SCORE_REASONS), drops)
+    reads = (ERROR_KIND, INPUT, *heard, *_counted(task))
+    return StageColumns(reads, (*names, SCORE_REASONS), drops)

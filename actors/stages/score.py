@@ -11,6 +11,7 @@ from torch import Tensor
 
 from actors.batch.names import (
     INPUT,
+    MEAN_LOGPROB,
     OUTPUT_WAVE,
     REFERENCE_FAULT,
     SCORE_REASONS,
@@ -88,12 +89,16 @@ class RowScorer:
         """Score the rows that are still good."""
         rows = alive(table)
         transcripts = self._transcripts(table, rows)
+        drawn = [None] * table.num_rows
+        if MEAN_LOGPROB in table.column_names:
+            drawn = table.column(MEAN_LOGPROB).to_pylist()
 
         def score(row: int) -> RowScores | BadRow:
             try:
                 wave, text = self._wave(table, row), _text(table, row)
                 reference = self._reference(table, row) if self.compares else None
-                return self.scoring.score(Heard(wave, text, transcripts.get(row), reference))
+                heard = Heard(wave, text, transcripts.get(row), reference, drawn[row])
+                return self.scoring.score(heard)
             except BadRow as error:
                 return error
 

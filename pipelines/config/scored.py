@@ -49,6 +49,11 @@ def scored_task(
                 f"scorer {scorer.name!r}: task {task.name} yields codes, which nothing scores; "
                 "leave score.scorers out"
             )
+        if "tokens" in scorer.inputs and "generate" not in task.stages:
+            raise ValueError(
+                f"scorer {scorer.name!r} asks how probable drawn tokens were, and task {task.name} "
+                "draws none: leave it out"
+            )
         if "reference" in scorer.inputs and task.output == "audio" and task.reference is None:
             raise ValueError(
                 f"scorer {scorer.name!r} compares with a recording, and task {task.name} has none: "

@@ -36,7 +36,7 @@ from pipelines.planning.pool_sizing import Allocation
 from pipelines.planning.span_policy import passage_rule, prompt_seconds, span_rule, transcript_rule
 from uniaudio2.checkpoint.folders import model_fingerprint
 from uniaudio2.config import ModelConfig
-from uniaudio2.scores.table import compares
+from uniaudio2.scores.table import compares, counts_tokens
 from uniaudio2.tasks.spec import AUDIO, TaskSpec
 
 _TOKEN_STAGES = ("encode", "generate")
@@ -189,7 +189,9 @@ def _pools(job: JobConfig, model: ModelConfig) -> dict[PoolName, tuple[MakeStage
             GENERATOR,
             {
                 "task": job.spec,
-                "sampling": job.sampling.for_task(job.spec, model),
+                "sampling": job.sampling.for_task(job.spec, model).model_copy(
+                    update={"logprobs": counts_tokens(job.spec.scorers)}
+                ),
                 "seed": job.seed,
                 "instructions": job.instructions,
                 "examples": job.few_shot_examples,

@@ -28,6 +28,7 @@ class Heard:
         transcript: what a model heard.
         reference: a recording of the voice that should be heard, which rows may share, or why it
             could not be read.
+        mean_logprob: of the tokens that were drawn for it.
 
     Attributes:
         voice: vector of whoever speaks, once a scorer has asked for it.
@@ -40,9 +41,10 @@ class Heard:
         text: str | None = None,
         transcript: str | None = None,
         reference: Heard | str | None = None,
+        mean_logprob: float | None = None,
     ) -> None:
         self.wave, self.text, self.transcript = wave, text, transcript
-        self.reference = reference
+        self.reference, self.mean_logprob = reference, mean_logprob
         self.voice: npt.NDArray[np.float32] | None = None
         self.lock = Lock()
 

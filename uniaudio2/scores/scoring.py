@@ -19,6 +19,7 @@ _NOTHING: dict[Input, str] = {
     "transcript": "nothing was transcribed",
     "any text": "the row has no text",
     "reference": "the row has no reference recording",
+    "tokens": "no token was drawn",
 }
 
 
@@ -84,6 +85,7 @@ def _results(
         "transcript": row.transcript is not None,
         "any text": row.said is not None,
         "reference": row.reference is not None,
+        "tokens": row.mean_logprob is not None,
     }
     for one in scorer.inputs:
         if not there[one]:

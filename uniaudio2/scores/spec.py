@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # settings name scorers before torch is there
 PREFIX = "score_"
 TRANSCRIPTION = "asr"
 """The task by which the model hears words, with its instruction and the model's own sampling."""
-Input = Literal["sound", "text", "transcript", "any text", "reference"]
+Input = Literal["sound", "text", "transcript", "any text", "reference", "tokens"]
 
 
 class Absent(Exception):
@@ -56,7 +56,8 @@ class Scorer:
         name: as settings name it.
         summary: what it judges, in a line.
         inputs: what a row must have: its sound, its own text, the transcript of what a model hears,
-            any of these two, or a recording of the voice that should be heard.
+            any of these two, a recording of the voice that should be heard, or tokens that were
+            drawn for it.
         columns: what it fills.
         version: of the rule, raised when figures change; weights add their package's version.
         licence: of code and weights.

@@ -8,7 +8,10 @@ from uniaudio2.frozen import nearest
 from uniaudio2.scores.own import check_columns, load_own, own_scorers
 from uniaudio2.scores.spec import Score, ScoreColumn, Scorer
 
-__all__ = ["ALL", "DEFAULT", "SCORERS", "compares", "get_scorer", "get_scorers", "score_columns"]
+__all__ = [
+    "ALL", "DEFAULT", "SCORERS", "compares", "counts_tokens", "get_scorer", "get_scorers",
+    "score_columns",
+]  # fmt: skip
 
 _SILERO = ("onnxruntime", "silero-vad")
 _MOS = "1 to 5"
@@ -180,11 +183,24 @@ _ROWS = (
         packages=("onnxruntime", "silero-vad", "resemblyzer"),
         weights="resemblyzer",
     ),
+    Scorer(
+        name="logprob",
+        summary="how probable the model found the tokens that were drawn",
+        inputs=("tokens",),
+        columns=(
+            ScoreColumn("score_mean_logprob", "nats", "mean log-probability of a token, at most 0"),
+        ),
+        version="1",
+        licence=_OURS,
+        cost="nothing; a softmax more for each token drawn",
+        make=_of("text", "score_logprob"),
+    ),
 )  # fmt: skip
 
 SCORERS: dict[str, Scorer] = {scorer.name: scorer for scorer in _ROWS}
-ALL = tuple(scorer.name for scorer in _ROWS if "reference" not in scorer.inputs)
-"""What `all` stands for: those that need no second recording; the extra brings their packages."""
+ALL = tuple(one.name for one in _ROWS if not {"reference", "tokens"} & {*one.inputs})
+"""What `all` stands for: those that need no second recording and no tokens that were drawn; the
+extra brings their packages."""
 DEFAULT = tuple(scorer.name for scorer in _ROWS if scorer.inputs == ("sound",))
 """What is scored where nothing else is asked for: all that needs sound alone."""
 
@@ -223,3 +239,8 @@ def compares(names: Sequence[str]) -> bool:
 def score_columns(names: Sequence[str]) -> list[str]:
     """The columns that scorers fill, in the order of the table."""
     return [column.name for scorer in get_scorers(names) for column in scorer.columns]
+
+
+def counts_tokens(names: Sequence[str]) -> bool:
+    """Whether some scorer asks how probable drawn tokens were."""
+    return any("tokens" in one.inputs for one in get_scorers(names))

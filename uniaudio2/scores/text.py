@@ -35,6 +35,15 @@ def score_errors(heard: Heard) -> Scores:
     }
 
 
+def score_logprob(heard: Heard) -> Scores:
+    """Mean log-probability of the tokens that were drawn, to three digits.
+
+    Sums of floats depend on what else is in a batch by less than a millionth.
+    """
+    assert heard.mean_logprob is not None  # noqa: S101 - whoever calls has looked
+    return {"score_mean_logprob": round(heard.mean_logprob, 3)}
+
+
 def score_rate(heard: Heard) -> Scores:
     """Words and letters of the text for each second in which somebody speaks.
 
