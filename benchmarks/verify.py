@@ -33,7 +33,7 @@ from uniaudio2.training.trainers.recogniser import Recogniser, train_recogniser
 
 ROWS, QUICK_ROWS = 500, 64
 ROUNDS, QUICK_ROUNDS = 2, 1
-RULE = {"rule": "wer = 0", "attempts": 4, "best": "-wer"}
+RULE = {"rule": "wer = 0", "attempts": 4, "best": "mean_logprob - 10 * wer"}
 CLIPS, QUICK_CLIPS = 8000, 400
 STEPS, QUICK_STEPS = 3000, 100
 _HELD_OUT = 200  # clips of speech on which the recogniser's own errors are counted

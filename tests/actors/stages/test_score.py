@@ -22,6 +22,7 @@ from uniaudio2.scores.heard import Heard
 from uniaudio2.scores.spec import PREFIX
 from uniaudio2.scores.table import score_columns
 
+LOGPROB = {"score.scorers": "logprob"}
 CHEAP = "speech,loudness,clipping,bandwidth,snr,silence"
 
 
@@ -194,6 +195,31 @@ def test_transcripts_are_scored_against_their_own_text(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_how_probable_tokens_were_changes_no_draw_and_hardly_depends_on_the_batch(
+    tmp_path: Path,
+) -> None:
+    rows = [{"id": str(n), "text": "yes no stop"} for n in range(3)]
+    given = {"model": "tiny", "task": "tts"}
+    sets = {"sampling.max_frames": 12, "flow.steps": 1}
+    plain, *others = (
+        scored(tmp_path / f"{n}", rows[::order], unit_rows=n, sets={**sets, **asked}, **given)
+        for n, order, asked in ((3, 1, {}), (2, 1, LOGPROB), (1, -1, LOGPROB))
+    )
+    codes = [
+        {row["id"]: row["recon_codes"] for row in read_results(str(tmp_path / f"{n}/out"))}
+        for n in (3, 2, 1)
+    ]
+    assert codes[0] == codes[1] == codes[2]
+    assert all(not row for row in plain.values())
+    for name, row in others[0].items():
+        assert -20 < row["score_mean_logprob"] < 0
+        assert others[1][name]["score_mean_logprob"] == pytest.approx(
+            row["score_mean_logprob"], abs=1.1e-3
+        )
+    (row,) = scored(tmp_path / "asr", speech(0), "asr", sets=LOGPROB).values()
+    assert -1 < row["score_mean_logprob"] <= 0  # nano is sure of what it hears
+
+
 def test_a_scorer_that_fails_costs_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(heard: Heard) -> dict[str, float]:
         raise ValueError("no such thing")
@@ -212,6 +238,8 @@ def test_a_scorer_that_fails_costs_no_row(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("score", "dnmos", "unknown scorer 'dnmos'; did you mean 'dnsmos'"),
         ("score", "[]", "score.scorers is empty"),
+        ("score", "logprob", "task score draws none"),
+        ("reconstruct", "logprob", "task reconstruct draws none"),
         ("tokenize", "speech", "yields codes"),
         ("asr", "dnsmos", "hears sound, and task asr yields text"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import nan
 from typing import Literal
 
 import torch
@@ -54,7 +55,7 @@ def plain_loop(lm: UniAudioLM, one: Request, sampling: Sampling) -> RequestOutpu
     most = min(sampling.max_frames, CONFIG.context + 1 - len(one.prompt))
     state = DecodeState.start([one.seed], [most], [phases_of(one.answer, None, most)], lm.device)
     tokens, kind = one.prompt.tokens[None], one.prompt.kind[None]
-    steps = []
+    steps, logprobs = [], list[float]()
     while not bool(state.finished):
         hidden = lm.hidden(tokens, kind)[:, -1]
         chosen = torch.zeros(1, COLUMNS, dtype=torch.int64)
@@ -64,12 +65,16 @@ def plain_loop(lm: UniAudioLM, one: Request, sampling: Sampling) -> RequestOutpu
                 logits, sampling, state.seed, state.steps, TEXT_COLUMN
             )
             stopped = chosen[:, TEXT_COLUMN] == CONFIG.ids.text_eos
+            logprobs.append(float(logits.log_softmax(-1)[0, chosen[0, TEXT_COLUMN]]))
         else:
             (ids,) = grammar.vocab_ranges(state)
+            drawn = list[tuple[int, float]]()  # at each depth
 
             def sample(depth: int, logits_of: LogitsFn) -> Tensor:
                 logits = logits_of(None, 0, CONFIG.audio_vocab).masked_fill(~whole(depth), -9e9)
-                return sample_ids(logits, sampling, state.seed, state.steps, depth)
+                ids = sample_ids(logits, sampling, state.seed, state.steps, depth)
+                drawn.append((int(ids), float(logits.log_softmax(-1)[0, int(ids)])))  # noqa: B023 - as below
+                return ids
 
             def whole(depth: int) -> Tensor:
                 allowed = torch.zeros(1, CONFIG.audio_vocab, dtype=torch.bool)
@@ -79,13 +84,18 @@ def plain_loop(lm: UniAudioLM, one: Request, sampling: Sampling) -> RequestOutpu
             frame = grammar.force_markers(lm.generate_frame(hidden, sample), state)
             stopped = grammar.advance(frame, state)
             chosen[:, :CODEBOOKS] = frame
+            own = zip(drawn, frame[0].tolist(), strict=True)
+            logprobs += [logprob for (one, logprob), kept in own if one == kept]
         state.count_step(stopped)
         steps.append(chosen[0])
         tokens = torch.cat([tokens, chosen[None]], dim=1)
         next_kind = torch.tensor([[TEXT if one.output == "text" else AUDIO]], dtype=torch.uint8)
         kind = torch.cat([kind, next_kind], dim=1)
     hit_limit = bool(state.hit_limit)
-    return RequestOutput.from_tokens(torch.stack(steps), one.output, hit_limit, CONFIG, one.answer)
+    mean = sum(logprobs) / len(logprobs) if sampling.logprobs and logprobs else nan
+    return RequestOutput.from_tokens(
+        torch.stack(steps), one.output, hit_limit, CONFIG, one.answer, mean
+    )
 
 
 @lru_cache

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.uniaudio2.lm.answers import SAMPLED, alone, expected, request, run
+from tests.uniaudio2.lm.answers import SAMPLED, alone, expected, plain_loop, request, run
 from tests.uniaudio2.lm.small import CONFIG, same, small_lm, text_prompt
 from tests.uniaudio2.lm.tape_capture import TapeCapture
 from uniaudio2.lm.engine.engine import Engine
@@ -44,6 +44,25 @@ def test_any_schedule_answers_as_the_plain_loop(
     requests = [request(number) for number in numbers]
     for number, answer in zip(numbers, run(engine, requests), strict=True):
         assert same(answer, expected(number, greedy))
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+@pytest.mark.parametrize("captured", [False, True])
+def test_how_probable_tokens_were_is_told_of_the_same_answers(greedy: bool, captured: bool) -> None:
+    """Whatever runs beside them, by the logits of a loop without batch and cache; markers that the
+    grammar gives are not counted."""
+    lm = small_lm()
+    sampling = SAMPLED.model_copy(update={"greedy": greedy, "logprobs": True})
+    requests = [request(number) for number in range(10)]
+    engine = Engine(lm, sampling, slots=3, graph_capture=TapeCapture() if captured else None)
+    for number, (one, answer) in enumerate(zip(requests, run(engine, requests), strict=True)):
+        assert same(answer, expected(number, greedy))
+        told = plain_loop(lm, one, sampling).mean_logprob
+        assert answer.mean_logprob == pytest.approx(told, abs=1e-5)
+        assert answer.mean_logprob is not None
+        assert answer.mean_logprob < 0
+    assert expected(0, greedy).mean_logprob is None
+    assert alone(lm, requests[0], SAMPLED).mean_logprob is None
 
 
 def test_requests_join_a_running_batch_and_take_the_slots_of_those_that_left() -> None:
