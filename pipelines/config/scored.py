@@ -83,6 +83,11 @@ def voiced_task(task: TaskSpec, voices: str | None) -> TaskSpec:
         ValueError: it hears a row's audio in another way, or not at all.
     """
     if voices is None:
+        if task.voiced:
+            raise ValueError(
+                f"task {task.name} is voiced, and the job names no voices; leave voiced out of its "
+                "definition, or give tts.voices"
+            )
         return task
     kinds = {item.kind for item in task.prompt if item.column == AUDIO}
     if kinds != {"audio_prompt"} or "generate" not in task.stages:

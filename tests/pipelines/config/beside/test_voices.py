@@ -68,6 +68,14 @@ def test_a_task_without_an_audio_prompt_takes_none() -> None:
             make_job({"task": task, **given}, sets=("tts.voices=voices.jsonl",))
 
 
+def test_a_task_is_voiced_by_its_job_alone(tmp_path: Path) -> None:
+    (tmp_path / "say.yaml").write_text(
+        "output: audio\nvoiced: true\nprompt: [{kind: audio_prompt, column: audio}]\n"
+    )
+    with pytest.raises(UsageError, match="voiced, and the job names no voices"):
+        make_job({"task": str(tmp_path / "say.yaml"), "input": "in.txt", "output": "out"})
+
+
 def test_addresses_hold_no_secret(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"text": "yes", "caption": "calm"}')
     given = {"task": "prompt_instruct_tts", "input": str(tmp_path / "in.jsonl")}
