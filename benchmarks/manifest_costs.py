@@ -108,8 +108,11 @@ def store(uri: str) -> list[float]:
         storage = importlib.import_module("actors.storage.object_store").Storage(output)
 
         def planned(files: int | None) -> Any:
-            return make_plan(uri, task, kept=kept_plan.KeptPlan(storage), files=files)
+            return make_plan(
+                uri, task, kept=kept_plan.KeptPlan(storage), files=files, readers=readers
+            )
 
+        readers = importlib.import_module("actors.prefetch.in_processes").Readers()
         plan = planned(head_start.FIRST_FILES)
         first_s = time.monotonic() - begun
         plan.kept.store(is_whole=not plan.later_files)
@@ -118,6 +121,7 @@ def store(uri: str) -> list[float]:
         while plan.later_files:
             plan = portions.next()
         portions.stop()
+        readers.close()
         return [first_s, time.monotonic() - begun, plan.rows]
 
 

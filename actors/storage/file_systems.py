@@ -6,6 +6,7 @@ import errno
 import functools
 import os
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ OPEN_TRIES = 5
 SLOWEST_BYTES_PER_S = 100_000
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 8.0
+_MAKING = threading.Lock()
 _FINAL = (
     FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ValueError, BadRow,
 )  # fmt: skip
@@ -34,6 +36,14 @@ _FINAL_ERRNO = (
 
 class UnknownFileSystem(ValueError):
     """A URL whose protocol no installed library serves."""
+
+
+def _forked() -> None:
+    global _MAKING  # a thread that held it is not in the child
+    _MAKING = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 @functools.cache
@@ -62,6 +72,11 @@ def _filesystem(protocol: str, process_id: int, tries: int) -> fsspec.AbstractFi
     return found
 
 
+def _opened(protocol: str, tries: int) -> fsspec.AbstractFileSystem:
+    with _MAKING:  # threads that begin together would make one each, with a client of its own
+        return _filesystem(protocol, os.getpid(), tries)
+
+
 def split_uri(uri: str, tries: int = OPEN_TRIES) -> tuple[fsspec.AbstractFileSystem, str]:
     """Find the file system of a URI or local path, and the path inside it.
 
@@ -77,9 +92,9 @@ def split_uri(uri: str, tries: int = OPEN_TRIES) -> tuple[fsspec.AbstractFileSys
     """
     protocol, _, rest = uri.partition("://")
     if not rest or protocol == "file":
-        return _filesystem("file", os.getpid(), 1), os.path.abspath(rest or uri)
+        return _opened("file", 1), os.path.abspath(rest or uri)
     try:
-        return _filesystem(protocol, os.getpid(), tries), rest
+        return _opened(protocol, tries), rest
     except (ValueError, ImportError) as fault:
         raise UnknownFileSystem(
             f"{uri}: {fault}; use a local path, s3://, or install the library for {protocol}://"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
+from actors.prefetch.in_processes import Readers
 from actors.storage.object_store import Storage
 from pipelines.config.job import JobConfig
 from pipelines.executor.executor import Executor, executor_for
@@ -73,7 +76,9 @@ def run_job(
     model = checked_model(job)
     if make is not make_stages:  # a worker of its own could not import them
         executor = executor or executor_for(job, verbose)
-    with answered(), choosing(job, verbose, executor) as choice:
+    with (
+        answered(), choosing(job, verbose, executor) as choice, closing(Readers()) as readers,
+    ):  # fmt: skip
         check_output_outside_input(job)
         commit_log = CommitLog(Storage(job.output))
         commit_log.refuse_links()
@@ -85,8 +90,10 @@ def run_job(
             with reading_input():
                 plan = make_plan(
                     job.input, job.spec, job.unit_rows, job.limit, job.input_rules, job.manifest,
-                    before, job.unit_bytes, kept, files,
+                    before, job.unit_bytes, kept, files, readers,
                 )  # fmt: skip
+            if not plan.later_files:
+                readers.close()
             check_columns(job, idle_stages(job.spec, plan.schema))
             check_channel_ids(job, plan)
             check_rule(job, passthrough_schema(plan.schema))

@@ -79,12 +79,13 @@ def _sources(uri: str, scan: Scan) -> list[Source]:
             )
         root = posixpath.commonpath([posixpath.dirname(name) for name in names])
         return _pattern_sources(uri, root, names, scan)
-    if scan.format and fs.isdir(path):
+    is_folder = _looks_like_folder(fs, path)
+    if scan.format and is_folder:
         raise UsageError(
             f"{uri} is a folder, and --format {scan.format} is about the lines of a file; name the "
             "file, or leave the format out"
         )
-    if fs.isdir(path):
+    if is_folder:
         return folder_sources(full_uri(uri, path).rstrip("/"), scan)
     if not fs.exists(path) and _is_folder(fs, path, uri):
         return folder_sources(full_uri(uri, path).rstrip("/"), scan)
@@ -97,6 +98,16 @@ def _sources(uri: str, scan: Scan) -> list[Source]:
     if path.endswith(".parquet"):
         return partitioned(sources, posixpath.dirname(full_uri(uri, path)), scan)
     return sources
+
+
+def _looks_like_folder(fs: AbstractFileSystem, path: str) -> bool:
+    """As `isdir`, which asks an S3 store for a list of all that is in the folder."""
+    if isinstance(fs, LocalFileSystem) or not tells_all(fs):
+        return bool(fs.isdir(path))
+    try:
+        return bool(fs.info(path)["type"] == "directory")
+    except (OSError, ValueError):  # what is wrong is told when it is read
+        return False
 
 
 def _is_folder(fs: AbstractFileSystem, path: str, uri: str) -> bool:
@@ -150,7 +161,7 @@ def _pattern_sources(
     tables = [name for name in names if name.endswith(".parquet")]
     if len(tables) == len(names) and all(corpus is None for corpus in corpora):
         uris = scan.first_files([full_uri(uri, name) for name in kept])
-        found = parquet_sources(uris, facts or {}, scan.known)
+        found = parquet_sources(uris, facts or {}, scan)
         return partitioned(found, full_uri(uri, root), scan) + refused
     for name, corpus in zip(kept, corpora, strict=True):
         found += file_sources(uri, name, scan) if corpus is None else corpus

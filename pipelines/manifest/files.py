@@ -100,7 +100,7 @@ def file_sources(uri: str, path: str, scan: Scan) -> list[Source]:
         raise UsageError(f"{uri}: {unpack_first(full_uri(uri, path))}")
     full = full_uri(uri, path)
     if suffix == ".parquet":
-        return parquet_sources([full], {}, scan.known)
+        return parquet_sources([full], {}, scan)
     if kaldi.prefix_of(path) is not None:
         return [_kaldi_of(full, scan)]
     if suffix == ".arrow":

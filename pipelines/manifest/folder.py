@@ -142,7 +142,7 @@ def _manifests(
         indexes = [name for name in _indexes(names, listing) if not listing.fault(name)]
         yield from tar_sources(uris, scan, [f"{folder}/{name}" for name in indexes], facts)
     else:
-        found = parquet_sources(scan.first_files(uris), facts, scan.known)
+        found = parquet_sources(scan.first_files(uris), facts, scan)
         yield from partitioned(found, folder, scan)
     if faults:
         yield refused_source(folder + "/", faults)

@@ -17,6 +17,7 @@ from actors.columnar.arrow_stream import ArrowStream
 from actors.columnar.file_rows import open_parquet
 from actors.columnar.views import plain_schema
 from actors.prefetch.in_order import in_order
+from actors.prefetch.in_processes import Memory, Readers
 from actors.prefetch.parquet_ranges import Ahead, begun, kept
 from actors.prefetch.spool import Spool
 from actors.storage.addresses import LOCAL, is_store, scheme_of
@@ -28,6 +29,8 @@ from uniaudio2.audio.sniff import HEAD_BYTES, POINTER, is_pointer
 from uniaudio2.errors import BadRow
 
 _LOCAL_THREADS = 8
+AT_ONCE = 256  # files that a process is given
+_AHEAD, _SPOOL = "ahead", "spool"
 Facts = Mapping[str, Any]
 """What a file system tells of a file: `size`, `ETag` and others."""
 
@@ -49,6 +52,7 @@ class Source:
         again: reads a text manifest by another scan; None for all other sources.
         audio_base: the folder that relative audio paths start in; "" is the file's own.
         ahead: what was read of a Parquet file in a store with its footer; None for all others.
+        reader: number of the process that read it, see `Readers`; None for this one.
         places: columns that say where a row stands, which is no part of what makes it the same.
     """
 
@@ -63,6 +67,7 @@ class Source:
     names: str = ""
     audio_base: str = ""
     ahead: Ahead | None = field(default=None, compare=False, repr=False)
+    reader: int | None = field(default=None, compare=False, repr=False)
     again: Callable[[Scan], Source] | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -199,33 +204,78 @@ def threads_for(uris: Iterable[str]) -> int:
 
 
 def parquet_sources(
-    uris: Sequence[str], facts: Mapping[str, Facts], known: KnownTables | None = None
+    uris: Sequence[str], facts: Mapping[str, Facts], scan: Scan | None = None
 ) -> list[Source]:
     """Parquet files by their footers alone, many read at once.
 
     Args:
         uris: of the files.
         facts: what a store's listing tells of them, by address; files without are asked for it.
-        known: files whose footers need not be read.
+        scan: tells which footers need not be read, and by which processes very many are.
 
     Raises:
         UsageError: a file cannot be read; the first of them in order.
     """
-    spool, schemas = Spool(), dict[pa.Schema, pa.Schema]()
-
-    def read(uri: str) -> Source:
-        listed = facts.get(uri)
-        if known and (source := _known_source(uri, listed, known)):
-            return source
-        return parquet_source(uri) if listed is None else _listed_source(uri, listed, spool)
-
+    known, readers = (scan.known, scan.readers) if scan else (None, None)
+    schemas = dict[pa.Schema, pa.Schema]()
+    before: dict[str, Source] = {}
+    if known:
+        looked = in_order(lambda uri: _known_source(uri, facts.get(uri), known), uris,
+                          1 if facts else _LOCAL_THREADS)  # fmt: skip
+        before = {source.uri: source for source in looked if source}
+    others = [(uri, facts.get(uri)) for uri in uris if uri not in before]
+    new = iter(_read_sources(others, readers))
     found = []
-    for source in in_order(read, uris, threads_for(uris)):
+    for uri in uris:
+        source = before.get(uri) or next(new)
         schema = schemas.setdefault(source.schema, source.schema)  # thousands are alike
         if known:
             known.note(source.uri, schema)
-        found.append(replace(source, schema=schema))
+        found.append(source if schema is source.schema else replace(source, schema=schema))
     return found
+
+
+_Asked = tuple[str, Facts | None]
+
+
+def _read_sources(asked: Sequence[_Asked], readers: Readers | None) -> Iterator[Source]:
+    """Files that must be read, in their order."""
+    if readers is None or not readers.are_worth(len(asked)):
+        yield from _threaded(asked, Spool())
+        return
+
+    def read(first: int) -> list[Source]:
+        number = first // AT_ONCE
+        there = readers.call(number, _read_beside, asked[first : first + AT_ONCE])
+        return [replace(source, reader=number) for source in there]
+
+    for some in in_order(read, range(0, len(asked), AT_ONCE), readers.count):
+        yield from some
+
+
+def _read_beside(memory: Memory, asked: Sequence[_Asked]) -> list[Source]:
+    """As `_threaded`, in a process, which keeps what it read ahead; see `read_ahead`."""
+    found, schemas = [], dict[pa.Schema, pa.Schema]()
+    ahead = memory.setdefault(_AHEAD, {})
+    for source in _threaded(asked, memory.setdefault(_SPOOL, Spool())):
+        ahead[source.uri, source.identity] = source.ahead
+        schema = schemas.setdefault(source.schema, source.schema)
+        found.append(replace(source, schema=schema, ahead=None))
+    return found
+
+
+def read_ahead(memory: Memory, source: Source) -> Source:
+    """A source with what this process read of its file, once."""
+    ahead = memory.get(_AHEAD, {}).pop((source.uri, source.identity), None)
+    return source if ahead is None else replace(source, ahead=ahead)
+
+
+def _threaded(asked: Sequence[_Asked], spool: Spool) -> Iterator[Source]:
+    def read(one: _Asked) -> Source:
+        uri, listed = one
+        return parquet_source(uri) if listed is None else _listed_source(uri, listed, spool)
+
+    yield from in_order(read, asked, threads_for(uri for uri, _ in asked))
 
 
 def _known_source(uri: str, facts: Facts | None, known: KnownTables) -> Source | None:

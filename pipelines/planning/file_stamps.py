@@ -50,14 +50,16 @@ class FileStamps:
     servers are not asked.
 
     Args:
-        task: decides which columns name files.
+        task: decides which columns name files; None for rows that name none.
         allow: what rows may name besides, see `AddressPolicy`.
         is_on: look at all.
     """
 
-    def __init__(self, task: TaskSpec, allow: tuple[str, ...] = (), is_on: bool = True) -> None:
-        others = (*task.other_audio, *CODE_PATHS.values())
-        names = (*AUDIO_COLUMNS, *others) if "audio" in task.columns else others
+    def __init__(
+        self, task: TaskSpec | None, allow: tuple[str, ...] = (), is_on: bool = True
+    ) -> None:
+        others = (*task.other_audio, *CODE_PATHS.values()) if task else ()
+        names = (*AUDIO_COLUMNS, *others) if task and "audio" in task.columns else others
         self._all = frozenset(names)
         self._columns = names if is_on else ()
         self._allow = allow

@@ -12,6 +12,7 @@ from actors.batch.names import AUDIO_COLUMNS, FAULT_COLUMN
 from actors.batch.unit import UnitSpec, to_stream, unit_fingerprint
 from actors.columnar.column_names import ID
 from actors.columnar.value_bounds import TOO_LARGE
+from actors.prefetch.in_processes import Readers
 from pipelines.config.input_settings import UNIT_BYTES, InputRules, ManifestConfig
 from pipelines.errors import UsageError
 from pipelines.manifest.discovery import find_sources
@@ -146,6 +147,7 @@ def make_plan(
     unit_bytes: int = UNIT_BYTES,
     kept: KeptRows | None = None,
     files: int | None = None,
+    readers: Readers | None = None,
 ) -> Plan:
     """Find the manifest, check it and cut it into units.
 
@@ -165,6 +167,7 @@ def make_plan(
         kept: what earlier plans kept of rows, see `KeptPlan`; those are not read again.
         files: of more than twice as many Parquet files plan the first `files` alone, of tars a
             16th of it, unless they have a fault that the others may not have.
+        readers: processes that read where there are very many files; None leaves it to threads.
 
     Raises:
         UsageError: nothing found, no rows, a column missing, ids null or repeated, addresses that
@@ -173,13 +176,15 @@ def make_plan(
     rules = rules or InputRules()
     manifest = manifest or ManifestConfig()
     scan = manifest.scan(rules, limit)
-    scan.ids_before, scan.known, scan.files = ids_before, kept, files
+    scan.ids_before, scan.known, scan.files, scan.readers = ids_before, kept, files, readers
     try:
         return _planned(uri, task, scan, unit_rows, unit_bytes, rules, manifest, kept)
     except UsageError:
         if not scan.later:
             raise
-    return make_plan(uri, task, unit_rows, limit, rules, manifest, ids_before, unit_bytes, kept)
+    return make_plan(
+        uri, task, unit_rows, limit, rules, manifest, ids_before, unit_bytes, kept, readers=readers
+    )
 
 
 def _planned(
@@ -204,7 +209,7 @@ def _planned(
     seen, named = SeenIds(), AddressScan(task, rules.allow)
     stamps = FileStamps(task, rules.allow, manifest.check_files)
     scanned = named if rules.refused == "stop" else None
-    indexed = indexed_sources(sources, counts, scanned, stamps, kept)
+    indexed = indexed_sources(sources, counts, scanned, stamps, kept, scan.readers)
     for source, rows in zip(sources, indexed, strict=True):
         groups = units_of(map(seen.noted, rows), bounds)
         units.extend(_cut(source, groups, len(units), held))

@@ -62,8 +62,7 @@ def unread_identity(source: Source) -> str:
     """What stands for bytes that are not read while planning: the size and time of their file; ""
     where all is read."""
     read = read_columns(source)
-    there = len(source.schema) - len(constants_schema(source.constants))
-    unread = source.pinned or (read is not None and len(read) < there)
+    unread = source.pinned or (read is not None and _has_others(source, read))
     return source.identity if unread else ""
 
 
@@ -208,10 +207,15 @@ def _looked_at(
     return both, sizes
 
 
+def _has_others(source: Source, read: list[str]) -> bool:
+    """Whether a file has columns besides those that planning reads."""
+    return len(read) < len(source.schema) - len(constants_schema(source.constants))
+
+
 def _unread_sizes(source: Source) -> GroupSizes:
     """Sizes of the sounds in a file that planning does not read."""
     read = read_columns(source)
-    if source.table is not None or read is None:
+    if source.table is not None or read is None or not _has_others(source, read):
         return GroupSizes.of_nothing()
     own = {*(ColumnNames.of_text(source.names).own(read) or ())}
     with _held(source, []):

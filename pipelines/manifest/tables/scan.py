@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import pyarrow as pa
 
+from actors.prefetch.in_processes import Readers
 from pipelines.manifest.tables.noticed import Noticed
 from pipelines.manifest.tables.options import (
     NEW_IDS,
@@ -93,6 +94,7 @@ class Scan:
         files: how many Parquet files suffice, of more than twice as many, and fewer tars; None
             takes all.
         later: files that were found and not taken.
+        readers: processes that read where there are very many files; None leaves it to threads.
         noticed: what a user should know of INPUT; filled while it is read.
     """
 
@@ -116,6 +118,7 @@ class Scan:
     known: KnownTables | None = None
     files: int | None = None
     later: int = 0
+    readers: Readers | None = None
     noticed: Noticed = field(default_factory=Noticed)
 
     def suffices(self, rows: int, characters: int, cells: int = 0) -> bool:

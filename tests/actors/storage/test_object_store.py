@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -195,3 +196,15 @@ def test_no_more_is_read_than_asked_for(storage: Storage) -> None:
     with pytest.raises(OSError, match="larger than 4 bytes"):
         storage.read("a", 4)
     assert not storage.is_link("a")
+
+
+def test_threads_that_begin_together_share_a_file_system(bucket: str) -> None:
+    file_systems._filesystem.cache_clear()
+    together = threading.Barrier(8)
+
+    def found(_: int) -> object:
+        together.wait()
+        return file_systems.split_uri(bucket)[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len({id(one) for one in pool.map(found, range(8))}) == 1

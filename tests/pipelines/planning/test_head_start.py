@@ -46,7 +46,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int | None, int]]:
 
     def noted(*given: Any) -> Plan:
         plan = make_plan(*given)
-        found.append((given[-1], plan.rows))
+        found.append((given[-2], plan.rows))
         return plan
 
     monkeypatch.setattr(job_runs, "make_plan", noted)
@@ -90,7 +90,7 @@ def test_the_first_units_are_done_while_the_rest_is_found(
     seen: list[tuple[str, int, int]] = []
 
     def after_commits(*given: Any) -> Plan:
-        if given[-1] != FIRST:
+        if given[-2] != FIRST:
             wait_for(lambda: records(corpus))
             status = read_status(str(corpus.parent / "out"))
             seen.append((status.state, status.rows, status.later_files))
@@ -190,7 +190,7 @@ def test_the_first_tars_are_done_while_the_others_are_listed(
     seen: list[int] = []
 
     def after_commits(*given: Any) -> Plan:
-        if given[-1] != 32:
+        if given[-2] != 32:
             wait_for(lambda: records(tars))
             seen.append(read_status(str(tars.parent / "out")).later_files)
         return first(*given)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import signal
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from actors.prefetch.in_processes import Memory, Readers
 from actors.storage.object_store import Storage
 from pipelines.config.input_settings import InputRules, ManifestConfig
 from pipelines.errors import UsageError
@@ -100,3 +105,80 @@ def test_addresses_are_told_as_if_sources_were_read_in_order(folder: Path, bucke
         make_plan(storage.root, get_task("asr"))
     assert "other-5" not in str(caught.value)
     assert make_plan(storage.root, get_task("asr"), rules=InputRules(refused="rows")).rows
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """Shards whose rows name no files; some have another column, and one holds bytes of sounds."""
+    found = tmp_path / "texts"
+    found.mkdir()
+    for number in range(SHARDS):
+        table = pa.table({
+            "id": [f"{number}-{row}" for row in range(ROWS + number)],
+            "text": [f"text {row}" for row in range(ROWS + number)],
+        })  # fmt: skip
+        if number % 5 == 4:
+            table = table.append_column("speaker", pa.array(["one"] * table.num_rows))
+        pq.write_table(table, found / f"{number:03d}.parquet")
+    return found
+
+
+@pytest.fixture
+def readers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Readers]:
+    """Processes that are worth their start for a file, and are given three at once."""
+    for module in (manifest_sources, sources_index):
+        monkeypatch.setattr(module, "AT_ONCE", 3)
+    with closing(Readers(2, many=1)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("where", ["disk", "store"])
+def test_the_plan_of_processes_is_that_of_one(
+    texts: Path, bucket: str, readers: Readers, where: str
+) -> None:
+    uri = str(texts)
+    if where == "store":
+        storage = Storage(bucket)
+        for file in sorted(texts.iterdir()):
+            storage.put(f"many/{file.name}", file.read_bytes())
+        uri = f"{bucket}/many"
+    told_calls: list[str] = []
+    call = readers.call
+    readers.call = lambda number, function, *given: (  # type: ignore[method-assign, assignment, misc]
+        told_calls.append(function.__name__), call(number, function, *given)
+    )[1]  # fmt: skip
+    made = make_plan(uri, get_task("tts"), readers=readers)
+    assert made == make_plan(uri, get_task("tts"))
+    assert sorted({*told_calls}) == ["_index_beside", "_read_beside"]
+    assert make_plan(uri, get_task("tts"), limit=100, readers=readers) == make_plan(
+        uri, get_task("tts"), limit=100
+    )
+
+
+def test_rows_that_name_files_are_looked_at_by_this_process(folder: Path, readers: Readers) -> None:
+    asr = get_task("asr")
+    assert make_plan(str(folder), asr, readers=readers) == make_plan(str(folder), asr)
+
+
+def test_the_first_fault_in_order_is_that_of_threads(texts: Path, readers: Readers) -> None:
+    for number in (4, 7):
+        (texts / f"{number:03d}.parquet").write_bytes(b"PAR1 and nothing of it PAR1")
+    faults = []
+    for given in (None, readers):
+        with pytest.raises(UsageError) as fault:
+            make_plan(str(texts), get_task("tts"), readers=given)
+        faults.append(str(fault.value))
+    assert faults[0] == faults[1]
+    assert "004.parquet" in faults[0]
+
+
+def _dies(memory: Memory, driver: int) -> None:
+    del memory
+    if os.getpid() != driver:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_dies_costs_no_row(texts: Path, readers: Readers) -> None:
+    readers.call(1, _dies, os.getpid())
+    made = make_plan(str(texts), get_task("tts"), readers=readers)
+    assert made == make_plan(str(texts), get_task("tts"))
