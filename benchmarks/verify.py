@@ -89,7 +89,7 @@ def run(quick: bool, recogniser: Path | None = None) -> Mapping[str, float]:
                 found[name].append(_use(output))
         plain, ruled = (Path(scratch) / f"{name}0" for name in ("plain", "rule"))
         figures |= _errors(hears, plain, ruled)
-        figures |= _costs(found, len(texts), ruled)
+        figures |= _costs(found, ruled)
     for name, value in figures.items():
         goal = _GOALS.get(name.removeprefix("verify."))
         print(f"  {name:<28}{value:9.4f}" + (f"   goal {goal:g}" if goal is not None else ""))
@@ -175,11 +175,15 @@ def _heard(hears: Recogniser, output: Path) -> dict[str, tuple[str, str, bool]]:
     return found
 
 
-def _costs(found: Mapping[str, list[Use]], rows: int, ruled: Path) -> dict[str, float]:
+def _costs(found: Mapping[str, list[Use]], ruled: Path) -> dict[str, float]:
     """The better of each kind of run, beside what scoring and the further draws take."""
     plain, rule = (min(found[name], key=lambda use: use.wall_s) for name in ("plain", "rule"))
-    extra = sum(row["attempts"] - 1 for row in read_results(str(ruled)))
-    draws_s = extra * plain.wall_s / rows  # as quick as the first ones
+    results = read_results(str(ruled))
+    extra = sum(row["attempts"] - 1 for row in results)
+    # long texts fail most; the further draws are as quick as the first ones, word by word
+    words = sum(len(row["text"].split()) for row in results)
+    again = sum((row["attempts"] - 1) * len(row["text"].split()) for row in results)
+    draws_s = again * plain.wall_s / words
     score_s = rule.score_s / rule.workers
     return {
         "verify.plain_s": plain.wall_s,

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from actors.batch.names import FOLDER
 from actors.batch.receipt import Fault, Receipt
 from actors.batch.stage_times import StageTime
 from actors.batch.unit import UnitSpec
@@ -33,7 +34,7 @@ from pipelines.planning.plan import Plan, idle_stages, passthrough_schema
 from pipelines.planning.pool_sizing import Allocation
 from pipelines.planning.units.feed import UnitFeed
 from pipelines.progress.progress import Progress, Style
-from pipelines.run_state.commit_log import CommitLog
+from pipelines.run_state.commit_log import RESULTS, SWEPT, CommitLog
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
 from pipelines.run_state.lease import Lease
@@ -132,7 +133,8 @@ class Run:
     def _sweep(self) -> None:
         """Remove what no commit names, unless another run has made some of it."""
         self.committer.check_alone()
-        self.commit_log.sweep()
+        # rows that are beyond a limit may wait to be made again
+        self.commit_log.sweep(SWEPT if self.job.limit is None else (*RESULTS, FOLDER))
 
     def _counts(self) -> Counts:
         """Those of the whole job."""

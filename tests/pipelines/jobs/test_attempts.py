@@ -240,6 +240,19 @@ def test_a_run_that_was_stopped_repeats_no_attempt_that_is_kept(
     assert not list(output.glob(f"{ATTEMPTS_FOLDER}/*"))
 
 
+def test_a_run_of_some_rows_leaves_the_attempts_of_others(whole: Path, tmp_path: Path) -> None:
+    source, output = texts(tmp_path), tmp_path / "out"
+    with pytest.raises(RunFailed, match="interrupted"):
+        run(source, output, {"executor": Stopping(3)})
+    there, after = kept(output), list[tuple[str, int]]()
+    beyond = {(name, n) for name, n in there if int(name[1:]) > 1}
+    run(source, output, limit=2)
+    assert beyond <= kept(output)
+    run(source, output, {"executor": InlineExecutor(), "make": noted(after)})
+    assert not beyond & set(after)
+    assert results(output) == results(whole)
+
+
 @pytest.mark.timeout(60)
 def test_killed_in_the_middle_of_attempts_the_same_command_goes_on(
     whole: Path, tmp_path: Path
