@@ -75,6 +75,8 @@ class Attempts:
         """
         self.redoes, self.free = dict(redoes), free
         made = self._made()
+        for key, (_, path) in made.items():  # also of rows that this run does not ask for
+            self._held.setdefault(path, set()).add(key)
         first = [one for unit in units for one in self._begun(unit, made)]
         return [*self.units(), *first]
 
@@ -94,7 +96,6 @@ class Attempts:
         for place, key in enumerate(keys):
             if key in made:
                 attempt, path = made[key]
-                self._held.setdefault(path, set()).add(key)
                 number = unit.row_numbers[place]
                 row = _Row(key, unit, number, attempt, path, 1 / unit.row_count)
                 self._waiting[self.redoes.get(unit.unit)].append(row)
@@ -105,11 +106,6 @@ class Attempts:
             own = b"".join(keys[place] for place in fresh)
             unit = replace(unit, only=only, keys=own, fingerprint=unit_fingerprint(own))
         yield replace(unit, shown_keys=base64.b64encode(unit.row_keys).decode())
-
-    @property
-    def is_any(self) -> bool:
-        """Whether rows wait."""
-        return any(self._waiting.values())
 
     def arrived(self, unit: UnitSpec, receipts: Iterable[Receipt]) -> None:
         """Take in what came of a unit."""
