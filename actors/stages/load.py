@@ -28,6 +28,7 @@ from actors.batch.names import (
     REFERENCE_FAULT,
     SOURCE,
     SPOKEN,
+    UNIT,
     VOICE,
     WAVE,
 )
@@ -117,7 +118,7 @@ class Loader:
         """Read, check and decode; a bad row gets its error columns and stays."""
         spec = UnitSpec.from_table(table)
         if spec.kept:
-            return read_kept(spec.kept, spec.row)
+            return _of_unit(read_kept(spec.kept, spec.row), spec)
         tables = [self._loaded(one, spec) for one in spec.singles]
         return tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
 
@@ -240,6 +241,14 @@ class Loader:
             columns.append(column)
             fields.append(field)
         return pa.StructArray.from_arrays(columns, fields=fields)
+
+
+def _of_unit(table: pa.Table, spec: UnitSpec) -> pa.Table:
+    """Kept rows as those of a unit, whose number, and files of attempts, may be others by now."""
+    table = set_column(table, UNIT, pa.array([spec.unit] * table.num_rows, pa.int64()))
+    known = [single for single in spec.singles if single.shown_keys]
+    attempts = [one for single in known for one in single.attempts]
+    return set_column(table, ATTEMPT, attempt_column(attempts)) if attempts else table
 
 
 def _has_codes(task: TaskSpec) -> bool:

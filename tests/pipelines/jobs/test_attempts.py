@@ -20,6 +20,7 @@ from actors.batch.names import ATTEMPT, ATTEMPTS_FOLDER, ID
 from actors.batch.receipt import Outcome
 from actors.batch.table import Stage
 from actors.batch.unit import UnitSpec
+from actors.storage.audio_files import read_sound
 from actors.storage.object_store import Storage
 from actors.verify.attempt_file import attempts_made
 from pipelines import JobConfig, RunFailed, RunResult, UsageError, run_job
@@ -65,7 +66,7 @@ def results(output: Path | str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for row in read_results(str(output)):
         assert row["id"] not in found
-        row["sound"] = Storage(str(output)).read(row.pop("audio_path"))
+        row["sound"] = read_sound(Storage(str(output)), row.pop("audio_path"))
         found[row["id"]] = row
     return found
 
@@ -154,6 +155,21 @@ def test_neither_batch_nor_order_change_anything(
     source = texts(tmp_path, range(ROWS)[::-1])
     run(source, tmp_path / "out", unit_rows=unit_rows, commit_interval_s=2)
     assert results(tmp_path / "out") == results(whole)
+
+
+def test_sounds_in_tars_and_tokens_that_are_kept_make_no_difference(
+    whole: Path, tmp_path: Path
+) -> None:
+    """Tokens are kept of an attempt: another one of the same rows takes none of them."""
+    output = tmp_path / "out"
+    given = {"audio_layout": "tar", "keep": "tokens", "unit_rows": 1}
+    with pytest.raises(RunFailed, match="interrupted"):
+        run(texts(tmp_path), output, {"executor": Stopping(5)}, **given)
+    run(texts(tmp_path), output, **given)
+    assert results(output) == results(whole)
+    assert verify(str(output)) == []
+    tars = {row["audio_path"].partition("/r")[0] for row in read_results(str(output))}
+    assert {str(path.relative_to(output)) for path in output.rglob("*.tar")} == tars
 
 
 class Stopping(InlineExecutor):
