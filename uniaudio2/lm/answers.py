@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.runtime.transfers import to_device
 from uniaudio2.tokens.grid import Prompt, pad_prompts, text_positions
 
 Heads = Sequence[tuple[int, int]]
@@ -61,7 +62,7 @@ class _Attention:
         if chosen is None:
             return
         share = queries.shape[1] // keys.shape[1]
-        heads = torch.tensor(chosen, device=queries.device)
+        heads = to_device(torch.tensor(chosen), queries.device)
         batch = torch.arange(len(queries), device=queries.device)[:, None]
         asking = queries[:, heads].transpose(1, 2)[batch, self._rows]  # [B, N, chosen, head]
         asked = keys[:, heads // share]  # [B, chosen, T, head]

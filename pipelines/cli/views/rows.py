@@ -13,7 +13,9 @@ from actors.batch.names import (
     DURATION_S,
     FINISH_REASON,
     PASSAGES,
+    SEGMENTS,
     SPANS,
+    WORDS,
 )
 from actors.batch.table import read_codes
 from actors.storage.object_store import Storage
@@ -161,9 +163,12 @@ def show_row(output: str, row: Row, terminal: Terminal | None = None) -> None:
     for name, value in told.items():
         if value is None or (name in _STRETCHES and isinstance(value, list)):
             continue
+        if name in (SEGMENTS, WORDS) and _has_times(value):
+            continue
         value = storage.uri(value) if name.startswith(AUDIO_PATH) else value
         terminal.show(cell(f"{name:<{width}}  {value}"))
-    for listed in map(row.cells.get, _STRETCHES):
+    has_segments = _has_times(row.cells.get(SEGMENTS))  # of spans, as long as subtitles
+    for listed in map(row.cells.get, (SEGMENTS, PASSAGES) if has_segments else _STRETCHES):
         for stretch in listed if isinstance(listed, list) else ():
             terminal.show(cell(_stretch(stretch)))
     for name, stream in (("reasoning", row.codes.reason), ("reconstruction", row.codes.recon)):
@@ -173,6 +178,13 @@ def show_row(output: str, row: Row, terminal: Terminal | None = None) -> None:
             )
             for line in picture(stream.T.tolist()):
                 terminal.show(cell(f"  {line}"))
+
+
+def _has_times(value: Any) -> bool:
+    """Tell whether a value is one of ours; a manifest may have columns of these names."""
+    return isinstance(value, list) and all(
+        isinstance(one, dict) and "start_s" in one for one in value
+    )
 
 
 def _stretch(span: Any) -> str:

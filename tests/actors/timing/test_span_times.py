@@ -51,7 +51,9 @@ def generator(times: str = "word", slots: int = 16) -> Generator:
 def heard(paths: list[str], times: str = "word", slots: int = 16, levels: bool = True) -> pa.Table:
     rows = pa.table({"id": paths, "audio": paths})
     spec = UnitSpec(0, "", 0, len(paths), "", "f", to_stream(rows))
-    loader = Loader(job().spec, rows.schema.remove(0), rule=span_rule(job(), MODEL))
+    asr = job()
+    rule = span_rule(asr, MODEL)
+    loader = Loader(asr.spec, rows.schema.remove(0), asr.max_duration_s, rule=rule)
     return generator(times, slots)(encoder(levels)(loader(spec.to_table())))
 
 

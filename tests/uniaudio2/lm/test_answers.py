@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from tests.uniaudio2.elsewhere import moved_elsewhere
 from tests.uniaudio2.lm.small import CONFIG, audio_prompt, small_lm, text_prompt
+from uniaudio2.config import LmConfig
 from uniaudio2.lm.answers import read_answers, upper_heads
-from uniaudio2.tokens.grid import Prompt, text_positions
+from uniaudio2.lm.model import UniAudioLM
+from uniaudio2.tokens.grid import AUDIO, Prompt, text_positions
 
 PROMPTS = [audio_prompt(2, 5, 1), text_prompt(4, 2), audio_prompt(1, 2, 3)]
 ANSWERS = [[260, 256, 5, 6, 7], [9], [260, 256, 11]]
@@ -49,3 +53,16 @@ def test_an_answer_is_read_alike_alone_and_beside_longer_ones() -> None:
         (alone,) = read_answers(lm, [prompt], [answer], [(0, 2), (1, 5)])
         torch.testing.assert_close(read.attention, alone.attention, atol=1e-6, rtol=1e-4)
         torch.testing.assert_close(read.log_probabilities, alone.log_probabilities)
+
+
+def test_full_size_models_read_answers_on_another_device() -> None:
+    """No number is looked at before the result, and no tensor of another device is mixed in."""
+    with FakeTensorMode():
+        lm = moved_elsewhere(UniAudioLM(LmConfig()), torch.bfloat16)
+        prompts = [
+            Prompt(torch.zeros(length, 9, dtype=torch.int64), torch.full((length,), AUDIO))
+            for length in (32, 82)
+        ]
+        read = read_answers(lm, prompts, [[5, 6, 7], [8]], upper_heads(lm))
+    assert [one.attention.shape for one in read] == [(3, 32), (1, 82)]
+    assert [one.log_probabilities.device.type for one in read] == ["cpu", "cpu"]

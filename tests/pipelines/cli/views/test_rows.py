@@ -36,6 +36,23 @@ def test_texts_are_told(texts: str) -> None:
     assert find_row(texts, "row-9") is None
 
 
+def test_segments_stand_in_lines_of_their_own_and_words_nowhere(tmp_path: Path) -> None:
+    words = [{"start_s": 0.25, "end_s": 0.5, "word": "hi", "confidence": 1.0}]
+    out = make_output(str(tmp_path / "out"), "asr", [{"id": "a", "audio": "a.wav"}],
+                      [torch.zeros(24_000)], ["hi"], words=[words])  # fmt: skip
+    said = shown(show_row, out, next(rows_of(out)))
+    assert "0.25 to 0.50 s  hi" in said
+    assert "confidence" not in said
+
+
+def test_a_manifest_s_own_columns_of_these_names_are_told(tmp_path: Path) -> None:
+    rows = [{"id": "a", "text": "in", "words": [1, 2], "segments": "mine"}]
+    out = make_output(str(tmp_path / "out"), "text_only", rows, texts=["hi"])
+    said = shown(show_row, out, next(rows_of(out)))
+    assert "[1, 2]" in said
+    assert "mine" in said
+
+
 def test_sounds_are_told_by_their_path_and_length(tmp_path: Path) -> None:
     out = make_output(str(tmp_path / "out"), "tts", [{"id": "a", "text": "hi"}],
                       [torch.zeros(24_000)])  # fmt: skip
