@@ -41,7 +41,7 @@ _UNSEEN = ("unseen_variants", "unseen_voices")
 _SEED, _CHOOSING_SEED = 20_261_128, 7_041
 _LONG_CLIPS = 150
 _ROUNDS = 5
-_CHOOSING_CLIPS, _SHOWN, _PAIRED = 80, 8, 6
+_CHOOSING_CLIPS, _SHOWN, _PAIRED = 40, 8, 5
 Errors = np.ndarray[Any, np.dtype[np.float64]]
 Words = Sequence[Mapping[str, Any]]
 
@@ -186,7 +186,11 @@ def _heads(figures: dict[str, float]) -> None:
     """Measure single heads, the best pairs of them, and the mean of the upper half, in voices that
     nano was trained on but with other seeds."""
     model = UniAudio2.load("nano")
-    some = clips("connected", _CHOOSING_CLIPS, ("train",), _CHOOSING_SEED)
+    some = [
+        clip
+        for kind in ("connected", "apart")
+        for clip in clips(kind, _CHOOSING_CLIPS, ("train",), _CHOOSING_SEED)
+    ]
     read = _Read(model, some)
     stack = model.config.lm.backbone
     every = [(layer, head) for layer in range(stack.layers) for head in range(stack.heads)]
