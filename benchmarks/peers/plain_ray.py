@@ -45,7 +45,7 @@ class Transcriber:
 
 def main(manifest: str, output: str, workers: int) -> None:
     """Read lines of JSON, transcribe, write Parquet."""
-    ray.init(num_cpus=workers, include_dashboard=False, logging_level="ERROR")
+    ray.init("local", num_cpus=workers, include_dashboard=False, logging_level="ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.read_json(manifest, lines=True)
     made = rows.repartition(-(-rows.count() // BATCH_ROWS)).map_batches(
