@@ -20,12 +20,12 @@ from tests.chaos.proxy import Passed
 from tests.conftest import CREDENTIALS
 
 FAULT_RATE = 0.1
-KILLS = 2
+KILLS = 1
 # a killed driver is in tests/pipelines/jobs/test_faults.py
 # and a killed node takes minutes: `make chaos`
 SHORT_KINDS: tuple[Kind, ...] = ("actor", "worker")
 # enough units that the kills come before the end, few enough for a minute of two cores
-SHORT = Job("tts", rows=14, unit_rows=1, max_frames=12)
+SHORT = Job("tts", rows=10, unit_rows=1, max_frames=12)
 
 
 @pytest.fixture(scope="module")
