@@ -30,6 +30,8 @@ CREDENTIALS = {
 # Marks by place: files whose tests start Ray in other processes, beside tests that use the fixture
 # `cluster`, and files that take more than a few seconds. Single tests bear the mark `slow` by hand.
 MARKS: dict[str, tuple[str, ...]] = {
+    "tests/actors/disks/test_exclusive_names.py": ("slow",),
+    "tests/actors/speech": ("slow",),
     "tests/actors/storage/test_model_hub.py": ("slow",),
     "tests/chaos": ("ray", "slow"),
     "tests/pipelines/cli/test_commands.py": ("ray",),
@@ -40,6 +42,9 @@ MARKS: dict[str, tuple[str, ...]] = {
     "tests/pipelines/executor/test_ray_internals.py": ("ray",),
     "tests/pipelines/executor/test_worker_path.py": ("ray",),
     "tests/pipelines/job_server/test_detach.py": ("ray", "slow"),
+    "tests/pipelines/jobs/commits/test_compaction.py": ("slow",),
+    "tests/pipelines/jobs/test_attempts.py": ("slow",),
+    "tests/pipelines/jobs/test_channels.py": ("slow",),
     "tests/pipelines/jobs/test_faults.py": ("ray",),
     "tests/pipelines/jobs/test_pending.py": ("slow",),
     "tests/pipelines/jobs/test_retry.py": ("slow",),

@@ -53,8 +53,8 @@ class Watched(Engine):
             self.told.hidden.append(hidden)
             return super()._choose_frame(state, hidden, *more)
 
-        def _sample_fn(self, state: DecodeState) -> SampleFn:
-            choose_ids = super()._sample_fn(state)
+        def _sample_fn(self, state: DecodeState, logprobs: list[Tensor]) -> SampleFn:
+            choose_ids = super()._sample_fn(state, logprobs)
 
             def sample(depth: int, logits_of: LogitsFn) -> Tensor:
                 self.told.audio.append(logits_of(None, 0, self.lm.config.audio_vocab))
