@@ -9,12 +9,12 @@ from dataclasses import replace
 import pyarrow as pa
 
 from actors.batch.names import FOLDER
-from actors.batch.receipt import Fault, Receipt
+from actors.batch.receipt import Receipt
 from actors.batch.stage_times import StageTime
 from actors.batch.unit import UnitSpec
 from actors.disks.exclusive_names import NoExclusiveNames
 from actors.storage.object_store import Storage
-from pipelines.causes import MAX_ERRORS, of_stage, of_unkept, stopped
+from pipelines.causes import MAX_ERRORS, stopped
 from pipelines.config.job import JobConfig
 from pipelines.errors import UsageError
 from pipelines.executor.executor import Executor
@@ -24,15 +24,15 @@ from pipelines.jobs.attempts import Attempts
 from pipelines.jobs.commits.committer import Committer, Redo
 from pipelines.jobs.commits.compaction import Compaction
 from pipelines.jobs.commits.grouped_commits import GroupedCommits
+from pipelines.jobs.passes import Calls, Passes
 from pipelines.jobs.pending import find_pending, known_keys, with_kept
 from pipelines.jobs.result import RunResult
-from pipelines.jobs.row_isolation import RowIsolation, merged
+from pipelines.jobs.row_isolation import merged
 from pipelines.jobs.signals import stoppable
 from pipelines.planning.head_start import Portions
 from pipelines.planning.keys.row_keys import KEY_BYTES
 from pipelines.planning.plan import Plan, idle_stages, passthrough_schema
 from pipelines.planning.pool_sizing import Allocation
-from pipelines.planning.units.feed import UnitFeed
 from pipelines.progress.progress import Progress, Style
 from pipelines.run_state.commit_log import RESULTS, SWEPT, CommitLog
 from pipelines.run_state.commit_record import Commit
@@ -40,8 +40,6 @@ from pipelines.run_state.counts import Counts
 from pipelines.run_state.lease import Lease
 from uniaudio2.config import ModelConfig
 from uniaudio2.shown import counted
-
-_UNSTORED_UNITS = 3
 
 StageFactory = Callable[[JobConfig, Allocation, pa.Schema, ModelConfig], Stages]
 
@@ -75,10 +73,8 @@ class Run:
         self.other_rows = self.computed = 0
         self._removed: dict[int, bytes] = {}
         self._redoes: dict[int, int] = {}  # the committed unit whose rows a unit does again
-        self._faults: dict[int, Fault] = {}
         self.attempts = None if job.verify.rule is None else Attempts(self.commit_log.storage)
         self._spent: tuple[StageTime, ...] = ()  # on units that came to no commit
-        self._unstored = 0
         self._has_begun = False
         self.compaction: Compaction | None = None
         self._check_lease: Callable[[], None] = lambda: None
@@ -267,66 +263,24 @@ class Run:
         with self.executor.session(self.job.stage_timeout_s), stoppable():
             self._check_lease = lease.check
             with self._grouped:
-                self._passes(pending, stages, allocation, lease)
+                again = None if self.attempts is None else self._made_again
+                run = Calls(self._look, self._arrived, again, self._with_kept, self.progress.say)
+                passes = Passes(
+                    self.job, self.executor, stages, allocation, lease, self.hopeless_units, run
+                )
+                passes.take(pending)
             if self.compaction is not None:
                 self.compaction.finish()
             self.account.take_in(self.executor.joined())
 
-    def _passes(
-        self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
-    ) -> None:
-        """Stream units until each has come through, or its rows have been tried alone; and those
-        of rows that wait to be made again."""
-        alone = RowIsolation(
-            self.job.output, self.job.max_attempts, self.executor, stages, allocation, lease
-        )
-        while pending:
-            for _ in range(self.job.max_attempts):
-                pending = self._pass(pending, stages, allocation, lease)
-                if not pending:
-                    break
-                pending = self._with_kept(pending)
-            for unit, receipts in alone.receipts(pending) if pending else ():
-                self._arrived(unit, receipts)
-            pending = self._made_again()
+    def _look(self) -> None:
+        """Between any two units: whether the run may go on, and who joined the cluster."""
+        self._check_lease()
+        if self.later is not None:
+            self.later.check()
+        self.account.take_in(self.executor.joined())
 
-    def _pass(
-        self, pending: list[UnitSpec], stages: Stages, allocation: Allocation, lease: Lease
-    ) -> list[UnitSpec]:
-        """Stream units once and commit those that arrive; returns the others."""
-        left = {unit.unit: unit for unit in pending}
-        feed = UnitFeed(pending) if self.attempts is not None else None
-        units = pending if feed is None else feed
-        for outcome in self.executor.stream(units, stages, allocation):
-            lease.check()
-            if self.later is not None:
-                self.later.check()
-            self.account.take_in(self.executor.joined())
-            if isinstance(outcome, Fault):
-                self._faults[outcome.unit] = outcome
-                self._give_up_if_nothing_is_stored(outcome)
-            elif outcome.unit in left:
-                unit = left.pop(outcome.unit)
-                self._arrived(unit, [outcome])
-                if feed is not None:  # the last rows go in units as small as they come
-                    again = self._made_again(only_whole=feed.left > 0)
-                    left.update((unit.unit, unit) for unit in again)
-                    feed.add(again)
-        if left:
-            faults = [self._faults[number] for number in left if number in self._faults]
-            reasons = {fault.message for fault in faults}
-            if len(faults) < len(left):
-                reasons.add("a worker died")
-            if len(left) == len(units) >= self.hopeless_units:
-                told = f"all {len(left)} units failed: {'; '.join(sorted(reasons)[:3])}"
-                raise of_stage(told, faults[0] if faults else None)
-            self.progress.say(
-                "retry",
-                f"{len(left)} units did not arrive ({'; '.join(sorted(reasons)[:2])}); again",
-            )
-        return list(left.values())
-
-    def _made_again(self, only_whole: bool = False) -> list[UnitSpec]:
+    def _made_again(self, only_whole: bool) -> list[UnitSpec]:
         """Units of rows that wait to be made again, see `Attempts.units`."""
         if self.attempts is None:
             return []
@@ -352,13 +306,6 @@ class Run:
             self.committer.redo[unit.unit] = redo
         self._commit(replace(commit, stages=spent))
 
-    def _give_up_if_nothing_is_stored(self, fault: Fault) -> None:
-        """End a run whose results storage no longer takes, before it computes more of them."""
-        unkept = of_unkept(fault, "no results are kept: ")
-        self._unstored += unkept is not None
-        if unkept and self._unstored >= _UNSTORED_UNITS:
-            raise unkept
-
     def _check_rows(self, commit: Commit) -> None:
         """Refuse rows that nobody asked for."""
         if commit.added_rows and self.job.audio.channel != "each":
@@ -367,7 +314,6 @@ class Run:
     def _commit(self, commit: Commit) -> None:
         """Make a unit visible, at once or together with those that come right behind it."""
         self._check_rows(commit)
-        self._unstored = 0
         self._grouped.add(commit, alone=commit.unit in self.committer.redo or not commit.is_keyed)
         counts, waiting = self.progress.counts, self._grouped.waiting
         if self.job.exceeds_max_errors(
