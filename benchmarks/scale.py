@@ -24,6 +24,7 @@ from actors.stages.merge import merge_parts
 from actors.stages.part_file import parquet_bytes
 from actors.storage.object_store import Storage
 from benchmarks.record import RESULTS
+from pipelines.forecast.requests import GET_PRICE, PUT_PRICE
 from pipelines.jobs.commits.committer import record_of
 from pipelines.run_state.commit_record import FIRST_MERGED, Commit, merge_receipts, shown_keys
 from uniaudio2.config import CODEBOOKS
@@ -33,7 +34,6 @@ ROW_S, UNIT_S = 10.0, 1200.0  # a unit has at most 20 minutes, see `pipelines.pl
 TARGET_BYTES = 128 << 20
 RECORD_EVERY_S = 2.0
 SPEEDS = {"x100": 100.0, "x500": 500.0, "x2500": 2500.0}  # real time of one GPU
-PUT_PRICE, GET_PRICE = 0.005 / 1000, 0.0004 / 1000  # US dollars, S3 Standard
 WAVE_BYTES_PER_S = 4 * 24_000
 _FRAMES_PER_S = {"reason_codes": (5.0, 4096), "recon_codes": (12.5, 8192)}
 _MERGED_PARTS = 64

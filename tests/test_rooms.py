@@ -72,6 +72,7 @@ ORDER = (
     "pipelines.dedup",
     "pipelines.jobs.commits",
     "pipelines.jobs",
+    "pipelines.forecast",
     "pipelines.job_server",
     "pipelines.cli.checks",
     "pipelines.cli.views",

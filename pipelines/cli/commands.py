@@ -14,7 +14,7 @@ from pipelines.cli.arguments import EXIT_FAILED, EXIT_USAGE, open_address, versi
 from pipelines.cli.checks.warm_command import warm
 from pipelines.cli.doctor import doctor
 from pipelines.cli.export_command import dedup, export
-from pipelines.cli.run_command import retry, run
+from pipelines.cli.run_command import plan, retry, run
 from pipelines.cli.show_command import show
 from pipelines.cli.status_command import status
 from pipelines.errors import TELLERS, RunFailed, UsageError
@@ -51,6 +51,7 @@ def begin(
 
 
 app.command()(run)
+app.command()(plan)
 app.command()(retry)
 
 

@@ -1,4 +1,4 @@
-"""``uniaudio2 run`` and ``uniaudio2 retry``: what they take, and what they say at the end."""
+"""``uniaudio2 run``, ``plan`` and ``retry``: what they take, and what they say at the end."""
 
 from __future__ import annotations
 
@@ -8,63 +8,52 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.arguments import BEGUN_S, ExecutorOption, KeepWarmOption, open_address
+from pipelines.cli.arguments import (
+    BEGUN_S,
+    ConfigOption,
+    ExecutorOption,
+    FormatOption,
+    InputArgument,
+    KeepWarmOption,
+    LimitOption,
+    MapsOption,
+    ModelOption,
+    OutputArgument,
+    SeedOption,
+    SetsOption,
+    TaskArgument,
+    UntilOption,
+    open_address,
+)
 from pipelines.cli.checks.warm_command import seconds_of
 from pipelines.errors import UsageError
-from uniaudio2.checkpoint.folders import DEFAULT_MODEL
 from uniaudio2.terminal import say, say_json
 
 if TYPE_CHECKING:
     from pipelines.config.job import JobConfig
+    from pipelines.forecast.forecast import Asked
     from pipelines.jobs.result import RunResult
     from pipelines.progress.progress import Style
 
 
 def run(
-    task: Annotated[
-        str, typer.Argument(help="what to do: one of `uniaudio2 tasks`, or a YAML file of your own")
-    ],
-    source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="manifest or folder, local or URL")
-    ],
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="folder, local or URL")],
-    model: Annotated[
-        str | None,
-        typer.Option(help=f"bundled model, model folder or URL of one [default: {DEFAULT_MODEL}]"),
-    ] = None,
-    config: Annotated[str | None, typer.Option(help="YAML file of settings")] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="one setting, dotted: sampling.top_k=20; `uniaudio2 settings` lists them"
-        ),
-    ] = None,
-    maps: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="NAME=COLUMN",
-            help="a column of INPUT by the name that is read: audio=path (repeatable)",
-        ),
-    ] = None,
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", metavar="paths", help="the lines of INPUT are paths of audio"),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="use only the first rows")] = None,
+    task: TaskArgument,
+    source: InputArgument,
+    output: OutputArgument,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    sets: SetsOption = None,
+    maps: MapsOption = None,
+    format_: FormatOption = None,
+    limit: LimitOption = None,
     removed: Annotated[
         str | None,
         typer.Option(
             metavar="keep|withdraw", help="results whose rows INPUT no longer has stay, or go"
         ),
     ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="encode|generate|decode", help="stop after this stage and keep its codes"
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="seed of every random draw [default: 0]")] = None,
+    until: UntilOption = None,
+    seed: SeedOption = None,
     max_errors: Annotated[
         str | None,
         typer.Option(help="stop when more rows have failed: a number, or a share like 5%"),
@@ -79,6 +68,9 @@ def run(
     working_dir: Annotated[
         str | None, typer.Option(metavar="DIR", help="with --detach: a folder to send along")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only tell what it would take: `uniaudio2 plan`")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="print only errors")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON lines")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
@@ -97,15 +89,83 @@ def run(
     sets = [*(sets or ()), *([f"manifest.format={format_}"] if format_ else ())]
     job = make_job(given, config, tuple(sets), maps=tuple(maps or ()))
     style = _style(quiet, as_json, verbose)
+    if dry_run and (detached or fresh):
+        raise UsageError("--dry-run looks at what is there: leave out --detach and --fresh")
     if detached:
         return _detach(job, address, config, working_dir, style)
     if working_dir is not None:
         raise UsageError("--working-dir is sent along with a job: give --detach, too")
     check_places(job)
+    if dry_run:
+        return tell_plan(job, as_json=as_json)
     with begun_early(job, verbose):
         from pipelines.jobs.run import run_job  # what is misspelt has been told by now
 
         return _close(run_job(job, style, fresh, verbose=verbose), style)
+
+
+def plan(
+    task: TaskArgument,
+    source: InputArgument,
+    output: OutputArgument,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    sets: SetsOption = None,
+    maps: MapsOption = None,
+    format_: FormatOption = None,
+    limit: LimitOption = None,
+    until: UntilOption = None,
+    seed: SeedOption = None,
+    executor: ExecutorOption = None,
+    probe_rows: Annotated[
+        int | None, typer.Option(min=1, help="rows that are tried [default: 64]")
+    ] = None,
+    cpus: Annotated[
+        float | None, typer.Option(min=0.1, help="of the cluster it is for [default: this machine]")
+    ] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="likewise")] = None,
+    price_gpu_hour: Annotated[
+        float | None, typer.Option(min=0, help="of one GPU, in any currency")
+    ] = None,
+    price_cpu_hour: Annotated[float | None, typer.Option(min=0, help="of one CPU")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> int:
+    """Tell what `run` would do, take and cost: some rows are tried, and OUTPUT is not touched."""
+    from pipelines.config.make_job import make_job
+    from pipelines.config.places import check_places
+
+    given = {
+        "task": task, "input": source, "output": output, "model": model, "limit": limit,
+        "until": until, "seed": seed, "executor": executor,
+    }  # fmt: skip
+    sets = [*(sets or ()), *([f"manifest.format={format_}"] if format_ else ())]
+    job = make_job(given, config, tuple(sets), maps=tuple(maps or ()))
+    check_places(job)
+
+    from pipelines.forecast.figures import Prices
+    from pipelines.forecast.forecast import PROBE_ROWS, Asked
+
+    prices = Prices(price_gpu_hour, price_cpu_hour)
+    return tell_plan(job, Asked(probe_rows or PROBE_ROWS, cpus, gpus, prices), as_json)
+
+
+def tell_plan(job: JobConfig, asked: Asked | None = None, as_json: bool = False) -> int:
+    """Print a forecast.
+
+    Args:
+        job: of the run.
+        asked: of the probe; None takes the defaults.
+        as_json: as one JSON object.
+    """
+    from pipelines.cli.views.forecast import forecast_lines
+    from pipelines.forecast.forecast import forecast_job
+
+    found = forecast_job(job, asked)
+    if as_json:
+        say_json(found.facts())
+    else:
+        say(forecast_lines(found), lines=True)
+    return 0
 
 
 def _detach(
