@@ -37,6 +37,7 @@ MARKS: dict[str, tuple[str, ...]] = {
     "tests/pipelines/cli/test_commands.py": ("ray",),
     "tests/pipelines/executor/test_inline_executor.py": ("slow",),
     "tests/pipelines/cli/test_imports.py": ("slow",),
+    "tests/pipelines/cli/test_run_command.py": ("slow",),
     "tests/pipelines/executor/process": ("slow",),
     "tests/pipelines/executor/test_private_ray.py": ("ray",),
     "tests/pipelines/executor/test_ray_internals.py": ("ray",),
