@@ -41,7 +41,7 @@ def job(tmp_path: Path, source: str = "speech.jsonl", **settings: object) -> Job
 def test_only_the_poison_rows_are_given_up(tmp_path: Path) -> None:
     faults = {"kill": "speech-2", "fail": "speech-4", "hang": "speech-6"}
     result = run_job(
-        job(tmp_path, "recordings.jsonl", max_attempts=1, stage_timeout_s=8),
+        job(tmp_path, "recordings.jsonl", max_attempts=1, stage_timeout_s=5),
         make=functools.partial(light_stages, **faults),
     )
     assert (result.exit_code, result.counts.ok, result.counts.errors) == (3, 7, 3)
