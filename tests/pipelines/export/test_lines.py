@@ -19,11 +19,15 @@ from lhotse import CutSet, SupervisionSegment, SupervisionSet
 
 from actors.stages.write import file_stem
 from pipelines.cli.commands import main
+from pipelines.config.job import JobConfig
+from pipelines.config.settings import AsrOptions
 from pipelines.export.export import Format, export_run
 from pipelines.export.timed.subtitles import is_kept_by_srt, is_kept_by_vtt
+from pipelines.jobs.run import run_job
 from tests.conftest import tone
 from tests.pipelines.committed import make_output
 
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 # what some reader of some format takes for something else
 TEXTS = [
     "one two three", "{laughter} <unk>", "a & b --> c", 'say "yes" now', "six\nseven", "O'Brien",
@@ -213,6 +217,30 @@ def test_alignments_of_lhotse(tmp_path: Path, kind: Format) -> None:
     read = [(one.symbol, one.start, one.duration, one.score) for one in spoken.alignment["word"]]
     assert read == [("one", 0.123, 0.333, 0.5), ("two", 0.456, 1.444, 1.0)]
     assert silent.alignment == {"word": []}
+
+
+def test_two_runs_of_recordings_make_the_same_subtitles(tmp_path: Path) -> None:
+    """From files of audio to subtitles, in units of a row and in one."""
+    wave, rate = soundfile.read(FIXTURES / "times/words.flac", dtype="float32")
+    (tmp_path / "in").mkdir()
+    for number, samples in enumerate((wave[: 6 * rate], 0 * wave[:rate])):
+        soundfile.write(tmp_path / f"in/{number}.wav", samples, rate)
+    made = []
+    for unit_rows in (1, 2):
+        out = str(tmp_path / f"out-{unit_rows}")
+        job = JobConfig(
+            task="asr", input=str(tmp_path / "in"), output=out, unit_rows=unit_rows,
+            executor="inline", asr=AsrOptions(no_speech="keep"),
+        )  # fmt: skip
+        assert run_job(job).exit_code == 0
+        folder = tmp_path / f"srt-{unit_rows}"
+        assert export_run(out, str(folder), "srt").rows == 2
+        made.append({path.name: path.read_text() for path in folder.glob("*.srt")})
+    assert made[0] == made[1]
+    first = made[0][f"{file_stem('0.wav')}.srt"]
+    assert first.startswith("1\n00:00:0")
+    assert " --> " in first
+    assert "house on follow" in first
 
 
 def test_the_command_tells_rows_that_readers_change(
