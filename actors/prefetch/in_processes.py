@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -24,12 +25,26 @@ Memory = dict[Any, Any]
 
 MANY = 2048
 _MOST = 8
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _LOOK_S = 0.5
 _END_S = 5.0
 _CODE = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from actors.prefetch.in_processes import serve; serve(int(sys.argv[2]), int(sys.argv[3]))"
 )
+
+
+def usable_cpus(quota: Path = _QUOTA) -> int:
+    """Whole CPUs that this process may use, those of a container's quota at most; at least 1.
+
+    Args:
+        quota: the file in which cgroups of version 2 say it.
+    """
+    cpus = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):  # "max" is none, and other systems have no such file
+        spent_us, each_us = map(int, quota.read_text().split())
+        cpus = min(cpus, max(spent_us // each_us, 1))
+    return cpus
 
 
 class _Reader:
@@ -64,7 +79,7 @@ class Readers:
 
     def __init__(self, count: int | None = None, many: int = MANY) -> None:
         self._many = many
-        self.count = count or min(len(os.sched_getaffinity(0)), _MOST)
+        self.count = count or min(usable_cpus(), _MOST)
         self._readers: list[_Reader | None] = []
         self._lock = threading.Lock()
         self._own: Memory = {}

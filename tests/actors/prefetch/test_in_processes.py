@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from actors.prefetch.in_processes import MANY, Readers
+from actors.prefetch.in_processes import MANY, Readers, usable_cpus
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +96,11 @@ def test_few_things_are_not_worth_them() -> None:
     assert Readers(2).are_worth(MANY)
     assert not Readers(2).are_worth(MANY - 1)
     assert not Readers(1).are_worth(1 << 30)
+
+
+def test_a_quota_leaves_fewer_of_them(tmp_path: Path) -> None:
+    there, quota = len(os.sched_getaffinity(0)), tmp_path / "cpu.max"
+    assert usable_cpus(quota) == there
+    for said, cpus in (("max 100000", there), ("150000 100000", 1), ("50000 100000", 1)):
+        quota.write_text(f"{said}\n")
+        assert usable_cpus(quota) == cpus
