@@ -66,6 +66,7 @@ ORDER = (
     "pipelines.run_state.kept",
     "pipelines.run_state",
     "pipelines.progress",
+    "pipelines.metrics",
     "pipelines.report",
     "pipelines.export.timed",
     "pipelines.export",

@@ -62,6 +62,14 @@ def run(
     address: Annotated[str | None, typer.Option(help="Ray cluster to join")] = None,
     keep_warm: KeepWarmOption = None,
     executor: ExecutorOption = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", help="serve Prometheus metrics of the run; 0: a free port"),
+    ] = None,
+    metrics_host: Annotated[
+        str | None,
+        typer.Option(metavar="HOST", help="interface of these [default: 127.0.0.1]"),
+    ] = None,
     detached: Annotated[
         bool, typer.Option("--detach", help="as a job of the cluster at --address; returns at once")
     ] = False,
@@ -85,6 +93,7 @@ def run(
         "removed": removed,
         "until": until, "seed": seed, "address": None if detached else address,
         "max_errors": max_errors, "executor": executor, "keep_warm_s": seconds_of(keep_warm),
+        "metrics_port": metrics_port, "metrics_host": metrics_host,
     }  # fmt: skip
     sets = [*(sets or ()), *([f"manifest.format={format_}"] if format_ else ())]
     job = make_job(given, config, tuple(sets), maps=tuple(maps or ()))

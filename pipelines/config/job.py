@@ -85,6 +85,9 @@ class JobConfig(Frozen):
             ``inline`` runs all stages one after the other in this process, for debugging.
         removed: what becomes of results whose rows INPUT no longer has: they stay, or go at the
             end of the run.
+        metrics_port: the driver serves Prometheus metrics here while it runs; 0 takes a free port,
+            None serves none.
+        metrics_host: interface that they are served at.
         manifest: how INPUT is read.
         audio: what of a row's audio is heard.
         parts: sizes of the files that results are in.
@@ -140,6 +143,8 @@ class JobConfig(Frozen):
     keep_warm_s: float | None = Field(None, gt=0, le=86_400)
     executor: Literal["auto", "ray", "process", "processes", "inline"] = "auto"
     removed: Literal["keep", "withdraw"] = "keep"
+    metrics_port: int | None = Field(None, ge=0, le=65_535)
+    metrics_host: str = Field("127.0.0.1", pattern=r"^[\w.:-]+$")
     input_rules: InputRules = InputRules()
     manifest: ManifestConfig = ManifestConfig()
     audio: AudioConfig = AudioConfig()

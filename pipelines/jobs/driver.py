@@ -264,7 +264,10 @@ class Run:
             self._check_lease = lease.check
             with self._grouped:
                 again = None if self.attempts is None else self._made_again
-                run = Calls(self._look, self._arrived, again, self._with_kept, self.progress.say)
+                run = Calls(
+                    self._look, self._arrived, again, self._with_kept, self.progress.say,
+                    self.progress.tally,
+                )  # fmt: skip
                 passes = Passes(
                     self.job, self.executor, stages, allocation, lease, self.hopeless_units, run
                 )
@@ -295,6 +298,7 @@ class Run:
             self._commit(commit)
             return
         self.attempts.arrived(unit, receipts)
+        self.progress.tally.add_again(sum(len(receipt.again) for receipt in receipts))
         spent, self._spent = (*self._spent, *commit.stages), ()
         if not commit.ok + commit.errors:
             self._spent = spent
@@ -324,7 +328,8 @@ class Run:
     def _commit_now(self, commits: Sequence[Commit]) -> None:
         """Make units visible, count them, and stop a job that is past hope."""
         self._check_lease()
-        change = self.committer.commit_many(commits)
+        with self.progress.tally.committing():
+            change = self.committer.commit_many(commits)
         if self.attempts is not None:
             self.attempts.committed(commits)
         if self.compaction is not None:

@@ -15,6 +15,7 @@ from pipelines.executor.stages import Stages
 from pipelines.jobs.row_isolation import RowIsolation
 from pipelines.planning.pool_sizing import Allocation
 from pipelines.planning.units.feed import UnitFeed
+from pipelines.progress.tally import Tally
 from pipelines.run_state.lease import Lease
 
 _UNSTORED_UNITS = 3
@@ -32,6 +33,7 @@ class Calls:
             no row is.
         with_kept: points units at the tokens that an earlier pass kept of them.
         say: tells people an event and what it is.
+        tally: counts faults and units that are tried again.
     """
 
     look: Callable[[], None]
@@ -39,6 +41,7 @@ class Calls:
     made_again: Callable[[bool], Units] | None
     with_kept: Callable[[Units], Units]
     say: Callable[[str, str], None]
+    tally: Tally
 
 
 class Passes:
@@ -100,6 +103,7 @@ class Passes:
             self._run.look()
             if isinstance(outcome, Fault):
                 self._faults[outcome.unit] = outcome
+                self._run.tally.add_fault(outcome.kind)
                 self._give_up_if_nothing_is_stored(outcome)
             elif outcome.unit in left:
                 self._arrived(left.pop(outcome.unit), [outcome])
@@ -121,6 +125,7 @@ class Passes:
             told = f"all {len(left)} units failed: {'; '.join(sorted(reasons)[:3])}"
             raise of_stage(told, faults[0] if faults else None)
         why = "; ".join(sorted(reasons)[:2])
+        self._run.tally.add_retries(len(left))
         self._run.say("retry", f"{len(left)} units did not arrive ({why}); again")
 
     def _arrived(self, unit: UnitSpec, receipts: Sequence[Receipt]) -> None:

@@ -28,6 +28,7 @@ from pipelines.jobs.driver import Run, StageFactory
 from pipelines.jobs.failed_rows import FailedRows
 from pipelines.jobs.result import RunResult
 from pipelines.jobs.signals import answered, reading_input
+from pipelines.metrics.server import serving
 from pipelines.planning.plan import Plan, make_plan
 from pipelines.planning.preflight import checked_model
 from pipelines.progress.progress import Style
@@ -140,7 +141,8 @@ class Retry(Run):
             raise RunFailed(
                 f"{asked} rows were tried, {back} came back; the same command tries them again"
             )
-        self.committer.commit(commit)
+        with self.progress.tally.committing():
+            self.committer.commit(commit)
         self.tried += commit.added_rows
         self.mended += commit.ok
         self.progress.committed(commit)
@@ -182,7 +184,7 @@ def recorded_job(
     commit_log, facts = open_output(output)
     require(facts, output, "config", "state", "started")
     recorded = {**facts["config"], "output": output, "max_errors": None, "address": None}
-    for where in ("executor", "keep_warm_s"):
+    for where in ("executor", "keep_warm_s", "metrics_port", "metrics_host"):
         recorded.pop(where, None)
     if not commit_log.owns(facts):
         for setting in _WIDENING:
@@ -232,7 +234,10 @@ def retry_job(
     """
     if make is not make_stages:  # a worker of its own could not import them
         executor = executor or executor_for(job, verbose)
-    with answered(), choosing(job, verbose, executor) as choice:
+    with (
+        answered(), serving(job.metrics_port, job.metrics_host, style) as metrics,
+        choosing(job, verbose, executor) as choice,
+    ):  # fmt: skip
         model = checked_model(job)
         # rows that may not be read failed before, and fail again
         rules = job.input_rules.model_copy(update={"refused": "rows"})
@@ -249,6 +254,7 @@ def retry_job(
                 job.unit_bytes,
             )
         retry = Retry(job, plan, model, style, only, choice.of(plan.rows))
+        metrics.watch(retry.progress)
         # what is kept of a unit is kept of all its rows: a retry keeps nothing
         result = retry.execute(lambda *given: replace(make(*given), kept_stages=()))
     return replace(result, tried=retry.tried, mended=retry.mended)

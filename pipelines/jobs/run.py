@@ -14,6 +14,7 @@ from pipelines.jobs.driver import Run, StageFactory
 from pipelines.jobs.result import RunResult as RunResult  # what it returns, in one place
 from pipelines.jobs.signals import answered, reading_input
 from pipelines.manifest.tables.options import IdsBefore
+from pipelines.metrics.server import serving
 from pipelines.planning.head_start import FIRST_FILES, Portions
 from pipelines.planning.plan import Plan, idle_stages, make_plan, passthrough_schema
 from pipelines.planning.preflight import (
@@ -77,7 +78,8 @@ def run_job(
     if make is not make_stages:  # a worker of its own could not import them
         executor = executor or executor_for(job, verbose)
     with (
-        answered(), choosing(job, verbose, executor) as choice, closing(Readers()) as readers,
+        answered(), serving(job.metrics_port, job.metrics_host, style) as metrics,
+        choosing(job, verbose, executor) as choice, closing(Readers()) as readers,
     ):  # fmt: skip
         check_output_outside_input(job)
         commit_log = CommitLog(Storage(job.output))
@@ -109,4 +111,5 @@ def run_job(
             job, plan, model, style, fresh, choice.of(None if plan.later_files else plan.rows),
             later if plan.later_files else None,
         )  # fmt: skip
+        metrics.watch(run.progress)
         return run.execute(make)

@@ -11,6 +11,7 @@ from actors.batch.stage_times import steady_now_s
 from pipelines.executor.stage_monitor import BOARD, stage_states
 from pipelines.progress.eta import EtaEstimator
 from pipelines.progress.live_view import LiveView, ProgressSnapshot
+from pipelines.progress.tally import Tally
 from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
 from uniaudio2.shown import plain_words
@@ -28,10 +29,12 @@ class Progress:
         counts: totals, those of an earlier run included.
         style: ``live`` for a terminal, ``lines`` for a log that people read, ``json`` for
             machines, ``quiet`` for none of these.
+        tally: counters that never fall, for metrics.
     """
 
     counts: Counts
     style: Style = "lines"
+    tally: Tally = field(default_factory=Tally)
     _started: float = field(default_factory=time.monotonic)
     _last: float = 0.0
     _before: int = 0
@@ -53,6 +56,7 @@ class Progress:
         """Say what is about to run; what is counted so far was done by an earlier run."""
         self._started = time.monotonic()
         self._before = self.counts.done
+        self.tally.begin(self.counts)
         self._before_s = self.counts.input_s + self.counts.output_s
         self._pace = EtaEstimator(self.counts.rows - self.counts.done)
         self.say("start", note)
@@ -107,6 +111,7 @@ class Progress:
             self.counts.redo -= commit.known_rows
         self.counts.add(after or commit)
         self._pace.add(commit)
+        self.tally.add(commit)
         self._failed.update({call.stage: call.failed for call in commit.stages})
         now = time.monotonic()
         last = self.counts.is_complete
