@@ -8,6 +8,7 @@ from actors.storage.fetch import fetch
 from pipelines.errors import UsageError
 from uniaudio2.errors import BadRow
 from uniaudio2.frozen import nearest
+from uniaudio2.scores.own import parse_scorers
 from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tasks.table import get_task
 from uniaudio2.tasks.task_file import is_task_file, parse_task
@@ -34,6 +35,18 @@ def find_task(task: str) -> TaskSpec:
         if is_task_file(task):
             return parse_task(_read(task, "task file"), task)
         return get_task(task)
+    except ValueError as fault:
+        raise UsageError(str(fault)) from fault
+
+
+def read_scorers(uri: str) -> list[str]:
+    """Scorers of a YAML file, see `parse_scorers`.
+
+    Raises:
+        UsageError: there is no such file, or it breaks a rule.
+    """
+    try:
+        return parse_scorers(_read(uri, "scorers"), uri)
     except ValueError as fault:
         raise UsageError(str(fault)) from fault
 

@@ -66,7 +66,7 @@ def scored_task(
                 f"score for its recordings, or of the scorers {', '.join(judged)}"
             )
     stages = tuple(dict.fromkeys((*task.stages, "score")))
-    changed: dict[str, Any] = {"scorers": tuple(one.name for one in scorers), "stages": stages}
+    changed: dict[str, Any] = {"scorers": tuple(one.asked for one in scorers), "stages": stages}
     if task.output == "scores" and compares(names):
         changed["optional"] = (*task.optional, REFERENCE)
     return task.model_copy(update=changed)

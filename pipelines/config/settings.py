@@ -8,10 +8,12 @@ from pydantic import Field, field_validator, model_validator
 
 from actors.batch.names import NAMED_CHANNELS
 from actors.storage.fetch import MAX_BYTES, TIMEOUT_S, Limits
+from pipelines.config.asked import read_scorers
 from pipelines.config.renamed import current_names
 from uniaudio2.config import ModelConfig, Padding, Windows
 from uniaudio2.frozen import Frozen
 from uniaudio2.runtime.precision import EXACT, Precision
+from uniaudio2.scores.own import is_scorer_file
 from uniaudio2.scores.table import ALL, get_scorers
 from uniaudio2.tasks.spec import NoSpeech, TaskSpec, Times
 
@@ -95,7 +97,8 @@ class ScoreConfig(PoolConfig):
     """What judges results, each scorer by itself, see docs/scores.md.
 
     Attributes:
-        scorers: their names, as a list or as `speech,dnsmos`; `all` is every one that needs no
+        scorers: their names, as a list or as `speech,dnsmos`, and YAML files of rows that are made
+            of their figures; `all` is every one that needs no
             second recording, None takes those of task `score` that need sound alone, and none for
             other tasks.
         num_gpus: GPUs of an actor; the model that listens for scorer `wer` works faster on one.
@@ -112,12 +115,19 @@ class ScoreConfig(PoolConfig):
         names = [one.strip() for one in value.split(",")] if isinstance(value, str) else value
         if not isinstance(names, list | tuple):
             return value
-        return [one for name in names for one in (ALL if name == "all" else (name,))]
+        return [one for name in names for one in _expanded(name)]
 
     @field_validator("scorers")
     @classmethod
     def _known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return None if value is None else tuple(one.name for one in get_scorers(value))
+        return None if value is None else tuple(one.asked for one in get_scorers(value))
+
+
+def _expanded(name: Any) -> tuple[Any, ...]:
+    if name == "all":
+        return ALL
+    is_file = isinstance(name, str) and is_scorer_file(name)
+    return tuple(read_scorers(name)) if is_file else (name,)
 
 
 class LoadConfig(Frozen):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from uniaudio2.runtime.memory_budget import is_out_of_memory
 from uniaudio2.scores.heard import Heard
+from uniaudio2.scores.own import composed_value
 from uniaudio2.scores.spec import Absent, Input, Score, Scorer
 from uniaudio2.shown import shown
 
@@ -65,7 +66,12 @@ class Scoring:
         found = RowScores({}, {})
         for scorer, score in self.scorers:
             columns = [column.name for column in scorer.columns]
-            for name, value in _results(scorer, score, row, columns).items():
+            results = (
+                dict.fromkeys(columns, composed_value(scorer.value, found.values, found.reasons))
+                if scorer.value
+                else _results(scorer, score, row, columns)
+            )
+            for name, value in results.items():
                 if isinstance(value, Absent):
                     found.reasons[name] = value.reason
                 elif not math.isfinite(value):

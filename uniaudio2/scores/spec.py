@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from uniaudio2.shown import MESSAGE_CHARACTERS, shown
 
 if TYPE_CHECKING:  # settings name scorers before torch is there
+    from uniaudio2.rules.rule import Rank
     from uniaudio2.scores.heard import Heard
 
 PREFIX = "score_"
@@ -65,6 +66,9 @@ class Scorer:
         make: builds it; called once a process, where it works.
         packages: those that it cannot do without.
         weights: the one of them whose files decide its figures.
+        row: of a file that it is, as JSON, see `uniaudio2.scores.own`; "" for all others.
+        needs: scorers whose figures it is made of.
+        value: what it makes of them.
     """
 
     name: str
@@ -77,6 +81,9 @@ class Scorer:
     make: Callable[[], Score] = field(compare=False)
     packages: tuple[str, ...] = ()
     weights: str | None = None
+    row: str = ""
+    needs: tuple[str, ...] = ()
+    value: Rank | None = None
 
     @property
     def missing(self) -> list[str]:
@@ -87,7 +94,13 @@ class Scorer:
     def identity(self) -> str:
         """What its figures depend on: its rule, and the version of its weights."""
         weights = f", {self.weights} {installed(self.weights)}" if self.weights else ""
-        return f"{self.name} {self.version}{weights}"
+        value = f": {self.value.text}" if self.value else ""
+        return f"{self.name} {self.version}{weights}{value}"
+
+    @property
+    def asked(self) -> str:
+        """What stands for it in settings: its name, or its row."""
+        return self.row or self.name
 
 
 def installed(package: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from uniaudio2.frozen import nearest
-from uniaudio2.scores.own import check_columns, load_own, own_scorers
+from uniaudio2.scores.own import check_columns, composed_scorer, is_composed, load_own, own_scorers
 from uniaudio2.scores.spec import Score, ScoreColumn, Scorer
 
 __all__ = [
@@ -206,13 +206,16 @@ DEFAULT = tuple(scorer.name for scorer in _ROWS if scorer.inputs == ("sound",))
 
 
 def get_scorer(name: str) -> Scorer:
-    """A scorer of the table, or one that an installed package brings under that name.
+    """A scorer of the table, one that an installed package brings under that name, or the one that
+    is a row of a file, see `uniaudio2.scores.own`.
 
     Raises:
         ValueError: no such scorer; the message names the nearest.
     """
     if name in SCORERS:
         return SCORERS[name]
+    if is_composed(name):
+        return composed_scorer(name, SCORERS)
     others = own_scorers()
     if name not in others:
         raise ValueError(f"unknown scorer {name!r}; {nearest(name, [*SCORERS, *others])}")
@@ -226,9 +229,13 @@ def get_scorers(names: Sequence[str]) -> list[Scorer]:
         ValueError: no such scorer, see `get_scorer`, or two fill one column.
     """
     found = {name: get_scorer(name) for name in dict.fromkeys(names)}
-    ordered = [*filter(found.__contains__, SCORERS), *sorted(found.keys() - SCORERS.keys())]
-    check_columns([found[name] for name in ordered])
-    return [found[name] for name in ordered]
+    needed = {name for one in found.values() for name in one.needs}
+    others = [one for name, one in found.items() if name not in SCORERS]
+    # what is made of the figures of others comes behind them
+    others.sort(key=lambda one: (one.value is not None, one.name))
+    ordered = [one for name, one in SCORERS.items() if name in found or name in needed] + others
+    check_columns(ordered)
+    return ordered
 
 
 def compares(names: Sequence[str]) -> bool:
