@@ -88,7 +88,7 @@ def draw(
     warm = [chosen[n % len(chosen)] for n in range(warm_rows * workers)]
     warm_up = [_joined(n, warm[n * warm_rows : (n + 1) * warm_rows]) for n in range(workers)]
     units = [_joined(workers + n, chosen[n::count]) for n in range(count)]
-    lengths, row_s = _told_lengths(pending, units) if told else ({}, 0.0)
+    lengths, row_s = _told_lengths(pending, [*warm_up, *units]) if told else ({}, 0.0)
     return Drawn(tuple(warm_up), tuple(units), lengths, row_s)
 
 

@@ -65,11 +65,12 @@ class Probe:
     """What a probe found.
 
     Attributes:
-        units: all but those of the warm-up.
-        begin_s: seconds from the start of the stream to the first call of a stage: workers start,
-            models are loaded.
-        first_s: what the first calls took, all workers together, of which the rest is steady work.
-        first_rows: rows of these calls.
+        units: all but the first of each worker.
+        begin_s: seconds from the start of the stream to a worker's first call, the mean of all:
+            workers start, models are loaded.
+        first_s: what the workers' first units took, together; part of it is work as later units
+            have it, too.
+        first_rows: rows of these units.
         faults: units that did not come through, with the reason.
     """
 
@@ -120,27 +121,48 @@ def _in_folder(
     count_text: CountText | None,
 ) -> Probe:
     stages = make_stages(job, allocation, passthrough_schema(plan.schema), model)
-    warm = {unit.unit for unit in drawn.warm_up}
-    asked = {unit.unit: unit.row_count for unit in (*drawn.warm_up, *drawn.units)}
-    found, faults, first_s, first_rows = list[Probed](), list[str](), 0.0, 0
-    begun, begins = steady_now_s(), list[float]()
+    units = [*drawn.warm_up, *drawn.units]
+    receipts, faults = list[Receipt](), list[str]()
+    begun_s = steady_now_s()
     executor.start()
     with executor.session(job.stage_timeout_s):
-        for outcome in executor.stream([*drawn.warm_up, *drawn.units], stages, allocation):
+        for outcome in executor.stream(units, stages, allocation):
             if isinstance(outcome, Fault):
                 faults.append(outcome.message)
-                continue
-            begins.append(min(call.begin for call in outcome.stages))
-            if outcome.unit in warm:
-                first_s += sum(call.busy_s for call in outcome.stages)
-                first_rows += asked[outcome.unit]
             else:
-                told_s = drawn.told_s.get(outcome.unit, 0.0)
-                found.append(probed(outcome, asked[outcome.unit], job.output, told_s, count_text))
-    if not found:
+                receipts.append(outcome)
+    if not receipts:
         told = faults[0] if faults else "a worker died"
         raise of_stage(f"no unit of the probe came through: {told}")
-    return Probe(tuple(found), max(min(begins) - begun, 0.0), first_s, first_rows, tuple(faults))
+    rows = {unit.unit: unit.row_count for unit in units}
+    first, others = apart(receipts)
+    found = [
+        probed(one, rows[one.unit], job.output, drawn.told_s.get(one.unit, 0.0), count_text)
+        for one in others
+    ]
+    return Probe(
+        tuple(found),
+        begin_s=max(sum(map(_begin_s, first)) / len(first) - begun_s, 0.0),
+        first_s=sum(call.busy_s for one in first for call in one.stages),
+        first_rows=sum(rows[one.unit] for one in first),
+        faults=tuple(faults),
+    )
+
+
+def apart(receipts: Sequence[Receipt]) -> tuple[list[Receipt], list[Receipt]]:
+    """The first unit of each worker, whose times tell of its start, and the others; where there is
+    none, the first ones serve for them."""
+    first: dict[str, Receipt] = {}
+    for one in sorted(receipts, key=_begin_s):
+        first.setdefault(one.stages[0].worker, one)
+    numbers = {one.unit for one in first.values()}
+    others = [one for one in receipts if one.unit not in numbers]
+    return [*first.values()], others or [*receipts]
+
+
+def _begin_s(receipt: Receipt) -> float:
+    """When the first stage began, in seconds since 1970."""
+    return min(call.begin for call in receipt.stages)
 
 
 def probed(

@@ -40,8 +40,10 @@ def test_rows_that_are_drawn_are_read_where_they_lie(tmp_path: Path, kind: str) 
     assert [unit.row_count for unit in drawn.warm_up] == [2, 2]
     assert sum(unit.row_count for unit in drawn.units) == 24
     assert len({unit.unit for unit in (*drawn.warm_up, *drawn.units)}) == 2 + len(drawn.units)
-    read = {unit.unit: [m.read().to_pylist()[0] for m in unit.singles] for unit in drawn.units}
-    found = sorted(int(row["id"][1:]) for some in read.values() for row in some)
+    units = (*drawn.warm_up, *drawn.units)
+    read = {unit.unit: [m.read().to_pylist()[0] for m in unit.singles] for unit in units}
+    tried = [row for unit in drawn.units for row in read[unit.unit]]
+    found = sorted(int(row["id"][1:]) for row in tried)
     assert found == places(100, 24)
     assert drawn.row_s == pytest.approx(50.5)
     told = {unit: sum(row["duration"] for row in some) for unit, some in read.items()}
