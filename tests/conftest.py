@@ -53,6 +53,7 @@ MARKS: dict[str, tuple[str, ...]] = {
     "tests/pipelines/jobs/test_storage_faults.py": ("slow",),
     "tests/pipelines/planning/test_head_start.py": ("slow",),
     "tests/pipelines/manifest/formats/test_damage.py": ("slow",),
+    "tests/pipelines/jobs/test_stopped_attempts.py": ("slow",),
     "tests/pipelines/progress/test_follow.py": ("slow",),
     "tests/pipelines/report/test_page.py": ("slow",),
     "tests/system": ("slow",),

@@ -92,6 +92,7 @@ OF_SEVERAL = {
     "tests/pipelines/jobs/test_channels.py": "runs over files of several channels",
     "tests/pipelines/jobs/test_channel_files.py": "runs over recordings in several files",
     "tests/pipelines/jobs/test_marks.py": "marks from a file to results, records and people",
+    "tests/pipelines/jobs/test_stopped_attempts.py": "attempts of runs that are stopped and shared",
     "tests/pipelines/jobs/test_faults.py": "runs whose workers, drivers and stages fail",
     "tests/pipelines/jobs/test_storage_faults.py": "runs whose storage fails",
     "tests/pipelines/run_state/test_outputs_of_old.py": "OUTPUTs of an earlier build",

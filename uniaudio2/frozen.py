@@ -75,3 +75,15 @@ class Frozen(BaseModel):
                     hint = nearest(str(key), list(cls.model_fields))
                     raise ValueError(f"unknown key {quoted(key)}; {hint}")
         return data
+
+
+def yaml_fault(fault: Exception) -> str:
+    """Where YAML cannot be read, without a word of what stands there: it may be any file.
+
+    Args:
+        fault: a `yaml.YAMLError`, or what else reading it raised.
+    """
+    mark = getattr(fault, "problem_mark", None)
+    if mark is None:
+        return "it is no YAML"
+    return f"it is no YAML: line {mark.line + 1}, column {mark.column + 1} is not expected"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -84,7 +84,6 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="let Ray print, too")] = False,
 ) -> int:
     """Run TASK over INPUT into OUTPUT; the same command again goes on where it stopped."""
-    from pipelines.config.make_job import make_job
     from pipelines.config.places import check_places
     from pipelines.executor.process.early import begun_early
 
@@ -95,8 +94,7 @@ def run(
         "max_errors": max_errors, "executor": executor, "keep_warm_s": seconds_of(keep_warm),
         "metrics_port": metrics_port, "metrics_host": metrics_host,
     }  # fmt: skip
-    sets = [*(sets or ()), *([f"manifest.format={format_}"] if format_ else ())]
-    job = make_job(given, config, tuple(sets), maps=tuple(maps or ()))
+    job = _job_of(given, config, sets, maps, format_)
     style = _style(quiet, as_json, verbose)
     if dry_run and (detached or fresh):
         raise UsageError("--dry-run looks at what is there: leave out --detach and --fresh")
@@ -140,15 +138,13 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> int:
     """Tell what `run` would do, take and cost: some rows are tried, and OUTPUT is not touched."""
-    from pipelines.config.make_job import make_job
     from pipelines.config.places import check_places
 
     given = {
         "task": task, "input": source, "output": output, "model": model, "limit": limit,
         "until": until, "seed": seed, "executor": executor,
     }  # fmt: skip
-    sets = [*(sets or ()), *([f"manifest.format={format_}"] if format_ else ())]
-    job = make_job(given, config, tuple(sets), maps=tuple(maps or ()))
+    job = _job_of(given, config, sets, maps, format_)
     check_places(job)
 
     from pipelines.forecast.figures import Prices
@@ -156,6 +152,20 @@ def plan(
 
     prices = Prices(price_gpu_hour, price_cpu_hour)
     return tell_plan(job, Asked(probe_rows or PROBE_ROWS, cpus, gpus, prices), as_json)
+
+
+def _job_of(
+    given: dict[str, Any],
+    config: str | None,
+    sets: list[str] | None,
+    maps: list[str] | None,
+    format_: str | None,
+) -> JobConfig:
+    """The job that options describe; `given` are those that are settings by themselves."""
+    from pipelines.config.make_job import make_job
+
+    more = (f"manifest.format={format_}",) if format_ else ()
+    return make_job(given, config, (*(sets or ()), *more), maps=tuple(maps or ()))
 
 
 def tell_plan(job: JobConfig, asked: Asked | None = None, as_json: bool = False) -> int:

@@ -13,7 +13,7 @@ from pipelines.config.assignments import add_map, set_dotted
 from pipelines.config.job import JobConfig
 from pipelines.config.renamed import current_names
 from pipelines.errors import UsageError
-from uniaudio2.frozen import explain
+from uniaudio2.frozen import explain, yaml_fault
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -24,8 +24,10 @@ def read_config(path: str) -> dict[str, Any]:
     """
     try:
         values = yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError) as fault:
+    except OSError as fault:
         raise UsageError(f"config {path}: {fault}; a YAML file is needed") from fault
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise UsageError(f"config {path}: {yaml_fault(fault)}; correct it") from fault
     if not isinstance(values, dict):
         raise UsageError(f"config {path} holds a {type(values).__name__}; a mapping is needed")
     return values

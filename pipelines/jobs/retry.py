@@ -37,6 +37,7 @@ from pipelines.run_state.commit_record import Commit
 from pipelines.run_state.counts import Counts
 from pipelines.run_state.run_facts import ids_before, require, rows_of
 from uniaudio2.config import ModelConfig
+from uniaudio2.scores.own import is_scorer_file
 from uniaudio2.shown import counted, shown
 
 # what lets a run reach further than it could by itself; each user says so anew
@@ -186,6 +187,7 @@ def recorded_job(
     recorded = {**facts["config"], "output": output, "max_errors": None, "address": None}
     for where in ("executor", "keep_warm_s", "metrics_port", "metrics_host"):
         recorded.pop(where, None)
+    _refuse_scorer_files(recorded, output)
     if not commit_log.owns(facts):
         for setting in _WIDENING:
             recorded.pop(setting, None)
@@ -197,14 +199,27 @@ def recorded_job(
     return make_job({"address": address, "executor": executor}, sets=sets, recorded=recorded)
 
 
+def _refuse_scorer_files(config: Mapping[str, Any], output: str) -> None:
+    """Runs record scorers of a file by what they are; a file that is named was put there."""
+    score = config.get("score")
+    named = score.get("scorers") if isinstance(score, Mapping) else None
+    names = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+    if any(is_scorer_file(part) for name in names for part in str(name).split(",")):
+        raise UsageError(
+            f"{output}: its run.json names a file of scorers, which no run records; give them by "
+            "--set score.scorers=…"
+        )
+
+
 def _contacts(config: Mapping[str, Any]) -> str:
     """What a job reads, in words."""
-    examples = config.get("examples")
+    examples, speech = config.get("examples"), config.get("tts")
     named = {
         "loads model": config.get("model"),
         "reads input": config.get("input"),
         "prompts": config.get("prompts"),
         "examples": examples.get("input") if isinstance(examples, Mapping) else None,
+        "voices": speech.get("voices") if isinstance(speech, Mapping) else None,
         "task": config.get("task"),
     }
     return ", ".join(f"{what} {shown(value)}" for what, value in named.items() if value)

@@ -89,8 +89,8 @@ class Column(Term):
 
 
 @dataclass(frozen=True)
-class Arithmetic(Term):
-    """Two numbers, joined by a sign."""
+class _Pair(Term):
+    """Two values, joined by a sign."""
 
     sign: str
     left: Term
@@ -99,6 +99,11 @@ class Arithmetic(Term):
     @property
     def parts(self) -> tuple[Term, ...]:
         return (self.left, self.right)
+
+
+@dataclass(frozen=True)
+class Arithmetic(_Pair):
+    """Two numbers, joined by a sign."""
 
     def value(self, row: Row) -> Any:
         left, right = self.left.value(row), self.right.value(row)
@@ -112,16 +117,8 @@ class Arithmetic(Term):
 
 
 @dataclass(frozen=True)
-class Compared(Term):
+class Compared(_Pair):
     """Two values of one kind, compared."""
-
-    sign: str
-    left: Term
-    right: Term
-
-    @property
-    def parts(self) -> tuple[Term, ...]:
-        return (self.left, self.right)
 
     def value(self, row: Row) -> Any:
         left, right = self.left.value(row), self.right.value(row)
@@ -176,14 +173,19 @@ class Among(Term):
 
 
 @dataclass(frozen=True)
-class IsNull(Term):
-    """Whether a value is null."""
+class _Single(Term):
+    """What is said of one value."""
 
     of: Term
 
     @property
     def parts(self) -> tuple[Term, ...]:
         return (self.of,)
+
+
+@dataclass(frozen=True)
+class IsNull(_Single):
+    """Whether a value is null."""
 
     def value(self, row: Row) -> Any:
         return self.of.value(row) is None
@@ -194,14 +196,8 @@ class IsNull(Term):
 
 
 @dataclass(frozen=True)
-class Not(Term):
+class Not(_Single):
     """The contrary."""
-
-    of: Term
-
-    @property
-    def parts(self) -> tuple[Term, ...]:
-        return (self.of,)
 
     def value(self, row: Row) -> Any:
         found = self.of.value(row)

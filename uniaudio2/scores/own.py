@@ -16,7 +16,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from uniaudio2.frozen import Frozen, explain
+from uniaudio2.frozen import Frozen, explain, yaml_fault
 from uniaudio2.rules.rule import Rank
 from uniaudio2.scores.spec import PREFIX, Absent, Input, ScoreColumn, Scorer
 from uniaudio2.shown import MESSAGE_CHARACTERS, shown
@@ -139,7 +139,7 @@ def parse_scorers(text: str, path: str) -> list[str]:
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError as fault:
-        raise ValueError(f"scorers {path}: {fault}; YAML is needed") from fault
+        raise ValueError(f"scorers {path}: {yaml_fault(fault)}; correct it") from fault
     rows = [{"name": PurePosixPath(path).stem, **found}] if isinstance(found, dict) else found
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"scorers {path}: a list of rows is needed, each with name and value")

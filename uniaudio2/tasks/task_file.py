@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 import yaml
 from pydantic import ValidationError
 
-from uniaudio2.frozen import explain
+from uniaudio2.frozen import explain, yaml_fault
 from uniaudio2.tasks.spec import TaskSpec
 from uniaudio2.tasks.table import check_name_is_free
 
@@ -42,7 +42,7 @@ def parse_task(text: str, path: str) -> TaskSpec:
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as fault:
-        raise ValueError(f"task {path}: {fault}; YAML is needed") from fault
+        raise ValueError(f"task {path}: {yaml_fault(fault)}; correct it") from fault
     if not isinstance(values, dict):
         raise ValueError(f"task {path} holds a {type(values).__name__}; a mapping is needed")
     given = {"name": PurePosixPath(path).stem, **values}

@@ -162,7 +162,7 @@ def test_a_single_row_is_called_as_its_file() -> None:
         ("- {name: a, value: wer, call: 'os:system'}", "call"),
         ("- {name: a}", "value"),
         ("[1, 2]", "a list of rows"),
-        ("a: [", "YAML is needed"),
+        ("a: [{hidden", "it is no YAML: line 1, column 12"),
         ("- {name: a, value: wer}\n- {name: a, value: cer}", "both fill score_a"),
     ],
 )
@@ -175,6 +175,7 @@ def test_what_is_wrong_with_a_row_is_told_before_any_cost(
     with pytest.raises(UsageError, match=told) as fault:
         make_job(given, sets=(f"score.scorers={rows}",))
     assert "\n" not in str(fault.value)
+    assert "hidden" not in str(fault.value)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_inputs_and_stages_follow_from_the_prompt() -> None:
         ("output: text", "has no prompt"),
         ("output: text\ncolumns: [text]", "there is no prompt"),
         ("- a", "holds a list; a mapping"),
-        ("a: [", "YAML is needed"),
+        ("a: [", "it is no YAML: line 1, column 5"),
         ("1: 2", "unknown key"),
     ],
 )

@@ -11,6 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
+from uniaudio2.frozen import yaml_fault
+
 _C = TypeVar("_C", bound=BaseModel)
 State = Mapping[str, Tensor]
 
@@ -34,7 +36,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text())  # JSON is YAML too
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise ValueError(f"{path} is no YAML: {fault}; download it again") from fault
+        raise ValueError(f"{path}: {yaml_fault(fault)}; download it again") from fault
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold names and values; download it again")
     return content
