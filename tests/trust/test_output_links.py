@@ -17,6 +17,7 @@ from pipelines.run_state.commit_log import CommitLog
 from tests.trust.stand import (
     SECRET,
     Stand,
+    edit,
     heard,
     players,
     spoken,
@@ -76,8 +77,7 @@ def test_a_retry_of_another_s_run_says_what_it_will_read(stand: Stand) -> None:
     stand.assert_refused(told)
     for words in (
         f"127.0.0.1:{stand.port}/m.jsonl",
-        f"{stand.port}/model",
-        "voices.jsonl",
+        f"127.0.0.1:{stand.port}/model",
         "--yes",
     ):
         assert words in told.err
